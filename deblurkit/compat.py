@@ -1,0 +1,65 @@
+"""The few mends this stack needs, each applied only where the plain import fails.
+
+* torchvision's published wheels are CUDA builds: beside a CPU build of torch their operator library does not
+  load, and ``import torchvision`` raises ``RuntimeError: operator torchvision::nms does not exist``.
+* basicsr 1.4.2 imports ``torchvision.transforms.functional_tensor``, which torchvision removed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+import warnings
+from typing import Any
+
+_operators: Any = None  # torch.library drops definitions when the Library object is collected
+
+
+def ensure_torchvision() -> None:
+    """Make ``import torchvision`` work beside a torch build that its binaries do not fit.
+
+    Where the plain import works nothing is touched. Otherwise the two operators that its Python code refers to
+    are declared (without an implementation), so models and image functions work and ``torchvision.ops`` does not.
+    """
+    if "torchvision" in sys.modules:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::" not in str(error):
+            raise
+        _declare_operators()
+        importlib.import_module("torchvision")
+
+
+def _declare_operators() -> None:
+    global _operators
+    import torch
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[name]
+    _operators = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        _operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+def import_basicsr() -> types.ModuleType:
+    """Import basicsr, giving it the module that torchvision no longer has."""
+    ensure_torchvision()
+    missing = "torchvision.transforms.functional_tensor"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return importlib.import_module("basicsr")
+        except ModuleNotFoundError as error:
+            if error.name != missing:
+                raise
+        from torchvision.transforms.functional import rgb_to_grayscale
+
+        module = types.ModuleType(missing)
+        module.rgb_to_grayscale = rgb_to_grayscale  # type: ignore[attr-defined]
+        sys.modules[missing] = module
+        for name in [name for name in sys.modules if name.split(".")[0] == "basicsr"]:
+            del sys.modules[name]
+        return importlib.import_module("basicsr")

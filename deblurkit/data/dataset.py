@@ -1,0 +1,155 @@
+"""What data sets of image files share: reading, paired transforms, checking before training, and caching.
+
+A data set is any registered class with ``__len__()`` and ``sample(index, rng)``. It may also have ``keys()``,
+``read(index)``, ``verify()`` and ``cache(count)``, as :class:`ImagePairs` has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deblurkit.data.images import ImageReadError, image_size, read_image, to_tensor
+from deblurkit.data.transforms import RandomCrop, Resize, Size
+from deblurkit.errors import UserError
+from deblurkit.registry import TRANSFORMS
+
+_SHOWN = 10  # problems of one kind
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """The files of one sample; ``sharp`` is ``None`` where no truth is known."""
+
+    key: str
+    blurred: Path
+    sharp: Path | None
+
+
+class ImagePairs:
+    """Pairs of image files, resized, cropped and augmented in this order.
+
+    Args:
+        files: The pairs, in the order of their indices.
+        resize: Side of a square or ``[h, w]`` in pixels.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms, ``{type: NAME, ...}`` where one has arguments.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[PairFiles],
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        if isinstance(augment, str):
+            raise ValueError(f"augment: came {augment!r}, expected a list such as [{augment}]")
+        self.files = list(files)
+        self.resize = Resize(resize) if resize is not None else None
+        self.crop = RandomCrop(crop) if crop is not None else None
+        entries = [{"type": entry} if isinstance(entry, str) else entry for entry in augment]
+        self.augment = [TRANSFORMS.build(entry, where=f"augment[{i}]") for i, entry in enumerate(entries)]
+        self._decoded: list[dict[str, Any]] = []
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.files)
+
+    def keys(self) -> list[str]:
+        """Return each sample's key, by index."""
+        return [files.key for files in self.files]
+
+    def read(self, index: int) -> dict[str, Any]:
+        """Return the untouched pair: ``blurred`` and ``sharp`` as RGB ``uint8``/``uint16`` ``(h, w, 3)``, and ``key``.
+
+        Raises:
+            UserError: A file cannot be read, or the two differ in size.
+        """
+        if index < len(self._decoded):
+            return self._decoded[index]
+        files = self.files[index]
+        pair: dict[str, Any] = {"blurred": read_image(files.blurred)}
+        if files.sharp is not None:
+            pair["sharp"] = read_image(files.sharp)
+            sizes = [pair["blurred"].shape[:2], pair["sharp"].shape[:2]]
+            if sizes[0] != sizes[1]:
+                raise UserError(_mismatch(files, sizes[0], sizes[1]))
+        return {**pair, "key": files.key}
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Return ``blurred`` and, where known, ``sharp``: float32 ``(3, h, w)`` in [0, 1]; and ``key``.
+
+        Args:
+            index: Which pair.
+            rng: Where the transforms draw from; equal generators give equal samples.
+
+        Raises:
+            UserError: A file cannot be read, the two differ in size, or are smaller than the crop.
+        """
+        pair = self.read(index)
+        key = pair["key"]
+        images = {name: image for name, image in pair.items() if name != "key"}
+        for transform in [self.resize, self.crop, *self.augment]:
+            if transform is None:
+                continue
+            try:
+                images = transform(images, rng)
+            except UserError as error:
+                raise UserError(*(f"{key}: {problem}" for problem in error.problems)) from error
+        return {**{name: to_tensor(image) for name, image in images.items()}, "key": key}
+
+    def verify(self) -> None:
+        """Look at every file's header: unreadable files, unequal sizes, images smaller than the crop.
+
+        Raises:
+            UserError: One line for each problem found in the whole set.
+        """
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            found = list(pool.map(self._problem, self.files))
+        lines: list[str] = []
+        for kind in ("unreadable", "size", "crop"):
+            lines += shorten(problem for name, problem in filter(None, found) if name == kind)
+        if lines:
+            raise UserError(*lines)
+
+    def cache(self, count: int | None = None) -> None:
+        """Decode the first ``count`` pairs (all, by default) and keep them in memory, as stored in their files."""
+        decoded = [self.read(index) for index in range(len(self) if count is None else min(count, len(self)))]
+        self._decoded = decoded
+
+    def _problem(self, files: PairFiles) -> tuple[str, str] | None:
+        try:
+            size = image_size(files.blurred)
+            sharp_size = size if files.sharp is None else image_size(files.sharp)
+        except ImageReadError as error:
+            return "unreadable", str(error)
+        if size != sharp_size:
+            return "size", _mismatch(files, size, sharp_size)
+        final = self.resize.size if self.resize else size
+        if self.crop and (final[0] < self.crop.size[0] or final[1] < self.crop.size[1]):
+            wanted = f"{self.crop.size[0]} x {self.crop.size[1]}"
+            return "crop", f"{files.blurred}: {final[0]} x {final[1]} pixels (h x w), smaller than the crop of {wanted}"
+        return None
+
+
+def shorten(lines: Iterable[str], shown: int = _SHOWN) -> list[str]:
+    """Return the first lines and, where there are more, one that says how many.
+
+    >>> shorten(["a", "b", "c"], shown=2)
+    ['a', 'b', '... and 1 more of this kind']
+    """
+    lines = list(lines)
+    rest = len(lines) - shown
+    return lines if rest <= 0 else [*lines[:shown], f"... and {rest} more of this kind"]
+
+
+def _mismatch(files: PairFiles, blurred: tuple[int, ...], sharp: tuple[int, ...]) -> str:
+    sizes = f"{blurred[0]} x {blurred[1]} pixels (h x w), but its sharp image {files.sharp} has {sharp[0]} x {sharp[1]}"
+    return f"{files.blurred}: {sizes}"

@@ -1,0 +1,245 @@
+"""From a data set in an option file to batches, the same whatever the number of workers and however often resumed."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS, load_plugins, loaded_plugins
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import DatasetEntry, Loader
+
+Position = tuple[int, int]  # (epoch, index)
+
+
+class ImageDataset(Protocol):
+    """What every registered data set has."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Return one sample: float32 ``(3, h, w)`` tensors in [0, 1] by name, and ``key``."""
+
+
+def build_dataset(entry: DatasetEntry, where: str) -> Any:
+    """Build a data set, check its files, and apply ``limit`` and ``cache``.
+
+    Args:
+        entry: The data set as the option file describes it.
+        where: Its key path in the option file, for messages.
+
+    Raises:
+        UserError: It cannot be built, or its files are not in order: a line for each problem.
+    """
+    try:
+        dataset = DATASETS.build(entry.component, where=where)
+        if hasattr(dataset, "verify"):
+            dataset.verify()
+        if entry.loader.cache:
+            if not hasattr(dataset, "cache"):
+                raise UserError(f"cache: a {type(dataset).__name__} cannot be cached: it has no method cache(count)")
+            dataset.cache(entry.limit)
+    except UserError as error:
+        raise UserError(*(line if line.startswith(where) else f"{where}: {line}" for line in error.problems)) from error
+    return dataset if entry.limit is None or entry.limit >= len(dataset) else FirstImages(dataset, entry.limit)
+
+
+class FirstImages:
+    """The first ``count`` images of a data set.
+
+    Args:
+        dataset: The whole set.
+        count: How many images to keep.
+    """
+
+    def __init__(self, dataset: Any, count: int) -> None:
+        self.dataset = dataset
+        self.count = count
+
+    def __len__(self) -> int:
+        """Return the number of images kept."""
+        return self.count
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Return the whole set's sample of that index."""
+        return self.dataset.sample(index, rng)
+
+    def read(self, index: int) -> dict[str, Any]:
+        """Return the whole set's untouched images of that index."""
+        return self.dataset.read(index)
+
+    def keys(self) -> list[str]:
+        """Return the keys of the images kept."""
+        return self.dataset.keys()[: self.count]
+
+
+class SeededSamples(Dataset):
+    """Samples whose random numbers depend on (seed, epoch, index) and on nothing else.
+
+    It can be sent to spawned workers together with the plugins that its data set may come from.
+
+    Args:
+        dataset: Where the samples come from.
+        seed: The run's.
+    """
+
+    def __init__(self, dataset: ImageDataset, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __getitem__(self, position: Position) -> dict[str, Any]:
+        """Return the sample at ``(epoch, index)``."""
+        epoch, index = position
+        return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index]))
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.dataset)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the data set as bytes, so that plugins can be loaded before it is unpickled."""
+        return _restore_samples, (loaded_plugins(), pickle.dumps(self.dataset), self.seed)
+
+
+def _restore_samples(plugins: list[str], pickled: bytes, seed: int) -> SeededSamples:
+    load_plugins(plugins)
+    return SeededSamples(pickle.loads(pickled), seed)
+
+
+class EpochBatchSampler(Sampler[list[Position]]):
+    """Batches of ``(epoch, index)`` without end, epoch after epoch, each shuffled by (seed, epoch).
+
+    Every process gets as many images of an epoch as every other, none of them twice; what is left over is dropped,
+    another few in each epoch. Starting late costs nothing: no data are read to get there.
+
+    Args:
+        size: Images in the set.
+        batch_size: Images in a batch of one process.
+        seed: The run's.
+        start_epoch: Epoch of the first batch, from 0.
+        start_batch: Batch of that epoch to begin with, from 0.
+        rank: This process's number.
+        world: Number of processes.
+        batches_per_epoch: Use only so many batches of an epoch (of each process), where fewer than there are.
+
+    Raises:
+        ValueError: There are not enough images for one batch.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        start_epoch: int = 0,
+        start_batch: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        batches_per_epoch: int | None = None,
+    ) -> None:
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.start_epoch, self.start_batch = start_epoch, start_batch
+        self.rank, self.world = rank, world
+        available = size // world // batch_size
+        self.batches = available if batches_per_epoch is None else min(available, batches_per_epoch)
+        if self.batches < 1:
+            raise ValueError(f"{size} images over {world} processes make no batch of {batch_size}")
+
+    def __iter__(self) -> Iterator[list[Position]]:
+        """Yield this process's batches, beginning where it was told to."""
+        epoch, batch = self.start_epoch, self.start_batch
+        while True:
+            # The fourth number keeps this apart from the samples' own generators: numpy takes missing ones for 0.
+            order = np.random.default_rng([self.seed, epoch, 0, 1]).permutation(self.size)[self.rank :: self.world]
+            for number in range(batch, self.batches):
+                chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+                yield [(epoch, int(index)) for index in chosen]
+            epoch, batch = epoch + 1, 0
+
+
+def build_train_loader(
+    dataset: ImageDataset,
+    loader: Loader,
+    seed: int,
+    *,
+    start_epoch: int = 0,
+    start_batch: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    used_batches: int | None = None,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """Return an endless loader of shuffled batches; ``loader.batch_sampler.batches`` are one epoch.
+
+    Batches are ``{"blurred": float32 (n, 3, h, w) in [0, 1], "sharp": the same, "key": list of n strings}``.
+
+    Args:
+        dataset: The training set.
+        loader: Its settings in the option file.
+        seed: The run's; with (epoch, index) it decides every random number of a sample.
+        start_epoch: Epoch of the first batch.
+        start_batch: Batch of that epoch to begin with.
+        rank: This process's number.
+        world: Number of processes.
+        used_batches: Batches of each epoch that the caller uses; the others are skipped.
+        pin_memory: Copy batches into page-locked memory, for a GPU.
+
+    Raises:
+        UserError: The set is smaller than one batch of every process.
+    """
+    wanted = loader.batch_size * world
+    if len(dataset) < wanted:
+        per = f" in each of {world} processes" if world > 1 else ""
+        raise UserError(
+            f"datasets.train: batch_size: {loader.batch_size}{per} needs at least {wanted} images; "
+            f"the set has {len(dataset)}"
+        )
+    sampler = EpochBatchSampler(
+        len(dataset), loader.batch_size, seed, start_epoch, start_batch, rank, world, used_batches
+    )
+    workers: dict[str, Any] = {}
+    if loader.workers:
+        workers = {"prefetch_factor": loader.prefetch, "persistent_workers": loader.persistent}
+    return DataLoader(
+        SeededSamples(dataset, seed),
+        batch_sampler=sampler,
+        num_workers=loader.workers,
+        collate_fn=collate,
+        worker_init_fn=_start_worker,
+        # Without its own, each iterator would draw from torch's global generator and so change the training.
+        generator=torch.Generator().manual_seed(seed),
+        pin_memory=pin_memory,
+        **workers,
+    )
+
+
+def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Stack samples into a batch.
+
+    Raises:
+        UserError: Their images differ in size.
+    """
+    sizes = {tuple(sample["blurred"].shape[-2:]): sample["key"] for sample in samples}
+    if len(sizes) > 1:
+        found = ", ".join(f"{key} {height} x {width}" for (height, width), key in sizes.items())
+        raise UserError(f"images of one batch differ in size (h x w): {found}; give the set a crop, or batch_size 1")
+    return default_collate(samples)
+
+
+def _start_worker(_: int) -> None:
+    # One thread each: workers share the cores with each other and with the training.
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    # Ctrl-C and a scheduler's signal reach the whole group; the main process decides, and ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,185 @@
+"""Data sets of the user's own images: pairs found by folder or glob, and blurred images without truth."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deblurkit.data.dataset import ImagePairs, PairFiles, shorten
+from deblurkit.data.images import IMAGE_SUFFIXES, is_image
+from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+_ADVICE = "datasets/README.md says how to get each data set and where to put it"
+
+
+@DATASETS.register_module()
+class PairedImages(ImagePairs):
+    """Blurred and sharp images in two folders or under two globs.
+
+    ``*`` stands for any part of one name, ``**`` for any number of folders; a pattern may name images, or folders
+    whose images at any depth are meant. An image's key is what the wildcards stand for and its path below, without
+    the ending: ``train/*/blur`` finds ``train/GOPR0372/blur/000047.png`` as ``GOPR0372/000047``. Images with equal
+    keys are a pair.
+
+    Args:
+        blurred: Folder or glob of the blurred images, relative to the current directory or absolute.
+        sharp: Folder or glob of the sharp images.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms: ``hflip vflip rot90`` or a plugin's.
+
+    Raises:
+        UserError: A line for each thing wrong: nothing found, images without partner, keys that occur twice.
+    """
+
+    def __init__(
+        self,
+        blurred: str,
+        sharp: str,
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        problems: list[str] = []
+        found = {side: _by_key(side, pattern, problems) for side, pattern in [("blurred", blurred), ("sharp", sharp)]}
+        if all(found.values()):  # else every image would be an orphan
+            problems += _orphans(found["blurred"], found["sharp"], "blurred", "sharp")
+            problems += _orphans(found["sharp"], found["blurred"], "sharp", "blurred")
+        if problems:
+            raise UserError(*problems)
+        files = [PairFiles(key, path, found["sharp"][key]) for key, path in sorted(found["blurred"].items())]
+        super().__init__(files, resize, crop, augment)
+
+
+@DATASETS.register_module()
+class BlurredImages(ImagePairs):
+    """Blurred images of which no sharp version is known; samples have no ``sharp``.
+
+    Args:
+        blurred: Folder or glob, as in :class:`PairedImages`.
+        resize: Side of a square or ``[h, w]`` in pixels.
+
+    Raises:
+        UserError: Nothing is found, or keys occur twice.
+    """
+
+    def __init__(self, blurred: str, resize: Size | None = None) -> None:
+        problems: list[str] = []
+        found = _by_key("blurred", blurred, problems)
+        if problems:
+            raise UserError(*problems)
+        super().__init__([PairFiles(key, path, None) for key, path in sorted(found.items())], resize)
+
+
+def find_images(pattern: str) -> list[tuple[str, Path]]:
+    """Return ``(key, path)`` of every image that a folder or glob names, sorted by path.
+
+    Hidden files and folders are passed over; links are followed.
+
+    Args:
+        pattern: As :class:`PairedImages` takes it.
+    """
+    fixed, wild = _split(pattern)
+    paths: dict[Path, str] = {}
+    for path, captured in _expand(fixed, wild):
+        for image, below in _images_at(path):
+            parts = [*captured, *below]
+            parts[-1:] = [_without_suffix(part) for part in parts[-1:]]
+            paths.setdefault(image, "/".join(filter(None, parts)) or image.stem)
+    return [(key, path) for path, key in sorted(paths.items())]
+
+
+def _by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Path]:
+    if not isinstance(pattern, str) or not pattern:
+        problems.append(f"{side}: came {pattern!r}, expected the path of a folder or a glob")
+        return {}
+    images: dict[str, Path] = {}
+    twice = []
+    for key, path in find_images(pattern):
+        if key in images:
+            twice.append(f"{side}: {images[key]} and {path} have the same key {key!r}; remove one")
+        else:
+            images[key] = path
+    problems += shorten(twice)
+    if not images:
+        problems.append(_nothing_found(side, pattern))
+    return images
+
+
+def _nothing_found(side: str, pattern: str) -> str:
+    fixed, wild = _split(pattern)
+    place = f"{side}: {pattern}"
+    if fixed.is_file():
+        return f"{place}: this is a file and no image; expected a folder or a glob such as {fixed.parent / '*.png'}"
+    if not fixed.is_dir():
+        nearest = next((parent for parent in fixed.absolute().parents if parent.is_dir()), Path("/"))
+        return f"{place}: there is no folder {fixed} (the nearest that exists is {nearest}); {_ADVICE}"
+    kinds = " ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+    what = "nothing under it matches the pattern or is an image" if wild else "the folder holds no image"
+    return f"{place}: {what} (searched {fixed.absolute()} for {kinds}); {_ADVICE}"
+
+
+def _orphans(these: dict[str, Path], those: dict[str, Path], side: str, other: str) -> list[str]:
+    return shorten(
+        f"{side}: {path} has no {other} image (key {key!r})" for key, path in sorted(these.items()) if key not in those
+    )
+
+
+def _split(pattern: str) -> tuple[Path, list[str]]:
+    """Cut a pattern into the folder before its first wildcard and the parts from there on."""
+    parts = Path(pattern).expanduser().parts
+    first = next((i for i, part in enumerate(parts) if "*" in part), len(parts))
+    wild = list(parts[first:])
+    while wild and wild[-1] == "**":  # a folder's images are meant at any depth anyway
+        wild.pop()
+    return Path(*parts[:first]), wild
+
+
+def _expand(folder: Path, parts: list[str]) -> Iterator[tuple[Path, list[str]]]:
+    """Yield every path that the parts lead to, with what the wildcards stand for, one string a part."""
+    if not parts:
+        yield folder, []
+        return
+    part, rest = parts[0], parts[1:]
+    if "*" not in part:
+        if (folder / part).exists():
+            yield from _expand(folder / part, rest)
+        return
+    if part == "**":
+        yield from _expand(folder, rest)
+    matches = re.compile(".*" if part == "**" else "(.*)".join(map(re.escape, part.split("*"))))
+    for path in _children(folder):
+        match = matches.fullmatch(path.name)
+        if match is None or (part == "**" and not path.is_dir()):
+            continue
+        captured = [path.name] if part == "**" else ["_".join(filter(None, match.groups()))]
+        for found, more in _expand(path, parts if part == "**" else rest):
+            yield found, [*captured, *more]
+
+
+def _images_at(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the image that the path is, or those below it, each with its path's parts below."""
+    if not path.is_dir():
+        if is_image(path):
+            yield path, []
+        return
+    for folder, folders, names in os.walk(path, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(folder).relative_to(path).parts
+        yield from ((Path(folder, name), [*below, name]) for name in names if is_image(name))
+
+
+def _children(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _without_suffix(name: str) -> str:
+    ending = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)]

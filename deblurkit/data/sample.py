@@ -1,0 +1,231 @@
+"""The embedded sample set: real photographs under modelled camera shake, made on first use in seconds, offline.
+
+The set is frozen: its version changes whenever a pixel would. Photographs are split as wholes, so that nothing of a
+test photograph is ever trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import filelock
+import numpy as np
+
+from deblurkit.data.dataset import ImagePairs, PairFiles
+from deblurkit.data.images import read_image, write_image
+from deblurkit.data.photographs import PHOTOGRAPHS, Photograph, photograph_file
+from deblurkit.data.shake import random_trajectory, shake
+from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+SAMPLE_VERSION = 1
+"""Counts up with every change of a pixel of the set."""
+
+_NAME = "deblurkit sample set"
+_SEED = 2026
+_SIDE = 256  # of an image, in pixels
+_MARGIN = 18  # blurred with each image and cut off, wider than any path reaches, so that no border shows
+_EXTENT = (5.0, 13.0)  # of the shake, in pixels, drawn uniformly
+_ROLL_DEG = (0.0, 1.0)  # range of the roll angle, in degrees, drawn uniformly
+_GRID = (2, 3)  # rows and columns of regions that a test photograph is cut into
+_FOLDERS = ("blurred", "sharp")
+
+
+@DATASETS.register_module()
+class SamplePairs(ImagePairs):
+    """The sample set's training or test pairs, 256 x 256 pixels each.
+
+    Args:
+        split: ``train`` or ``test``.
+        resize: Side of a square or ``[h, w]`` in pixels.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms: ``hflip vflip rot90`` or a plugin's.
+        root: The set's own folder; by default ``sample`` in ``$DEBLURKIT_DATA``, else the checkout's
+            ``datasets/sample``, else one in the user's cache.
+    """
+
+    def __init__(
+        self,
+        split: Literal["train", "test"],
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+        root: str | None = None,
+    ) -> None:
+        if split not in ("train", "test"):
+            raise ValueError(f"split: came {split!r}, expected 'train' or 'test'")
+        self.root = Path(root) if root else default_root()
+        manifest = ensure_sample_set(self.root)
+        files = [
+            PairFiles(image["key"], *(self.root / split / folder / f"{image['key']}.png" for folder in _FOLDERS))
+            for image in manifest["images"]
+            if image["split"] == split
+        ]
+        super().__init__(files, resize, crop, augment)
+
+
+def default_root() -> Path:
+    """Return where the set lives unless told otherwise; the folder need not exist."""
+    if named := os.environ.get("DEBLURKIT_DATA"):
+        return Path(named).expanduser() / "sample"
+    checkout = Path(__file__).resolve().parents[2]
+    datasets = checkout / "datasets"
+    if (checkout / "setup.py").is_file() and os.access(datasets if datasets.is_dir() else checkout, os.W_OK):
+        return datasets / "sample"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "deblurkit" / "sample"
+
+
+def ensure_sample_set(root: Path) -> dict[str, Any]:
+    """Make the set under ``root`` unless a whole one of this version is there, and return its manifest.
+
+    It is made beside ``root`` and renamed, under a lock: a half-made set never bears the name, and of two processes
+    that ask at once one makes it.
+
+    Raises:
+        UserError: The folder cannot be written, or a photograph is missing.
+    """
+    manifest = _whole_manifest(root)
+    if manifest is not None:
+        return manifest
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(root.parent / f".{root.name}.lock"):
+            manifest = _whole_manifest(root)
+            return manifest if manifest is not None else _replace(root)
+    except OSError as error:
+        raise UserError(
+            f"{root}: the sample set cannot be made here: {error}; set DEBLURKIT_DATA to a folder that can be written"
+        ) from error
+
+
+def make_sample_set(folder: Path) -> dict[str, Any]:
+    """Make the set's files in an existing, empty folder, and return its manifest, which is written last."""
+    for split in ("train", "test"):
+        for name in _FOLDERS:
+            (folder / split / name).mkdir(parents=True)
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:  # OpenCV and the PNG coder release Python's lock
+        images = [image for made in pool.map(lambda p: list(_images_of(p, folder)), PHOTOGRAPHS) for image in made]
+    manifest = {
+        "name": _NAME,
+        "version": SAMPLE_VERSION,
+        "photographs": [_provenance(photograph) for photograph in PHOTOGRAPHS],
+        "images": sorted(images, key=lambda image: (image["split"], image["key"])),
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+    return manifest
+
+
+def _whole_manifest(root: Path) -> dict[str, Any] | None:
+    """Return the manifest where it is ours, of this version, and every file is there in its full length."""
+    try:
+        manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+        whole = manifest["version"] == SAMPLE_VERSION and all(
+            (root / image["split"] / folder / f"{image['key']}.png").stat().st_size == image[folder]["bytes"]
+            for image in manifest["images"]
+            for folder in _FOLDERS
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return manifest if whole else None
+
+
+def _replace(root: Path) -> dict[str, Any]:
+    for left in root.parent.glob(f".{root.name}.*.making"):  # by a process that was killed: we hold the lock
+        shutil.rmtree(left, ignore_errors=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".making", dir=root.parent))
+    try:
+        manifest = make_sample_set(making)
+        making.chmod(0o755)  # mkdtemp's folders are the owner's alone
+        if root.exists():
+            _make_room(root)
+        making.rename(root)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return manifest
+
+
+def _make_room(root: Path) -> None:
+    """Delete a damaged or older set of ours; anything else may be the user's and is only put aside."""
+    if _is_ours(root):
+        doomed = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".making", dir=root.parent))
+        root.rename(doomed / root.name)
+        shutil.rmtree(doomed, ignore_errors=True)
+    elif any(root.iterdir()):
+        number = 1
+        while (aside := root.with_name(f"{root.name}.old{number}")).exists():
+            number += 1
+        root.rename(aside)
+        warnings.warn(f"{root} held something that is no sample set; it is now {aside}", stacklevel=5)
+    else:
+        root.rmdir()
+
+
+def _is_ours(root: Path) -> bool:
+    try:
+        return bool(json.loads((root / "manifest.json").read_text(encoding="utf-8"))["name"] == _NAME)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _images_of(photograph: Photograph, folder: Path) -> Iterator[dict[str, Any]]:
+    original = read_image(photograph_file(photograph))
+    for number in range(photograph.images):
+        rng = np.random.default_rng([_SEED, SAMPLE_VERSION, PHOTOGRAPHS.index(photograph), number])
+        scale = photograph.scales[number % len(photograph.scales)]
+        scene = _reduced(original, scale)
+        top, left = _corner(photograph, scene.shape[0], scene.shape[1], number, rng)
+        region = scene[top : top + _SIDE + 2 * _MARGIN, left : left + _SIDE + 2 * _MARGIN]
+        extent, roll = rng.uniform(*_EXTENT), rng.uniform(*_ROLL_DEG)
+        blurred = shake(region, random_trajectory(rng, extent, roll), rng)
+        pair = {"blurred": blurred, "sharp": region}
+        key = f"{photograph.name}_{number:02d}"
+        record: dict[str, Any] = {"key": key, "split": photograph.split, "photograph": photograph.file, "scale": scale}
+        record |= {"top": top + _MARGIN, "left": left + _MARGIN, "extent": round(extent, 3), "roll_deg": round(roll, 3)}
+        for name, image in pair.items():
+            pair[name] = np.ascontiguousarray(image[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN])
+            path = folder / photograph.split / name / f"{key}.png"
+            write_image(path, pair[name])
+            record[name] = {"sha256": hashlib.sha256(pair[name].tobytes()).hexdigest(), "bytes": path.stat().st_size}
+        yield record | {"blurred_psnr": round(_psnr(pair["blurred"], pair["sharp"]), 4)}
+
+
+def _reduced(image: np.ndarray, factor: float) -> np.ndarray:
+    height, width = (int(side / factor) for side in image.shape[:2])
+    return image if factor == 1 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _corner(photograph: Photograph, height: int, width: int, number: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Return a region's upper left corner: of an even grid in a test photograph, anywhere in a training one."""
+    free_rows, free_columns = height - _SIDE - 2 * _MARGIN, width - _SIDE - 2 * _MARGIN
+    if photograph.split == "train":
+        return int(rng.integers(free_rows + 1)), int(rng.integers(free_columns + 1))
+    row, column = divmod(number, _GRID[1])
+    return free_rows * row // (_GRID[0] - 1), free_columns * column // (_GRID[1] - 1)
+
+
+def _psnr(blurred: np.ndarray, sharp: np.ndarray) -> float:
+    error = np.mean((blurred.astype(np.float64) - sharp) ** 2)
+    return 10 * math.log10(255**2 / error)
+
+
+def _provenance(photograph: Photograph) -> dict[str, str]:
+    return {
+        "file": photograph.file,
+        "title": photograph.title,
+        "licence": photograph.licence,
+        "split": photograph.split,
+        "sha256": hashlib.sha256(photograph_file(photograph).read_bytes()).hexdigest(),
+    }

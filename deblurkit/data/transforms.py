@@ -1,0 +1,113 @@
+"""Paired transforms: what is done to one image of a pair is done to the other, from the same random numbers.
+
+A transform is called as ``transform(pair, rng)``: ``pair`` maps names (``blurred``, ``sharp``) to ``uint8`` or
+``uint16`` arrays ``(h, w, 3)`` of one size, ``rng`` is the only source of randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from deblurkit.errors import UserError
+from deblurkit.registry import TRANSFORMS
+
+Pair = dict[str, np.ndarray]
+Size = int | Sequence[int]  # one side of a square, or (h, w), in pixels
+
+
+@TRANSFORMS.register_module()
+class Resize:
+    """Scale both images to one size with bicubic interpolation, antialiased when it shrinks (Pillow's filter).
+
+    Args:
+        size: Side of a square or ``[h, w]`` in pixels; the aspect ratio is not kept.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.size = as_size(size, "resize")
+
+    def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """Return the pair at the new size; draws nothing from ``rng``."""
+        return {name: _resize(image, *self.size) for name, image in pair.items()}
+
+
+@TRANSFORMS.register_module()
+class RandomCrop:
+    """Cut the same window, at a random place, from both images.
+
+    Args:
+        size: Side of a square or ``[h, w]`` in pixels.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.size = as_size(size, "crop")
+
+    def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """Return the windows.
+
+        Raises:
+            UserError: The images are smaller than the window.
+        """
+        height, width = next(iter(pair.values())).shape[:2]
+        crop_height, crop_width = self.size
+        if height < crop_height or width < crop_width:
+            raise UserError(f"{height} x {width} pixels (h x w), smaller than the crop of {crop_height} x {crop_width}")
+        top = int(rng.integers(height - crop_height + 1))
+        left = int(rng.integers(width - crop_width + 1))
+        return {name: image[top : top + crop_height, left : left + crop_width] for name, image in pair.items()}
+
+
+@TRANSFORMS.register_module(name="hflip")
+class HorizontalFlip:
+    """Swap left and right of both images, every second time on average."""
+
+    def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """Return the pair, flipped or not."""
+        return {name: image[:, ::-1] for name, image in pair.items()} if rng.random() < 0.5 else pair
+
+
+@TRANSFORMS.register_module(name="vflip")
+class VerticalFlip:
+    """Swap top and bottom of both images, every second time on average."""
+
+    def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """Return the pair, flipped or not."""
+        return {name: image[::-1] for name, image in pair.items()} if rng.random() < 0.5 else pair
+
+
+@TRANSFORMS.register_module(name="rot90")
+class Rotate90:
+    """Turn both images by 0, 90, 180 or 270 degrees, each as likely; images that are not square change shape.
+
+    In a batch of images that are not square use ``hflip`` and ``vflip``.
+    """
+
+    def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """Return the pair, turned."""
+        turns = int(rng.integers(4))
+        return {name: np.rot90(image, turns) for name, image in pair.items()}
+
+
+def as_size(size: Size, name: str) -> tuple[int, int]:
+    """Return ``(h, w)`` for an option that takes one side or both.
+
+    Raises:
+        ValueError: It is neither; the message names the option.
+    """
+    sides = [size, size] if type(size) is int else list(size) if isinstance(size, Sequence) else []
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise ValueError(f"{name}: came {size!r}, expected a positive whole number of pixels or [height, width]")
+    return sides[0], sides[1]
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    if image.dtype == np.uint8:
+        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    planes = [  # Pillow has no 16-bit colour images
+        np.array(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
+        for plane in np.moveaxis(image, 2, 0)
+    ]
+    return np.floor(np.clip(np.stack(planes, axis=2), 0, 65535) + 0.5).astype(np.uint16)

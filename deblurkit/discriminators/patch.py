@@ -1,0 +1,87 @@
+"""The patch critic of pix2pix, as DeblurGAN and most deblurring GANs use it."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Literal
+
+from torch import Tensor, nn
+
+from deblurkit.registry import DISCRIMINATORS
+from deblurkit.weight_init import init_normal
+
+
+@DISCRIMINATORS.register_module()
+class PatchDiscriminator(nn.Module):
+    """PatchGAN: 4x4 convolutions, ``layers`` of them strided, then two of stride 1; one raw logit a patch.
+
+    With no arguments: 2,764,737 parameters, a receptive field of 70 pixels.
+
+    Args:
+        in_channels: 3; 6 where the term's ``condition: blurred`` joins the blurred image.
+        channels: Width of the first convolution; doubled up to eight times that.
+        layers: Strided convolutions.
+        norm: ``instance`` (not affine, no running statistics) or ``none``. There is none after the first and the
+            last convolution.
+        padding: 1 (pix2pix; 30x30 logits for 256x256) or 2 (DeblurGAN's public code; 35x35).
+
+    Shape:
+        ``(n, in_channels, h, w)`` to raw logits ``(n, 1, h', w')``, h' about h / 2 ** layers; never a sigmoid.
+
+    Raises:
+        ValueError: The image is too small to leave instance norm more than one position.
+
+    Reference:
+        Isola et al.: Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017, section 3.2.2 and
+        appendix 6.1.2; Kupyn et al., DeblurGAN, CVPR 2018, section 3.2.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        channels: int = 64,
+        layers: int = 3,
+        norm: Literal["instance", "none"] = "instance",
+        padding: int = 1,
+    ) -> None:
+        super().__init__()
+        if norm not in ("instance", "none"):
+            raise ValueError(f"norm is 'instance' or 'none', got {norm!r}")
+        if layers < 1:
+            raise ValueError(f"layers must be at least 1, got {layers}")
+        modules: list[nn.Module] = [_convolution(in_channels, channels, 2, padding), nn.LeakyReLU(0.2, inplace=True)]
+        width = channels
+        for layer in range(1, layers + 1):
+            before, width = width, channels * min(2**layer, 8)
+            modules.append(_convolution(before, width, 2 if layer < layers else 1, padding))
+            if norm == "instance":
+                modules.append(nn.InstanceNorm2d(width))
+            modules.append(nn.LeakyReLU(0.2, inplace=True))
+        self.body = nn.Sequential(*modules, _convolution(width, 1, 1, padding))
+        self.smallest = _smallest(layers, padding, spread=2 if norm == "instance" else 1)
+        init_normal(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if min(image.shape[-2:]) < self.smallest:
+            raise ValueError(
+                f"PatchDiscriminator needs images of at least {self.smallest}x{self.smallest}, "
+                f"got {image.shape[-2]}x{image.shape[-1]}: crop larger or use fewer layers"
+            )
+        return self.body(image)
+
+
+def _convolution(in_channels: int, out_channels: int, stride: int, padding: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 4, stride=stride, padding=padding)
+
+
+def _smallest(layers: int, padding: int, spread: int) -> int:
+    """Return the least image side that leaves ``spread`` positions before the last convolution, and one after."""
+    for side in count(1):
+        size = side
+        for layer in range(layers + 1):
+            size = (size + 2 * padding - 4) // (2 if layer < layers else 1) + 1
+            if size < 1:
+                break
+        if size >= spread and size + 2 * padding >= 4:
+            return side
+    raise AssertionError("unreachable: count is endless")

@@ -1,0 +1,75 @@
+"""Stops a training whose values are no longer finite, naming the iteration, the term and the batch."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from deblurkit.errors import UserError
+
+_HELD = 64  # iterations whose values may wait on the device before they are read
+
+
+class NonFiniteError(UserError):
+    """A loss, a gradient or a weight became NaN or infinite; nothing was saved after it did."""
+
+
+class FiniteGuard:
+    """Watches scalars. On the CPU each is read at once; elsewhere they are read together, to keep the device busy.
+
+    ``check`` must be called before anything is saved or validated.
+    """
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[int, list[str], list[str], Tensor]] = deque()
+
+    def watch(self, iteration: int, keys: Sequence[str], values: dict[str, Tensor]) -> None:
+        """Take the scalars of one step.
+
+        Args:
+            iteration: Counted from 1.
+            keys: The batch's keys.
+            values: Scalars by the name that a message should give them.
+
+        Raises:
+            NonFiniteError: One is not finite (on the CPU; elsewhere it may be an earlier iteration's).
+        """
+        stacked = torch.stack(list(values.values())).detach()
+        self._held.append((iteration, list(keys), list(values), stacked))
+        if stacked.device.type == "cpu" or len(self._held) >= _HELD:
+            self.check()
+
+    def check(self) -> None:
+        """Read every value held so far.
+
+        Raises:
+            NonFiniteError: One is not finite.
+        """
+        while self._held:
+            iteration, keys, names, stacked = self._held.popleft()
+            numbers = stacked.tolist()
+            for name, number in zip(names, numbers, strict=True):
+                if not math.isfinite(number):
+                    raise NonFiniteError(
+                        f"iteration {iteration}: {name} is {number}; batch: {', '.join(keys)}; stopped, and nothing was "
+                        "saved since. Try a lower lr, train.clip_grad_norm, or precision fp32 or bf16"
+                    )
+
+    def check_weights(self, iteration: int, networks: Iterable[tuple[str, nn.Module]]) -> None:
+        """Read whether every weight and buffer is finite.
+
+        Raises:
+            NonFiniteError: Names the first network that has one that is not.
+        """
+        self.check()
+        for name, network in networks:
+            tensors = [t.detach() for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
+            if tensors and not bool(torch.isfinite(torch.stack(torch._foreach_norm(tensors))).all()):
+                raise NonFiniteError(
+                    f"iteration {iteration}: {name} holds a weight that is not finite; stopped, and it was not saved. "
+                    "Try a lower lr or train.clip_grad_norm"
+                )

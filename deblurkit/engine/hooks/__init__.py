@@ -1,0 +1,1 @@
+"""What happens around the iterations, one hook a file."""

@@ -1,0 +1,46 @@
+"""The averaged generator."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from torch import Tensor, nn
+
+
+class EMAHook(Hook):
+    """Keeps ``ema = decay * ema + (1 - decay) * weights`` of the generator; buffers are copied.
+
+    All tensors are updated by two fused calls. Validation, testing and inference use the average.
+
+    Args:
+        decay: In [0, 1).
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self._average: list[Tensor] = []
+        self._weights: list[Tensor] = []
+        self._average_buffers: list[Tensor] = []
+        self._buffers: list[Tensor] = []
+
+    def before_run(self, runner: Any) -> None:
+        """Start the average at the generator's weights, once for a runner."""
+        if runner.restorer.ema is not None:
+            return
+        generator: nn.Module = runner.restorer.generator
+        average = copy.deepcopy(generator).requires_grad_(False).eval()
+        runner.restorer.ema = average
+        self._average, self._weights = list(average.parameters()), list(generator.parameters())
+        self._average_buffers, self._buffers = list(average.buffers()), list(generator.buffers())
+
+    @torch.no_grad()
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Move the average toward the weights."""
+        torch._foreach_lerp_(self._average, [weight.detach() for weight in self._weights], 1.0 - self.decay)
+        if self._buffers:
+            torch._foreach_copy_(self._average_buffers, self._buffers)

@@ -1,0 +1,33 @@
+"""Holds parts of the generator still for the first epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+
+
+class FreezeHook(Hook):
+    """Keeps the weights and the norms' statistics of named parts as they are until their epoch.
+
+    Args:
+        parts: Direct or nested children of the generator by name, and the number of epochs each is held.
+    """
+
+    priority = "HIGH"
+
+    def __init__(self, parts: dict[str, int]) -> None:
+        self.parts = parts
+        self._frozen: set[str] = set()
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Freeze and thaw for the epoch that begins; in a distributed run, exchange the gradients that changed."""
+        frozen = {name for name, epochs in self.parts.items() if runner.epoch < epochs}
+        generator = runner.restorer.generator
+        for name in self.parts:
+            part = generator.get_submodule(name)
+            part.requires_grad_(name not in frozen)
+            part.train(name not in frozen)
+        if frozen != self._frozen and runner.distributed:
+            runner.restorer.distribute()
+        self._frozen = frozen

@@ -1,0 +1,145 @@
+"""Writes each logged iteration: a line in the log, a record in ``scalars.jsonl``, the visualizer's backends."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from mmengine.dist import all_reduce_dict, is_main_process
+from mmengine.hooks import Hook
+
+_WAITING = 0.2  # share of the time in which the loader is worth a word
+
+
+class ScalarsHook(Hook):
+    """Reads the restorer's scalars at logging iterations only: the first, every ``every``-th and the last.
+
+    Values are those of that one iteration; in a distributed run their mean over the processes. ``time`` and
+    ``data_time`` are seconds an iteration since the last record, ``eta`` seconds, ``memory`` MiB at the most.
+
+    Args:
+        every: Iterations.
+        path: ``scalars.jsonl``; appended to.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(self, every: int, path: Path) -> None:
+        self.every = every
+        self.path = path
+        self._file: IO[str] | None = None
+        self._since = 0.0
+        self._last_iteration = 0
+        self._data_seconds = 0.0
+        self._advised = False
+
+    def before_train(self, runner: Any) -> None:
+        """Open the file and start the clock."""
+        if is_main_process():
+            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (held for the whole run)
+        self._restart_clock(runner)
+
+    def after_stop(self, runner: Any) -> None:
+        """Close the file, however the run ended."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _restart_clock(self, runner: Any) -> None:
+        self._since = time.perf_counter()
+        self._last_iteration = runner.iter
+        self._data_seconds = runner.train_loop.data_seconds
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Tell the restorer whether to measure gradients."""
+        runner.restorer.measure = self._due(runner)
+
+    def _due(self, runner: Any) -> bool:
+        iteration = runner.iter + 1
+        return iteration == 1 or iteration % self.every == 0 or iteration == runner.max_iters
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, torch.Tensor] | None = None
+    ) -> None:
+        """Record the iteration where it is due; before the schedulers move the learning rates."""
+        if not self._due(runner) or outputs is None:
+            return
+        runner.restorer.guard.check()
+        values = _read(outputs)
+        rates = {f"lr/{name}": wrapper.param_groups[0]["lr"] for name, wrapper in runner.optim_wrapper.items()}
+        iteration = runner.iter + 1
+        done = iteration - self._last_iteration
+        seconds = (time.perf_counter() - self._since) / done
+        waiting = (runner.train_loop.data_seconds - self._data_seconds) / done
+        clock = {
+            "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            "time": round(seconds, 6),
+            "data_time": round(waiting, 6),
+            "eta": round(seconds * (runner.max_iters - iteration)),
+            "memory": _memory_mib(),
+        }
+        runner.record({"iteration": iteration, "epoch": runner.epoch, **rates, **values}, clock)
+        self._say(runner, iteration, values, rates, clock)
+        self._advise(runner, seconds, waiting)
+        self._since = time.perf_counter()
+        self._last_iteration = iteration
+        self._data_seconds = runner.train_loop.data_seconds
+
+    def on_record(self, runner: Any, record: dict[str, Any]) -> None:
+        """Append a record; called by the runner, for validation scores too."""
+        if self._file is not None:
+            self._file.write(json.dumps(record, allow_nan=False) + "\n")
+            self._file.flush()
+            scalars = {
+                name: value
+                for name, value in record.items()
+                if isinstance(value, (int, float)) and name not in ("iteration", "epoch")
+            }
+            runner.visualizer.add_scalars(scalars, step=record["iteration"])
+
+    def on_save(self, runner: Any) -> None:
+        """Bring the file to the disk, before a checkpoint is renamed."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+
+    def _say(
+        self, runner: Any, iteration: int, values: dict[str, float], rates: dict[str, float], clock: dict[str, Any]
+    ) -> None:
+        shown = {name: value for name, value in values.items() if name == "loss" or name.split("/")[0] != "grad"}
+        numbers = " ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        speed = f"{clock['time']:.3f} s/it (data {clock['data_time']:.3f})"
+        eta = datetime.timedelta(seconds=clock["eta"])
+        runner.logger.info(
+            f"iteration {iteration}/{runner.max_iters} lr {rates['lr/generator']:.3g} {numbers} | {speed} eta {eta}"
+        )
+
+    def _advise(self, runner: Any, seconds: float, waiting: float) -> None:
+        if not self._advised and runner.iter > 0 and waiting > _WAITING * seconds:
+            self._advised = True
+            runner.logger.info(
+                f"{waiting / seconds:.0%} of the time is spent waiting for data: more datasets.train.workers or "
+                "cache: true may help"
+            )
+
+
+def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Read all scalars in one transfer; their mean over the processes."""
+    names = list(outputs)
+    stacked = {"all": torch.stack([outputs[name].float() for name in names])}
+    all_reduce_dict(stacked, op="mean")
+    return dict(zip(names, stacked["all"].tolist(), strict=True))
+
+
+def _memory_mib() -> int:
+    """Return the peak memory: of the GPU's allocator where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated() >> 20)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak >> 20 if sys.platform == "darwin" else peak >> 10)

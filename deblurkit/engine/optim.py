@@ -1,0 +1,116 @@
+"""One optimizer a network, with its scaler and clipping, and the schedules that MMEngine steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
+from torch import Tensor, nn
+
+from deblurkit.errors import UserError
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import Options
+
+
+class NetworkOptimizer(OptimWrapper):
+    """A network's optimizer, its gradient scaler (fp16 only) and its clipping.
+
+    MMEngine's ``update_params`` is not for several networks: the restorer calls ``backward`` and ``step`` itself.
+
+    Args:
+        optimizer: Over the parameters of one network.
+        clip_grad_norm: The largest allowed norm of all its gradients together; ``None`` clips nothing.
+        scaler: Enabled for fp16 only.
+    """
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, clip_grad_norm: float | None, scaler: torch.amp.GradScaler
+    ) -> None:
+        super().__init__(optimizer)
+        self.clip_grad_norm = clip_grad_norm
+        self.scaler = scaler
+
+    def backward(self, loss: Tensor) -> None:  # type: ignore[override]
+        """Add the gradients of ``loss``."""
+        self.scaler.scale(loss).backward()
+
+    def step(self, measure: bool = False) -> Tensor | None:  # type: ignore[override]
+        """Clip and apply the gradients.
+
+        Args:
+            measure: Return the gradients' norm (before clipping) even where nothing is clipped.
+        """
+        norm = None
+        if measure or self.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+            norm = nn.utils.get_total_norm([p.grad for p in parameters])
+            if self.clip_grad_norm is not None:
+                nn.utils.clip_grads_with_norm_(parameters, self.clip_grad_norm, norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return norm
+
+
+def build_optimizers(options: Options, networks: dict[str, nn.Module], device: torch.device) -> dict[str, Any]:
+    """Return a :class:`NetworkOptimizer` for each named network, as ``options.optimizers`` say.
+
+    Raises:
+        UserError: An optimizer refuses its arguments.
+    """
+    built = {}
+    for name, network in networks.items():
+        cfg = dict(options.optimizer_for(name))
+        kind = cfg.pop("type")
+        try:
+            optimizer = OPTIMIZERS.module_dict[kind](network.parameters(), **cfg)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizers of {name}: {kind}: {error}") from error
+        scaler = torch.amp.GradScaler(device.type, enabled=options.train.precision == "fp16")
+        built[name] = NetworkOptimizer(optimizer, options.train.clip_grad_norm, scaler)
+    return built
+
+
+def build_schedulers(options: Options, optimizers: dict[str, Any], iterations: int) -> dict[str, list[Any]]:
+    """Return each network's MMEngine schedulers, empty lists included.
+
+    They count epochs where ``train.epochs`` is set, else iterations; an ``end`` that is not given is the run's own.
+
+    Raises:
+        UserError: A scheduler refuses its arguments.
+    """
+    by_epoch = options.train.epochs is not None
+    built: dict[str, list[Any]] = {name: [] for name in optimizers}
+    for index, entry in enumerate(options.schedulers):
+        cfg = dict(entry)
+        kind, of = cfg.pop("type"), cfg.pop("of", None)
+        scheduler = PARAM_SCHEDULERS.module_dict[kind]
+        cfg.setdefault("end", options.train.epochs if by_epoch else iterations)
+        for name in optimizers if of is None else [of]:
+            try:
+                built[name].append(scheduler(optimizer=optimizers[name], by_epoch=by_epoch, **cfg))
+            except (TypeError, ValueError) as error:
+                raise UserError(f"schedulers.{index}: {kind}: {error}") from error
+    return built
+
+
+def scale_rates(options: Options, optimizers: dict[str, Any], world: int) -> list[str]:
+    """Scale every learning rate by effective batch / ``engine.auto_scale_lr.base_batch_size``, where that is enabled.
+
+    Returns:
+        What the log must say.
+    """
+    settings = options.engine.get("auto_scale_lr") or {}
+    if not settings.get("enable", False):
+        return []
+    entry = options.datasets.train
+    assert entry is not None
+    batch = entry.loader.batch_size * options.train.accumulate * world
+    ratio = batch / settings["base_batch_size"]
+    for wrapper in optimizers.values():
+        for group in wrapper.optimizer.param_groups:
+            group["lr"] *= ratio
+    return [f"engine.auto_scale_lr: learning rates times {ratio:g}, for an effective batch of {batch}"]

@@ -1,0 +1,133 @@
+"""From options to networks, loss terms and data sets; every problem of theirs is reported together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import nn
+
+from deblurkit.checkpoint import build_generator
+from deblurkit.data.loader import build_dataset
+from deblurkit.engine.restorer import Parts
+from deblurkit.engine.terms import Term
+from deblurkit.errors import UserError
+from deblurkit.losses.perceptual import MissingWeightsError
+from deblurkit.options.selection import parse_selection
+from deblurkit.registry import DISCRIMINATORS, LOSSES, load_plugins
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import LossTerm, Options
+
+Built = TypeVar("Built")
+
+
+class Problems:
+    """Collects users' mistakes, so that all are reported at once."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def gather(self, build: Callable[[], Built], where: str) -> Built | None:
+        """Return what ``build`` makes; where it refuses, note why and return ``None``."""
+        try:
+            return build()
+        except UserError as error:
+            self._lines += [line if line.startswith(where) else f"{where}: {line}" for line in error.problems]
+            return None
+
+    def raise_any(self) -> None:
+        """Raise what was collected.
+
+        Raises:
+            UserError: There was something.
+        """
+        if self._lines:
+            raise UserError(*self._lines)
+
+
+def build_parts(options: Options, problems: Problems, say: Callable[[str], None], random_vgg: bool = False) -> Parts:
+    """Build generator, critics and terms, drawing their weights from ``options.seed``.
+
+    Args:
+        options: What to build.
+        problems: Takes what cannot be built.
+        say: Told what every log must say, such as that a loss uses random weights.
+        random_vgg: Where the weights of a perceptual loss cannot be had, use random ones, and say so.
+    """
+    load_plugins(options.plugins)
+    torch.manual_seed(options.seed)
+    generator = problems.gather(lambda: build_generator(options), "generator")
+    critics = {
+        name: problems.gather(lambda cfg=cfg, name=name: DISCRIMINATORS.build(cfg, where=name), f"discriminators.{name}")  # type: ignore[misc]
+        for name, cfg in options.discriminators.items()
+    }
+    terms = [
+        problems.gather(lambda name=name, term=term: _term(name, term, say, random_vgg), f"losses.{name}")  # type: ignore[misc]
+        for name, term in options.losses.items()
+    ]
+    train = options.train
+    return Parts(
+        generator=generator if generator is not None else nn.Identity(),
+        critics={name: critic for name, critic in critics.items() if critic is not None},
+        terms=[term for term in terms if term is not None],
+        critic_steps=train.critic_steps,
+        critic_batches=train.critic_batches,
+        critic_warmup=train.critic_warmup,
+        accumulate=train.accumulate,
+        precision=train.precision,
+        channels_last=train.channels_last,
+    )
+
+
+def _term(name: str, term: LossTerm, say: Callable[[str], None], random_vgg: bool) -> Term:
+    try:
+        loss = LOSSES.build(term.component, where=f"losses.{name}")
+    except MissingWeightsError as error:
+        if not random_vgg:
+            raise
+        say(f"losses.{name}: {error}; RANDOM weights stand in for this trial")
+        loss = LOSSES.build({**term.component, "weights": "random"}, where=f"losses.{name}")
+    for note in getattr(loss, "notes", []):
+        say(f"losses.{name}: {note}")
+    return Term(
+        name=name,
+        loss=loss,
+        weight=term.weight,
+        pred=parse_selection(term.pred),
+        target=parse_selection(term.target),
+        critic=term.critic,
+        start=term.start,
+        end=term.end,
+    )
+
+
+def build_training_sets(options: Options, problems: Problems) -> tuple[Any, dict[str, Any]]:
+    """Return the training set and the validation sets by name."""
+    entry = options.datasets.train
+    assert entry is not None  # missing_for_training has been asked
+    train = problems.gather(lambda: build_dataset(entry, "datasets.train"), "datasets.train")
+    val = {}
+    for name, item in options.datasets.val.items():
+        where = f"datasets.val.{name}"
+        val[name] = problems.gather(lambda item=item, where=where: build_dataset(item, where), where)  # type: ignore[misc]
+    return train, val
+
+
+def place(parts: Parts, options: Options, device: torch.device) -> None:
+    """Move the networks and losses to the device, in the memory layout and compiled as the options say."""
+    layout = torch.channels_last if parts.channels_last else torch.preserve_format
+    for network in (parts.generator, *parts.critics.values()):
+        network.to(device=device, memory_format=layout)
+    for term in parts.terms:
+        term.loss.to(device)
+    high = options.train.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = high
+    torch.backends.cudnn.allow_tf32 = high
+    if options.train.compile:
+        penalised = {term.critic for term in parts.terms if getattr(term.loss, "penalty", None) is not None}
+        parts.generator.compile()
+        for name, critic in parts.critics.items():
+            if name not in penalised:  # torch.compile has no second derivative
+                critic.compile()

@@ -1,0 +1,290 @@
+"""The default training step: any paired GAN of one generator and any number of critics, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deblurkit.engine.guard import FiniteGuard
+from deblurkit.engine.terms import Critic, Term
+from deblurkit.inference.restore import to_value_range
+from deblurkit.registry import RESTORERS
+
+Batch = dict[str, Any]
+Named = dict[str, Any]
+
+
+@dataclass
+class Parts:
+    """What the engine gives a restorer: the networks, the terms and the settings of the step."""
+
+    generator: nn.Module
+    critics: dict[str, nn.Module] = field(default_factory=dict)
+    terms: list[Term] = field(default_factory=list)
+    critic_steps: int = 1
+    critic_batches: str = "same"
+    critic_warmup: int = 0
+    accumulate: int = 1
+    precision: str = "fp32"
+    channels_last: bool = False
+
+
+@RESTORERS.register_module()
+class GANRestorer(nn.Module):
+    """Updates the critics ``critic_steps`` times, then the generator once.
+
+    The whole step runs in the generator's value range: the batch is mapped once at entry. Without critics it is plain
+    regression.
+
+    Attributes:
+        iteration: Updates of the generator done so far; the engine sets it before each step.
+        measure: Whether this step is logged, and so measures gradients; the engine sets it before each step.
+        ema: The averaged generator, or ``None``; the EMA hook fills it.
+        guard: Stops the run on a value that is not finite.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self.generator = parts.generator
+        self.critics = nn.ModuleDict(parts.critics)
+        self.losses = nn.ModuleDict({term.name: term.loss for term in parts.terms})
+        self.parts = parts
+        self.terms = parts.terms
+        self.value_range = getattr(parts.generator, "value_range", (0.0, 1.0))
+        for term in self.terms:
+            if hasattr(term.loss, "value_range"):
+                term.loss.value_range = self.value_range
+        self.ema: nn.Module | None = None
+        self.guard = FiniteGuard()
+        self.iteration = 0
+        self.measure = False
+        self._calls: dict[str, Any] = {"generator": self.generator, **parts.critics}
+        self._critic_weights = [weight for weight in self.critics.parameters() if weight.requires_grad]
+
+    @property
+    def batches_per_iteration(self) -> int:
+        """Batches that one iteration takes from the loader."""
+        own = self.critics and self.parts.critic_batches == "own"
+        return self.parts.accumulate * (self.parts.critic_steps + 1 if own else 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the generator lives."""
+        return next(self.generator.parameters()).device
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks that are trained, by the name of their optimizer."""
+        return {"generator": self.generator, **dict(self.critics.items())}
+
+    def distribute(self) -> None:
+        """Wrap each trained network for gradient exchange between processes, each on its own."""
+        from torch.nn.parallel import DistributedDataParallel
+
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        for name, network in self.networks().items():
+            if any(p.requires_grad for p in network.parameters()):
+                self._calls[name] = DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+
+    def train_step(self, data: Sequence[Batch], optim_wrapper: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Do one iteration.
+
+        Args:
+            data: ``batches_per_iteration`` batches, images ``(n, 3, h, w)`` in [0, 1].
+            optim_wrapper: A :class:`~deblurkit.engine.optim.NetworkOptimizer` for each network.
+
+        Returns:
+            Scalars on the device: ``loss`` (the total that was backpropagated), ``term/NAME`` (each already weighted:
+            they add up to ``loss``), ``critic/NAME`` and its mean logits ``critic/NAME/sharp`` and
+            ``critic/NAME/restored``, ``penalty/TERM``; in a measured step also ``grad/TERM``, the norm of each weighted
+            term's gradient at the generator's outputs, and ``grad_norm/NETWORK``.
+
+        Raises:
+            NonFiniteError: A value is not finite.
+        """
+        batches = [self._prepared(batch) for batch in data]
+        critic_groups, group = self._grouped(batches)
+        log: dict[str, Tensor] = {}
+        warming = self.iteration < self.parts.critic_warmup
+        named = None
+        if self._playing():
+            if len(batches) == 1 and not warming:
+                named = self._restored(group[0])  # the critics' fakes and the generator's step share one forward
+            self._update_critics(critic_groups, named, optim_wrapper, log)
+        if not warming:
+            self._update_generator(group, named, optim_wrapper["generator"], log)
+        return log
+
+    def _playing(self) -> list[Term]:
+        return [term for term in self.terms if term.critic is not None and term.active(self.iteration)]
+
+    def _prepared(self, batch: Batch) -> Batch:
+        layout = torch.channels_last if self.parts.channels_last else torch.contiguous_format
+        images = {
+            name: to_value_range(
+                image.to(self.device, non_blocking=True, memory_format=layout), self.value_range
+            )
+            for name, image in batch.items()
+            if isinstance(image, Tensor)
+        }
+        return {**batch, **images}
+
+    def _grouped(self, batches: list[Batch]) -> tuple[list[list[Batch]], list[Batch]]:
+        size = self.parts.accumulate
+        if len(batches) == size:
+            return [batches] * self.parts.critic_steps, batches
+        groups = [batches[start : start + size] for start in range(0, len(batches), size)]
+        return groups[:-1], groups[-1]
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.parts.precision)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _restored(self, batch: Batch) -> Named:
+        """Return the batch joined by the generator's outputs, in fp32."""
+        with self._autocast():
+            outputs = self._calls["generator"](batch["blurred"])
+        if isinstance(outputs, Tensor):
+            outputs = {"image": outputs}
+        return {**batch, **{name: _map(torch.Tensor.float, value) for name, value in outputs.items()}}
+
+    def _critic_calls(self, raw: bool) -> dict[str, Critic]:
+        """Return the critics under autocast; ``raw`` ones exchange no gradients (the generator's step)."""
+
+        def call(network: nn.Module) -> Critic:
+            def judged(image: Tensor) -> Tensor | list[Tensor]:
+                with self._autocast():
+                    logits: Tensor | list[Tensor] = network(image)
+                    return logits
+
+            return judged
+
+        return {name: call(self.critics[name] if raw else self._calls[name]) for name in self.critics}
+
+    def _update_critics(
+        self, groups: list[list[Batch]], named: Named | None, optimizers: Mapping[str, Any], log: dict[str, Tensor]
+    ) -> None:
+        fakes: dict[int, Named] = {}  # by batch: the steps of one group see the same restored images
+        if named is not None:
+            fakes[id(groups[0][0])] = _detached(named)
+        for group in groups:
+            for batch in group:
+                if id(batch) not in fakes:
+                    with torch.no_grad():
+                        fakes[id(batch)] = _detached(self._restored(batch))
+            self._critic_step([fakes[id(batch)] for batch in group], optimizers, log)
+
+    def _critic_step(self, group: list[Named], optimizers: Mapping[str, Any], log: dict[str, Tensor]) -> None:
+        terms = self._playing()
+        names = sorted({term.critic for term in terms if term.critic is not None})
+        for name in names:
+            optimizers[name].zero_grad()
+        for named in group:
+            for name, total in self._critic_totals(terms, named, log).items():
+                optimizers[name].backward(total / len(group))
+        for name in names:
+            norm = optimizers[name].step(self.measure)
+            if norm is not None:
+                log[f"grad_norm/{name}"] = norm
+                self._watch_norm(group[-1], name, norm)
+        for term in terms:
+            self._clip_weights(term)
+
+    def _critic_totals(self, terms: list[Term], named: Named, log: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return each critic's total, after the guard has seen it; log this batch's values."""
+        calls = self._critic_calls(raw=False)
+        totals: dict[str, Tensor] = {}
+        for term in terms:
+            name = str(term.critic)
+            value, sharp, restored = term.critic_value(named, calls)
+            log[f"critic/{name}/sharp"], log[f"critic/{name}/restored"] = sharp, restored
+            penalty = term.penalty(named, self._calls)  # fp32, whatever the step's precision
+            if penalty is not None:
+                log[f"penalty/{term.name}"] = penalty.detach()
+                value = value + penalty
+            totals[name] = totals[name] + value if name in totals else value
+        watched = {f"critic/{name}": total.detach() for name, total in totals.items()}
+        log.update(watched)
+        self.guard.watch(self.iteration + 1, named["key"], watched)
+        return totals
+
+    @torch.no_grad()
+    def _clip_weights(self, term: Term) -> None:
+        limit = getattr(term.loss, "weight_clip", None)
+        if limit is not None:
+            for parameter in self.critics[str(term.critic)].parameters():
+                parameter.clamp_(-limit, limit)
+
+    def _update_generator(self, group: list[Batch], named: Named | None, optimizer: Any, log: dict[str, Tensor]) -> None:
+        optimizer.zero_grad()
+        with self._frozen_critics():
+            for batch in group:
+                current = named if named is not None else self._restored(batch)
+                total = self._generator_total(current, log)
+                optimizer.backward(total / len(group))
+        norm = optimizer.step(self.measure)
+        if norm is not None:
+            log["grad_norm/generator"] = norm
+            self._watch_norm(group[-1], "generator", norm)
+
+    def _generator_total(self, named: Named, log: dict[str, Tensor]) -> Tensor:
+        """Return the total of the active terms, after the guard has seen each; log this batch's values."""
+        calls = self._critic_calls(raw=True)
+        values: dict[str, Tensor] = {}
+        for term in self.terms:
+            if term.active(self.iteration):
+                with self._autocast() if term.critic is None else _nothing():
+                    values[term.name] = term.weight * term.generator_value(named, calls).float()
+        if not values:
+            raise RuntimeError(f"no loss term is active in iteration {self.iteration}")
+        total = torch.stack(list(values.values())).sum()
+        seen = {f"term/{name}": value.detach() for name, value in values.items()}
+        self.guard.watch(self.iteration + 1, named["key"], seen)
+        log.update(seen, loss=total.detach())
+        if self.measure:
+            log.update({f"grad/{name}": self._gradient_norm(value, named) for name, value in values.items()})
+        return total
+
+    def _gradient_norm(self, value: Tensor, named: Named) -> Tensor:
+        outputs = [leaf for item in named.values() for leaf in _leaves(item) if leaf.requires_grad]
+        gradients = torch.autograd.grad(value, outputs, retain_graph=True, allow_unused=True)
+        return nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
+
+    def _watch_norm(self, batch: Batch, name: str, norm: Tensor) -> None:
+        if self.parts.precision != "fp16":  # there an overflow is ordinary: the scaler skips the step
+            self.guard.watch(self.iteration + 1, batch["key"], {f"grad_norm/{name}": norm})
+
+    @contextmanager
+    def _frozen_critics(self) -> Iterator[None]:
+        for weight in self._critic_weights:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in self._critic_weights:
+                weight.requires_grad_(True)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _map(function: Any, value: Any) -> Any:
+    return [_map(function, item) for item in value] if isinstance(value, (list, tuple)) else function(value)
+
+
+def _leaves(value: Any) -> list[Tensor]:
+    if isinstance(value, (list, tuple)):
+        return [leaf for item in value for leaf in _leaves(item)]
+    return [value] if isinstance(value, Tensor) else []
+
+
+def _detached(named: Named) -> Named:
+    return {
+        name: value if name == "key" else _map(torch.Tensor.detach, value) for name, value in named.items()
+    }

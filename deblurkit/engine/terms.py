@@ -1,0 +1,94 @@
+"""Loss terms as the training step uses them: a loss, its weight, and what it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deblurkit.losses.views import select
+from deblurkit.options.selection import Selection
+
+Critic = Callable[[Tensor], "Tensor | list[Tensor]"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One named term of the generator's total; adversarial where it names a critic.
+
+    Attributes:
+        weight: Scales the generator's side, once; a critic's own loss is not weighted.
+        pred: What is compared, of the generator's outputs.
+        target: What it is compared with, of the batch.
+        start: First iteration, counted from 0, in which the term counts.
+        end: First iteration in which it no longer does; ``None``: to the end.
+    """
+
+    name: str
+    loss: nn.Module
+    weight: float
+    pred: Selection
+    target: Selection
+    critic: str | None
+    start: int = 0
+    end: int | None = None
+
+    def active(self, iteration: int) -> bool:
+        """Return whether the term counts in this iteration, counted from 0."""
+        return self.start <= iteration and (self.end is None or iteration < self.end)
+
+    def generator_value(self, named: Mapping[str, Any], critics: Mapping[str, Critic]) -> Tensor:
+        """Return the generator's unweighted loss. ``named`` holds the batch and the generator's outputs."""
+        pred = select(self.pred, named)
+        if self.critic is None:
+            value: Tensor = self.loss(pred, select(self.target, named))
+            return value
+        critic = critics[self.critic]
+        fake = _logits(critic, self._seen(pred, named))
+        if not getattr(self.loss, "needs_real_logits", True):
+            return _mean(self.loss.generator_loss(None, item) for item in fake)
+        with torch.no_grad():
+            real = _logits(critic, self._seen(select(self.target, named), named))
+        return _mean(self.loss.generator_loss(*pair) for pair in zip(real, fake, strict=True))
+
+    def critic_value(self, named: Mapping[str, Any], critics: Mapping[str, Critic]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the critic's loss without penalty, and its mean logits for sharp and for restored images."""
+        assert self.critic is not None
+        critic = critics[self.critic]
+        real = _logits(critic, self._seen(select(self.target, named), named))
+        fake = _logits(critic, self._seen(select(self.pred, named), named))
+        loss = _mean(self.loss.critic_loss(*pair) for pair in zip(real, fake, strict=True))
+        return loss, _mean(item.mean() for item in real).detach(), _mean(item.mean() for item in fake).detach()
+
+    def penalty(self, named: Mapping[str, Any], critics: Mapping[str, Critic]) -> Tensor | None:
+        """Return the weighted gradient penalty, or ``None`` where the loss has none.
+
+        The random point on the line between sharp and restored comes from torch's global generator.
+        """
+        settings = getattr(self.loss, "penalty", None)
+        if settings is None:
+            return None
+        assert self.critic is not None
+        from deblurkit.losses.functional import gradient_penalty
+
+        critic = critics[self.critic]
+        real, fake = select(self.target, named), select(self.pred, named)
+        alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device)
+        value = gradient_penalty(lambda image: critic(self._seen(image, named)), real, fake, alpha, settings["norm"])
+        return settings["weight"] * value
+
+    def _seen(self, image: Tensor, named: Mapping[str, Any]) -> Tensor:
+        condition = getattr(self.loss, "condition", None)
+        return image if condition is None else torch.cat([image, named[condition]], dim=1)
+
+
+def _logits(critic: Critic, image: Tensor) -> list[Tensor]:
+    logits = critic(image)
+    return [item.float() for item in logits] if isinstance(logits, (list, tuple)) else [logits.float()]
+
+
+def _mean(values: Iterator[Tensor]) -> Tensor:
+    return torch.stack(list(values)).mean()

@@ -1,0 +1,30 @@
+"""The one exception for a user's mistake, and the wording that points at the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: printed without a traceback, one line a problem, exit code 2.
+
+    Args:
+        problems: One finished line each: where it is, what came, what was expected.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'X'?)"`` for the known name closest to ``name``, or an empty string.
+
+    >>> did_you_mean("DeblurGan", ["DeblurGAN", "MADN"])
+    " (did you mean 'DeblurGAN'?)"
+    """
+    names = sorted(known)
+    folded = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    return f" (did you mean '{folded[close[0]]}'?)" if close else ""

@@ -1,0 +1,76 @@
+"""What a report says besides the scores: where they come from, on what they were computed, what to mind."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+import deblurkit
+from deblurkit.evaluation.protocols import Protocol
+from deblurkit.inference.deblurrer import describe_weights
+
+
+def weights_record(state: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return ``file``, ``sha256``, ``iteration`` and ``ema`` of a checkpoint."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return {**describe_weights(state, file), "sha256": digest.hexdigest()}
+
+
+def environment(device: torch.device, precision: str) -> dict[str, Any]:
+    """Return when, with which software and on which device something is computed."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "deblurkit": deblurkit.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "platform": platform.platform(),
+        "device": f"{device.type} ({name})",
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+    }
+
+
+def notes(state: dict[str, Any], protocol: Protocol, mode: str, limits: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Say what a reader of the numbers must know.
+
+    Args:
+        state: The checkpoint.
+        protocol: How the images were scored.
+        mode: The inference mode.
+        limits: Data sets of which only a part was used: how many images, of how many.
+    """
+    found = [f"{name}: limited to {used} of {total} images" for name, (used, total) in limits.items()]
+    if mode != protocol.inference:
+        found.append(f"inference {mode} deviates from the protocol's own, {protocol.inference}")
+    found += [
+        f"the loss {name!r} was trained with random instead of pretrained weights (weights: random)"
+        for name, term in state["options"]["losses"].items()
+        if term.get("weights") == "random"
+    ]
+    return found
+
+
+def command(
+    weights: Path, protocol: Protocol, plugins: Sequence[str], datasets: Sequence[str] | None, precision: str
+) -> str:
+    """Return the command line that computes the same scores from the checkpoint alone."""
+    words = ["python", "tools/test.py", "--weights", str(weights), "--protocol", protocol.id]
+    for flag, values in (("--plugin", plugins), ("--dataset", datasets or ())):
+        for value in values:
+            words += [flag, value]
+    return shlex.join([*words, "--precision", precision])

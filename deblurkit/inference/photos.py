@@ -1,0 +1,152 @@
+"""Restore photographs and folders of them: all names are settled before any work, and no input is overwritten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deblurkit.data.images import IMAGE_SUFFIXES, is_image, read_image, write_image
+from deblurkit.errors import UserError
+from deblurkit.inference.deblurrer import Deblurrer
+
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+COMPARISONS = "compare"
+"""The folder, beside the restored photographs, that side-by-side pictures go to."""
+
+_GAP_PX = 8
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photograph to restore: where it is read from, and where its result and comparison are written to."""
+
+    source: Path
+    target: Path
+    comparison: Path | None
+
+
+def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, overwrite: bool = False) -> list[Job]:
+    """Settle what is read and written; touches nothing.
+
+    A photograph keeps its name, and one found in a given folder its path below that folder. Files below ``out``
+    are no inputs, so that results inside a folder of photographs are not restored again.
+
+    Args:
+        inputs: Photographs and folders, which are searched recursively.
+        out: The folder of the results.
+        compare: Also plan a picture ``blurred | restored`` of each, in the folder ``compare``.
+        overwrite: Whether results of an earlier run may be replaced. Inputs never are.
+
+    Raises:
+        UserError: An input does not exist or is no image, or a result would replace an input, another result,
+            or, without ``overwrite``, an existing file.
+    """
+    out = Path(out)
+    problems: list[str] = []
+    jobs = []
+    for given in map(Path, inputs):
+        try:
+            jobs += [_job(source, name, out, compare) for source, name in _photographs(given, out)]
+        except UserError as error:
+            problems += error.problems
+    if not problems:
+        problems = _clashes(jobs, overwrite)
+    if problems:
+        more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
+        raise UserError(*problems[:_LISTED], *more)
+    return jobs
+
+
+def deblur_photos(
+    deblurrer: Deblurrer, jobs: Sequence[Job], progress: Callable[[int, int], None] | None = None
+) -> list[str]:
+    """Restore photographs; one that fails does not stop the others.
+
+    Args:
+        deblurrer: What restores.
+        jobs: From :func:`plan`.
+        progress: Told of each photograph done, and of how many there are.
+
+    Returns:
+        What went wrong: a line for each photograph that could not be restored.
+    """
+    failures: list[str] = []
+    for index, job in enumerate(jobs):
+        try:
+            _deblur_photo(deblurrer, job)
+        except UserError as error:
+            failures += error.problems
+        except (OSError, RuntimeError, ValueError) as error:  # a disk, a network or a memory that this image exceeds
+            failures.append(f"{job.source}: {' '.join(str(error).split()) or type(error).__name__}")
+        if progress is not None:
+            progress(index + 1, len(jobs))
+    return failures
+
+
+def _deblur_photo(deblurrer: Deblurrer, job: Job) -> None:
+    blurred = read_image(job.source)
+    restored = deblurrer(blurred)
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    write_image(job.target, restored)
+    if job.comparison is not None:
+        job.comparison.parent.mkdir(parents=True, exist_ok=True)
+        gap = np.full_like(blurred[:, :1], np.iinfo(blurred.dtype).max).repeat(_GAP_PX, axis=1)
+        write_image(job.comparison, np.concatenate([blurred, gap, restored], axis=1))
+
+
+def _job(source: Path, name: Path, out: Path, compare: bool) -> Job:
+    return Job(source, out / name, out / COMPARISONS / name if compare else None)
+
+
+def _photographs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the photographs that an argument names, each with its result's path below ``out``."""
+    if given.is_dir():
+        inside = [path for path in sorted(given.rglob("*")) if is_image(path) and path.is_file()]
+        if not _same(given, out):
+            inside = [path for path in inside if out.resolve() not in path.resolve().parents]
+        if not inside:
+            raise UserError(f"{given}: no images in this folder; known kinds: {', '.join(IMAGE_SUFFIXES)}")
+        yield from ((path, path.relative_to(given)) for path in inside)
+        return
+    if not given.exists():
+        raise UserError(f"{given}: there is no such file or folder")
+    if given.suffix.lower() in VIDEO_SUFFIXES:
+        raise UserError(f"{given}: videos are not supported yet; restore its frames as images")
+    if not is_image(given):
+        raise UserError(f"{given}: no image by its name; known kinds: {', '.join(IMAGE_SUFFIXES)}")
+    yield given, Path(given.name)
+
+
+def _clashes(jobs: Sequence[Job], overwrite: bool) -> list[str]:
+    """Say which results would replace an input, another result or an earlier one."""
+    inputs = {_identity(job.source) for job in jobs}
+    written: dict[Path, Path] = {}
+    problems = []
+    for job in jobs:
+        for target in (job.target, job.comparison):
+            if target is None:
+                continue
+            place = target.resolve()
+            if place in written:
+                problems.append(f"{target}: would hold the results of both {written[place]} and {job.source}")
+            elif target.exists() and _identity(target) in inputs:
+                problems.append(f"{target}: would replace an input; choose another --out")
+            elif target.exists() and not overwrite:
+                problems.append(f"{target}: exists already; choose another --out or say --overwrite")
+            written.setdefault(place, job.source)
+    return problems
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what tells files apart whatever their names: links and case-insensitive disks included."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _same(first: Path, second: Path) -> bool:
+    return first.resolve() == second.resolve()

@@ -1,0 +1,94 @@
+"""The losses as pure functions of tensors. Means are over all elements unless a function says otherwise.
+
+``real`` and ``fake`` are a critic's raw logits for sharp and restored images, of any shape; C(r) and C(f) below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def charbonnier(pred: Tensor, target: Tensor, eps: float = 1e-3) -> Tensor:
+    """Return ``mean(sqrt((pred - target)^2 + eps^2))``: L1 that is smooth at zero.
+
+    Reference:
+        Charbonnier et al., ICIP 1994; with ``eps`` 1e-3 as in Lai et al., LapSRN, CVPR 2017, equation 4.
+    """
+    return torch.sqrt((pred - target).square() + eps**2).mean()
+
+
+def bce_toward(logits: Tensor, target: float) -> Tensor:
+    """Return the binary cross entropy of ``sigmoid(logits)`` against one constant target, as a mean."""
+    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+
+def half_square_toward(logits: Tensor, target: float) -> Tensor:
+    """Return ``mean((logits - target)^2) / 2``."""
+    return 0.5 * (logits - target).square().mean()
+
+
+def wgan_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """Return ``E C(f) - E C(r)`` (Arjovsky et al. 2017, equation 2, negated for descent)."""
+    return fake.mean() - real.mean()
+
+
+def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """Return ``E max(0, 1 - C(r)) + E max(0, 1 + C(f))`` (Lim and Ye 2017; Miyato et al. 2018, equation 16)."""
+    return functional.relu(1.0 - real).mean() + functional.relu(1.0 + fake).mean()
+
+
+Toward = Callable[[Tensor, float], Tensor]
+
+
+def relativistic_critic(real: Tensor, fake: Tensor, toward: Toward, fake_target: float) -> Tensor:
+    """Return ``toward(C(r) - E C(f), 1) + toward(C(f) - E C(r), fake_target)``.
+
+    With :func:`bce_toward` and 0 it is RaGAN, with :func:`half_square_toward` and -1 RaLSGAN. The means are over
+    batch and positions.
+
+    Reference:
+        Jolicoeur-Martineau: The relativistic discriminator, ICLR 2019, equations 15, 16 and appendix.
+    """
+    return toward(real - fake.mean(), 1.0) + toward(fake - real.mean(), fake_target)
+
+
+def relativistic_generator(real: Tensor, fake: Tensor, toward: Toward, real_target: float, symmetric: bool) -> Tensor:
+    """Return ``toward(C(f) - E C(r), 1)``, plus ``toward(C(r) - E C(f), real_target)`` where ``symmetric``.
+
+    The second half reaches the generator through E C(f), which is not detached.
+    """
+    loss = toward(fake - real.mean(), 1.0)
+    return loss + toward(real - fake.mean(), real_target) if symmetric else loss
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor | list[Tensor]],
+    real: Tensor,
+    fake: Tensor,
+    alpha: Tensor,
+    norm: Literal["sample", "pixel"] = "sample",
+) -> Tensor:
+    """Return ``E (|grad_x C(x)| - 1)^2`` at ``x = alpha * real + (1 - alpha) * fake``.
+
+    Args:
+        critic: Maps images ``(n, c, h, w)`` to logits, or a list of logits (their sums are added).
+        real: Sharp images ``(n, c, h, w)``.
+        fake: Restored images of the same shape; no gradient reaches them.
+        alpha: ``(n, 1, 1, 1)`` in [0, 1].
+        norm: ``sample``: the norm is over all of one image, as in the paper. ``pixel``: over the channels of each
+            pixel, as DeblurGAN's public code has it.
+
+    Reference:
+        Gulrajani et al.: Improved Training of Wasserstein GANs, NeurIPS 2017, equation 3.
+    """
+    images = torch.lerp(fake.detach(), real.detach(), alpha).requires_grad_(True)
+    logits = critic(images)
+    scores = sum((item.sum() for item in logits), images.new_zeros(())) if isinstance(logits, list) else logits.sum()
+    (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
+    squared = gradient.flatten(1) if norm == "sample" else gradient
+    return (squared.norm(2, dim=1) - 1.0).square().mean()

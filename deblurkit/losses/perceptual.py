@@ -1,0 +1,151 @@
+"""The content loss on VGG-19 features."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deblurkit.errors import UserError
+from deblurkit.registry import LOSSES
+
+VGG19_FILE = "vgg19-dcbb9e9d.pth"
+_CONVS = (2, 2, 4, 4, 4)  # convolutions of each of VGG-19's blocks; a pooling layer ends each
+
+
+class MissingWeightsError(UserError):
+    """The ImageNet weights of VGG-19 are nowhere to be had without a download."""
+
+
+def feature_index(layer: str) -> int:
+    """Return the index in torchvision's ``vgg19().features`` of ``convB_C`` or ``reluB_C``.
+
+    >>> feature_index("conv3_3"), feature_index("relu4_3")
+    (14, 24)
+
+    Raises:
+        ValueError: VGG-19 has no such layer.
+    """
+    match = re.fullmatch(r"(conv|relu)([1-5])_([1-4])", layer)
+    if match is None or int(match[3]) > _CONVS[int(match[2]) - 1]:
+        raise ValueError(f"layer is convB_C or reluB_C of VGG-19, such as conv3_3; got {layer!r}")
+    block, convolution = int(match[2]), int(match[3])
+    before = sum(2 * convs + 1 for convs in _CONVS[: block - 1])
+    return before + 2 * (convolution - 1) + (match[1] == "relu")
+
+
+def _vgg19_features(last: int, weights: str | None, download: bool) -> nn.Sequential:
+    from torchvision.models import vgg19
+
+    with torch.device("meta"):
+        features = vgg19(weights=None).features[: last + 1]
+    if weights == "random":
+        return _random_features(features)
+    state = _read_weights(weights, download)
+    wanted = {name: state.get(f"features.{name}", state.get(name)) for name in features.state_dict()}
+    missing = [name for name, value in wanted.items() if value is None]
+    if missing:
+        raise UserError(f"{weights or VGG19_FILE}: not the weights of VGG-19, features.{missing[0]} is missing")
+    try:
+        features.load_state_dict(wanted, assign=True)
+    except RuntimeError as error:
+        raise UserError(f"{weights or VGG19_FILE}: not the weights of VGG-19: {error}") from None
+    return features
+
+
+def _random_features(features: nn.Sequential) -> nn.Sequential:
+    """Give the features He-initialised weights that are the same in every run and touch no other random stream."""
+    features.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    for module in features:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    return features
+
+
+def _read_weights(weights: str | None, download: bool) -> dict[str, Tensor]:
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / VGG19_FILE
+    path = Path(weights) if weights is not None else cached
+    if weights is None and not cached.is_file():
+        if download:
+            from torchvision.models import VGG19_Weights
+
+            return dict(VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True))
+        raise MissingWeightsError(
+            f"the ImageNet weights of VGG-19 are missing: put torchvision's {VGG19_FILE} at {cached}, or name the file "
+            "with `weights: PATH`, or allow `download: true`; `weights: random` is for trials only"
+        )
+    if not path.is_file():
+        raise MissingWeightsError(f"weights: there is no file {path}; it should be torchvision's {VGG19_FILE}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: not a state dict of VGG-19")
+    return state
+
+
+@LOSSES.register_module()
+class PerceptualLoss(nn.Module):
+    """``mean (phi(pred) - phi(target))^2``, phi the features of VGG-19 at one layer.
+
+    Args:
+        layer: ``convB_C`` (before its ReLU) or ``reluB_C``, such as ``conv3_3`` of DeblurGAN.
+        normalize: Map the images to [0, 1], then by ImageNet's mean and standard deviation, which is what the weights
+            were trained on. ``False`` feeds the generator's own range as it is, as DeblurGAN's public code does; it
+            changes the loss's scale by about 4.9 for [-1, 1].
+        weights: A state dict file of torchvision's VGG-19; absent: torchvision's cache; ``random``: untrained
+            features, for trials.
+        download: Whether to fetch the file where the cache lacks it.
+
+    Attributes:
+        value_range: The range of the images it is given; the restorer sets it.
+        notes: What every log and report must say of this loss.
+
+    Shape:
+        Two tensors ``(n, 3, h, w)`` to a scalar.
+
+    Raises:
+        MissingWeightsError: No weights file is there and none may be fetched.
+
+    Reference:
+        Johnson et al.: Perceptual losses, ECCV 2016, equation 2; Kupyn et al., DeblurGAN, CVPR 2018, equation 4.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, layer: str = "conv3_3", normalize: bool = True, weights: str | None = None, download: bool = False
+    ) -> None:
+        super().__init__()
+        self.features = _vgg19_features(feature_index(layer), weights, download).eval().requires_grad_(False)
+        for module in self.features:
+            if isinstance(module, nn.ReLU):
+                module.inplace = False
+        self.normalize = normalize
+        self.value_range = (0.0, 1.0)
+        self.notes = ["PerceptualLoss uses RANDOM VGG-19 weights: for trials only"] if weights == "random" else []
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> PerceptualLoss:
+        """Stay in evaluation mode whatever ``mode`` says: the features are frozen."""
+        return super().train(False)
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self._extract(target)
+        return functional.mse_loss(self._extract(pred), wanted)
+
+    def _extract(self, image: Tensor) -> Tensor:
+        if self.normalize:
+            low, high = self.value_range
+            image = ((image - low) / (high - low) - self.mean) / self.std
+        features: Tensor = self.features(image)
+        return features

@@ -1,0 +1,76 @@
+"""Views: functions of an image that a loss term may compare in its place, named in ``pred`` and ``target``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from deblurkit.options.selection import Selection
+from deblurkit.registry import VIEWS
+
+
+def select(selection: Selection, named: Mapping[str, Any]) -> Any:
+    """Return what ``selection`` names in ``named``, seen through its views; a list is viewed item by item.
+
+    Views run without autocast: a gradient image in bf16 would keep three digits.
+    """
+    value = named[selection.name]
+    if not selection.views:
+        return value
+    with torch.autocast(named["blurred"].device.type, enabled=False):
+        for name in selection.views:
+            value = _through(VIEWS.get(name), value)
+    return value
+
+
+def _through(view: Any, value: Any) -> Any:
+    return [_through(view, item) for item in value] if isinstance(value, (list, tuple)) else view(value)
+
+
+def _sobel_pair(image: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+    """Return the unnormalised horizontal and vertical Sobel responses of each channel, (n, c, h, w) each."""
+    channels = image.shape[1]
+    smooth = image.new_tensor([1.0, 2.0, 1.0])
+    slope = image.new_tensor([-1.0, 0.0, 1.0])
+    horizontal = torch.outer(smooth, slope)
+    kernels = torch.stack([horizontal, horizontal.t()])[:, None].repeat(channels, 1, 1, 1)
+    padded = functional.pad(image, (1, 1, 1, 1), mode=mode)
+    both = functional.conv2d(padded, kernels, groups=channels)
+    return both[:, 0::2], both[:, 1::2]
+
+
+@VIEWS.register_module()
+def sobel(image: Tensor) -> Tensor:
+    """Return each channel's gradient magnitude ``sqrt(gx^2 + gy^2 + 1e-6)``, kernels / 4, replicate padding.
+
+    Shape:
+        ``(n, c, h, w)`` to the same. Our reading of the map M(.) of MADN (its section on the gradient branch).
+    """
+    horizontal, vertical = _sobel_pair(image, "replicate")
+    return torch.sqrt((horizontal / 4).square() + (vertical / 4).square() + 1e-6)
+
+
+@VIEWS.register_module()
+def sobel_components(image: Tensor) -> Tensor:
+    """Return both unnormalised Sobel responses, horizontal ones first, reflect padding.
+
+    Shape:
+        ``(n, c, h, w)`` to ``(n, 2c, h, w)``. Our reading of equation 8 of the crosshatch-attention paper.
+    """
+    return torch.cat(_sobel_pair(image, "reflect"), dim=1)
+
+
+@VIEWS.register_module()
+def difference(image: Tensor) -> Tensor:
+    """Return horizontal, then vertical forward differences; zero in the last column and the last row.
+
+    Shape:
+        ``(n, c, h, w)`` to ``(n, 2c, h, w)``. Our reading of equation 9 of the structure-guided paper.
+    """
+    horizontal = functional.pad(image[..., :, 1:] - image[..., :, :-1], (0, 1, 0, 0))
+    vertical = functional.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1))
+    return torch.cat([horizontal, vertical], dim=1)

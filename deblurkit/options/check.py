@@ -1,0 +1,220 @@
+"""Everything that can be told of an experiment before anything of it is built, all problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from deblurkit.errors import did_you_mean
+from deblurkit.options import closed
+from deblurkit.options.components import Checked, Report, Table, check_component, misspelt
+from deblurkit.options.document import to_plain
+from deblurkit.options.problems import Path
+from deblurkit.options.schema import DatasetEntry, LossTerm, Options, missing_for_training
+from deblurkit.options.sections import validate
+from deblurkit.options.selection import parse_selection
+from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, PROTOCOLS, RESTORERS, VIEWS
+
+_BATCH_NAMES = ("blurred", "sharp")
+_TRAINING_SECTIONS = ("losses", "optimizers", "schedulers", "train")
+_SHARED_OPTIMIZERS = ("generator", "discriminators")
+
+
+def check(report: Report) -> Options | None:
+    """Check a merged option tree whole.
+
+    Args:
+        report: Holds the tree and receives every problem.
+
+    Returns:
+        The options where the sections fit together; they are usable only if the report stayed empty.
+    """
+    data = to_plain(report.root)
+    if not isinstance(data, dict):
+        return None
+    options = validate(report, data)
+    closed.check_names(report, data)
+    outputs = _check_generator(report, data)
+    critics = _check_critics(report, data)
+    _check_losses(report, data, critics, outputs)
+    _check_restorer(report, data)
+    _check_datasets(report, data)
+    _check_optimization(report, data, critics)
+    _check_protocol(report, data)
+    for index, config in _dicts(_items(data.get("hooks"))):
+        closed.check_hook(report, ("hooks", index), config)
+    closed.check_engine(report, _section(data, "engine"))
+    _check_complete(report, data)
+    return options
+
+
+def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a dict of the option file; an empty one in place of anything else, which is a problem noted already."""
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _items(value: Any) -> dict[int, Any]:
+    return dict(enumerate(value)) if isinstance(value, list) else {}
+
+
+def _dicts(entries: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    return ((name, value) for name, value in entries.items() if isinstance(value, dict))
+
+
+def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Check the generator and ``train.freeze``; return what it returns where that is known."""
+    config = data.get("generator")
+    if not isinstance(config, dict):
+        return None
+    checked = check_component(report, ("generator",), config, Table.of(ARCHS))
+    if checked is None or not checked.complete:
+        return None
+    from deblurkit.options.outputs import probe_generator
+
+    # arguments that are wrong are left out, so that the rest of the file can still be checked
+    probe = probe_generator(checked.component, checked.arguments)
+    if probe.problem is not None and checked.clean:
+        report.add(("generator",), probe.problem)
+    if probe.parts is not None:
+        for part in _section(_section(data, "train"), "freeze"):
+            if part not in probe.parts:
+                hint = did_you_mean(part, probe.parts)
+                report.add(("train", "freeze", part), f"{config['type']} has no part named {part!r}{hint}")
+    return probe.outputs
+
+
+def _check_critics(report: Report, data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Check the discriminators; return them, or ``None`` where their names may stand where we cannot see them."""
+    critics = _section(data, "discriminators")
+    for name, config in _dicts(critics):
+        check_component(report, ("discriminators", name), config, Table.of(DISCRIMINATORS))
+        if name in _SHARED_OPTIMIZERS:
+            report.add(("discriminators", name), f"no discriminator may be named {name!r}: optimizers uses the name")
+    if not critics and (report.incomplete or _doubtful(data, "discriminators")):
+        return None
+    return critics
+
+
+def _doubtful(data: Mapping[str, Any], section: str) -> bool:
+    """Tell whether a section is no dict or stands under a misspelt name, which is a problem noted already."""
+    return not isinstance(data.get(section, {}), dict) or misspelt(section, data, Options.model_fields)
+
+
+def _check_losses(
+    report: Report, data: Mapping[str, Any], critics: Mapping[str, Any] | None, outputs: tuple[str, ...] | None
+) -> None:
+    table = Table.of(LOSSES)
+    terms = dict(_dicts(_section(data, "losses")))
+    sound = not report.incomplete and not _doubtful(data, "losses")
+    for name, flat in terms.items():
+        path: Path = ("losses", name)
+        own = LossTerm.own_keys()
+        checked = check_component(report, path, LossTerm.split(flat)["component"], table, other_keys=own)
+        sound &= _check_critic_of(report, path, flat, critics, checked)
+        for key in ("pred", "target"):
+            _check_selection(report, (*path, key), flat.get(key), outputs)
+        if checked is not None and _is_adversarial(checked) and isinstance(flat.get("condition"), str):
+            _check_selection(report, (*path, "condition"), flat["condition"], outputs)
+        start, end = flat.get("start", 0), flat.get("end")
+        if isinstance(start, int) and isinstance(end, int) and 0 < end <= start:
+            report.add((*path, "end"), f"should be greater than start ({start}), not {end}")
+    named = [flat.get("critic") for flat in terms.values()]
+    for critic in critics or () if sound else ():
+        if critic not in named:
+            report.add(("discriminators", critic), f"no loss term names it; give one `critic: {critic}`")
+
+
+def _is_adversarial(checked: Checked) -> bool:
+    return hasattr(checked.component, "critic_loss")
+
+
+def _check_critic_of(
+    report: Report, path: Path, term: Mapping[str, Any], critics: Mapping[str, Any] | None, checked: Checked | None
+) -> bool:
+    """Check that a term names a critic if, and only if, it is adversarial; tell whether that is so."""
+    critic = term.get("critic")
+    kind = term.get("type")
+    if checked is not None and critic is not None and not _is_adversarial(checked):
+        report.add((*path, "critic"), f"only adversarial losses name a critic, and {kind} is none")
+    elif checked is not None and critic is None and _is_adversarial(checked):
+        known = f"one of {', '.join(critics)}" if critics else "a network under discriminators"
+        if not misspelt("critic", term, LossTerm.own_keys()):
+            report.add((*path, "critic"), f"missing, {kind} needs {known}")
+    elif critics is not None and isinstance(critic, str) and critic not in critics:
+        report.add((*path, "critic"), f"no discriminator is named {critic!r}{did_you_mean(critic, critics)}")
+    else:
+        return True
+    return False
+
+
+def _check_selection(report: Report, path: Path, text: Any, outputs: tuple[str, ...] | None) -> None:
+    if not isinstance(text, str):
+        return
+    try:
+        selection = parse_selection(text)
+    except ValueError as error:
+        report.add(path, str(error))
+        return
+    views = VIEWS.names()
+    for view in dict.fromkeys(selection.views):
+        if view not in views and not report.names_open:
+            report.add(path, f"no view is named {view!r}{did_you_mean(view, views)}")
+    if outputs is None or selection.name in (*outputs, *_BATCH_NAMES):
+        return
+    known = (*outputs, *_BATCH_NAMES)
+    hint = did_you_mean(selection.name, known) or f" (it returns {', '.join(outputs)})"
+    report.add(path, f"the generator has no output {selection.name!r}{hint}")
+
+
+def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:
+    config = data.get("restorer", {"type": "GANRestorer"})
+    if isinstance(config, dict):
+        # the engine gives what a restorer requires, its networks and terms, and the option file the settings
+        check_component(report, ("restorer",), config, Table.of(RESTORERS), demand=False)
+
+
+def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
+    sets = _section(data, "datasets")
+    entries: list[tuple[Path, Any]] = [(("datasets", "train"), sets.get("train"))]
+    for group in ("val", "test"):
+        entries += [(("datasets", group, name), config) for name, config in _section(sets, group).items()]
+    table = Table.of(DATASETS)
+    for path, flat in entries:
+        if isinstance(flat, dict):
+            component = DatasetEntry.split(flat)["component"]
+            check_component(report, path, component, table, other_keys=DatasetEntry.own_keys())
+
+
+def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mapping[str, Any] | None) -> None:
+    optimizers = _section(data, "optimizers")
+    known = (*_SHARED_OPTIMIZERS, *(critics or ()))
+    for name, config in optimizers.items():
+        if name not in known and critics is not None:
+            report.add(("optimizers", name), f"no network is named {name!r}{did_you_mean(name, known)}")
+        elif isinstance(config, dict):
+            closed.check_optimizer(report, ("optimizers", name), config)
+    networks = None if critics is None else {"generator": None, **critics}
+    for index, config in _dicts(_items(data.get("schedulers"))):
+        closed.check_scheduler(report, ("schedulers", index), config, networks)
+
+
+def _check_protocol(report: Report, data: Mapping[str, Any]) -> None:
+    protocol = _section(data, "val").get("protocol")
+    if not isinstance(protocol, str) or report.names_open:
+        return
+    known = PROTOCOLS.names()
+    if protocol not in known:
+        hint = did_you_mean(protocol, known) or f" (known: {', '.join(known)})"
+        report.add(("val", "protocol"), f"no protocol is named {protocol!r}{hint}")
+
+
+def _check_complete(report: Report, data: Mapping[str, Any]) -> None:
+    """Ask for all that training needs where the file has begun to describe a training."""
+    begun = any(data.get(name) for name in _TRAINING_SECTIONS) or _section(data, "datasets").get("train") is not None
+    if report.incomplete or not begun:
+        return
+    for path, text in missing_for_training(data):
+        entries = data if len(path) == 1 else _section(data, path[0])
+        if not misspelt(path[-1], entries, ()) and not _doubtful(data, path[0]):
+            report.add(path, text)

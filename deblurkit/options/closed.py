@@ -1,0 +1,205 @@
+"""What MMEngine builds for us: only names in its tables, only keys that are ours to give.
+
+MMEngine's ``Registry.get`` imports whatever a name that it does not know spells, with dots (``os.system``) or without
+(any module in the current directory), and calls what it finds. So names are looked up here, in the tables alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from deblurkit.errors import did_you_mean
+from deblurkit.options.components import Report, Table, check_component
+from deblurkit.options.problems import Path
+from deblurkit.options.signature import argument_problems, signature_of
+
+SCOPES = ("basicsr", "torchvision", "timm")
+"""First parts of dotted names that our own registries may know."""
+_BUILT_BY_MMENGINE = ("optimizers", "schedulers", "hooks", "engine")
+_BUILT = ("generator", "discriminators", "losses", "restorer", "datasets", *_BUILT_BY_MMENGINE)
+
+SECTION_OF = {
+    "model": "generator, discriminators and restorer",
+    "work_dir": "name (or --work-dir)",
+    "train_dataloader": "datasets.train",
+    "val_dataloader": "datasets.val",
+    "test_dataloader": "datasets.test",
+    "train_cfg": "train",
+    "val_cfg": "val",
+    "test_cfg": "val",
+    "optim_wrapper": "optimizers",
+    "param_scheduler": "schedulers",
+    "val_evaluator": "val.protocol",
+    "test_evaluator": "val.protocol",
+    "custom_hooks": "hooks",
+    "data_preprocessor": "datasets",
+    "load_from": "--init-from on the command line",
+    "resume": "--resume on the command line",
+    "launcher": "--launcher on the command line",
+    "experiment_name": "name",
+    "cfg": "the option file itself",
+    "default_scope": "plugins (names here have no scopes)",
+}
+"""Arguments of MMEngine's Runner that have a place of their own."""
+
+
+@cache
+def mmengine_tables() -> dict[str, Table]:
+    """Return MMEngine's tables by the kind of what they hold, filled."""
+    from deblurkit import compat
+
+    compat.ensure_torchvision()
+    from mmengine import hooks, optim, runner, visualization  # noqa: F401 (importing them fills the tables)
+    from mmengine import registry as tables
+
+    return {
+        "optimizer": Table("optimizer", tables.OPTIMIZERS.module_dict),
+        "scheduler": Table("scheduler", tables.PARAM_SCHEDULERS.module_dict),
+        "hook": Table("hook", tables.HOOKS.module_dict),
+        "visualizer": Table("visualizer", tables.VISUALIZERS.module_dict),
+        "visualizer backend": Table("visualizer backend", tables.VISBACKENDS.module_dict),
+        "log processor": Table("log processor", tables.LOG_PROCESSORS.module_dict),
+        "model": Table("model", tables.MODELS.module_dict),
+    }
+
+
+def check_names(report: Report, data: Mapping[str, Any]) -> None:
+    """Refuse, at every depth, names that would be imported instead of looked up."""
+    for path, key, value in _walk(data, ()):
+        if path[0] not in _BUILT:
+            continue
+        if key == "_scope_" and path[0] in _BUILT_BY_MMENGINE:
+            report.add(path, "names here have no scopes")
+        if not isinstance(value, str) or not (key == "type" or key.endswith("_type")):
+            continue
+        first, dot, _ = value.partition(".")
+        ours = path[0] not in _BUILT_BY_MMENGINE
+        if dot and not (ours and first in SCOPES):
+            report.add(path, f"{value!r} is refused: only registered names are looked up, and they have no dots")
+        elif not ours and _is_module(value) and not _registered(value):
+            report.add(path, f"{value!r} is refused: it is a Python module, and only registered names are looked up")
+
+
+def _walk(value: Any, path: Path) -> Iterator[tuple[Path, str, Any]]:
+    """Yield every key of every dict, with its path and value."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield (*path, key), key, item
+            yield from _walk(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _walk(item, (*path, index))
+
+
+def _registered(name: str) -> bool:
+    return any(name in table.entries for table in mmengine_tables().values())
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def check_optimizer(report: Report, path: Path, config: Mapping[str, Any]) -> None:
+    """Check an optimizer's name and arguments, by making it for two weights where they seem right."""
+    checked = check_component(report, path, config, mmengine_tables()["optimizer"], filled=("params",))
+    if checked is None or not checked.clean or not checked.complete:
+        return
+    import torch
+
+    try:
+        checked.component([torch.nn.Parameter(torch.zeros(2, 2))], **checked.arguments)
+    except (TypeError, ValueError, AssertionError) as error:
+        report.add(path, f"{config['type']} refuses its arguments: {error}")
+
+
+def check_scheduler(
+    report: Report, path: Path, config: Mapping[str, Any], networks: Mapping[str, Any] | None
+) -> None:
+    """Check a schedule's name and arguments, and that ``of`` names a network.
+
+    Args:
+        report: Receives the problems.
+        path: Where the schedule stands.
+        config: As the option file writes it.
+        networks: ``generator`` and the critics; ``None`` where these are not known.
+    """
+    of = config.get("of", "generator")
+    if not isinstance(of, str):
+        report.add((*path, "of"), f"should name a network, not {of!r}")
+    elif networks is not None and of not in networks:
+        report.add((*path, "of"), f"no network is named {of!r}{did_you_mean(of, networks)}")
+    rest = {key: value for key, value in config.items() if key != "of"}
+    filled = ("optimizer", "param_name", "by_epoch")
+    check_component(
+        report, path, rest, mmengine_tables()["scheduler"], filled=filled, other_keys=("of",)
+    )
+
+
+def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: bool = True) -> None:
+    """Check a hook's name and arguments.
+
+    Args:
+        report: Receives the problems.
+        path: Where the hook stands.
+        config: As the option file writes it.
+        typed: Whether it must have a ``type``; one that merges over ours need not.
+    """
+    rest = {key: value for key, value in config.items() if key != "priority"}
+    _check_part(report, path, rest, "hook", typed, ("priority",))
+
+
+def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
+    """Check the further arguments of MMEngine's Runner."""
+    from mmengine.runner import Runner
+
+    signature = signature_of(Runner)
+    allowed = set(signature.annotations) - set(SECTION_OF)
+    for key, value in engine.items():
+        path: Path = ("engine", key)
+        if key in SECTION_OF:
+            report.add(path, f"this has a place of its own: {SECTION_OF[key]}")
+        elif key not in allowed:
+            report.add(path, f"MMEngine's Runner has no argument {key!r}{did_you_mean(key, allowed)}")
+        elif value is not None:
+            for inner, text in argument_problems(signature.annotations[key], value):
+                report.add((*path, *inner), text)
+    for name, hook in _dict(engine.get("default_hooks")).items():
+        path = ("engine", "default_hooks", name)
+        if isinstance(hook, dict):
+            check_hook(report, path, hook, typed=False)
+        elif hook is not None:
+            report.add(path, f"should be a dict or null, not {hook!r}")
+    _check_part(report, ("engine", "log_processor"), engine.get("log_processor"), "log processor", False)
+    _check_part(report, ("engine", "visualizer"), engine.get("visualizer"), "visualizer", False)
+    backends = _dict(engine.get("visualizer")).get("vis_backends")
+    for index, backend in enumerate(backends if isinstance(backends, list) else ()):
+        _check_part(report, ("engine", "visualizer", "vis_backends", index), backend, "visualizer backend", True)
+    _check_randomness(report, _dict(engine.get("randomness")))
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _check_part(
+    report: Report, path: Path, config: Any, kind: str, typed: bool, other_keys: tuple[str, ...] = ()
+) -> None:
+    if not isinstance(config, dict) or (not typed and "type" not in config):
+        return
+    check_component(report, path, config, mmengine_tables()[kind], other_keys=other_keys, demand=typed)
+
+
+def _check_randomness(report: Report, randomness: Mapping[str, Any]) -> None:
+    from mmengine.runner import Runner
+
+    known = [name for name in inspect.signature(Runner.set_randomness).parameters if name != "self"]
+    for key in randomness:
+        if key not in known:
+            report.add(("engine", "randomness", key), f"unknown key{did_you_mean(key, known)}")

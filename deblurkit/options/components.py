@@ -1,0 +1,144 @@
+"""Checking one component of an option file against the table it is named from, before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deblurkit.errors import did_you_mean
+from deblurkit.options.document import Node, locate
+from deblurkit.options.problems import Path, Problem
+from deblurkit.options.signature import argument_problems, signature_of
+from deblurkit.registry import ComponentRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Names that may stand under ``type``, and what they mean."""
+
+    kind: str
+    entries: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, registry: ComponentRegistry) -> Table:
+        """Take a registry's own table, with its built-in entries imported."""
+        registry.import_from_location()
+        return cls(registry.name, registry.module_dict)
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects problems and finds out where each value was written.
+
+    Args:
+        root: The merged option tree.
+        problems: Those found while reading; more are appended.
+        incomplete: A file ended early, so what seems missing may stand there.
+        names_open: A plugin failed, so names that seem unknown may be its.
+    """
+
+    root: Node
+    problems: list[Problem] = field(default_factory=list)
+    incomplete: bool = False
+    names_open: bool = False
+
+    def add(self, path: Path, text: str) -> None:
+        """Note a problem of the value at ``path``, or of the lack of it."""
+        self.problems.append(Problem(locate(self.root, path), path, text))
+
+    def has(self, path: Path) -> bool:
+        """Tell whether a problem of exactly ``path`` is noted."""
+        return any(problem.path == path for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A component whose name is known.
+
+    Args:
+        component: The class.
+        arguments: Those that fit the constructor.
+        clean: Whether these are all that were given.
+        complete: Whether nothing that the constructor requires is lacking.
+    """
+
+    component: Any
+    arguments: dict[str, Any]
+    clean: bool
+    complete: bool
+
+
+def check_component(
+    report: Report,
+    path: Path,
+    config: Mapping[str, Any],
+    table: Table,
+    *,
+    filled: Collection[str] = (),
+    other_keys: Collection[str] = (),
+    demand: bool = True,
+) -> Checked | None:
+    """Check ``{type: NAME, **arguments}``.
+
+    Args:
+        report: Receives the problems.
+        path: Where the component stands in the option tree.
+        config: The component without keys that are meant for others.
+        table: The names it may have.
+        filled: Arguments that the engine gives, so that the option file must not.
+        other_keys: Keys of the same dict that are meant for others, for suggestions.
+        demand: Whether missing arguments are problems.
+
+    Returns:
+        What is known of it, or ``None`` where its name is missing or unknown.
+    """
+    component = _named(report, path, config, table)
+    if component is None:
+        return None
+    signature = signature_of(component)
+    name = config["type"]
+    allowed = {argument for argument in signature.annotations if argument not in filled}
+    good: dict[str, Any] = {}
+    for argument, value in config.items():
+        if argument == "type":
+            continue
+        if argument in filled:
+            report.add((*path, argument), f"the engine fills this argument of {name}; leave it out")
+        elif argument not in allowed and not signature.is_open:
+            hint = did_you_mean(argument, {*allowed, *other_keys, "type"})
+            report.add((*path, argument), f"{name} has no argument {argument!r}{hint}")
+        else:
+            wrong = argument_problems(signature.annotations[argument], value) if argument in allowed else []
+            for inner, text in wrong:
+                report.add((*path, argument, *inner), text)
+            if not wrong:
+                good[argument] = value
+    lacking = [argument for argument in signature.required if argument not in {*config, *filled}]
+    for argument in lacking if demand else ():
+        if not misspelt(argument, config, {*allowed, "type"}):
+            report.add((*path, argument), f"missing, {name} requires it")
+    return Checked(component, good, len(good) == len(config) - 1, not lacking)
+
+
+def misspelt(key: str, entries: Iterable[str], known: Container[str]) -> bool:
+    """Tell whether one of ``entries`` is not known and probably means ``key``, which then is not missing."""
+    return any(entry not in known and bool(did_you_mean(entry, [key])) for entry in entries)
+
+
+def _named(report: Report, path: Path, config: Mapping[str, Any], table: Table) -> Any:
+    place = (*path, "type")
+    if "type" not in config:
+        if not report.incomplete:
+            meant = next((key for key in config if did_you_mean(key, ["type"])), None)
+            hint = f" (did you mean 'type' by {meant!r}?)" if meant else ""
+            report.add(place, f"missing, it names the {table.kind}{hint}")
+        return None
+    name = config["type"]
+    if not isinstance(name, str):
+        report.add(place, f"should be the name of a {table.kind}, not {name!r}")
+        return None
+    component = table.entries.get(name)
+    if component is None and not report.names_open and not report.has(place):
+        report.add(place, f"no {table.kind} is named {name!r}{did_you_mean(name, table.entries)}")
+    return component

@@ -1,0 +1,54 @@
+"""Writing options out again, so that reading them gives the same options."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
+
+from deblurkit.options.document import resolve
+from deblurkit.options.schema import Options
+
+
+class _Representer(SafeRepresenter):
+    """Quotes each text that YAML 1.2 would read as something else."""
+
+    def represent_text(self, text: str) -> ScalarNode:
+        style = None if isinstance(resolve(text), str) else "'"
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    def represent_number(self, number: float) -> ScalarNode:
+        plain = repr(number).replace("inf", ".inf").replace("nan", ".nan")
+        return self.represent_scalar("tag:yaml.org,2002:float", plain)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Representer.add_representer(str, _Representer.represent_text)
+_Representer.add_representer(float, _Representer.represent_number)
+
+
+def write_options(options: Options, path: str | os.PathLike[str]) -> None:
+    """Write expanded options as an option file that needs no other file but its plugins.
+
+    Args:
+        options: What ``load_options`` returned.
+        path: Written whole or not at all: to ``*.tmp``, then renamed.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.width = 2**16  # type: ignore[assignment] # ruamel's own annotation says None
+    temporary = Path(f"{os.fspath(path)}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            yaml.dump(options.to_dict(), file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

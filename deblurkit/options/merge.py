@@ -1,0 +1,98 @@
+"""Merging option trees: bases, then the file, then ``--set``.
+
+Dicts merge and lists replace; ``_delete_: true`` in a dict replaces it; a changed ``type`` drops the old component's
+other keys; ``null`` removes a named entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from deblurkit.errors import did_you_mean
+from deblurkit.options.document import Node
+from deblurkit.options.problems import Path
+
+Note = Callable[[Node, Path, str], None]
+"""Takes note of a problem at a node."""
+
+DELETE = "_delete_"
+_NAMED: dict[Path, str] = {
+    ("losses",): "loss term",
+    ("discriminators",): "discriminator",
+    ("optimizers",): "optimizer",
+    ("datasets", "val"): "data set",
+    ("datasets", "test"): "data set",
+    ("train", "freeze"): "frozen part",
+}
+"""Dicts of named entries, where ``null`` takes an entry away."""
+_EMPTIED: set[Path] = {("datasets", "train"), ("datasets", "val"), ("datasets", "test"), ("train", "freeze")}
+"""Below the top level: sections that ``null`` takes back to their default."""
+
+
+def merge(under: Node | None, over: Node, note: Note, path: Path = ()) -> Node:
+    """Return ``over`` laid upon ``under``; neither is changed.
+
+    Args:
+        under: What was read before, if anything.
+        over: What comes later and wins.
+        note: Receives the mistakes found: a removal of nothing, a ``_delete_`` that is no truth value.
+        path: The keys that lead here.
+    """
+    if not isinstance(over.value, dict):
+        return over
+    below = _kept(under, over, note, path)
+    origin = under.origin if under is not None and below and "type" not in over.value else over.origin
+    result = dict(below)
+    for key, item in over.value.items():
+        if key == DELETE:
+            continue
+        if item.value is None and _removes((*path, key)):
+            if key not in result and path in _NAMED:
+                hint = did_you_mean(key, result)
+                note(item, (*path, key), f"null removes nothing: there is no {_NAMED[path]} of that name{hint}")
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), item, note, (*path, key))
+    return Node(result, origin)
+
+
+def _removes(path: Path) -> bool:
+    return len(path) == 1 or path in _EMPTIED or path[:-1] in _NAMED
+
+
+def _kept(under: Node | None, over: Node, note: Note, path: Path) -> dict[str, Node]:
+    """Return the entries of ``under`` that survive the dict ``over``."""
+    assert isinstance(over.value, dict)
+    delete = over.value.get(DELETE)
+    if delete is not None and not isinstance(delete.value, bool):
+        note(delete, (*path, DELETE), f"should be true or false, not {delete.value!r}")
+    if under is None or not isinstance(under.value, dict) or (delete is not None and delete.value is True):
+        return {}
+    old, new = under.value.get("type"), over.value.get("type")
+    if old is not None and new is not None and old.value != new.value:
+        return {}
+    return under.value
+
+
+def overlay(root: Node, keys: Sequence[str], value: Node, note: Note, path: Path = ()) -> Node:
+    """Return ``root`` with ``value`` merged in at ``keys``, which may add keys and index lists.
+
+    Raises:
+        LookupError: A list has no such index; says so in words.
+    """
+    head, rest = keys[0], keys[1:]
+    if isinstance(root.value, list):
+        if not head.isdecimal() or int(head) >= len(root.value):
+            raise LookupError(f"there is no item {head!r}, the list has {len(root.value)}")
+        index = int(head)
+        items = list(root.value)
+        place = (*path, index)
+        items[index] = overlay(items[index], rest, value, note, place) if rest else merge(None, value, note, place)
+        return Node(items, root.origin)
+    if rest and isinstance(root.value, dict):
+        child = root.value.get(head)
+        if child is not None and isinstance(child.value, (dict, list)):
+            return Node({**root.value, head: overlay(child, rest, value, note, (*path, head))}, root.origin)
+    for key in reversed(rest):
+        value = Node({key: value}, value.origin)
+    return merge(root, Node({head: value}, value.origin), note, path)

@@ -1,0 +1,87 @@
+"""What a generator returns, found out on the meta device: no memory is used and no weights are read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_SMALLEST = 64
+_BATCH = 2  # some norms refuse one sample in training mode, where a generator may return more than in eval mode
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A generator's parts and outputs.
+
+    Args:
+        parts: Names of its direct children, or ``None`` where it could not be built on the meta device.
+        outputs: Names of what it returns, or ``None`` where it could not be run there.
+        problem: What makes it unusable, in words.
+    """
+
+    parts: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
+    problem: str | None = None
+
+
+def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
+    """Build a generator and run it on ``(2, 3, h, w)``, the smallest size from 64 up that fits its divisor.
+
+    A generator that cannot live on the meta device (it reads weights, or looks at values) is no mistake: what it
+    returns then stays unknown.
+    """
+    with _random_state_kept(), torch.device("meta"), torch.no_grad():
+        try:
+            generator = component(**arguments)
+        except (TypeError, ValueError) as error:
+            return Probe(problem=f"{component.__name__} refuses its arguments: {error}")
+        except Exception:
+            return Probe()
+        parts = tuple(name for name, _ in generator.named_children())
+        size = _fitting(getattr(generator, "size_divisor", 1))
+        try:
+            returned = generator.to("meta")(torch.zeros(_BATCH, 3, size, size))
+        except Exception:
+            return Probe(parts)
+    return _read(component.__name__, parts, returned, size)
+
+
+def _fitting(divisor: Any) -> int:
+    step = divisor if isinstance(divisor, int) and divisor > 0 else 1
+    return -(-_SMALLEST // step) * step
+
+
+def _read(name: str, parts: tuple[str, ...], returned: Any, size: int) -> Probe:
+    if isinstance(returned, Tensor):
+        returned = {"image": returned}
+    if not isinstance(returned, dict):
+        return Probe(parts, problem=f"{name} returns a {type(returned).__name__}, not a tensor or a dict with 'image'")
+    outputs = tuple(str(key) for key in returned)
+    image = returned.get("image")
+    if not isinstance(image, Tensor):
+        return Probe(parts, outputs, f"{name} returns no tensor 'image'; it returns {', '.join(outputs) or 'nothing'}")
+    if image.shape != (_BATCH, 3, size, size):
+        shape = "x".join(str(length) for length in image.shape)
+        return Probe(parts, outputs, f"{name} makes an image of {shape} from {_BATCH}x3x{size}x{size}; they must agree")
+    return Probe(parts, outputs)
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Give the caller's random numbers back as they were: checking options must not change a run."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+

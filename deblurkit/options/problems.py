@@ -1,0 +1,66 @@
+"""What is wrong in an option file: where each value came from, and one line for every problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from deblurkit.errors import UserError
+
+Path = tuple["str | int", ...]
+"""The keys and list indices that lead to a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was written.
+
+    Args:
+        source: An option file as the user named it, or ``--set KEY=VALUE``.
+        line: One-based, or ``None`` where the source has no lines.
+        order: The rank of the source among those read, for sorting.
+    """
+
+    source: str
+    line: int | None = None
+    order: int = 0
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: ``ORIGIN: key.path: text``, always a single line."""
+
+    origin: Origin
+    path: Path
+    text: str
+
+    def __str__(self) -> str:
+        place = dotted(self.path)
+        line = f"{self.origin}: {place}: {self.text}" if place else f"{self.origin}: {self.text}"
+        return " ".join(line.split())
+
+
+class OptionsError(UserError):
+    """The option file cannot be used.
+
+    Args:
+        problems: One finished line each, in the order of the files read and of their lines.
+    """
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """Write a path of keys and indices as option files and ``--set`` do.
+
+    >>> dotted(("schedulers", 0, "type"))
+    'schedulers.0.type'
+    """
+    return ".".join(str(part) for part in path)
+
+
+def finished(problems: Iterable[Problem]) -> list[str]:
+    """Return the problems' lines, sorted by source and line, each once."""
+    ranked = sorted(problems, key=lambda problem: (problem.origin.order, problem.origin.line or 0))
+    return list(dict.fromkeys(str(problem) for problem in ranked))

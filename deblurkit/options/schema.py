@@ -1,0 +1,323 @@
+"""The sections of an option file, typed. Components (anything with a ``type``) stay dicts here: see ``check.py``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_serializer,
+    model_validator,
+)
+
+from deblurkit.errors import UserError
+
+Component = dict[str, Any]
+"""``{type: NAME, **arguments}``."""
+
+_MODE = re.compile(r"whole|x8|tile:[1-9]\d*,\d+|grid:[1-9]\d*|tlc:[1-9]\d*(,\d+(\.\d+)?)?")
+_FORBIDDEN_IN_FOLDERS = set('/\\:*?"<>|')
+_RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_MAX_NAME = 100
+
+
+def _folder_name(name: str) -> str:
+    refused = sorted({char for char in name if char in _FORBIDDEN_IN_FOLDERS or not char.isprintable()})
+    if refused:
+        raise ValueError(f"names a folder, so it may not hold {' '.join(repr(char) for char in refused)}")
+    if not name.strip() or name != name.strip() or name.endswith(".") or name == ".." or len(name) > _MAX_NAME:
+        raise ValueError("names a folder: 1 to 100 characters, no space at either end, no dot at the end")
+    if _RESERVED_ON_WINDOWS.fullmatch(name):
+        raise ValueError("names a folder, and Windows keeps this name for itself")
+    return name
+
+
+def _entry_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise ValueError("a name here is made of letters, digits, '_' and '-'")
+    return name
+
+
+def _inference_mode(mode: str) -> str:
+    for part in mode.split("+"):
+        if not _MODE.fullmatch(part):
+            raise ValueError(
+                f"{part!r} is no inference mode (whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8; joined by +)"
+            )
+    return mode
+
+
+EntryName = Annotated[str, AfterValidator(_entry_name)]
+
+
+class Section(BaseModel):
+    """A part of the option file: no key that is not listed, no value silently converted, no NaN or infinity."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class FlatSection(Section):
+    """A section that the option file writes in one dict with its component: ``{type, weight, **arguments}``."""
+
+    component: Component
+    """``type`` and the component's own arguments."""
+
+    @classmethod
+    def own_keys(cls) -> set[str]:
+        """Return the keys that are the section's own; every other belongs to the component."""
+        return set(cls.model_fields) - {"component"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or ("component" in data and "type" not in data):
+            return data
+        return cls.split(data)
+
+    @classmethod
+    def split(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Separate the section's own keys from the component's."""
+        own = cls.own_keys()
+        kept = {key: value for key, value in data.items() if key in own}
+        return {**kept, "component": {key: value for key, value in data.items() if key not in own}}
+
+    @model_serializer
+    def to_dict(self) -> dict[str, Any]:
+        """Return the one dict that the option file writes; optional keys that are not set are left out."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name != "component"}
+        return {**self.component, **{name: value for name, value in own.items() if value is not None}}
+
+
+class LossTerm(FlatSection):
+    """One named term of the generator's loss."""
+
+    weight: float = 1.0
+    """Multiplies the term, once."""
+    pred: str = "image"
+    """What is compared: an output of the generator, or ``view(output)``."""
+    target: str = "sharp"
+    """What it is compared with: ``sharp``, ``blurred``, an output, or a view of one."""
+    critic: str | None = None
+    """For adversarial losses, the discriminator by name."""
+    start: NonNegativeInt = 0
+    """The first iteration in which the term counts."""
+    end: PositiveInt | None = None
+    """The iteration from which the term counts no more."""
+
+
+class Loader(Section):
+    """How samples become batches."""
+
+    batch_size: PositiveInt = 1
+    """Samples in a batch."""
+    workers: NonNegativeInt = 0
+    """Processes that read ahead; 0 reads in the training process."""
+    prefetch: PositiveInt = 2
+    """Batches that each worker reads ahead."""
+    persistent: bool = True
+    """Keep the workers from epoch to epoch."""
+    cache: bool = False
+    """Keep decoded images in memory."""
+
+
+class DatasetEntry(FlatSection):
+    """A data set, the loader's settings and an optional limit, written in one dict."""
+
+    loader: Loader = Field(default_factory=Loader)
+    """``batch_size``, ``workers``, ``prefetch``, ``persistent`` and ``cache``."""
+    limit: PositiveInt | None = None
+    """Use the first N samples only; the score says so."""
+
+    @classmethod
+    def own_keys(cls) -> set[str]:
+        """Return the loader's keys and ``limit``."""
+        return set(Loader.model_fields) | {"limit"}
+
+    @classmethod
+    def split(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Separate the loader's keys, ``limit`` and the set's own arguments."""
+        parts = super().split(data)
+        parts["loader"] = {key: parts.pop(key) for key in Loader.model_fields if key in parts}
+        return parts
+
+    @model_serializer
+    def to_dict(self) -> dict[str, Any]:
+        """Return the one dict that the option file writes."""
+        flat = {**self.component, **self.loader.model_dump()}
+        return flat if self.limit is None else {**flat, "limit": self.limit}
+
+
+class Datasets(Section):
+    """The data to train on, to validate on while training, and to test on."""
+
+    train: DatasetEntry | None = None
+    """The training set."""
+    val: dict[EntryName, DatasetEntry] = Field(default_factory=dict)
+    """Sets scored while training, by name."""
+    test: dict[EntryName, DatasetEntry] = Field(default_factory=dict)
+    """Sets scored by ``tools/test.py``, by name."""
+
+
+class Ema(Section):
+    """The generator's exponential moving average, which validation, testing and deblurring use."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """The share of the old average that each iteration keeps."""
+
+
+class Train(Section):
+    """How long and in which manner to train."""
+
+    epochs: PositiveInt | None = None
+    """Passes over the training set; the earlier of ``epochs`` and ``iters`` ends the run."""
+    iters: PositiveInt | None = None
+    """Generator updates."""
+    critic_steps: PositiveInt = 1
+    """Critic updates before each generator update."""
+    critic_batches: Literal["same", "own"] = "same"
+    """Whether every critic update takes a batch of its own."""
+    critic_warmup: NonNegativeInt = 0
+    """Iterations of critic updates alone, at the beginning."""
+    freeze: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Parts of the generator by name, and the epochs for which each is held still."""
+    clip_grad_norm: PositiveFloat | None = None
+    """The largest gradient norm of an optimizer's step; null: no clipping."""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    """The arithmetic of the networks."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients make up one update."""
+    compile: bool = False
+    """Compile the generator with ``torch.compile``."""
+    channels_last: bool = False
+    """Keep tensors in channels-last memory order."""
+    ema: Ema | None = None
+    """Average the generator's weights; null: do not."""
+    checkpoint_every: PositiveInt = 5000
+    """Iterations between checkpoints; one is written at the end too."""
+    keep: PositiveInt = 3
+    """How many of the latest checkpoints stay on the disk."""
+
+
+class Val(Section):
+    """Validation while training."""
+
+    every: PositiveInt = 5000
+    """Iterations between validations."""
+    protocol: str = "gopro-basicsr-v1"
+    """How scores are computed."""
+    inference: Annotated[str, AfterValidator(_inference_mode)] | None = None
+    """How images pass through the generator; null: as the protocol has it."""
+
+
+class Logging(Section):
+    """What is recorded of a run."""
+
+    every: PositiveInt = 100
+    """Iterations between log entries."""
+    tensorboard: bool = True
+    """Write TensorBoard event files."""
+    wandb: dict[str, Any] | None = None
+    """Arguments of ``wandb.init``; null: do not use it."""
+
+
+class Paper(Section):
+    """Published figures to show beside ours, always labelled as published."""
+
+    title: str
+    """The paper's title."""
+    published: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """The paper's own row: data set, metric, value."""
+    compared: list[dict[str, str | float]] = Field(default_factory=list)
+    """Rows of other methods: ``method``, ``dataset`` and metrics."""
+
+
+class Options(Section):
+    """A whole experiment: everything that an option file says, merged, checked and complete with defaults."""
+
+    name: Annotated[str, AfterValidator(_folder_name)]
+    """Names the work directory."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seeds every random number of the run."""
+    plugins: list[str] = Field(default_factory=list)
+    """Modules and Python files that register further components."""
+    paper: Paper | None = None
+    """Published figures for the report."""
+    generator: Component
+    """The network that deblurs."""
+    discriminators: dict[EntryName, Component] = Field(default_factory=dict)
+    """The critics, by name; none: plain regression."""
+    losses: dict[EntryName, LossTerm] = Field(default_factory=dict)
+    """The terms of the generator's loss, by name."""
+    restorer: Component = Field(default_factory=lambda: {"type": "GANRestorer"})
+    """The training step."""
+    optimizers: dict[str, Component] = Field(default_factory=dict)
+    """``generator``, ``discriminators`` (for every critic), or a critic's name."""
+    schedulers: list[Component] = Field(default_factory=list)
+    """Learning-rate schedules of MMEngine, for all optimizers unless ``of`` names one."""
+    datasets: Datasets = Field(default_factory=Datasets)
+    """The data."""
+    train: Train = Field(default_factory=Train)
+    """How to train."""
+    val: Val = Field(default_factory=Val)
+    """How to validate."""
+    logging: Logging = Field(default_factory=Logging)
+    """What to record."""
+    hooks: list[Component] = Field(default_factory=list)
+    """Further hooks of MMEngine or of plugins."""
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of MMEngine's Runner, merged over ours."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the expanded options as plain dicts, lists, str, int, float, bool and ``None``.
+
+        ``options_from_dict`` makes equal options of them.
+        """
+        return self.model_dump()
+
+    def optimizer_for(self, network: str) -> Component:
+        """Return the optimizer of ``generator`` or of a critic: its own entry, else that of all critics.
+
+        Raises:
+            UserError: The options name none.
+        """
+        fallback = "generator" if network == "generator" else "discriminators"
+        for name in (network, fallback):
+            if name in self.optimizers:
+                return self.optimizers[name]
+        raise UserError(f"optimizers.{fallback}: missing, {network} cannot be trained without it")
+
+    def missing_for_training(self) -> list[str]:
+        """Return what a run needs and the options do not say, ``key.path: problem`` each; empty if complete."""
+        return [f"{'.'.join(path)}: {text}" for path, text in missing_for_training(self.to_dict())]
+
+
+def missing_for_training(data: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Return what training needs and expanded options, perhaps faulty ones, do not say: key paths and problems."""
+    optimizers, critics, train, datasets = (
+        value if isinstance(value := data.get(name) or {}, dict) else None
+        for name in ("optimizers", "discriminators", "train", "datasets")
+    )
+    missing: list[tuple[tuple[str, ...], str]] = []
+    if not data.get("losses"):
+        missing.append((("losses",), "missing, training needs at least one term"))
+    if optimizers is not None and "generator" not in optimizers:
+        missing.append((("optimizers", "generator"), "missing, training needs it"))
+    if optimizers is not None and "discriminators" not in optimizers:
+        lonely = [name for name in critics or () if name not in optimizers]
+        if lonely:
+            missing.append((("optimizers", "discriminators"), f"missing, nothing trains {', '.join(lonely)}"))
+    if datasets is not None and datasets.get("train") is None:
+        missing.append((("datasets", "train"), "missing, training needs it"))
+    if train is not None and train.get("epochs") is None and train.get("iters") is None:
+        missing.append((("train", "iters"), "missing, training needs epochs or iters"))
+    return missing

@@ -1,0 +1,188 @@
+"""What a component's constructor takes, and whether arguments from an option file fit it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import sys
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from deblurkit.options.problems import Path
+
+_UNKNOWN = object()
+_LONGEST_SHOWN = 80
+_OBJECTS_ONLY = {"needs_python_object", "callable_type", "is_type", "is_instance_of", "is_subclass_of"}
+"""Errors of annotations that no YAML value can meet: the constructor must convert, so they say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The named arguments of a constructor.
+
+    Args:
+        annotations: Argument -> its annotation, or a mark for one that is absent or cannot be resolved.
+        required: Those without a default.
+        is_open: Whether further names may be meant for somebody else (``**kwargs`` that no base class explains).
+    """
+
+    annotations: dict[str, Any]
+    required: tuple[str, ...]
+    is_open: bool
+
+
+@cache
+def signature_of(component: Any) -> Signature:
+    """Read the arguments of a class or function, following ``**kwargs`` along the base classes."""
+    annotations: dict[str, Any] = {}
+    required: list[str] = []
+    is_open = False
+    for function, skip_first in _constructors(component):
+        is_open = False
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):
+            return Signature(annotations, tuple(required), True)
+        for parameter in parameters[1:] if skip_first else parameters:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                is_open = True
+            elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                if parameter.name in annotations:
+                    continue
+                annotations[parameter.name] = _annotation(function, parameter)
+                if parameter.default is parameter.empty:
+                    required.append(parameter.name)
+        if not is_open:
+            break
+    return Signature(annotations, tuple(required), is_open)
+
+
+def _constructors(component: Any) -> Iterator[tuple[Any, bool]]:
+    """Yield the functions that see a component's arguments, outermost first, up to torch's and Python's own."""
+    if not inspect.isclass(component):
+        yield component, False
+        return
+    plumbing = {object}
+    if "torch" in sys.modules:
+        plumbing.add(sys.modules["torch"].nn.Module)
+    for base in component.__mro__:
+        if base not in plumbing and "__init__" in vars(base):
+            yield vars(base)["__init__"], True
+
+
+def _annotation(function: Any, parameter: inspect.Parameter) -> Any:
+    written = parameter.annotation
+    if written is parameter.empty:
+        return _UNKNOWN
+    if not isinstance(written, str):
+        return written
+    source = inspect.unwrap(function)
+    holder = types.SimpleNamespace(__annotations__={parameter.name: written})
+    try:
+        return typing.get_type_hints(holder, globalns=getattr(source, "__globals__", {}))[parameter.name]
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return _UNKNOWN
+
+
+def argument_problems(annotation: Any, value: Any) -> list[tuple[Path, str]]:
+    """Check a value of an option file against an annotation: whole numbers pass for float, lists for sequences.
+
+    Returns:
+        For each mistake the path inside the value and what is wrong; nothing where the annotation cannot tell.
+    """
+    if _has_nan(value):
+        return [((), "NaN is no usable number")]
+    adapter = _adapter(annotation)
+    if adapter is None:
+        return []
+    try:
+        adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        return _readable(error, value)
+    return []
+
+
+def adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
+    """Return pydantic's view of an annotation, or ``None`` where it has none."""
+    return _adapter(annotation)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    if annotation is _UNKNOWN or annotation is Any:
+        return None
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, extra="forbid"))
+    except (PydanticUserError, TypeError, NameError, AttributeError):
+        pass
+    try:  # types that bring their own configuration (dataclasses, TypedDict) refuse another
+        return TypeAdapter(annotation)
+    except (PydanticUserError, TypeError, NameError, AttributeError):
+        return None
+
+
+def _readable(error: ValidationError, value: Any) -> list[tuple[Path, str]]:
+    """Put pydantic's errors in words; of a union's branches those count that came furthest."""
+    details = error.errors(include_url=False, include_context=False)
+    if all(detail["type"] in _OBJECTS_ONLY for detail in details):
+        return []
+    details = [detail for detail in details if detail["type"] not in _OBJECTS_ONLY]
+    found: dict[Path, list[str]] = {}
+    shown: dict[Path, Any] = {}
+    for detail in details:
+        path, shown[path] = within(detail["loc"], value)
+        found.setdefault(path, []).append(expectation(detail))
+    deepest = [path for path in found if not any(other[: len(path)] == path and other != path for other in found)]
+    return [(path, with_value(" or ".join(dict.fromkeys(found[path])), shown[path])) for path in deepest]
+
+
+def within(location: tuple[int | str, ...], value: Any) -> tuple[Path, Any]:
+    """Follow an error's location into ``value``, skipping the marks pydantic adds for branches of a union.
+
+    Returns:
+        The path that exists there, and the value at its end.
+    """
+    path: list[int | str] = []
+    for part in location:
+        if isinstance(value, dict) and part in value:
+            value = value[str(part)]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            continue
+        path.append(part)
+    return tuple(path), value
+
+
+def expectation(detail: Mapping[str, Any]) -> str:
+    """Put the message of one of pydantic's errors in our wording."""
+    if detail["type"] == "extra_forbidden":
+        return "unknown key"
+    if detail["type"] == "missing":
+        return f"the key {detail['loc'][-1]!r} is missing"
+    message: str = detail["msg"]
+    for prefix, ours in (("Input should be ", "should be "), ("Value error, ", "")):
+        if message.startswith(prefix):
+            return ours + message[len(prefix) :]
+    return message[:1].lower() + message[1:]
+
+
+def with_value(text: str, value: Any) -> str:
+    """Add to ``should be ...`` what came instead."""
+    shown = repr(value)
+    shown = shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "..."
+    return f"{text}, not {shown}" if text.startswith("should be ") else text
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_has_nan(item) for item in items)

@@ -1,0 +1,293 @@
+"""The typed, closed registries that option files name components from, and the loading of plugins.
+
+*Typed*: what is registered must meet its registry's contract, checked when it is registered.
+*Closed*: a name is looked up in the registry's own table and nowhere else. MMEngine's ``Registry.get``
+falls back to importing any dotted path, so that ``type: os.system`` would run a command; ours does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deblurkit import compat
+from deblurkit.errors import UserError, did_you_mean
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit decorators inside MMEngine
+    from mmengine.registry import Registry
+
+Contract = Callable[[Any], "str | None"]
+"""Returns what a candidate lacks, in words, or ``None`` where it fits."""
+
+_PLUGIN_PREFIX = "deblurkit_plugin_"
+_loaded: dict[str, str] = {}  # plugin as named (absolute path or module) -> file it came from
+
+
+class ComponentRegistry(Registry):
+    """A parentless registry that checks what is registered and looks names up in its own table only.
+
+    Args:
+        kind: What one entry is called in messages: ``generator``, ``loss``, ...
+        contract: Checks a candidate at registration.
+        locations: Modules that register the built-in entries, imported at the first look-up.
+    """
+
+    def __init__(self, kind: str, contract: Contract, locations: Sequence[str]) -> None:
+        super().__init__(kind, scope="deblurkit", locations=list(locations))
+        self.contract = contract
+
+    def get(self, key: str) -> Any:
+        """Return the entry registered as ``key``, or ``None``; never imports what ``key`` names."""
+        self.import_from_location()
+        return self._module_dict.get(key)
+
+    def import_from_location(self) -> None:
+        """Import the modules that register the built-in entries, once; of a package, every module in it."""
+        if self._imported:
+            return
+        self._imported = True
+        compat.ensure_torchvision()
+        for location in self._locations:
+            package = importlib.import_module(location)
+            for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+                importlib.import_module(f"{location}.{module.name}")
+
+    def names(self) -> list[str]:
+        """Return every registered name, sorted."""
+        self.import_from_location()
+        return sorted(self._module_dict)
+
+    @contextlib.contextmanager
+    def switch_scope_and_registry(self, scope: str | None) -> Iterator[Registry]:
+        """Stay with this registry, whatever ``scope`` says: names have no scopes here."""
+        yield self
+
+    def miss(self, name: object) -> str:
+        """Return the message for a name that is not registered."""
+        known = self.names()
+        hint = did_you_mean(str(name), known)
+        loaded = ", ".join(f"{plugin} ({file})" for plugin, file in _loaded.items()) or "none"
+        return f"no {self.name} is named {name!r}{hint}; known: {', '.join(known)}; plugins loaded: {loaded}"
+
+    def build(self, cfg: dict[str, Any], *given: Any, where: str | None = None) -> Any:  # type: ignore[override]
+        """Build ``{type: NAME, **arguments}``.
+
+        Args:
+            cfg: The component as the option file writes it; left unchanged.
+            given: What the engine passes before the option file's arguments.
+            where: The option's key path, for messages.
+
+        Raises:
+            UserError: The name is not registered, or the constructor refuses its arguments.
+        """
+        arguments = dict(cfg)
+        name = arguments.pop("type", None)
+        place = f"{where or self.name}: "
+        component = self.get(name) if isinstance(name, str) else None
+        if component is None:
+            raise UserError(place + self.miss(name))
+        try:
+            return component(*given, **arguments)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{place}{name}: {error}") from error
+
+    def _register_module(
+        self, module: Any, module_name: str | list[str] | None = None, force: bool = False
+    ) -> None:
+        names = [module_name] if isinstance(module_name, str) else module_name or [module.__name__]
+        file = _file_of(module)
+        lacking = self.contract(module)
+        if lacking:
+            raise UserError(f"{file}: {module.__name__} cannot be a {self.name}: {lacking}")
+        for name in names:
+            if "." in name:
+                raise UserError(f"{file}: a {self.name} may not be named {name!r}: names have no dots")
+            taken = self._module_dict.get(name)
+            if taken is not None and not force:
+                raise UserError(
+                    f"{file}: the {self.name} name {name!r} is taken by {_file_of(taken)}; choose another"
+                )
+            self._module_dict[name] = module
+
+
+def _file_of(module: Any) -> str:
+    try:
+        return inspect.getsourcefile(module) or module.__module__
+    except TypeError:
+        return str(getattr(module, "__module__", module))
+
+
+def required_positional(function: Callable[..., Any], skip_self: bool) -> int | None:
+    """Count the arguments that must be given by position; ``None`` where ``*args`` takes any number."""
+    parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in parameters)
+
+
+def _takes(function: Callable[..., Any], label: str, count: int, skip_self: bool = True) -> str | None:
+    found = required_positional(function, skip_self)
+    if found is not None and found != count:
+        return f"{label} must take {count} required argument{'s' if count > 1 else ''}, it takes {found}"
+    return None
+
+
+def _is_module_class(candidate: Any) -> str | None:
+    from torch import nn
+
+    if inspect.isclass(candidate) and issubclass(candidate, nn.Module):
+        return None
+    return "it is not a subclass of torch.nn.Module"
+
+
+def _network(candidate: Any) -> str | None:
+    return _is_module_class(candidate) or _forward(candidate, 1)
+
+
+def _forward(candidate: Any, count: int) -> str | None:
+    from torch import nn
+
+    if candidate.forward is nn.Module.forward:
+        return "it defines no forward"
+    return _takes(candidate.forward, "forward", count)
+
+
+def _loss(candidate: Any) -> str | None:
+    lacking = _is_module_class(candidate)
+    if lacking:
+        return lacking
+    if hasattr(candidate, "generator_loss") or hasattr(candidate, "critic_loss"):
+        for method in ("generator_loss", "critic_loss"):
+            if not hasattr(candidate, method):
+                return f"an adversarial loss needs a method {method}(real_logits, fake_logits)"
+            lacking = lacking or _takes(getattr(candidate, method), method, 2)
+        return lacking
+    return _forward(candidate, 2)
+
+
+def _with_methods(**counts: int) -> Contract:
+    def contract(candidate: Any) -> str | None:
+        if not inspect.isclass(candidate):
+            return "it is not a class"
+        for method, count in counts.items():
+            found = getattr(candidate, method, None)
+            if found is None or (method == "__call__" and "__call__" not in _all_names(candidate)):
+                return f"it has no method {method}"
+            lacking = _takes(found, method, count) if count else None
+            if lacking:
+                return lacking
+        return None
+
+    return contract
+
+
+def _all_names(candidate: type) -> set[str]:
+    return {name for base in candidate.__mro__ for name in vars(base)}
+
+
+def _view(candidate: Any) -> str | None:
+    if not inspect.isfunction(candidate):
+        return "a view is a function of one tensor"
+    return _takes(candidate, "it", 1, skip_self=False)
+
+
+ARCHS = ComponentRegistry("generator", _network, ["deblurkit.archs"])
+DISCRIMINATORS = ComponentRegistry("discriminator", _network, ["deblurkit.discriminators"])
+LOSSES = ComponentRegistry("loss", _loss, ["deblurkit.losses"])
+VIEWS = ComponentRegistry("view", _view, ["deblurkit.losses.views"])
+RESTORERS = ComponentRegistry("restorer", _with_methods(train_step=2), ["deblurkit.engine.restorer"])
+DATASETS = ComponentRegistry("dataset", _with_methods(__len__=0, sample=2), ["deblurkit.data"])
+TRANSFORMS = ComponentRegistry("transform", _with_methods(__call__=2), ["deblurkit.data.transforms"])
+METRICS = ComponentRegistry("metric", _with_methods(__call__=2), ["deblurkit.metrics"])
+PROTOCOLS = ComponentRegistry("protocol", _with_methods(), ["deblurkit.evaluation.protocols"])
+
+
+def loaded_plugins() -> list[str]:
+    """Return the plugins loaded so far, as :func:`load_plugins` takes them."""
+    return list(_loaded)
+
+
+def load_plugins(plugins: Iterable[str]) -> None:
+    """Import plugins, and once per process the installed ones of the entry-point group ``deblurkit.plugins``.
+
+    Args:
+        plugins: Module names, or absolute paths of Python files. What is loaded already is left alone.
+
+    Raises:
+        UserError: A plugin cannot be found or fails while it is imported; names the file and line.
+    """
+    _load_installed()
+    for plugin in plugins:
+        if plugin in _loaded:
+            continue
+        path = Path(plugin)
+        module = _load_file(path) if path.suffix == ".py" else _load_module(plugin)
+        _loaded[plugin] = getattr(module, "__file__", None) or plugin
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"plugin {path}: there is no such file")
+    resolved = path.resolve()
+    name = f"{_PLUGIN_PREFIX}{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, resolved)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plugin {path}: it cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before execution: its classes must be picklable by that name
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"plugin {_last_line_in(error, str(resolved))}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _last_line_in(error: Exception, file: str) -> str:
+    if isinstance(error, SyntaxError) and error.filename == file:
+        return f"{file}:{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"{file}:{lines[-1]}" if lines else file
+
+
+def _load_module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"plugin {name}: {type(error).__name__}: {error}") from error
+
+
+_installed_loaded = False
+
+
+def _load_installed() -> None:
+    global _installed_loaded
+    if _installed_loaded:
+        return
+    _installed_loaded = True
+    for entry in importlib.metadata.entry_points(group="deblurkit.plugins"):
+        try:
+            module = entry.load()
+        except Exception as error:  # a broken package of somebody else's must not stop runs that do not use it
+            warnings.warn(f"installed plugin {entry.value} was not loaded: {error}", stacklevel=2)
+            continue
+        _loaded[entry.value] = getattr(module, "__file__", None) or entry.value

@@ -1,0 +1,39 @@
+"""Package metadata; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "deblurkit/__init__.py").read_text(encoding="utf-8"))
+
+setup(
+    name="deblurkit",
+    version=VERSION.group(1),
+    description="Build, train, compare and use image-deblurring GANs from one YAML option file",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["deblurkit", "deblurkit.*"]),
+    package_data={"deblurkit": ["py.typed"]},
+    install_requires=[
+        "addict>=2.4",
+        "basicsr>=1.4.2",
+        "filelock>=3.12",
+        "lpips>=0.1.4",
+        "mmengine>=0.10.7,<0.11",
+        "numpy>=1.26,<3",
+        "opencv-python>=4.8",
+        "pillow>=10.1",
+        "pydantic>=2.7,<3",
+        "rich>=13.4",
+        "ruamel.yaml>=0.18",
+        "scikit-image>=0.22",
+        "scipy<2",
+        "torch>=2.6",
+        "torchvision>=0.21",
+    ],
+    extras_require={"dev": ["jsonschema>=4.20", "mypy>=1.11", "pre-commit>=3.5", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.9"]},
+)

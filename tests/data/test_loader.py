@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deblurkit.data.loader import EpochBatchSampler, SeededSamples, build_dataset, build_train_loader, collate
+from deblurkit.data.sample import SamplePairs
+from deblurkit.errors import UserError
+from deblurkit.registry import load_plugins
+
+
+def _settings(**changes: Any) -> Any:
+    return SimpleNamespace(
+        **{"batch_size": 4, "workers": 0, "prefetch": 2, "persistent": True, "cache": False} | changes
+    )
+
+
+def _entry(component: dict, limit: int | None = None, **loader: Any) -> Any:
+    return SimpleNamespace(component=component, limit=limit, loader=_settings(**loader))
+
+
+@pytest.fixture
+def pairs(sample_root: Path) -> SamplePairs:
+    return SamplePairs("test", crop=32, augment=["hflip", "rot90"], root=str(sample_root))
+
+
+def _take(loader: Any, count: int) -> list[dict]:
+    return list(itertools.islice(iter(loader), count))
+
+
+def _equal(first: list[dict], second: list[dict]) -> bool:
+    return all(
+        a["key"] == b["key"] and torch.equal(a["blurred"], b["blurred"]) and torch.equal(a["sharp"], b["sharp"])
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_batches(pairs: SamplePairs) -> None:
+    loader = build_train_loader(pairs, _settings(), seed=1)
+    assert loader.batch_sampler.batches == 4
+    batches = _take(loader, 9)
+    assert batches[0]["blurred"].shape == (4, 3, 32, 32)
+    assert batches[0]["sharp"].dtype == torch.float32
+    for epoch in (batches[:4], batches[4:8]):
+        keys = [key for batch in epoch for key in batch["key"]]
+        assert len(set(keys)) == 16
+    assert [b["key"] for b in batches[:4]] != [b["key"] for b in batches[4:8]]
+    assert _equal(batches, _take(build_train_loader(pairs, _settings(), seed=1), 9))
+    assert not _equal(batches, _take(build_train_loader(pairs, _settings(), seed=2), 9))
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 3), (1, 0), (1, 2), (0, 4)])
+def test_starting_later_gives_the_same_batches(pairs: SamplePairs, epoch: int, batch: int) -> None:
+    everything = _take(build_train_loader(pairs, _settings(), seed=1), 10)
+    later = build_train_loader(pairs, _settings(), seed=1, start_epoch=epoch, start_batch=batch)
+    start = epoch * 4 + batch
+    assert _equal(_take(later, 10 - start), everything[start:])
+
+
+def test_workers_change_nothing(pairs: SamplePairs) -> None:
+    alone = _take(build_train_loader(pairs, _settings(), seed=5), 6)
+    assert _equal(_take(build_train_loader(pairs, _settings(workers=2), seed=5), 6), alone)
+
+
+def test_the_global_generator_is_left_alone(pairs: SamplePairs) -> None:
+    for workers in (0, 2):
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        _take(build_train_loader(pairs, _settings(workers=workers), seed=5), 2)
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_ranks_share_an_epoch() -> None:
+    samplers = [EpochBatchSampler(23, 3, seed=4, rank=rank, world=3) for rank in range(3)]
+    assert {sampler.batches for sampler in samplers} == {2}
+    shares = [list(itertools.islice(sampler, 2)) for sampler in samplers]
+    positions = [position for share in shares for batch in share for position in batch]
+    assert len(set(positions)) == len(positions) == 18
+    assert {epoch for epoch, _ in positions} == {0}
+
+
+def test_unused_batches_are_skipped(pairs: SamplePairs) -> None:
+    loader = build_train_loader(pairs, _settings(), seed=1, used_batches=3)
+    assert loader.batch_sampler.batches == 3
+    full = _take(build_train_loader(pairs, _settings(), seed=1), 7)
+    assert _equal(_take(loader, 6), full[:3] + full[4:7])
+
+
+def test_too_few_images(pairs: SamplePairs) -> None:
+    with pytest.raises(
+        UserError, match="batch_size: 10 in each of 2 processes needs at least 20 images; the set has 18"
+    ):
+        build_train_loader(pairs, _settings(batch_size=10), seed=1, world=2)
+    with pytest.raises(ValueError, match="make no batch"):
+        EpochBatchSampler(3, 4, seed=0)
+
+
+def test_a_batch_of_different_sizes() -> None:
+    samples = [{"blurred": torch.zeros(3, size, 8), "key": f"k{size}"} for size in (8, 9)]
+    with pytest.raises(UserError, match="k8 8 x 8, k9 9 x 8; give the set a crop"):
+        collate(samples)
+
+
+PLUGIN = """
+import numpy as np
+import torch
+from deblurkit.registry import DATASETS
+
+@DATASETS.register_module()
+class Noise:
+    def __init__(self, size):
+        self.size = size
+    def __len__(self):
+        return 8
+    def sample(self, index, rng):
+        image = torch.from_numpy(rng.random((3, self.size, self.size), dtype=np.float32))
+        return {"blurred": image, "sharp": image, "key": str(index)}
+"""
+
+
+def test_a_plugins_data_set_reaches_spawned_workers(tmp_path: Path) -> None:
+    plugin = tmp_path / "größe noise.py"
+    plugin.write_text(PLUGIN, encoding="utf-8")
+    load_plugins([str(plugin)])
+    dataset = build_dataset(_entry({"type": "Noise", "size": 5}, limit=6), "datasets.train")
+    assert len(dataset) == 6
+    alone = _take(build_train_loader(dataset, _settings(batch_size=2), seed=5), 4)
+    loader = build_train_loader(dataset, _settings(batch_size=2, workers=2), seed=5)
+    loader.multiprocessing_context = "spawn"
+    assert _equal(_take(loader, 4), alone)
+    with pytest.raises(UserError, match=r"^datasets\.train: cache: a Noise cannot be cached"):
+        build_dataset(_entry({"type": "Noise", "size": 5}, cache=True), "datasets.train")
+
+
+def test_limit_and_cache(sample_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    component = {"type": "SamplePairs", "split": "test", "root": str(sample_root)}
+    dataset = build_dataset(_entry(component, limit=5, cache=True), "datasets.val.sample")
+    assert len(dataset) == 5
+    assert dataset.keys() == [f"chelsea_{number:02d}" for number in range(5)]
+    plain = build_dataset(_entry(component), "datasets.val.sample")
+    np.testing.assert_array_equal(dataset.read(3)["blurred"], plain.read(3)["blurred"])
+    assert dataset.read(3) is dataset.read(3)
+
+
+def test_build_errors_say_where(tmp_path: Path) -> None:
+    component = {"type": "PairedImages", "blurred": str(tmp_path / "a"), "sharp": str(tmp_path / "b")}
+    with pytest.raises(UserError) as caught:
+        build_dataset(_entry(component), "datasets.train")
+    assert len(caught.value.problems) == 2
+    assert all(problem.startswith("datasets.train: ") for problem in caught.value.problems)
+    with pytest.raises(UserError, match=r"datasets\.train: .*did you mean 'PairedImages'"):
+        build_dataset(_entry({"type": "PairedImage"}), "datasets.train")
+
+
+def test_a_sample_depends_on_seed_epoch_and_index(pairs: SamplePairs) -> None:
+    samples = SeededSamples(pairs, seed=3)
+    assert len(samples) == 18
+    assert torch.equal(samples[2, 7]["blurred"], samples[2, 7]["blurred"])
+    assert not torch.equal(samples[2, 7]["blurred"], samples[3, 7]["blurred"])

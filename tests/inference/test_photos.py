@@ -1,0 +1,144 @@
+"""Restoring files and folders: planning, and ``tools/deblur.py`` as a real process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+from deblurkit import Deblurrer
+from deblurkit.data.images import read_image, write_image
+from deblurkit.errors import UserError
+from deblurkit.inference.photos import plan
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / "tools" / "deblur.py"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of photographs of several kinds, with names that need Unicode."""
+    folder = tmp_path / "Föhn und Süden"
+    (folder / "été 夏").mkdir(parents=True)
+    write_image(folder / "astronaut.png", skimage.data.astronaut()[:50, :61])
+    write_image(folder / "astronaut.jpg", skimage.data.astronaut()[:50, :61])
+    write_image(folder / "été 夏" / "猫 (1).png", skimage.data.chelsea()[:40, :44].astype(np.uint16) * 257)
+    (folder / "notes.txt").write_text("no image", encoding="utf-8")
+    return folder
+
+
+def deblur(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=cwd, env=environment)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_folder_as_a_process(photos: Path, weights: Path, plugin: str, tmp_path: Path) -> None:
+    before = contents(photos)
+    arguments = (photos, "--weights", weights, "--plugin", plugin, "--out", "Ergebnis ü", "--compare")
+    done = deblur(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3 of 3 photographs restored" in done.stdout
+    out = tmp_path / "Ergebnis ü"
+    names = {"astronaut.png", "astronaut.jpg", "été 夏/猫 (1).png"}
+    assert set(contents(out)) == {str(Path(name)) for name in names | {f"compare/{name}" for name in names}}
+    assert contents(photos) == before
+
+    deblurrer = Deblurrer(weights, [plugin], "cpu")
+    for name in ("astronaut.png", "été 夏/猫 (1).png"):
+        blurred, restored = read_image(photos / name), read_image(out / name)
+        assert np.array_equal(restored, deblurrer(blurred))
+        compared = read_image(out / "compare" / name)
+        assert np.array_equal(compared[:, : blurred.shape[1]], blurred)
+        assert np.array_equal(compared[:, -blurred.shape[1] :], restored)
+    assert read_image(out / "été 夏/猫 (1).png").dtype == np.uint16
+
+    again = deblur(*arguments, cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr.splitlines()[0].endswith("exists already; choose another --out or say --overwrite")
+    assert deblur(*arguments, "--overwrite", cwd=tmp_path).returncode == 0
+
+
+def test_unreadable_files_do_not_stop_the_others(photos: Path, weights: Path, plugin: str, tmp_path: Path) -> None:
+    (photos / "aaa.png").write_bytes(b"no image at all")
+    whole = (photos / "astronaut.png").read_bytes()
+    (photos / "cut.png").write_bytes(whole[: len(whole) // 2])
+    done = deblur(photos, "--weights", weights, "--plugin", plugin, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if "grfmt_" not in line]  # OpenCV's own remarks
+    assert [Path(line.split(": ")[0]).name for line in lines] == ["aaa.png", "cut.png"]
+    assert "3 of 5 photographs restored" in done.stdout
+    assert (tmp_path / "out" / "astronaut.png").is_file()
+
+
+def test_a_plugin_in_the_checkpoint_is_not_imported(photos: Path, weights: Path, tmp_path: Path) -> None:
+    done = deblur(photos, "--weights", weights, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "sharpener.py: name them with --plugin" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_is_fast(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert deblur("--help", cwd=tmp_path).returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
+
+
+def test_inputs_are_never_replaced(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="would replace an input"):
+        plan([photos], photos, overwrite=True)
+    with pytest.raises(UserError, match="would replace an input"):
+        plan([photos / "astronaut.png"], photos, overwrite=True)
+    out = tmp_path / "out"
+    out.mkdir()
+    os.symlink(photos / "astronaut.png", out / "astronaut.png")
+    with pytest.raises(UserError, match="would replace an input"):
+        plan([photos], out, overwrite=True)
+    os.unlink(out / "astronaut.png")
+    os.link(photos / "astronaut.png", out / "astronaut.png")
+    with pytest.raises(UserError, match="would replace an input"):
+        plan([photos], out, overwrite=True)
+
+
+def test_two_results_of_one_name(photos: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_image(other / "astronaut.png", skimage.data.coffee()[:20, :20])
+    with pytest.raises(UserError, match=r"would hold the results of both .*Föhn.* and .*other"):
+        plan([photos, other], tmp_path / "out")
+
+
+def test_results_inside_the_input_folder_are_no_inputs(photos: Path) -> None:
+    out = photos / "restored"
+    first = plan([photos], out)
+    for job in first:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        write_image(job.target, read_image(job.source))
+    assert plan([photos], out, overwrite=True) == first
+
+
+def test_every_wrong_input_is_named(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    wrong = [tmp_path / "clip.mp4", tmp_path / "none.png", tmp_path / "empty", photos / "notes.txt"]
+    with pytest.raises(UserError) as caught:
+        plan([photos, *wrong], tmp_path / "out")
+    expected = ["videos are not supported yet", "there is no such file", "no images in this folder", "no image by its"]
+    assert len(caught.value.problems) == len(expected)
+    assert all(text in problem for text, problem in zip(expected, caught.value.problems, strict=True))
