@@ -35,5 +35,7 @@ setup(
         "torch>=2.6",
         "torchvision>=0.21",
     ],
-    extras_require={"dev": ["jsonschema>=4.20", "mypy>=1.11", "pre-commit>=3.5", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.9"]},
+    extras_require={
+        "dev": ["jsonschema>=4.20", "mypy>=1.11", "pre-commit>=3.5", "pytest>=8", "ruff>=0.9"],
+    },
 )

@@ -82,7 +82,9 @@ def load(path: Path | str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: refused, it holds more than plain types and tensors ({_first(error)})") from None
+        raise CheckpointError(
+            f"{path}: refused, it holds more than plain types and tensors ({_first(error)})"
+        ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: not a whole checkpoint ({_first(error)})") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT or "generator" not in state:

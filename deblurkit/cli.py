@@ -41,7 +41,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 def print_problems(error: UserError) -> None:
     """Print each problem as one line on standard error."""
     for problem in error.problems:
-        print(" ".join(problem.split("\n")), file=sys.stderr)
+        print(" ".join(line.strip() for line in problem.splitlines()), file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -46,6 +46,7 @@ class ComponentRegistry(Registry):
 
     def __init__(self, kind: str, contract: Contract, locations: Sequence[str]) -> None:
         super().__init__(kind, scope="deblurkit", locations=list(locations))
+        self._imported: bool = False
         self.contract = contract
 
     def get(self, key: str) -> Any:
@@ -103,9 +104,7 @@ class ComponentRegistry(Registry):
         except (TypeError, ValueError) as error:
             raise UserError(f"{place}{name}: {error}") from error
 
-    def _register_module(
-        self, module: Any, module_name: str | list[str] | None = None, force: bool = False
-    ) -> None:
+    def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
         names = [module_name] if isinstance(module_name, str) else module_name or [module.__name__]
         file = _file_of(module)
         lacking = self.contract(module)
@@ -116,9 +115,7 @@ class ComponentRegistry(Registry):
                 raise UserError(f"{file}: a {self.name} may not be named {name!r}: names have no dots")
             taken = self._module_dict.get(name)
             if taken is not None and not force:
-                raise UserError(
-                    f"{file}: the {self.name} name {name!r} is taken by {_file_of(taken)}; choose another"
-                )
+                raise UserError(f"{file}: the {self.name} name {name!r} is taken by {_file_of(taken)}; choose another")
             self._module_dict[name] = module
 
 

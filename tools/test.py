@@ -22,9 +22,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"))
     args = parser.parse_args()
-    if not (args.opt or args.weights or args.explain):
-        parser.error("give -opt, --weights, or both")
-    return args
+    return args if args.opt or args.weights or args.explain else parser.error("give -opt, --weights, or both")
 
 
 def main() -> None:

@@ -11,15 +11,16 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-opt", required=True, metavar="FILE", help="the option file")
-    parser.add_argument("--set", nargs="+", default=[], action="extend", metavar="K=V", help="options to change, K as a.b.c")
+    parser.add_argument("--set", nargs="+", default=[], action="extend", metavar="K=V", help="change options")
     parser.add_argument("--work-dir", metavar="DIR", help="the run's folder itself (default: work_dirs/<name>)")
-    parser.add_argument("--resume", nargs="?", const=True, default=False, metavar="CKPT", help="go on from a checkpoint")
+    parser.add_argument("--resume", nargs="?", const=True, default=False, metavar="CKPT", help="go on with a run")
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds an earlier run")
     parser.add_argument("--init-from", metavar="CKPT", help="start with the weights of a checkpoint")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    parser.add_argument("--dry-run", action="store_true", help="build all, try one iteration of each kind, write nothing")
-    parser.add_argument("--local-rank", "--local_rank", help=argparse.SUPPRESS)  # launchers pass it; torchrun's env rules
+    parser.add_argument("--dry-run", action="store_true", help="try one iteration on synthetic images")
+    # Launchers pass it; what counts is torchrun's environment.
+    parser.add_argument("--local-rank", "--local_rank", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

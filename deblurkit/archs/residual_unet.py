@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,7 @@ class ResidualUNet(nn.Module):
         self.stem = nn.Conv2d(12, channels[0], 3, padding=1)
         self.encoder = nn.ModuleList(_stage(width, blocks) for width in channels)
         self.decoder = nn.ModuleList(_stage(width, blocks) for width in channels[:-1])
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(pairwise(channels))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2)) for fine, coarse in pairs
@@ -64,13 +65,11 @@ class ResidualUNet(nn.Module):
         h, w = blurred.shape[-2:]
         if h % self.size_divisor or w % self.size_divisor:
             raise ValueError(f"ResidualUNet needs sizes divisible by {self.size_divisor}, got {h}x{w}")
-        features = self.stem(functional.pixel_unshuffle(blurred, 2))
+        features = self.encoder[0](self.stem(functional.pixel_unshuffle(blurred, 2)))
         skips = []
-        for stage, down in zip(self.encoder, self.down):
-            features = stage(features)
+        for down, stage in zip(self.down, self.encoder[1:], strict=True):
             skips.append(features)
-            features = down(features)
-        features = self.encoder[-1](features)
+            features = stage(down(features))
         for stage, up, skip in zip(reversed(self.decoder), reversed(self.up), reversed(skips), strict=True):
             features = stage(up(features) + skip)
         return blurred + functional.pixel_shuffle(self.tail(features), 2)

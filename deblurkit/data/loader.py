@@ -72,18 +72,21 @@ class FirstImages:
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """Return the whole set's sample of that index."""
-        return self.dataset.sample(index, rng)
+        sample: dict[str, Any] = self.dataset.sample(index, rng)
+        return sample
 
     def read(self, index: int) -> dict[str, Any]:
         """Return the whole set's untouched images of that index."""
-        return self.dataset.read(index)
+        images: dict[str, Any] = self.dataset.read(index)
+        return images
 
     def keys(self) -> list[str]:
         """Return the keys of the images kept."""
-        return self.dataset.keys()[: self.count]
+        keys: list[str] = self.dataset.keys()
+        return keys[: self.count]
 
 
-class SeededSamples(Dataset):
+class SeededSamples(Dataset[dict[str, Any]]):
     """Samples whose random numbers depend on (seed, epoch, index) and on nothing else.
 
     It can be sent to spawned workers together with the plugins that its data set may come from.
@@ -101,6 +104,13 @@ class SeededSamples(Dataset):
         """Return the sample at ``(epoch, index)``."""
         epoch, index = position
         return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index]))
+
+    def __getitems__(self, positions: list[Position]) -> list[dict[str, Any]] | UserError:
+        """Return a batch's samples, or the user's mistake that one of them met (see :class:`Batches`)."""
+        try:
+            return [self[position] for position in positions]
+        except UserError as error:
+            return error
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -167,6 +177,21 @@ class EpochBatchSampler(Sampler[list[Position]]):
             epoch, batch = epoch + 1, 0
 
 
+class Batches(DataLoader[dict[str, Any]]):
+    """A loader that raises a :class:`UserError` met in a worker as it was, not wrapped in the worker's traceback."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """Yield batches.
+
+        Raises:
+            UserError: A sample could not be made.
+        """
+        for batch in super().__iter__():
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
 def build_train_loader(
     dataset: ImageDataset,
     loader: Loader,
@@ -178,7 +203,7 @@ def build_train_loader(
     world: int = 1,
     used_batches: int | None = None,
     pin_memory: bool = False,
-) -> DataLoader:
+) -> Batches:
     """Return an endless loader of shuffled batches; ``loader.batch_sampler.batches`` are one epoch.
 
     Batches are ``{"blurred": float32 (n, 3, h, w) in [0, 1], "sharp": the same, "key": list of n strings}``.
@@ -210,11 +235,11 @@ def build_train_loader(
     workers: dict[str, Any] = {}
     if loader.workers:
         workers = {"prefetch_factor": loader.prefetch, "persistent_workers": loader.persistent}
-    return DataLoader(
+    return Batches(
         SeededSamples(dataset, seed),
         batch_sampler=sampler,
         num_workers=loader.workers,
-        collate_fn=collate,
+        collate_fn=_collate_or_error,
         worker_init_fn=_start_worker,
         # Without its own, each iterator would draw from torch's global generator and so change the training.
         generator=torch.Generator().manual_seed(seed),
@@ -233,7 +258,17 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     if len(sizes) > 1:
         found = ", ".join(f"{key} {height} x {width}" for (height, width), key in sizes.items())
         raise UserError(f"images of one batch differ in size (h x w): {found}; give the set a crop, or batch_size 1")
-    return default_collate(samples)
+    batch: dict[str, Any] = default_collate(samples)
+    return batch
+
+
+def _collate_or_error(samples: list[dict[str, Any]] | UserError) -> dict[str, Any] | UserError:
+    if isinstance(samples, UserError):
+        return samples
+    try:
+        return collate(samples)
+    except UserError as error:
+        return error
 
 
 def _start_worker(_: int) -> None:

@@ -114,7 +114,7 @@ def add_sensor_noise(
     electrons = np.maximum(linear, 0) * full_well
     sigma = np.sqrt(electrons + read_noise**2)
     noise = rng.standard_normal(linear.shape, dtype=np.float32)
-    return ((electrons + sigma * noise) / full_well).astype(np.float32)
+    return np.asarray((electrons + sigma * noise) / full_well, dtype=np.float32)
 
 
 def shake(image: np.ndarray, trajectory: Trajectory, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -136,20 +136,20 @@ def shake(image: np.ndarray, trajectory: Trajectory, rng: np.random.Generator | 
 
 def srgb_to_linear(image: np.ndarray) -> np.ndarray:
     """Decode sRGB ``uint8`` to linear light, float32 in [0, 1] (IEC 61966-2-1)."""
-    return _DECODED[image]
+    return np.asarray(_DECODED[image])
 
 
 def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     """Encode linear light, clipped to [0, 1], to sRGB ``uint8`` (IEC 61966-2-1), rounded to the nearest."""
     light = np.clip(linear, 0, 1)
     encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)
-    return np.floor(encoded * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.floor(encoded * 255 + 0.5), dtype=np.uint8)
 
 
 def _decoding_table() -> np.ndarray:
     encoded = np.arange(256) / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    return linear.astype(np.float32)
+    return np.asarray(linear, dtype=np.float32)
 
 
 _DECODED = _decoding_table()

@@ -110,4 +110,5 @@ def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
         np.array(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
         for plane in np.moveaxis(image, 2, 0)
     ]
-    return np.floor(np.clip(np.stack(planes, axis=2), 0, 65535) + 0.5).astype(np.uint16)
+    levels = np.floor(np.clip(np.stack(planes, axis=2), 0, 65535) + 0.5)
+    return np.asarray(levels, dtype=np.uint16)

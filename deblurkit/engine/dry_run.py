@@ -48,7 +48,9 @@ def dry_run(options: Options, device: str | None = None) -> None:
         console.print(f"{name}: {type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters")
 
     batches = [_synthetic_batch(options) for _ in range(restorer.batches_per_iteration)]
-    console.print(f"synthetic batches of {tuple(batches[0]['blurred'].shape)}, {len(batches)} an iteration, on {chosen}")
+    console.print(
+        f"synthetic batches of {tuple(batches[0]['blurred'].shape)}, {len(batches)} an iteration, on {chosen}"
+    )
     try:
         _iterate(options, restorer, batches, optimizers, console)
     except ValueError as error:

@@ -55,7 +55,7 @@ class FiniteGuard:
             for name, number in zip(names, numbers, strict=True):
                 if not math.isfinite(number):
                     raise NonFiniteError(
-                        f"iteration {iteration}: {name} is {number}; batch: {', '.join(keys)}; stopped, and nothing was "
+                        f"iteration {iteration}: {name} is {number}; batch: {', '.join(keys)}; stopped, nothing was "
                         "saved since. Try a lower lr, train.clip_grad_norm, or precision fp32 or bf16"
                     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -58,13 +59,13 @@ def build_parts(options: Options, problems: Problems, say: Callable[[str], None]
     """
     load_plugins(options.plugins)
     torch.manual_seed(options.seed)
-    generator = problems.gather(lambda: build_generator(options), "generator")
+    generator = problems.gather(partial(build_generator, options), "generator")
     critics = {
-        name: problems.gather(lambda cfg=cfg, name=name: DISCRIMINATORS.build(cfg, where=name), f"discriminators.{name}")  # type: ignore[misc]
+        name: problems.gather(partial(DISCRIMINATORS.build, cfg, where=name), f"discriminators.{name}")
         for name, cfg in options.discriminators.items()
     }
     terms = [
-        problems.gather(lambda name=name, term=term: _term(name, term, say, random_vgg), f"losses.{name}")  # type: ignore[misc]
+        problems.gather(partial(_term, name, term, say, random_vgg), f"losses.{name}")
         for name, term in options.losses.items()
     ]
     train = options.train
@@ -107,19 +108,20 @@ def build_training_sets(options: Options, problems: Problems) -> tuple[Any, dict
     """Return the training set and the validation sets by name."""
     entry = options.datasets.train
     assert entry is not None  # missing_for_training has been asked
-    train = problems.gather(lambda: build_dataset(entry, "datasets.train"), "datasets.train")
-    val = {}
-    for name, item in options.datasets.val.items():
-        where = f"datasets.val.{name}"
-        val[name] = problems.gather(lambda item=item, where=where: build_dataset(item, where), where)  # type: ignore[misc]
+    train = problems.gather(partial(build_dataset, entry, "datasets.train"), "datasets.train")
+    val = {
+        name: problems.gather(partial(build_dataset, item, f"datasets.val.{name}"), f"datasets.val.{name}")
+        for name, item in options.datasets.val.items()
+    }
     return train, val
 
 
 def place(parts: Parts, options: Options, device: torch.device) -> None:
     """Move the networks and losses to the device, in the memory layout and compiled as the options say."""
-    layout = torch.channels_last if parts.channels_last else torch.preserve_format
     for network in (parts.generator, *parts.critics.values()):
-        network.to(device=device, memory_format=layout)
+        network.to(device)
+        if parts.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for term in parts.terms:
         term.loss.to(device)
     high = options.train.precision == "tf32"

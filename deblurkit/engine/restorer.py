@@ -55,7 +55,7 @@ class GANRestorer(nn.Module):
         self.losses = nn.ModuleDict({term.name: term.loss for term in parts.terms})
         self.parts = parts
         self.terms = parts.terms
-        self.value_range = getattr(parts.generator, "value_range", (0.0, 1.0))
+        self.value_range: tuple[float, float] = getattr(parts.generator, "value_range", (0.0, 1.0))  # type: ignore[assignment]
         for term in self.terms:
             if hasattr(term.loss, "value_range"):
                 term.loss.value_range = self.value_range
@@ -125,9 +125,7 @@ class GANRestorer(nn.Module):
     def _prepared(self, batch: Batch) -> Batch:
         layout = torch.channels_last if self.parts.channels_last else torch.contiguous_format
         images = {
-            name: to_value_range(
-                image.to(self.device, non_blocking=True, memory_format=layout), self.value_range
-            )
+            name: to_value_range(image.to(self.device, non_blocking=True, memory_format=layout), self.value_range)
             for name, image in batch.items()
             if isinstance(image, Tensor)
         }
@@ -219,7 +217,9 @@ class GANRestorer(nn.Module):
             for parameter in self.critics[str(term.critic)].parameters():
                 parameter.clamp_(-limit, limit)
 
-    def _update_generator(self, group: list[Batch], named: Named | None, optimizer: Any, log: dict[str, Tensor]) -> None:
+    def _update_generator(
+        self, group: list[Batch], named: Named | None, optimizer: Any, log: dict[str, Tensor]
+    ) -> None:
         optimizer.zero_grad()
         with self._frozen_critics():
             for batch in group:
@@ -285,6 +285,4 @@ def _leaves(value: Any) -> list[Tensor]:
 
 
 def _detached(named: Named) -> Named:
-    return {
-        name: value if name == "key" else _map(torch.Tensor.detach, value) for name, value in named.items()
-    }
+    return {name: value if name == "key" else _map(torch.Tensor.detach, value) for name, value in named.items()}

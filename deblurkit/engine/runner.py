@@ -97,7 +97,11 @@ class TrainingRunner(Runner):
         return logger
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
-        where = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{torch.get_num_threads()} threads"
+        where = (
+            torch.cuda.get_device_name(self.device)
+            if self.device.type == "cuda"
+            else f"{torch.get_num_threads()} threads"
+        )
         self.logger.info(
             f"{self.options.name} in {self.folder.path} | torch {torch.__version__} on {self.device} ({where}), "
             f"{self.world_size} process(es), seed {self.options.seed}, precision {self.options.train.precision}"

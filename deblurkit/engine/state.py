@@ -42,7 +42,11 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
         "position": {"iteration": runner.iter, "epoch": runner.epoch},
         "best": dict(runner.best),
         "options": runner.options.to_dict(),
-        "versions": {"deblurkit": deblurkit.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
+        "versions": {
+            "deblurkit": deblurkit.__version__,
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
     }
 
 
@@ -70,8 +74,9 @@ def apply(runner: TrainingRunner, state: dict[str, Any], where: str) -> None:
             for scheduler, saved in zip(runner.param_schedulers[name], state["schedulers"][name], strict=True):
                 scheduler.load_state_dict({key: value for key, value in saved.items() if key not in _LENGTHS})
     except (RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{where}: does not fit these options: {error}; start anew, or take its weights alone "
-                              "with --init-from") from None
+        raise CheckpointError(
+            f"{where}: does not fit these options: {error}; start anew, or take its weights alone with --init-from"
+        ) from None
     runner.best = dict(state["best"])
     own = state["rng"][get_rank()] if get_rank() < len(state["rng"]) else None
     if own is not None:
@@ -81,8 +86,8 @@ def apply(runner: TrainingRunner, state: dict[str, Any], where: str) -> None:
 def _same_names(where: str, section: str, saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:
     if set(saved) != set(present):
         raise CheckpointError(
-            f"{where}: holds the {section} {sorted(saved)}, the options name {sorted(present)}; start anew, or take its "
-            "weights alone with --init-from"
+            f"{where}: holds the {section} {sorted(saved)}, the options name {sorted(present)}; start anew, or take "
+            "its weights alone with --init-from"
         )
 
 
@@ -106,7 +111,13 @@ def random_state() -> dict[str, Any]:
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": _plain(random.getstate()),
-        "numpy": [str(kind), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        "numpy": [
+            str(kind),
+            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

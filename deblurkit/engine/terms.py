@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deblurkit.losses.views import select
 from deblurkit.options.selection import Selection
@@ -28,7 +28,7 @@ class Term:
     """
 
     name: str
-    loss: nn.Module
+    loss: Any
     weight: float
     pred: Selection
     target: Selection

@@ -25,7 +25,8 @@ def weights_record(state: dict[str, Any], file: Path) -> dict[str, Any]:
     with open(file, "rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
-    return {**describe_weights(state, file), "sha256": digest.hexdigest()}
+    described = describe_weights(state, file)
+    return {"file": described.pop("file"), "sha256": digest.hexdigest(), **described}
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:

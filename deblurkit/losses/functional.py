@@ -22,6 +22,22 @@ def charbonnier(pred: Tensor, target: Tensor, eps: float = 1e-3) -> Tensor:
     return torch.sqrt((pred - target).square() + eps**2).mean()
 
 
+def negative_psnr(pred: Tensor, target: Tensor, peak: float, eps: float = 1e-8) -> Tensor:
+    """Return the mean over the batch of ``10 log10(MSE_i / peak^2 + eps)``: minus each image's PSNR in decibels.
+
+    Args:
+        pred: ``(n, c, h, w)``.
+        target: The same shape.
+        peak: Width of the value range: 1 for [0, 1], 2 for [-1, 1].
+        eps: Keeps identical images finite, at 80 dB.
+
+    Reference:
+        Chen et al.: Simple Baselines for Image Restoration, ECCV 2022 (public code).
+    """
+    error = (pred - target).square().flatten(1).mean(1) / peak**2
+    return 10.0 * torch.log10(error + eps).mean()
+
+
 def bce_toward(logits: Tensor, target: float) -> Tensor:
     """Return the binary cross entropy of ``sigmoid(logits)`` against one constant target, as a mean."""
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

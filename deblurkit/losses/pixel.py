@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.losses.functional import charbonnier
+from deblurkit.losses.functional import charbonnier, negative_psnr
 from deblurkit.registry import LOSSES
 
 
@@ -55,3 +55,22 @@ class CharbonnierLoss(nn.Module):
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         return charbonnier(pred, target, self.eps)
+
+
+@LOSSES.register_module()
+class PSNRLoss(nn.Module):
+    """Minus the mean PSNR of the batch's images in decibels: see :func:`deblurkit.losses.functional.negative_psnr`.
+
+    Negative values are normal. Images that are nearly right weigh as much as those that are far off.
+
+    Attributes:
+        value_range: The range of the images it is given; the restorer sets it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value_range = (0.0, 1.0)
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        low, high = self.value_range
+        return negative_psnr(pred, target, high - low)

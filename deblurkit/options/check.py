@@ -10,9 +10,10 @@ from deblurkit.options import closed
 from deblurkit.options.components import Checked, Report, Table, check_component, misspelt
 from deblurkit.options.document import to_plain
 from deblurkit.options.problems import Path
-from deblurkit.options.schema import DatasetEntry, LossTerm, Options, missing_for_training
+from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, Options, missing_for_training
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import parse_selection
+from deblurkit.options.signature import signature_of
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, PROTOCOLS, RESTORERS, VIEWS
 
 _BATCH_NAMES = ("blurred", "sharp")
@@ -168,10 +169,15 @@ def _check_selection(report: Report, path: Path, text: Any, outputs: tuple[str, 
 
 
 def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:
-    config = data.get("restorer", {"type": "GANRestorer"})
-    if isinstance(config, dict):
-        # the engine gives what a restorer requires, its networks and terms, and the option file the settings
-        check_component(report, ("restorer",), config, Table.of(RESTORERS), demand=False)
+    config = data.get("restorer", {})
+    if not isinstance(config, dict):
+        return
+    table = Table.of(RESTORERS)
+    config = {"type": DEFAULT_RESTORER, **config}
+    named = table.entries.get(config["type"]) if isinstance(config["type"], str) else None
+    # the engine gives the first argument, the networks and terms; the option file gives the settings
+    filled = list(signature_of(named).annotations)[:1] if named is not None else ()
+    check_component(report, ("restorer",), config, table, filled=filled)
 
 
 def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:

@@ -119,9 +119,7 @@ def check_optimizer(report: Report, path: Path, config: Mapping[str, Any]) -> No
         report.add(path, f"{config['type']} refuses its arguments: {error}")
 
 
-def check_scheduler(
-    report: Report, path: Path, config: Mapping[str, Any], networks: Mapping[str, Any] | None
-) -> None:
+def check_scheduler(report: Report, path: Path, config: Mapping[str, Any], networks: Mapping[str, Any] | None) -> None:
     """Check a schedule's name and arguments, and that ``of`` names a network.
 
     Args:
@@ -137,9 +135,7 @@ def check_scheduler(
         report.add((*path, "of"), f"no network is named {of!r}{did_you_mean(of, networks)}")
     rest = {key: value for key, value in config.items() if key != "of"}
     filled = ("optimizer", "param_name", "by_epoch")
-    check_component(
-        report, path, rest, mmengine_tables()["scheduler"], filled=filled, other_keys=("of",)
-    )
+    check_component(report, path, rest, mmengine_tables()["scheduler"], filled=filled, other_keys=("of",))
 
 
 def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: bool = True) -> None:

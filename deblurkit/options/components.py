@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deblurkit.errors import did_you_mean
-from deblurkit.options.document import Node, locate
+from deblurkit.options.document import Node, follow
 from deblurkit.options.problems import Path, Problem
 from deblurkit.options.signature import argument_problems, signature_of
 from deblurkit.registry import ComponentRegistry
@@ -45,7 +45,9 @@ class Report:
 
     def add(self, path: Path, text: str) -> None:
         """Note a problem of the value at ``path``, or of the lack of it."""
-        self.problems.append(Problem(locate(self.root, path), path, text))
+        trail = follow(self.root, path)
+        if not any(node.refused for node in trail):
+            self.problems.append(Problem(trail[-1].origin, path, text))
 
     def has(self, path: Path) -> bool:
         """Tell whether a problem of exactly ``path`` is noted."""

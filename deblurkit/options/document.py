@@ -47,11 +47,19 @@ _MAX_DIGITS = 300
 
 @dataclass(slots=True)
 class Node:
-    """A value and the place of the key (or list item) that holds it. Treat as immutable: aliases share nodes."""
+    """A value and the place of the key (or list item) that holds it. Treat as immutable: aliases share nodes.
+
+    Args:
+        value: Scalars as they are, nodes in dicts and lists.
+        origin: Where it was written.
+        size: How many values it holds, itself included.
+        refused: It bears a tag, which is reported; nothing else needs to be said of it.
+    """
 
     value: Scalar | list[Node] | dict[str, Node]
     origin: Origin
     size: int = 1
+    refused: bool = False
 
 
 def resolve(text: str) -> Scalar:
@@ -99,10 +107,11 @@ def from_plain(value: object, origin: Origin) -> Node:
     raise TypeError(f"it holds a {type(value).__name__}")
 
 
-def locate(root: Node, path: Path) -> Origin:
-    """Return where ``path`` was written, or the nearest level above it that was."""
-    node = root
+def follow(root: Node, path: Path) -> list[Node]:
+    """Return the nodes that lead to ``path``, from the root to the last one that exists."""
+    trail = [root]
     for part in path:
+        node = trail[-1]
         inner: Node | None = None
         if isinstance(node.value, dict):
             inner = node.value.get(str(part))
@@ -110,8 +119,8 @@ def locate(root: Node, path: Path) -> Origin:
             inner = node.value[part]
         if inner is None:
             break
-        node = inner
-    return node.origin
+        trail.append(inner)
+    return trail
 
 
 class _StopReading(Exception):  # noqa: N818 (it is no error to the caller)
@@ -133,16 +142,20 @@ class Composer:
         self.problems = problems
         self.anchors: dict[str, Node | None] = {}
 
-    def compose(self) -> Node | None:
-        """Return the document's root (null where it is empty), or ``None`` where it cannot be read to the end."""
+    def compose(self, path: Path = ()) -> Node | None:
+        """Return the document's root (null where it is empty), or ``None`` where it cannot be read to the end.
+
+        Args:
+            path: The keys under which the document will stand, for messages.
+        """
         events: Iterator[Event] = YAML(typ="safe", pure=True).parse(self.text)
         root: Node | None = None
         try:
             for event in events:
                 if isinstance(event, DocumentStartEvent) and root is not None:
-                    self._stop(event, (), "a second document begins here; an option file holds one")
+                    self._stop(event, path, "a second document begins here; only one is expected")
                 if isinstance(event, NodeEvent):
-                    root = self._node(event, events, ())
+                    root = self._node(event, events, path)
         except _StopReading:
             return None
         except MarkedYAMLError as error:
@@ -191,8 +204,8 @@ class Composer:
             node = self._sequence(origin, events, path)
         else:
             assert isinstance(event, ScalarEvent)
-            plain = event.style is None and event.tag is None
-            node = Node(resolve(event.value) if plain else event.value, origin)
+            node = Node(resolve(event.value) if event.style is None else event.value, origin)
+        node.refused = event.tag is not None
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         if node.size > MAX_VALUES:
@@ -207,7 +220,7 @@ class Composer:
         if target is None:
             self._stop(event, path, f"the alias '*{event.anchor}' stands inside what it repeats")
         assert target is not None
-        return Node(target.value, origin, target.size)
+        return Node(target.value, origin, target.size, target.refused)
 
     def _sequence(self, origin: Origin, events: Iterator[Event], path: Path) -> Node:
         items: list[Node] = []
@@ -231,8 +244,8 @@ class Composer:
             place = (*path, key) if isinstance(key, str) else path
             value = self._node(value_event, events, place, line)
             if not isinstance(key, str):
-                shown = "a collection" if isinstance(key, (dict, list)) else repr(key)
-                self._note(line, path, f"the key {shown} is not text; put it in quotes if it is meant")
+                shown = "a dict or list" if isinstance(key, (dict, list)) else f"{key!r}; put it in quotes if meant"
+                self._note(line, path, f"a key should be text, not {shown}")
             elif key == "<<":
                 self._note(line, path, "'<<' is not a part of YAML 1.2; share settings through _base_ or an alias")
             elif key in items:

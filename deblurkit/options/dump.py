@@ -15,10 +15,12 @@ from deblurkit.options.schema import Options
 
 
 class _Representer(SafeRepresenter):
-    """Quotes each text that YAML 1.2 would read as something else."""
+    """Quotes each text that YAML 1.2 would read as something else, or whose characters a reader might fold."""
 
     def represent_text(self, text: str) -> ScalarNode:
         style = None if isinstance(resolve(text), str) else "'"
+        if not text.replace("\n", "").isprintable():
+            style = '"'
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     def represent_number(self, number: float) -> ScalarNode:
@@ -43,8 +45,8 @@ def write_options(options: Options, path: str | os.PathLike[str]) -> None:
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.width = 2**16  # type: ignore[assignment] # ruamel's own annotation says None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment] # annotated as None there
+    yaml.width = 2**16
     temporary = Path(f"{os.fspath(path)}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8", newline="\n") as file:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.options.check import check
-from deblurkit.options.components import Report
+from deblurkit.options.components import Report, misspelt
 from deblurkit.options.document import Composer, Node, from_plain
 from deblurkit.options.merge import merge, overlay
 from deblurkit.options.problems import OptionsError, Origin, Problem, finished
@@ -67,7 +67,8 @@ def _checked(report: Report) -> Options:
 
 
 def _load_plugins(report: Report) -> None:
-    """Import the plugins one by one, so that each failure points at its own entry."""
+    """Import the installed plugins, then those named, one by one so that each failure points at its own entry."""
+    load_plugins([])
     plugins = report.root.value.get("plugins") if isinstance(report.root.value, dict) else None
     entries = plugins.value if plugins is not None and isinstance(plugins.value, list) else []
     for index, entry in enumerate(entries):
@@ -127,9 +128,11 @@ class _Reader:
             return None
         own = dict(document.value)
         bases = own.pop(_BASE, None)
+        self.incomplete |= bases is None and misspelt(_BASE, own, Options.model_fields)
         _anchor_plugins(own, os.path.dirname(file))
         merged = self._bases(bases, file, (*readers, os.path.realpath(file))) if bases is not None else None
-        return merge(merged, Node(own, document.origin), self._note)
+        tree = merge(merged, Node(own, document.origin), self._note)
+        return Node(tree.value, document.origin, refused=tree.refused)
 
     def _text(self, file: str, origin: Origin) -> str | None:
         try:
@@ -174,7 +177,7 @@ class _Reader:
         if keys[0] == _BASE:
             self.problems.append(Problem(origin, (_BASE,), "bases are named in option files only"))
             return root
-        node = Composer(value, origin, self.problems).compose()
+        node = Composer(value, origin, self.problems).compose(tuple(keys))
         if node is None:
             return root
         if keys == ["plugins"]:

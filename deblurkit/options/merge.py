@@ -53,7 +53,7 @@ def merge(under: Node | None, over: Node, note: Note, path: Path = ()) -> Node:
             result.pop(key, None)
         else:
             result[key] = merge(result.get(key), item, note, (*path, key))
-    return Node(result, origin)
+    return Node(result, origin, refused=over.refused or (under is not None and under.refused))
 
 
 def _removes(path: Path) -> bool:

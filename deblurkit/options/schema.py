@@ -23,6 +23,9 @@ from deblurkit.errors import UserError
 Component = dict[str, Any]
 """``{type: NAME, **arguments}``."""
 
+DEFAULT_RESTORER = "GANRestorer"
+
+_MODES = "whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8"
 _MODE = re.compile(r"whole|x8|tile:[1-9]\d*,\d+|grid:[1-9]\d*|tlc:[1-9]\d*(,\d+(\.\d+)?)?")
 _FORBIDDEN_IN_FOLDERS = set('/\\:*?"<>|')
 _RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -49,10 +52,12 @@ def _entry_name(name: str) -> str:
 def _inference_mode(mode: str) -> str:
     for part in mode.split("+"):
         if not _MODE.fullmatch(part):
-            raise ValueError(
-                f"{part!r} is no inference mode (whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8; joined by +)"
-            )
+            raise ValueError(f"{part!r} is no inference mode; known, joined by +: {_MODES}")
     return mode
+
+
+def _default_restorer(component: Component) -> Component:
+    return {"type": DEFAULT_RESTORER, **component}
 
 
 EntryName = Annotated[str, AfterValidator(_entry_name)]
@@ -258,8 +263,8 @@ class Options(Section):
     """The critics, by name; none: plain regression."""
     losses: dict[EntryName, LossTerm] = Field(default_factory=dict)
     """The terms of the generator's loss, by name."""
-    restorer: Component = Field(default_factory=lambda: {"type": "GANRestorer"})
-    """The training step."""
+    restorer: Annotated[Component, AfterValidator(_default_restorer)] = {"type": DEFAULT_RESTORER}
+    """The training step, ``GANRestorer`` if no ``type`` is said."""
     optimizers: dict[str, Component] = Field(default_factory=dict)
     """``generator``, ``discriminators`` (for every critic), or a critic's name."""
     schedulers: list[Component] = Field(default_factory=list)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from deblurkit.data.images import write_image
 from deblurkit.data.loader import EpochBatchSampler, SeededSamples, build_dataset, build_train_loader, collate
 from deblurkit.data.sample import SamplePairs
 from deblurkit.errors import UserError
@@ -105,6 +106,21 @@ def test_a_batch_of_different_sizes() -> None:
     samples = [{"blurred": torch.zeros(3, size, 8), "key": f"k{size}"} for size in (8, 9)]
     with pytest.raises(UserError, match="k8 8 x 8, k9 9 x 8; give the set a crop"):
         collate(samples)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_lost_during_training_is_named_without_traceback(
+    tmp_path: Path, photograph: np.ndarray, workers: int
+) -> None:
+    for side in ("blurred", "sharp"):
+        (tmp_path / side).mkdir()
+        write_image(tmp_path / side / "a.png", photograph)
+    component = {"type": "PairedImages", "blurred": str(tmp_path / "blurred"), "sharp": str(tmp_path / "sharp")}
+    dataset = build_dataset(_entry(component), "datasets.train")
+    (tmp_path / "sharp" / "a.png").unlink()
+    with pytest.raises(UserError) as caught:
+        _take(build_train_loader(dataset, _settings(batch_size=1, workers=workers), seed=1), 1)
+    assert caught.value.problems == (f"{tmp_path}/sharp/a.png: it cannot be read: No such file or directory",)
 
 
 PLUGIN = """

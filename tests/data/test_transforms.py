@@ -33,7 +33,7 @@ def test_a_crop_reaches_every_border() -> None:
     rng = np.random.default_rng(0)
     corners = {int(RandomCrop(2)({"blurred": image}, rng)["blurred"][0, 0, 0]) for _ in range(100)}
     assert corners == {0, 1, 3, 4, 6, 7}
-    with pytest.raises(UserError, match="4 x 3 pixels .* smaller than the crop of 4 x 4"):
+    with pytest.raises(UserError, match=r"4 x 3 pixels .* smaller than the crop of 4 x 4"):
         RandomCrop(4)({"blurred": image}, rng)
 
 

@@ -64,9 +64,7 @@ def test_equals_scikit_image(kind: str, name: str) -> None:
     white = 255.0
     if kind == "float64":
         restored, sharp, white = restored / 255, sharp / 255, 1.0
-    assert psnr(restored, sharp) == pytest.approx(
-        peak_signal_noise_ratio(sharp, restored, data_range=white), rel=1e-12
-    )
+    assert psnr(restored, sharp) == pytest.approx(peak_signal_noise_ratio(sharp, restored, data_range=white), rel=1e-12)
     _, full = structural_similarity(
         restored,
         sharp,

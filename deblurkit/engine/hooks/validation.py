@@ -10,7 +10,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_p
 from mmengine.hooks import Hook
 
 from deblurkit.evaluation.protocols import Protocol
-from deblurkit.evaluation.scoring import score_dataset, summarise
+from deblurkit.evaluation.scoring import draw, score_dataset, summarise
 from deblurkit.inference.restore import NonFiniteOutputError
 
 
@@ -54,7 +54,7 @@ class ValidationHook(Hook):
             self._keep_best(runner, metrics)
 
     def _validate(self, runner: Any, generator: Any, name: str, dataset: Any) -> dict[str, float]:
-        share = _Share(dataset, get_rank(), get_world_size())
+        share = _Share(dataset, self.seed, get_rank(), get_world_size())
         try:
             rows = score_dataset(generator, share, self.protocol, precision=self.precision, seed=self.seed)
         except NonFiniteOutputError as error:
@@ -85,15 +85,15 @@ class ValidationHook(Hook):
 
 
 class _Share:
-    """Every ``world``-th image of a data set, from ``rank`` on."""
+    """Every ``world``-th image of a data set, from ``rank`` on, with the random numbers it has in the whole set."""
 
-    def __init__(self, dataset: Any, rank: int, world: int) -> None:
+    def __init__(self, dataset: Any, seed: int, rank: int, world: int) -> None:
         self.dataset = dataset
+        self.seed = seed
         self.indices = range(rank, len(dataset), world)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        sample: dict[str, Any] = self.dataset.sample(self.indices[index], rng)
-        return sample
+        return draw(self.dataset, self.indices[index], self.seed)

@@ -1,0 +1,195 @@
+"""Everything of a run that is built before its folder is touched, and the runner made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.dist import get_rank, get_world_size
+from mmengine.optim import OptimWrapperDict
+from rich.console import Console
+
+from deblurkit.data.loader import build_train_loader
+from deblurkit.engine.hooks.checkpoint import CheckpointHook
+from deblurkit.engine.hooks.ema import EMAHook
+from deblurkit.engine.hooks.freeze import FreezeHook
+from deblurkit.engine.hooks.progress import ProgressHook
+from deblurkit.engine.hooks.scalars import ScalarsHook
+from deblurkit.engine.hooks.signals import SignalHook
+from deblurkit.engine.hooks.validation import ValidationHook
+from deblurkit.engine.loops import IterationLoop
+from deblurkit.engine.optim import build_optimizers, build_schedulers, scale_rates
+from deblurkit.engine.parts import Problems, build_parts, build_training_sets, place
+from deblurkit.engine.runner import TrainingRunner
+from deblurkit.engine.workdir import WorkDir
+from deblurkit.errors import UserError
+from deblurkit.evaluation.protocols import get_protocol
+from deblurkit.registry import RESTORERS
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import Options
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is, in iterations."""
+
+    epoch: int
+    total: int
+    epochs: int
+
+
+class TrainLoaders:
+    """Makes the endless training loader from any position; what the loop calls its dataloader."""
+
+    def __init__(self, options: Options, dataset: Any, used_batches: int, pin_memory: bool) -> None:
+        self.options = options
+        self.dataset = dataset
+        self.used_batches = used_batches
+        self.pin_memory = pin_memory
+
+    def __call__(self, epoch: int, batch: int) -> Any:
+        """Return a loader that starts at a batch of an epoch."""
+        entry = self.options.datasets.train
+        assert entry is not None
+        return build_train_loader(
+            self.dataset,
+            entry.loader,
+            self.options.seed,
+            start_epoch=epoch,
+            start_batch=batch,
+            rank=get_rank(),
+            world=get_world_size(),
+            used_batches=self.used_batches,
+            pin_memory=self.pin_memory,
+        )
+
+
+class Setup:
+    """Everything of a run that is built before its folder is touched."""
+
+    def __init__(self, options: Options, device: torch.device) -> None:
+        problems = Problems()
+        self.options, self.device = options, device
+        self.notes: list[str] = []
+        self.protocol = problems.gather(lambda: get_protocol(options.val.protocol, "val.protocol"), "val.protocol")
+        self.parts = build_parts(options, problems, self.notes.append)
+        self.dataset, self.val_sets = build_training_sets(options, problems)
+        problems.raise_any()
+        place(self.parts, options, device)
+        self.restorer = RESTORERS.build(options.restorer, self.parts, where="restorer")
+        self.loaders, self.length = self._measure()
+        self.optimizers = build_optimizers(options, self.restorer.networks(), device)
+        self.notes += scale_rates(options, self.optimizers, get_world_size())
+        self.schedulers = build_schedulers(options, self.optimizers, self.length.total)
+
+    def _measure(self) -> tuple[TrainLoaders, Length]:
+        entry = self.options.datasets.train
+        assert entry is not None
+        per_iteration = self.restorer.batches_per_iteration
+        batches = len(self.dataset) // get_world_size() // entry.loader.batch_size
+        if batches < per_iteration:
+            raise UserError(
+                f"datasets.train: one iteration takes {per_iteration} batch(es) of {entry.loader.batch_size} in each "
+                f"of {get_world_size()} process(es), the set has {len(self.dataset)} images: lower batch_size or "
+                "train.accumulate"
+            )
+        epoch = batches // per_iteration
+        wanted = self.options.train
+        limits = [limit for limit in (wanted.iters, wanted.epochs and wanted.epochs * epoch) if limit is not None]
+        total = min(limits)
+        length = Length(epoch=epoch, total=total, epochs=-(-total // epoch))
+        return TrainLoaders(self.options, self.dataset, epoch * per_iteration, self.device.type == "cuda"), length
+
+    def runner(
+        self, folder: WorkDir, console: Console, taken_up: tuple[Path, dict[str, Any]] | None, launcher: str
+    ) -> TrainingRunner:
+        """Return the runner, ready to train."""
+        loop = {
+            "type": IterationLoop,
+            "epoch_length": self.length.epoch,
+            "max_iters": self.length.total,
+            "max_epochs": self.length.epochs,
+            "batches_per_iteration": self.restorer.batches_per_iteration,
+        }
+        ours: dict[str, Any] = {
+            "randomness": {"seed": self.options.seed, "diff_rank_seed": True},
+            "visualizer": self._visualizer(folder),
+            "default_hooks": self._hooks(folder, console),
+            "env_cfg": {"mp_cfg": {}},
+        }
+        extra = {key: value for key, value in self.options.engine.items() if key != "auto_scale_lr"}
+        for key in ours.keys() & extra.keys():
+            extra[key] = {**ours[key], **extra[key]}
+        runner = TrainingRunner(
+            options=self.options,
+            folder=folder,
+            device=self.device,
+            console=console,
+            resume=taken_up,
+            arguments={
+                "model": self.restorer,
+                "train_dataloader": self.loaders,
+                "train_cfg": loop,
+                "optim_wrapper": OptimWrapperDict(**self.optimizers),
+                "param_scheduler": self.schedulers,
+                "custom_hooks": list(self.options.hooks),
+                "launcher": launcher,
+                **ours,
+                **extra,
+            },
+        )
+        if get_world_size() > 1:
+            self.restorer.distribute()
+        self._introduce(runner)
+        return runner
+
+    def _introduce(self, runner: TrainingRunner) -> None:
+        entry = self.options.datasets.train
+        assert entry is not None
+        effective = entry.loader.batch_size * self.options.train.accumulate * get_world_size()
+        counts = ", ".join(
+            f"{name} {sum(p.numel() for p in network.parameters()):,} parameters"
+            for name, network in self.restorer.networks().items()
+        )
+        runner.logger.info(f"{counts} | {len(self.dataset)} training images, effective batch {effective}")
+        runner.logger.info(f"{self.length.total} iterations, {self.length.epoch} in an epoch")
+        for note in self.notes:
+            runner.logger.warning(note)
+
+    def _hooks(self, folder: WorkDir, console: Console) -> dict[str, Any]:
+        options, train = self.options, self.options.train
+        hooks: dict[str, Any] = {
+            "runtime_info": None,
+            "timer": None,
+            "sampler_seed": None,
+            "logger": ScalarsHook(options.logging.every, folder.scalars),
+            "param_scheduler": {"type": "ParamSchedulerHook"},
+            "checkpoint": CheckpointHook(train.checkpoint_every, train.keep),
+            "signals": SignalHook(train.keep),
+        }
+        if train.ema is not None:
+            hooks["ema"] = EMAHook(train.ema.decay)
+        if self.val_sets:
+            assert self.protocol is not None
+            hooks["validation"] = ValidationHook(
+                self.val_sets, self.protocol, options.val.every, train.precision, options.seed
+            )
+        if train.freeze:
+            hooks["freeze"] = FreezeHook(train.freeze)
+        if console.is_terminal and get_rank() == 0:
+            hooks["progress"] = ProgressHook(console, options.name)
+        return hooks
+
+    def _visualizer(self, folder: WorkDir) -> dict[str, Any]:
+        backends: list[dict[str, Any]] = []
+        if self.options.logging.tensorboard:
+            backends.append({"type": "TensorboardVisBackend", "save_dir": str(folder.path / "tensorboard")})
+        if self.options.logging.wandb is not None:
+            save_dir = str(folder.path / "wandb")
+            backends.append(
+                {"type": "WandbVisBackend", "save_dir": save_dir, "init_kwargs": self.options.logging.wandb}
+            )
+        return {"type": "Visualizer", "vis_backends": backends, "save_dir": str(folder.path)}

@@ -1,0 +1,47 @@
+"""What every test needs: two threads, a torchvision that imports, one sample set, and ``--slow``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from deblurkit import compat
+
+compat.ensure_torchvision()
+torch.set_num_threads(2)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--slow``."""
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip slow tests unless they are asked for."""
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="minutes long: run with --slow"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sample_set_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make the sample set once, outside the checkout; child processes find it too."""
+    before = os.environ.get("DEBLURKIT_DATA")
+    os.environ["DEBLURKIT_DATA"] = str(tmp_path_factory.mktemp("deblurkit_data"))
+    yield
+    if before is None:
+        del os.environ["DEBLURKIT_DATA"]
+    else:
+        os.environ["DEBLURKIT_DATA"] = before
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The repository's root."""
+    return Path(__file__).resolve().parents[1]

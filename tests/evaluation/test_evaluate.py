@@ -1,0 +1,206 @@
+"""From a checkpoint to the report, in Python and as ``tools/test.py``."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deblurkit import Deblurrer, evaluate
+from deblurkit.data.images import read_image
+from deblurkit.errors import UserError
+from deblurkit.evaluation.evaluate import find_weights
+from deblurkit.metrics.functional import psnr, ssim
+from deblurkit.options.load import load_options
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / "tools" / "test.py"
+Rewrite = Callable[[str, str], None]
+
+
+def run_tool(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment)
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with open(file, encoding="utf-8", newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def test_numbers_equal_a_computation_by_hand(experiment: Any) -> None:
+    metrics = evaluate(weights=experiment.best, plugins=[experiment.plugin], device="cpu", save_images=True)
+    report = experiment.work_dir / "report"
+    assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == metrics
+    assert list(metrics) == [
+        *("name", "protocol", "inference", "weights", "environment", "datasets", "notes"),
+    ]
+    assert metrics["name"] == "sharpener"
+    assert metrics["protocol"] == {"id": "gopro-basicsr-v1", "version": 1}
+    assert metrics["inference"] == "whole"
+    assert metrics["weights"] == {
+        "file": str(experiment.best),
+        "iteration": 10,
+        "ema": True,
+        "sha256": hashlib.sha256(experiment.best.read_bytes()).hexdigest(),
+    }
+    assert metrics["notes"] == []
+
+    rows = [row for row in rows_of(report / "per_image.csv") if row["dataset"] == "pairs"]
+    keys = [f"{name}/{number:06}" for name in ("astronaut", "chelsea") for number in range(3)]
+    assert [row["image"] for row in rows] == keys
+    deblurrer = Deblurrer(experiment.best, [experiment.plugin], "cpu")
+    for row in rows:
+        scene, number = row["image"].split("/")
+        blurred, sharp = (read_image(experiment.data / scene / kind / f"{number}.png") for kind in ("blur", "sharp"))
+        restored = deblurrer(blurred)
+        assert np.array_equal(read_image(report / "images" / "pairs" / scene / f"{number}.png"), restored)
+        for name, metric in (("psnr", psnr), ("ssim", ssim)):
+            assert float(row[f"{name}_blurred"]) == metric(blurred, sharp)
+            assert float(row[f"{name}_restored"]) == metric(restored, sharp)
+    pairs = metrics["datasets"]["pairs"]
+    for side in ("blurred", "restored"):
+        for name in ("psnr", "ssim"):
+            assert pairs[side][name] == pytest.approx(np.mean([float(row[f"{name}_{side}"]) for row in rows]))
+    assert pairs["restored"]["psnr"] > pairs["blurred"]["psnr"]
+    assert pairs["images"] == 6
+    assert pairs["published"] == {"psnr": 30.18, "ssim": 0.9312}
+    assert set(pairs["seconds_per_image"]) == {"median", "p95"}
+
+    blind = metrics["datasets"]["blind"]
+    assert (blind["images"], blind["blurred"], blind["restored"], blind["published"]) == (6, None, None, None)
+    assert (report / "images" / "blind" / "chelsea" / "000002.png").is_file()
+
+
+def test_the_page(experiment: Any) -> None:
+    evaluate(weights=experiment.best, plugins=[experiment.plugin], device="cpu")
+    report = experiment.work_dir / "report"
+    page = (report / "report.md").read_text(encoding="utf-8")
+    assert "| pairs | 6 | psnr |" in page
+    assert "| 30.18 |" in page
+    assert "100.0 % of the images gained in psnr" in page
+    assert "6 images without their true ones" in page
+    assert f"--weights {experiment.best} --protocol gopro-basicsr-v1 --plugin {experiment.plugin}" in page
+    links = [line.split("](")[1].split(")")[0] for line in page.splitlines() if line.startswith("![")]
+    assert len(links) == 6
+    for link in links:
+        picture = read_image(report / link)
+        panels = 3 if "pairs" in link else 2
+        assert picture.shape == (61, 90 * panels + 4 * (panels - 1), 3)
+
+
+def test_only_the_sets_asked_for(experiment: Any, tmp_path: Path) -> None:
+    out = tmp_path / "elsewhere"
+    metrics = evaluate(load_options(experiment.options), experiment.best, datasets=["blind"], out=out, device="cpu")
+    assert list(metrics["datasets"]) == ["blind"]
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "per_image.csv", "report.md", "strips"]
+    assert not (experiment.work_dir / "report").exists()
+    with pytest.raises(
+        UserError, match=r"no test set is named 'pears' \(did you mean 'pairs'\?\); known: pairs, blind"
+    ):
+        evaluate(load_options(experiment.options), experiment.best, datasets=["pears"], device="cpu")
+
+
+def test_without_weights_the_best_else_the_newest(experiment: Any) -> None:
+    options = load_options(experiment.options)
+    older = experiment.save("iter_00000010.pth", strength=0.1)
+    newest = experiment.save("iter_00000020.pth", strength=0.2, iteration=20)
+    (newest.parent / "last").write_text("iter_00000020.pth\n", encoding="utf-8")
+    assert evaluate(options, device="cpu")["weights"]["file"] == str(experiment.best)
+    experiment.best.unlink()
+    assert evaluate(options, device="cpu")["weights"]["iteration"] == 20
+    (newest.parent / "last").unlink()
+    assert older.is_file()
+    with pytest.raises(UserError, match=r"no checkpoint in work_dirs.sharpener.checkpoints: train"):
+        find_weights(experiment.work_dir)
+
+
+def test_limited_sets_say_so(experiment: Any, rewrite: Rewrite) -> None:
+    rewrite(
+        'blurred: "' + str(experiment.data) + '/*/blur"}', 'blurred: "' + str(experiment.data) + '/*/blur", limit: 2}'
+    )
+    experiment.save("best_psnr.pth", losses={"vgg": {"type": "PerceptualLoss", "weights": "random"}})
+    metrics = evaluate(load_options(experiment.options), experiment.best, device="cpu")
+    assert metrics["datasets"]["blind"]["images"] == 2
+    assert metrics["notes"] == [
+        "blind: limited to 2 of 6 images",
+        "the loss 'vgg' was trained with random instead of pretrained weights (weights: random)",
+    ]
+    assert "**blind: limited to 2 of 6 images**" in (experiment.work_dir / "report" / "report.md").read_text("utf-8")
+
+
+def test_another_generator_is_refused(experiment: Any, rewrite: Rewrite) -> None:
+    rewrite("{type: EvaluationSharpener}", "{type: EvaluationSharpener, strength: 0.9}")
+    with pytest.raises(UserError, match="it holds another generator than the options of sharpener"):
+        evaluate(load_options(experiment.options), experiment.best, device="cpu")
+
+
+def test_nothing_to_evaluate(experiment: Any, rewrite: Rewrite) -> None:
+    with pytest.raises(UserError, match="give the options, the weights, or both"):
+        evaluate()
+    options = load_options(experiment.options)
+    with pytest.raises(UserError, match="precision: 'int8' is unknown"):
+        evaluate(options, device="cpu", precision="int8")
+    with pytest.raises(UserError, match="inference: there is no mode 'x8'; known: whole"):
+        evaluate(options, device="cpu", inference="x8")
+    with pytest.raises(UserError, match="--protocol: no protocol is named 'psnr'"):
+        evaluate(options, device="cpu", protocol="psnr")
+    text = experiment.options.read_text(encoding="utf-8")
+    head, tail = text.index("  test:"), text.index("train: {iters")
+    experiment.options.write_text(text[:head] + text[tail:], encoding="utf-8")
+    with pytest.raises(UserError, match=r"sharpener: it has no test sets \(datasets.test\)"):
+        evaluate(load_options(experiment.options), device="cpu")
+
+
+def test_tool_with_a_checkpoint_alone(experiment: Any) -> None:
+    done = run_tool("--weights", experiment.best, "--plugin", experiment.plugin, "--device", "cpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "| pairs | 6 | psnr |" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"report: {experiment.work_dir / 'report'}"
+    assert (experiment.work_dir / "report" / "metrics.json").is_file()
+
+
+def test_tool_with_an_option_file(experiment: Any) -> None:
+    done = run_tool("-opt", experiment.options, "--dataset", "pairs", "--out", "here", "--device", "cpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(json.loads(Path("here/metrics.json").read_text(encoding="utf-8"))["datasets"]) == ["pairs"]
+
+
+def test_tool_reports_mistakes(experiment: Any) -> None:
+    done = run_tool("--weights", experiment.best)
+    assert done.returncode == 2
+    assert f"{experiment.plugin}: name them with --plugin" in done.stderr
+    done = run_tool("-opt", experiment.options, "--dataset", "pears", "--dataset", "blinds", "--device", "cpu")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 2
+    assert "Traceback" not in done.stderr
+    assert run_tool().returncode == 2
+
+
+def test_tool_explains_protocols() -> None:
+    done = run_tool("--explain", "gopro-basicsr-v1")
+    assert done.returncode == 0
+    assert "rounded half up to 8 bits" in done.stdout
+    done = run_tool("--explain", "gopro")
+    assert done.returncode == 2
+    assert "known: gopro-basicsr-v1" in done.stderr
+
+
+def test_help_is_fast() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert run_tool("--help").returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
