@@ -59,7 +59,6 @@ class ComponentRegistry(Registry):
         if self._imported:
             return
         self._imported = True
-        compat.ensure_torchvision()
         for location in self._locations:
             package = importlib.import_module(location)
             for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
@@ -229,6 +228,7 @@ def load_plugins(plugins: Iterable[str]) -> None:
     for plugin in plugins:
         if plugin in _loaded:
             continue
+        compat.ensure_torchvision()  # a plugin may import it, and cannot know that it needs mending
         path = Path(plugin)
         module = _load_file(path) if path.suffix == ".py" else _load_module(plugin)
         _loaded[plugin] = getattr(module, "__file__", None) or plugin

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -275,6 +277,15 @@ def _start_worker(_: int) -> None:
     # One thread each: workers share the cores with each other and with the training.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    # Ctrl-C and a scheduler's signal reach the whole group; the main process decides, and ends its workers itself.
+    # Ctrl-C and a scheduler's SIGTERM reach the whole group, but the main process needs its workers to go on to the
+    # next checkpoint; from the main process itself a SIGTERM must end them, or it would wait for them for ever.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # elsewhere SIGTERM ends a worker, whoever sends it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_obey_parent, daemon=True).start()
+
+
+def _obey_parent() -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)

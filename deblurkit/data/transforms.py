@@ -60,6 +60,43 @@ class RandomCrop:
         return {name: image[top : top + crop_height, left : left + crop_width] for name, image in pair.items()}
 
 
+@TRANSFORMS.register_module()
+class RandomResizedCrop:
+    """Cut the same window, of random size at a random place, from both images, and scale it to one size.
+
+    Enlarging makes blur wider and the sharp image softer, reducing does the opposite: content, and the size of the
+    blur, vary continuously. Bicubic, antialiased when it shrinks. Stands in ``augment``, in the place of ``crop``.
+
+    Args:
+        size: Side of a square or ``[h, w]`` of the result, in pixels.
+        scale: Least and greatest magnification; drawn between them, log-uniformly. One that would need a window
+            larger than the image is reduced to what fits.
+
+    Raises:
+        ValueError: ``scale`` is not two positive numbers in order.
+    """
+
+    def __init__(self, size: Size, scale: Sequence[float] = (0.75, 1.5)) -> None:
+        self.size = as_size(size, "size")
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale: came {list(scale)}, expected [least, greatest], both positive")
+        self.scale = (float(scale[0]), float(scale[1]))
+
+    def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """Return the windows, scaled."""
+        height, width = next(iter(pair.values())).shape[:2]
+        low, high = self.scale
+        wanted = low * (high / low) ** rng.random()
+        scale = max(wanted, self.size[0] / height, self.size[1] / width)
+        window = (min(height, round(self.size[0] / scale)), min(width, round(self.size[1] / scale)))
+        top = int(rng.integers(height - window[0] + 1))
+        left = int(rng.integers(width - window[1] + 1))
+        return {
+            name: _resize(np.ascontiguousarray(image[top : top + window[0], left : left + window[1]]), *self.size)
+            for name, image in pair.items()
+        }
+
+
 @TRANSFORMS.register_module(name="hflip")
 class HorizontalFlip:
     """Swap left and right of both images, every second time on average."""

@@ -38,9 +38,12 @@ class FiniteGuard:
         Raises:
             NonFiniteError: One is not finite (on the CPU; elsewhere it may be an earlier iteration's).
         """
-        stacked = torch.stack(list(values.values())).detach()
-        self._held.append((iteration, list(keys), list(values), stacked))
-        if stacked.device.type == "cpu" or len(self._held) >= _HELD:
+        scalars = list(values.values())
+        if scalars[0].device.type == "cpu":
+            _refuse(iteration, keys, values, [scalar.item() for scalar in scalars])
+            return
+        self._held.append((iteration, list(keys), list(values), torch.stack(scalars).detach()))
+        if len(self._held) >= _HELD:
             self.check()
 
     def check(self) -> None:
@@ -51,13 +54,7 @@ class FiniteGuard:
         """
         while self._held:
             iteration, keys, names, stacked = self._held.popleft()
-            numbers = stacked.tolist()
-            for name, number in zip(names, numbers, strict=True):
-                if not math.isfinite(number):
-                    raise NonFiniteError(
-                        f"iteration {iteration}: {name} is {number}; batch: {', '.join(keys)}; stopped, nothing was "
-                        "saved since. Try a lower lr, train.clip_grad_norm, or precision fp32 or bf16"
-                    )
+            _refuse(iteration, keys, names, stacked.tolist())
 
     def check_weights(self, iteration: int, networks: Iterable[tuple[str, nn.Module]]) -> None:
         """Read whether every weight and buffer is finite.
@@ -73,3 +70,12 @@ class FiniteGuard:
                     f"iteration {iteration}: {name} holds a weight that is not finite; stopped, and it was not saved. "
                     "Try a lower lr or train.clip_grad_norm"
                 )
+
+
+def _refuse(iteration: int, keys: Iterable[str], names: Iterable[str], numbers: Iterable[float]) -> None:
+    for name, number in zip(names, numbers, strict=True):
+        if not math.isfinite(number):
+            raise NonFiniteError(
+                f"iteration {iteration}: {name} is {number}; batch: {', '.join(keys)}; stopped, nothing was "
+                "saved since. Try a lower lr, train.clip_grad_norm, or precision fp32 or bf16"
+            )

@@ -9,9 +9,8 @@ from typing import Any
 from mmengine.runner import BaseLoop
 from torch import nn
 
-from deblurkit.errors import UserError
-
 LoaderFrom = Callable[[int, int], Iterable[dict[str, Any]]]
+"""Makes a loader that starts at (epoch, batch); its iterator is a generator."""
 
 
 class IterationLoop(BaseLoop):
@@ -59,10 +58,13 @@ class IterationLoop(BaseLoop):
         runner.call_hook("before_train")
         if self.iter < self.max_iters:
             in_epoch = self.iter % self.epoch_length
-            batches = iter(self.dataloader(self.epoch, in_epoch * self.batches_per_iteration))
-            runner.call_hook("before_train_epoch")
-            while self.iter < self.max_iters:
-                self._run_iteration(batches)
+            batches: Any = iter(self.dataloader(self.epoch, in_epoch * self.batches_per_iteration))
+            try:
+                runner.call_hook("before_train_epoch")
+                while self.iter < self.max_iters:
+                    self._run_iteration(batches)
+            finally:
+                batches.close()  # ends the workers, which ignore signals, before the process waits for them
         runner.call_hook("after_train")
         model: nn.Module = runner.model
         return model
@@ -70,7 +72,7 @@ class IterationLoop(BaseLoop):
     def _run_iteration(self, batches: Any) -> None:
         runner = self._runner
         started = time.perf_counter()
-        data = [_next(batches) for _ in range(self.batches_per_iteration)]
+        data = [next(batches) for _ in range(self.batches_per_iteration)]
         self.data_seconds += time.perf_counter() - started
         runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=data)
         runner.restorer.iteration = self.iter
@@ -83,12 +85,3 @@ class IterationLoop(BaseLoop):
         runner.call_hook("after_iteration")
         if ends_epoch and self.iter < self.max_iters:
             runner.call_hook("before_train_epoch")
-
-
-def _next(batches: Any) -> dict[str, Any]:
-    """Return the next batch; a user's mistake found in a worker loses the traceback that the loader adds to it."""
-    try:
-        batch: dict[str, Any] = next(batches)
-    except UserError as error:
-        raise UserError(str(error).strip().splitlines()[-1].removeprefix("deblurkit.errors.UserError: ")) from None
-    return batch

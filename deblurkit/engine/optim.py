@@ -33,6 +33,12 @@ class NetworkOptimizer(OptimWrapper):
         self.clip_grad_norm = clip_grad_norm
         self.scaler = scaler
 
+    def zero_grad(self) -> None:  # type: ignore[override]
+        """Forget all gradients; the optimizer's own method takes ten times as long for profiling itself."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
     def backward(self, loss: Tensor) -> None:  # type: ignore[override]
         """Add the gradients of ``loss``."""
         self.scaler.scale(loss).backward()

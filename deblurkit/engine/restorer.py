@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.engine.guard import FiniteGuard
-from deblurkit.engine.terms import Critic, Term
+from deblurkit.engine.terms import Critic, Term, mean
+from deblurkit.errors import UserError
 from deblurkit.inference.restore import to_value_range
 from deblurkit.registry import RESTORERS
 
 Batch = dict[str, Any]
 Named = dict[str, Any]
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -51,20 +54,22 @@ class GANRestorer(nn.Module):
     def __init__(self, parts: Parts) -> None:
         super().__init__()
         self.generator = parts.generator
-        self.critics = nn.ModuleDict(parts.critics)
-        self.losses = nn.ModuleDict({term.name: term.loss for term in parts.terms})
+        self.critics = dict(parts.critics)  # a ModuleDict would refuse names such as "double" or "values"
+        self.losses = {term.name: term.loss for term in parts.terms}
+        self.held = nn.ModuleList([*self.critics.values(), *self.losses.values()])
         self.parts = parts
         self.terms = parts.terms
         self.value_range: tuple[float, float] = getattr(parts.generator, "value_range", (0.0, 1.0))  # type: ignore[assignment]
-        for term in self.terms:
-            if hasattr(term.loss, "value_range"):
-                term.loss.value_range = self.value_range
+        for module in self.held:
+            if hasattr(module, "value_range"):
+                module.value_range = self.value_range
         self.ema: nn.Module | None = None
         self.guard = FiniteGuard()
         self.iteration = 0
         self.measure = False
+        self._weight = next(parts.generator.parameters())
         self._calls: dict[str, Any] = {"generator": self.generator, **parts.critics}
-        self._critic_weights = [weight for weight in self.critics.parameters() if weight.requires_grad]
+        self._critic_weights = [w for critic in self.critics.values() for w in critic.parameters() if w.requires_grad]
 
     @property
     def batches_per_iteration(self) -> int:
@@ -75,11 +80,11 @@ class GANRestorer(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the generator lives."""
-        return next(self.generator.parameters()).device
+        return self._weight.device
 
     def networks(self) -> dict[str, nn.Module]:
         """Return the networks that are trained, by the name of their optimizer."""
-        return {"generator": self.generator, **dict(self.critics.items())}
+        return {"generator": self.generator, **self.critics}
 
     def distribute(self) -> None:
         """Wrap each trained network for gradient exchange between processes, each on its own."""
@@ -99,9 +104,9 @@ class GANRestorer(nn.Module):
 
         Returns:
             Scalars on the device: ``loss`` (the total that was backpropagated), ``term/NAME`` (each already weighted:
-            they add up to ``loss``), ``critic/NAME`` and its mean logits ``critic/NAME/sharp`` and
-            ``critic/NAME/restored``, ``penalty/TERM``; in a measured step also ``grad/TERM``, the norm of each weighted
-            term's gradient at the generator's outputs, and ``grad_norm/NETWORK``.
+            they add up to ``loss``), ``critic/NAME``, ``penalty/TERM``; in a measured step also a critic's mean logits
+            ``critic/NAME/sharp`` and ``critic/NAME/restored``, ``grad/TERM``, the norm of each weighted term's gradient
+            at the generator's outputs, and ``grad_norm/NETWORK``.
 
         Raises:
             NonFiniteError: A value is not finite.
@@ -139,16 +144,19 @@ class GANRestorer(nn.Module):
         return groups[:-1], groups[-1]
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.parts.precision)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+        dtype = _AUTOCAST.get(self.parts.precision)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
 
     def _restored(self, batch: Batch) -> Named:
-        """Return the batch joined by the generator's outputs, in fp32."""
+        """Return the batch joined by the generator's outputs, in fp32; each its own node of the graph.
+
+        So a term's gradient at an output holds nothing that came through another output.
+        """
         with self._autocast():
             outputs = self._calls["generator"](batch["blurred"])
         if isinstance(outputs, Tensor):
             outputs = {"image": outputs}
-        return {**batch, **{name: _map(torch.Tensor.float, value) for name, value in outputs.items()}}
+        return {**batch, **{name: _map(_own_node, value) for name, value in outputs.items()}}
 
     def _critic_calls(self, raw: bool) -> dict[str, Critic]:
         """Return the critics under autocast; ``raw`` ones exchange no gradients (the generator's step)."""
@@ -181,9 +189,12 @@ class GANRestorer(nn.Module):
         names = sorted({term.critic for term in terms if term.critic is not None})
         for name in names:
             optimizers[name].zero_grad()
+        logs: list[dict[str, Tensor]] = []
         for named in group:
-            for name, total in self._critic_totals(terms, named, log).items():
-                optimizers[name].backward(total / len(group))
+            logs.append({})
+            for name, total in self._critic_totals(terms, named, logs[-1]).items():
+                optimizers[name].backward(_share(total, group))
+        log.update(_means(logs))
         for name in names:
             norm = optimizers[name].step(self.measure)
             if norm is not None:
@@ -198,8 +209,10 @@ class GANRestorer(nn.Module):
         totals: dict[str, Tensor] = {}
         for term in terms:
             name = str(term.critic)
-            value, sharp, restored = term.critic_value(named, calls)
-            log[f"critic/{name}/sharp"], log[f"critic/{name}/restored"] = sharp, restored
+            value, *logits = term.critic_value(named, calls)
+            if self.measure:
+                for side, items in zip(("sharp", "restored"), logits, strict=True):
+                    log[f"critic/{name}/{side}"] = mean(item.detach().mean() for item in items)
             penalty = term.penalty(named, self._calls)  # fp32, whatever the step's precision
             if penalty is not None:
                 log[f"penalty/{term.name}"] = penalty.detach()
@@ -221,11 +234,13 @@ class GANRestorer(nn.Module):
         self, group: list[Batch], named: Named | None, optimizer: Any, log: dict[str, Tensor]
     ) -> None:
         optimizer.zero_grad()
+        logs: list[dict[str, Tensor]] = []
         with self._frozen_critics():
             for batch in group:
+                logs.append({})
                 current = named if named is not None else self._restored(batch)
-                total = self._generator_total(current, log)
-                optimizer.backward(total / len(group))
+                optimizer.backward(_share(self._generator_total(current, logs[-1]), group))
+        log.update(_means(logs))
         norm = optimizer.step(self.measure)
         if norm is not None:
             log["grad_norm/generator"] = norm
@@ -237,11 +252,11 @@ class GANRestorer(nn.Module):
         values: dict[str, Tensor] = {}
         for term in self.terms:
             if term.active(self.iteration):
-                with self._autocast() if term.critic is None else _nothing():
+                with self._autocast() if term.critic is None else nullcontext():
                     values[term.name] = term.weight * term.generator_value(named, calls).float()
         if not values:
-            raise RuntimeError(f"no loss term is active in iteration {self.iteration}")
-        total = torch.stack(list(values.values())).sum()
+            raise UserError(f"losses: no term counts in iteration {self.iteration} (counted from 0): see start and end")
+        total = functools.reduce(torch.add, values.values())
         seen = {f"term/{name}": value.detach() for name, value in values.items()}
         self.guard.watch(self.iteration + 1, named["key"], seen)
         log.update(seen, loss=total.detach())
@@ -269,9 +284,19 @@ class GANRestorer(nn.Module):
                 weight.requires_grad_(True)
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _own_node(output: Tensor) -> Tensor:
+    return output.float().view_as(output)
+
+
+def _share(total: Tensor, group: Sequence[Any]) -> Tensor:
+    return total if len(group) == 1 else total / len(group)
+
+
+def _means(logs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of each scalar over the accumulated batches, as their gradients are averaged."""
+    if len(logs) == 1:
+        return logs[0]
+    return {name: torch.stack([log[name] for log in logs]).mean() for name in logs[0]}
 
 
 def _map(function: Any, value: Any) -> Any:

@@ -122,15 +122,15 @@ class TrainingRunner(Runner):
         """Do nothing: the expanded options are in ``options.yml``."""
 
     def load_or_resume(self) -> None:
-        """Take up the state given at construction."""
-        if self._taken_up is None:
-            return
-        path, saved = self._taken_up
-        self._taken_up = None
-        training_state.apply(self, saved, str(path))
-        self.train_loop.iter = saved["position"]["iteration"]
-        self.folder.cut_scalars(self.iter)
-        self.logger.info(f"resumed {path.name} at iteration {self.iter}")
+        """Take up the state given at construction; drop the records of what comes after it."""
+        if self._taken_up is not None:
+            path, saved = self._taken_up
+            self._taken_up = None
+            training_state.apply(self, saved, str(path))
+            self.train_loop.iter = saved["position"]["iteration"]
+            self.logger.info(f"resumed {path.name} at iteration {self.iter}")
+        if is_main_process():
+            self.folder.cut_scalars(self.iter)
 
     def train(self) -> nn.Module:
         """Train to the end, giving signals and the console back however it ends."""
@@ -171,7 +171,7 @@ class TrainingRunner(Runner):
             path = self.folder.iteration_file(self.iter)
             self.write(state, path)
             self.folder.point_last(path)
-            self.folder.prune(keep)
+            self.folder.prune(keep, path)
 
     def non_finite(self, problem: str) -> NonFiniteError:
         """Return the error of a value that is not finite, with the iteration."""

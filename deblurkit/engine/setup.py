@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from deblurkit.engine.parts import Problems, build_parts, build_training_sets, p
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
+from deblurkit.evaluation.evaluate import check_inference
 from deblurkit.evaluation.protocols import get_protocol
 from deblurkit.registry import RESTORERS
 
@@ -74,7 +76,9 @@ class Setup:
         problems = Problems()
         self.options, self.device = options, device
         self.notes: list[str] = []
-        self.protocol = problems.gather(lambda: get_protocol(options.val.protocol, "val.protocol"), "val.protocol")
+        self.protocol = problems.gather(partial(get_protocol, options.val.protocol, "val.protocol"), "val.protocol")
+        if options.val.inference is not None:
+            problems.gather(partial(check_inference, options.val.inference), "val.inference")
         self.parts = build_parts(options, problems, self.notes.append)
         self.dataset, self.val_sets = build_training_sets(options, problems)
         problems.raise_any()

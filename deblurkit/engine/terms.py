@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,19 +49,21 @@ class Term:
         critic = critics[self.critic]
         fake = _logits(critic, self._seen(pred, named))
         if not getattr(self.loss, "needs_real_logits", True):
-            return _mean(self.loss.generator_loss(None, item) for item in fake)
+            return mean(self.loss.generator_loss(None, item) for item in fake)
         with torch.no_grad():
             real = _logits(critic, self._seen(select(self.target, named), named))
-        return _mean(self.loss.generator_loss(*pair) for pair in zip(real, fake, strict=True))
+        return mean(self.loss.generator_loss(*pair) for pair in zip(real, fake, strict=True))
 
-    def critic_value(self, named: Mapping[str, Any], critics: Mapping[str, Critic]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the critic's loss without penalty, and its mean logits for sharp and for restored images."""
+    def critic_value(
+        self, named: Mapping[str, Any], critics: Mapping[str, Critic]
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Return the critic's loss without penalty, and its logits for sharp and for restored images."""
         assert self.critic is not None
         critic = critics[self.critic]
         real = _logits(critic, self._seen(select(self.target, named), named))
         fake = _logits(critic, self._seen(select(self.pred, named), named))
-        loss = _mean(self.loss.critic_loss(*pair) for pair in zip(real, fake, strict=True))
-        return loss, _mean(item.mean() for item in real).detach(), _mean(item.mean() for item in fake).detach()
+        loss = mean(self.loss.critic_loss(*pair) for pair in zip(real, fake, strict=True))
+        return loss, real, fake
 
     def penalty(self, named: Mapping[str, Any], critics: Mapping[str, Critic]) -> Tensor | None:
         """Return the weighted gradient penalty, or ``None`` where the loss has none.
@@ -90,5 +92,7 @@ def _logits(critic: Critic, image: Tensor) -> list[Tensor]:
     return [item.float() for item in logits] if isinstance(logits, (list, tuple)) else [logits.float()]
 
 
-def _mean(values: Iterator[Tensor]) -> Tensor:
-    return torch.stack(list(values)).mean()
+def mean(values: Iterable[Tensor]) -> Tensor:
+    """Return the mean of scalars."""
+    scalars = list(values)
+    return scalars[0] if len(scalars) == 1 else torch.stack(scalars).mean()

@@ -107,9 +107,13 @@ class WorkDir:
         temporary.write_text(path.name + "\n")
         os.replace(temporary, pointer)
 
-    def prune(self, keep: int) -> None:
-        """Remove all but the ``keep`` newest checkpoints by iteration."""
-        for path in sorted(self.checkpoints.glob("iter_*.pth"), reverse=True)[keep:]:
+    def prune(self, keep: int, newest: Path) -> None:
+        """Remove all but ``keep`` checkpoints by iteration, counted back from ``newest``.
+
+        Later ones, which a run leaves that was taken up before its end, are no part of this run.
+        """
+        files = [path for path in self.checkpoints.glob("iter_*.pth") if path.name <= newest.name]
+        for path in sorted(files, reverse=True)[keep:]:
             path.unlink()
 
     def cut_scalars(self, iteration: int) -> None:

@@ -45,7 +45,7 @@ def bce_toward(logits: Tensor, target: float) -> Tensor:
 
 def half_square_toward(logits: Tensor, target: float) -> Tensor:
     """Return ``mean((logits - target)^2) / 2``."""
-    return 0.5 * (logits - target).square().mean()
+    return 0.5 * functional.mse_loss(logits, torch.full_like(logits, target))
 
 
 def wgan_critic(real: Tensor, fake: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ def gradient_penalty(
     """
     images = torch.lerp(fake.detach(), real.detach(), alpha).requires_grad_(True)
     logits = critic(images)
-    scores = sum((item.sum() for item in logits), images.new_zeros(())) if isinstance(logits, list) else logits.sum()
+    scores = sum((item.sum() for item in logits), images.new_zeros(())) if isinstance(logits, (list, tuple)) else logits.sum()
     (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
     squared = gradient.flatten(1) if norm == "sample" else gradient
     return (squared.norm(2, dim=1) - 1.0).square().mean()

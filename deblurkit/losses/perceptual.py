@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deblurkit.compat import ensure_torchvision
 from deblurkit.errors import UserError
 from deblurkit.registry import LOSSES
 
@@ -38,6 +39,7 @@ def feature_index(layer: str) -> int:
 
 
 def _vgg19_features(last: int, weights: str | None, download: bool) -> nn.Sequential:
+    ensure_torchvision()
     from torchvision.models import vgg19
 
     with torch.device("meta"):

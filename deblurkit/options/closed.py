@@ -173,10 +173,14 @@ def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
         elif hook is not None:
             report.add(path, f"should be a dict or null, not {hook!r}")
     _check_part(report, ("engine", "log_processor"), engine.get("log_processor"), "log processor", False)
-    _check_part(report, ("engine", "visualizer"), engine.get("visualizer"), "visualizer", False)
-    backends = _dict(engine.get("visualizer")).get("vis_backends")
+    # MMEngine annotates vis_backends as what it draws, not as what it takes.
+    visualizer = dict(_dict(engine.get("visualizer")))
+    backends = visualizer.pop("vis_backends", None)
+    _check_part(report, ("engine", "visualizer"), visualizer, "visualizer", False, ("vis_backends",))
     for index, backend in enumerate(backends if isinstance(backends, list) else ()):
-        _check_part(report, ("engine", "visualizer", "vis_backends", index), backend, "visualizer backend", True)
+        path = ("engine", "visualizer", "vis_backends", index)
+        if isinstance(backend, dict):  # the visualizer gives each its save_dir
+            check_component(report, path, backend, mmengine_tables()["visualizer backend"], demand=False)
     _check_randomness(report, _dict(engine.get("randomness")))
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -123,6 +126,33 @@ def test_a_file_lost_during_training_is_named_without_traceback(
     assert caught.value.problems == (f"{tmp_path}/sharp/a.png: it cannot be read: No such file or directory",)
 
 
+SIGNALLED = """
+import itertools, multiprocessing, subprocess, sys
+from types import SimpleNamespace
+from deblurkit.data.loader import build_train_loader
+from deblurkit.data.sample import SamplePairs
+
+settings = SimpleNamespace(batch_size=2, workers=1, prefetch=2, persistent=True, cache=False)
+loader = build_train_loader(SamplePairs("test", crop=32, root=sys.argv[1]), settings, seed=1)
+batches = iter(loader)
+next(batches)
+(worker,) = multiprocessing.active_children()
+for name in ("INT", "TERM"):  # from a third process: the worker obeys its parent
+    subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+list(itertools.islice(batches, 20))
+print("went on")
+raise SystemExit(3)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_a_worker_outlives_the_groups_signals_and_ends_with_the_run(sample_root: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, "-c", SIGNALLED, str(sample_root)]
+    done = subprocess.run(command, env=environment, timeout=60, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "went on\n", "")
+
+
 PLUGIN = """
 import numpy as np
 import torch
@@ -147,7 +177,7 @@ def test_a_plugins_data_set_reaches_spawned_workers(tmp_path: Path) -> None:
     dataset = build_dataset(_entry({"type": "Noise", "size": 5}, limit=6), "datasets.train")
     assert len(dataset) == 6
     alone = _take(build_train_loader(dataset, _settings(batch_size=2), seed=5), 4)
-    loader = build_train_loader(dataset, _settings(batch_size=2, workers=2), seed=5)
+    loader = build_train_loader(dataset, _settings(batch_size=2, workers=1), seed=5)
     loader.multiprocessing_context = "spawn"
     assert _equal(_take(loader, 4), alone)
     with pytest.raises(UserError, match=r"^datasets\.train: cache: a Noise cannot be cached"):

@@ -54,7 +54,7 @@ class Run:
         )
         self.process.start()
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Wait for the end; returns the exit code, negative for a signal."""
         self.process.join(seconds)
         if self.process.exitcode is None:

@@ -326,3 +326,9 @@ def test_no_value_anywhere_is_a_crash(good: Path) -> None:
     assert len(said) > 500
     assert all(lines for lines in said)
     assert all(line.startswith("fuzz: ") and "\n" not in line for lines in said for line in lines)
+
+
+def test_a_visualizers_backends_are_taken_as_mmengine_takes_them(good: Path) -> None:
+    """MMEngine annotates ``vis_backends`` wrongly, and gives each backend its ``save_dir`` itself."""
+    backends = "engine.visualizer={type: Visualizer, vis_backends: [{type: TensorboardVisBackend}]}"
+    assert load_options(good, [backends]).engine["visualizer"]["vis_backends"] == [{"type": "TensorboardVisBackend"}]

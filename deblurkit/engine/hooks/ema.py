@@ -41,6 +41,6 @@ class EMAHook(Hook):
     @torch.no_grad()
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Move the average toward the weights."""
-        torch._foreach_lerp_(self._average, [weight.detach() for weight in self._weights], 1.0 - self.decay)
+        torch._foreach_lerp_(self._average, self._weights, 1.0 - self.decay)
         if self._buffers:
             torch._foreach_copy_(self._average_buffers, self._buffers)

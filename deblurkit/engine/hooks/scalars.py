@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 import resource
 import sys
@@ -95,7 +96,7 @@ class ScalarsHook(Hook):
     def on_record(self, runner: Any, record: dict[str, Any]) -> None:
         """Append a record; called by the runner, for validation scores too."""
         if self._file is not None:
-            self._file.write(json.dumps(record, allow_nan=False) + "\n")
+            self._file.write(json.dumps({name: _json(value) for name, value in record.items()}, allow_nan=False) + "\n")
             self._file.flush()
             scalars = {
                 name: value
@@ -135,6 +136,11 @@ def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
     stacked = {"all": torch.stack([outputs[name].float() for name in names])}
     all_reduce_dict(stacked, op="mean")
     return dict(zip(names, stacked["all"].tolist(), strict=True))
+
+
+def _json(value: Any) -> Any:
+    """Return ``"inf"`` or ``"nan"`` for what JSON has no number for: a perfect score, an fp16 gradient that overflowed."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _memory_mib() -> int:

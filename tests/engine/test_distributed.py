@@ -1,0 +1,85 @@
+"""Two processes on the CPU, started by torchrun."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from runs import CLOCK, ROOT, checkpoint_of, differences, records
+from tiny import CRITIC
+
+PLUGIN = '''
+from pathlib import Path
+
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DistributedDump(Hook):
+    """Each process writes its networks after each iteration, and the keys that it saw."""
+
+    priority = "LOWEST"
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.keys = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.keys += [key for batch in data_batch for key in batch["key"]]
+
+    def after_iteration(self, runner):
+        networks = {name: net.state_dict() for name, net in runner.restorer.networks().items()}
+        state = {**networks, "ema": runner.restorer.ema.state_dict(), "keys": self.keys}
+        torch.save(state, self.folder / f"rank{get_rank()}_{runner.iter}.pth")
+'''
+
+
+def torchrun(*arguments: object) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += [str(ROOT / "tools" / "train.py"), "--launcher", "pytorch", "--device", "cpu", *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_ranks_stay_bit_equal_and_resume(tmp_path: Path, option_file: Callable[..., Path]):
+    (tmp_path / "plugin.py").write_text(PLUGIN, encoding="utf-8")
+    change = {
+        "plugins": ["plugin.py"],
+        "generator": {"type": "DeblurGAN", "channels": 4, "blocks": 1},
+        "discriminators": {"critic": CRITIC},
+        "losses": {
+            "game": {"type": "AdversarialLoss", "mode": "wgan", "critic": "critic", "gradient_penalty": {"weight": 10}}
+        },
+        "hooks": [{"type": "DistributedDump", "folder": str(tmp_path)}],
+        "train": {"iters": 6, "critic_steps": 2, "ema": {"decay": 0.9}, "checkpoint_every": 4},
+    }
+    options, folder = option_file(change), tmp_path / "run"
+    text = torchrun("-opt", options, "--work-dir", folder)
+    assert "2 process(es)" in text
+    for iteration in (1, 6):
+        first, second = (torch.load(tmp_path / f"rank{rank}_{iteration}.pth") for rank in (0, 1))
+        seen = [set(state.pop("keys")[-2:]) for state in (first, second)]
+        assert not differences(first, second), "the ranks' networks differ"
+        assert not seen[0] & seen[1], "no image is seen by both"
+    state = checkpoint_of(folder, 6)
+    assert not differences(dict(state["generator"]), dict(first["generator"]))
+    assert len(state["rng"]) == 2
+    assert differences(state["rng"][0]["torch"], state["rng"][1]["torch"]), "each process has its own dropout"
+    found = [{key: value for key, value in record.items() if key not in CLOCK} for record in records(folder)]
+    assert [record["iteration"] for record in found] == list(range(1, 7))
+
+    (folder / "checkpoints" / "iter_00000006.pth").unlink()
+    text = torchrun("-opt", options, "--work-dir", folder, "--resume")
+    assert text.count("resumed iter_00000004.pth at iteration 4") == 1
+    again = [{key: value for key, value in record.items() if key not in CLOCK} for record in records(folder)]
+    assert again == found
+    assert not differences(checkpoint_of(folder, 6), state)
