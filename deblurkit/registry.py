@@ -113,7 +113,10 @@ class ComponentRegistry(Registry):
             if "." in name:
                 raise UserError(f"{file}: a {self.name} may not be named {name!r}: names have no dots")
             taken = self._module_dict.get(name)
-            if taken is not None and not force:
+            again = taken is not None and _file_of(taken) == file and taken.__qualname__ == module.__qualname__
+            if (
+                taken is not None and not force and not again
+            ):  # the same file imported as path and as module is no clash
                 raise UserError(f"{file}: the {self.name} name {name!r} is taken by {_file_of(taken)}; choose another")
             self._module_dict[name] = module
 
@@ -137,7 +140,12 @@ def _takes(function: Callable[..., Any], label: str, count: int, skip_self: bool
     found = required_positional(function, skip_self)
     if found is not None and found != count:
         return f"{label} must take {count} required argument{'s' if count > 1 else ''}, it takes {found}"
-    return None
+    named = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+    ]
+    return f"{label} must not require the keyword {named[0]!r}: nothing gives it" if named else None
 
 
 def _is_module_class(candidate: Any) -> str | None:
@@ -205,7 +213,7 @@ LOSSES = ComponentRegistry("loss", _loss, ["deblurkit.losses"])
 VIEWS = ComponentRegistry("view", _view, ["deblurkit.losses.views"])
 RESTORERS = ComponentRegistry("restorer", _with_methods(train_step=2), ["deblurkit.engine.restorer"])
 DATASETS = ComponentRegistry("dataset", _with_methods(__len__=0, sample=2), ["deblurkit.data"])
-TRANSFORMS = ComponentRegistry("transform", _with_methods(__call__=2), ["deblurkit.data.transforms"])
+TRANSFORMS = ComponentRegistry("transform", _with_methods(__call__=2), ["deblurkit.data"])
 METRICS = ComponentRegistry("metric", _with_methods(__call__=2), ["deblurkit.metrics"])
 PROTOCOLS = ComponentRegistry("protocol", _with_methods(), ["deblurkit.evaluation.protocols"])
 

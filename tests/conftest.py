@@ -1,4 +1,4 @@
-"""What every test needs: two threads, a torchvision that imports, one sample set, and ``--slow``."""
+"""What every test needs: one thread, a torchvision that imports, one sample set, and ``--slow``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from deblurkit import compat
 
 compat.ensure_torchvision()
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the networks are tiny: on busy cores a second thread costs more than it brings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

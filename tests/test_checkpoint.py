@@ -38,7 +38,8 @@ def test_round_trip(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "value", [np.float64(1.0), np.zeros(2), Path("x"), torch.nn.Linear(1, 1), torch.nn.Parameter(torch.ones(1)), {1, 2}, print]
+    "value",
+    [np.float64(1.0), np.zeros(2), Path("x"), torch.nn.Linear(1, 1), torch.nn.Parameter(torch.ones(1)), {1, 2}, print],
 )
 def test_objects_are_refused_and_the_old_file_stays(tmp_path: Path, value: Any):
     file = tmp_path / "a.pth"
@@ -60,6 +61,7 @@ class Bomb:
         return os.system, (f"touch {self.marker}",)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("writer", ["torch", "pickle"])
 def test_code_in_a_checkpoint_is_refused_and_never_run(tmp_path: Path, writer: str):
     marker, file = tmp_path / "marker", tmp_path / "bomb.pth"

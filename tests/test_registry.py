@@ -12,6 +12,7 @@ import pytest
 from deblurkit.errors import UserError
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, METRICS, VIEWS, ComponentRegistry, load_plugins
 
+
 @pytest.fixture
 def plugin(tmp_path: Path) -> Callable[[str, str], Path]:
     """Write a plugin file."""
@@ -31,17 +32,35 @@ def module(registry: str, name: str, forward: str = "forward(self, blurred)", ba
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (module("ARCHS", "NoNet", base="object"), "NoNet cannot be a generator: it is not a subclass of torch.nn.Module"),
+        (
+            module("ARCHS", "NoNet", base="object"),
+            "NoNet cannot be a generator: it is not a subclass of torch.nn.Module",
+        ),
         (module("ARCHS", "TwoIn", "forward(self, a, b)"), "TwoIn cannot be a generator: forward must take 1 required"),
         (module("ARCHS", "Keyed", "forward(self, a, *, scale)"), "Keyed cannot be a generator: forward must"),
         (module("ARCHS", "Idle", "other(self)"), "Idle cannot be a generator: it defines no forward"),
-        (module("DISCRIMINATORS", "Pair", "forward(self, a, b)"), "Pair cannot be a discriminator: forward must take 1"),
+        (
+            module("DISCRIMINATORS", "Pair", "forward(self, a, b)"),
+            "Pair cannot be a discriminator: forward must take 1",
+        ),
         (module("LOSSES", "OneArm", "forward(self, pred)"), "OneArm cannot be a loss: forward must take 2 required"),
-        (module("LOSSES", "HalfGame", "generator_loss(self, real, fake)"), "HalfGame cannot be a loss: an adversarial loss"),
-        (module("DATASETS", "NoLength", "sample(self, index, rng)", "object"), "NoLength cannot be a dataset: it has no"),
+        (
+            module("LOSSES", "HalfGame", "generator_loss(self, real, fake)"),
+            "HalfGame cannot be a loss: an adversarial loss",
+        ),
+        (
+            module("DATASETS", "NoLength", "sample(self, index, rng)", "object"),
+            "NoLength cannot be a dataset: it has no",
+        ),
         (module("METRICS", "NoCall", "other(self)", "object"), "NoCall cannot be a metric: it has no method __call__"),
-        ("@kit.VIEWS.register_module()\ndef both(a, b):\n    return a\n", "both cannot be a view: it must take 1 required"),
-        ("@kit.ARCHS.register_module()\ndef net(blurred):\n    return 0\n", "net cannot be a generator: it is not a sub"),
+        (
+            "@kit.VIEWS.register_module()\ndef both(a, b):\n    return a\n",
+            "both cannot be a view: it must take 1 required",
+        ),
+        (
+            "@kit.ARCHS.register_module()\ndef net(blurred):\n    return 0\n",
+            "net cannot be a generator: it is not a sub",
+        ),
         (module("ARCHS", "Dotted").replace("()\n", "(name='os.system')\n", 1), "may not be named 'os.system'"),
     ],
 )
@@ -82,7 +101,9 @@ def test_same_plugin_twice_is_fine(plugin: Callable[..., Path], monkeypatch: pyt
     assert ARCHS.get("RegistryTwice") is not None
 
 
-@pytest.mark.parametrize("name", ["os.system", "torch.nn.Identity", "deblurkit.archs.deblurgan.DeblurGAN", "mmengine.Config"])
+@pytest.mark.parametrize(
+    "name", ["os.system", "torch.nn.Identity", "deblurkit.archs.deblurgan.DeblurGAN", "mmengine.Config"]
+)
 def test_dotted_names_are_never_imported(name: str):
     for registry in (ARCHS, DISCRIMINATORS, LOSSES, VIEWS, DATASETS, METRICS):
         assert registry.get(name) is None
@@ -110,7 +131,11 @@ def test_miss_says_what_is_near_and_what_was_loaded(plugin: Callable[..., Path])
 
 @pytest.mark.parametrize(
     ("body", "line", "told"),
-    [("x = 1\nraise KeyError('no')\n", 4, "KeyError"), ("def broken(:\n", 3, "SyntaxError"), ("import nowhere\n", 3, "nowhere")],
+    [
+        ("x = 1\nraise KeyError('no')\n", 4, "KeyError"),
+        ("def broken(:\n", 3, "SyntaxError"),
+        ("import nowhere\n", 3, "nowhere"),
+    ],
 )
 def test_broken_plugin_names_file_and_line(plugin: Callable[..., Path], body: str, line: int, told: str):
     file = plugin(body)

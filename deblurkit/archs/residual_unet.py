@@ -12,16 +12,25 @@ from torch.nn import functional
 from deblurkit.registry import ARCHS
 
 
-class PlainBlock(nn.Module):
-    """``x + conv(ReLU(conv(x)))`` without norm; (n, c, h, w) to the same shape."""
+class AttentionBlock(nn.Module):
+    """``x + a * conv(ReLU(conv(x)))`` without norm; (n, c, h, w) to the same shape.
+
+    ``a`` weighs the channels by what the whole image shows (squeeze-and-excitation, Hu et al., CVPR 2018): camera
+    shake is nearly one kernel for the whole image, which a convolution alone cannot see.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.squeeze = nn.Conv2d(channels, channels // 2, 1)
+        self.excite = nn.Conv2d(channels // 2, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.second(functional.relu(self.first(features)))
+        change = self.second(functional.relu(self.first(features)))
+        pooled = change.mean(dim=(2, 3), keepdim=True)
+        attention = torch.sigmoid(self.excite(functional.relu(self.squeeze(pooled))))
+        return features + attention * change
 
 
 @ARCHS.register_module()
@@ -76,4 +85,4 @@ class ResidualUNet(nn.Module):
 
 
 def _stage(channels: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(*(PlainBlock(channels) for _ in range(blocks)))
+    return nn.Sequential(*(AttentionBlock(channels) for _ in range(blocks)))

@@ -56,11 +56,12 @@ class GANRestorer(nn.Module):
         self.generator = parts.generator
         self.critics = dict(parts.critics)  # a ModuleDict would refuse names such as "double" or "values"
         self.losses = {term.name: term.loss for term in parts.terms}
-        self.held = nn.ModuleList([*self.critics.values(), *self.losses.values()])
+        held: list[Any] = [*self.critics.values(), *self.losses.values()]
+        self.held = nn.ModuleList(held)
         self.parts = parts
         self.terms = parts.terms
         self.value_range: tuple[float, float] = getattr(parts.generator, "value_range", (0.0, 1.0))  # type: ignore[assignment]
-        for module in self.held:
+        for module in held:
             if hasattr(module, "value_range"):
                 module.value_range = self.value_range
         self.ema: nn.Module | None = None
@@ -128,9 +129,9 @@ class GANRestorer(nn.Module):
         return [term for term in self.terms if term.critic is not None and term.active(self.iteration)]
 
     def _prepared(self, batch: Batch) -> Batch:
-        layout = torch.channels_last if self.parts.channels_last else torch.contiguous_format
+        layout: dict[str, Any] = {"memory_format": torch.channels_last} if self.parts.channels_last else {}
         images = {
-            name: to_value_range(image.to(self.device, non_blocking=True, memory_format=layout), self.value_range)
+            name: to_value_range(image.to(self.device, non_blocking=True, **layout), self.value_range)
             for name, image in batch.items()
             if isinstance(image, Tensor)
         }

@@ -70,6 +70,17 @@ class TrainingRunner(Runner):
         """The restorer that is trained."""
         return self.model
 
+    # MMEngine's own ask an abstract class for isinstance at each of the hooks' many calls, a microsecond each.
+    @property
+    def iter(self) -> int:
+        """Iterations done; 0 before the loop is built."""
+        return getattr(self._train_loop, "iter", 0)
+
+    @property
+    def max_iters(self) -> int:
+        """Iterations of the whole run; 0 before the loop is built."""
+        return getattr(self._train_loop, "max_iters", 0)
+
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Set up the process as MMEngine does."""
         super().setup_env(env_cfg)

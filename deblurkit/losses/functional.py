@@ -104,7 +104,11 @@ def gradient_penalty(
     """
     images = torch.lerp(fake.detach(), real.detach(), alpha).requires_grad_(True)
     logits = critic(images)
-    scores = sum((item.sum() for item in logits), images.new_zeros(())) if isinstance(logits, (list, tuple)) else logits.sum()
+    scores = (
+        sum((item.sum() for item in logits), images.new_zeros(()))
+        if isinstance(logits, (list, tuple))
+        else logits.sum()
+    )
     (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
     squared = gradient.flatten(1) if norm == "sample" else gradient
     return (squared.norm(2, dim=1) - 1.0).square().mean()

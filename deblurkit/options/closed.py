@@ -15,7 +15,7 @@ from typing import Any
 from deblurkit.errors import did_you_mean
 from deblurkit.options.components import Report, Table, check_component
 from deblurkit.options.problems import Path
-from deblurkit.options.signature import argument_problems, signature_of
+from deblurkit.options.signature import Signature, argument_problems, signature_of
 
 SCOPES = ("basicsr", "torchvision", "timm")
 """First parts of dotted names that our own registries may know."""
@@ -155,7 +155,19 @@ def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
     """Check the further arguments of MMEngine's Runner."""
     from mmengine.runner import Runner
 
-    signature = signature_of(Runner)
+    _check_arguments(report, engine, signature_of(Runner))
+    for name, hook in _dict(engine.get("default_hooks")).items():
+        path: Path = ("engine", "default_hooks", name)
+        if isinstance(hook, dict):
+            check_hook(report, path, hook, typed=False)
+        elif hook is not None:
+            report.add(path, f"should be a dict or null, not {hook!r}")
+    _check_part(report, ("engine", "log_processor"), engine.get("log_processor"), "log processor", False)
+    _check_visualizer(report, dict(_dict(engine.get("visualizer"))))
+    _check_randomness(report, _dict(engine.get("randomness")))
+
+
+def _check_arguments(report: Report, engine: Mapping[str, Any], signature: Signature) -> None:
     allowed = set(signature.annotations) - set(SECTION_OF)
     for key, value in engine.items():
         path: Path = ("engine", key)
@@ -166,22 +178,16 @@ def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
         elif value is not None:
             for inner, text in argument_problems(signature.annotations[key], value):
                 report.add((*path, *inner), text)
-    for name, hook in _dict(engine.get("default_hooks")).items():
-        path = ("engine", "default_hooks", name)
-        if isinstance(hook, dict):
-            check_hook(report, path, hook, typed=False)
-        elif hook is not None:
-            report.add(path, f"should be a dict or null, not {hook!r}")
-    _check_part(report, ("engine", "log_processor"), engine.get("log_processor"), "log processor", False)
+
+
+def _check_visualizer(report: Report, visualizer: dict[str, Any]) -> None:
     # MMEngine annotates vis_backends as what it draws, not as what it takes.
-    visualizer = dict(_dict(engine.get("visualizer")))
     backends = visualizer.pop("vis_backends", None)
     _check_part(report, ("engine", "visualizer"), visualizer, "visualizer", False, ("vis_backends",))
     for index, backend in enumerate(backends if isinstance(backends, list) else ()):
         path = ("engine", "visualizer", "vis_backends", index)
         if isinstance(backend, dict):  # the visualizer gives each its save_dir
             check_component(report, path, backend, mmengine_tables()["visualizer backend"], demand=False)
-    _check_randomness(report, _dict(engine.get("randomness")))
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -4,14 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deblurkit.data.transforms import RandomCrop, Resize, as_size
+from deblurkit.data.transforms import RandomCrop, RandomResizedCrop, Resize, as_size
 from deblurkit.errors import UserError
 from deblurkit.registry import TRANSFORMS
 
 
 @pytest.mark.parametrize(
     "entry",
-    [{"type": "RandomCrop", "size": [32, 48]}, {"type": "hflip"}, {"type": "vflip"}, {"type": "rot90"}],
+    [
+        {"type": "RandomCrop", "size": [32, 48]},
+        {"type": "RandomResizedCrop", "size": [32, 48], "scale": [0.5, 2.0]},
+        {"type": "hflip"},
+        {"type": "vflip"},
+        {"type": "rot90"},
+    ],
     ids=lambda entry: entry["type"],
 )
 def test_both_images_get_the_same(photograph: np.ndarray, entry: dict) -> None:
@@ -50,3 +56,15 @@ def test_resize_is_pillows_bicubic_in_8_and_16_bits(photograph: np.ndarray) -> N
 def test_sizes_are_checked(size: object) -> None:
     with pytest.raises(ValueError, match="crop: came"):
         as_size(size, "crop")  # type: ignore[arg-type]
+
+
+def test_a_resized_crop_magnifies_as_told_and_fits_small_images() -> None:
+    ramp = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 100, axis=0).repeat(3, axis=2)
+    doubled = RandomResizedCrop(40, [2.0, 2.0])({"sharp": ramp}, np.random.default_rng(0))["sharp"]
+    assert doubled.shape == (40, 40, 3)
+    slope = np.diff(doubled[20, 5:-5, 0].astype(float)).mean()
+    assert slope == pytest.approx(0.5, abs=0.02)
+    # A reduction that would need a window of 160 pixels takes the whole image instead.
+    assert RandomResizedCrop(40, [0.25, 0.25])({"sharp": ramp}, np.random.default_rng(0))["sharp"].shape == (40, 40, 3)
+    with pytest.raises(ValueError, match="scale: came"):
+        RandomResizedCrop(40, [2.0, 1.0])

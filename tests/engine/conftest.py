@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-
 from tiny import TINY, merged
 
 from deblurkit.data.images import write_image

@@ -114,7 +114,9 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
     if type(one) is not type(other):
         return [f"{place}: {type(one).__name__}, {type(other).__name__}"]
     if isinstance(one, torch.Tensor):
-        same = one.dtype == other.dtype and one.shape == other.shape and one.numpy().tobytes() == other.numpy().tobytes()
+        same = (
+            one.dtype == other.dtype and one.shape == other.shape and one.numpy().tobytes() == other.numpy().tobytes()
+        )
         return [] if same else [f"{place}: tensors differ"]
     if isinstance(one, dict):
         if list(one) != list(other):
@@ -123,5 +125,7 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
     if isinstance(one, (list, tuple)):
         if len(one) != len(other):
             return [f"{place}: lengths {len(one)}, {len(other)}"]
-        return [line for n, pair in enumerate(zip(one, other, strict=True)) for line in differences(*pair, f"{place}[{n}]")]
+        return [
+            line for n, pair in enumerate(zip(one, other, strict=True)) for line in differences(*pair, f"{place}[{n}]")
+        ]
     return [] if one == other else [f"{place}: {one!r}, {other!r}"]

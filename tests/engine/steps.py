@@ -32,7 +32,7 @@ class Generator(nn.Module):
     def forward(self, blurred: Tensor) -> Tensor | dict[str, Tensor]:
         self.seen.append(blurred.detach().clone())
         image = blurred + self.conv(blurred)
-        return {"image": image, **{name: 2 * image for name in self.outputs}} if self.outputs else image
+        return {"image": image, **dict.fromkeys(self.outputs, 2 * image)} if self.outputs else image
 
 
 class Critic(nn.Module):
@@ -52,7 +52,9 @@ class Critic(nn.Module):
 
 def term(name: str, loss: nn.Module | None = None, weight: float = 1.0, critic: str | None = None, **rest: Any) -> Term:
     """A loss term on ``image`` and ``sharp``."""
-    pred, target = (parse_selection(rest.pop(key, default)) for key, default in (("pred", "image"), ("target", "sharp")))
+    pred, target = (
+        parse_selection(rest.pop(key, default)) for key, default in (("pred", "image"), ("target", "sharp"))
+    )
     return Term(name, loss or L1Loss(), weight, pred, target, critic, **rest)
 
 
@@ -68,14 +70,17 @@ def restorer(terms: list[Term], generator: nn.Module | None = None, **settings: 
     critics = settings.pop("critics", None)
     if critics is None:
         critics = {name: Critic() for name in sorted({t.critic for t in terms if t.critic})}
-    made = GANRestorer(Parts(generator, critics, terms, **settings))
-    return made
+    return GANRestorer(Parts(generator, critics, terms, **settings))
 
 
 def optimizers(made: GANRestorer, clip: float | None = None) -> dict[str, NetworkOptimizer]:
     """SGD for each network."""
     return {
-        name: NetworkOptimizer(torch.optim.SGD(net.parameters(), lr=LR), clip, torch.amp.GradScaler("cpu", enabled=made.parts.precision == "fp16"))
+        name: NetworkOptimizer(
+            torch.optim.SGD(net.parameters(), lr=LR),
+            clip,
+            torch.amp.GradScaler("cpu", enabled=made.parts.precision == "fp16"),
+        )
         for name, net in made.networks().items()
     }
 

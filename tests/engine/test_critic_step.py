@@ -69,7 +69,8 @@ def test_penalty_is_weighted_by_its_own_weight_only():
 
 def test_conditional_critic_sees_both_images_and_its_penalty_moves_only_one():
     made = restorer(
-        [term("image"), game("wgan", condition="blurred", gradient_penalty={})], critics={"critic": steps.Critic(channels=6)}
+        [term("image"), game("wgan", condition="blurred", gradient_penalty={})],
+        critics={"critic": steps.Critic(channels=6)},
     )
     original, data = copy.deepcopy(made), batch()
     torch.manual_seed(5)
@@ -79,7 +80,9 @@ def test_conditional_critic_sees_both_images_and_its_penalty_moves_only_one():
     critic, fake = original.critics["critic"], original.generator(data["blurred"]).detach()
     seen = made.critics["critic"].seen
     assert len(seen) == 4, "sharp, restored, the point between them, and the generator's step"
-    for images, wanted in zip(seen, (data["sharp"], fake, alpha * data["sharp"] + (1 - alpha) * fake, fake), strict=True):
+    for images, wanted in zip(
+        seen, (data["sharp"], fake, alpha * data["sharp"] + (1 - alpha) * fake, fake), strict=True
+    ):
         torch.testing.assert_close(images, torch.cat([wanted, data["blurred"]], dim=1))
     image = (alpha * data["sharp"] + (1 - alpha) * fake).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(torch.cat([image, data["blurred"]], 1)).sum(), image)
@@ -117,7 +120,9 @@ def test_critic_steps_and_their_batches(kind: str, batches: int):
     sharp = [images for images in made.critics["critic"].seen if any(torch.equal(images, d["sharp"]) for d in data)]
     order = [next(n for n, d in enumerate(data) if torch.equal(images, d["sharp"])) for images in sharp]
     assert order == ([0, 0, 0] if kind == "same" else [0, 1, 2])
-    blurred = [next(n for n, d in enumerate(data) if torch.equal(images, d["blurred"])) for images in made.generator.seen]
+    blurred = [
+        next(n for n, d in enumerate(data) if torch.equal(images, d["blurred"])) for images in made.generator.seen
+    ]
     assert blurred == ([0] if kind == "same" else [0, 1, 2, 3]), "the generator's own step takes the last batch"
 
 

@@ -7,7 +7,7 @@ import copy
 import pytest
 import steps
 import torch
-from steps import applied_gradients, assert_equal, batch, game, gradients, moved, optimizers, restorer, snapshot, term
+from steps import applied_gradients, batch, game, gradients, moved, optimizers, restorer, snapshot, term
 from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
 
@@ -62,7 +62,9 @@ def test_each_step_moves_its_own_network_only(monkeypatch: pytest.MonkeyPatch):
 
         def step(measure=False, name=name, step=wrapper.step):
             untouched = {other: not moved(states[other], net) for other, net in made.networks().items()}
-            frozen = [all(p.grad is None for p in net.parameters()) for key, net in made.networks().items() if key != name]
+            frozen = [
+                all(p.grad is None for p in net.parameters()) for key, net in made.networks().items() if key != name
+            ]
             result = step(measure)
             now = {other: moved(states[other], net) for other, net in made.networks().items()}
             seen.append((name, all(untouched.values()), now == {other: other == name for other in now}))
@@ -100,9 +102,7 @@ def test_generator_step_adds_no_gradient_to_the_critic():
 def test_two_batches_accumulated_equal_one_of_twice_the_size(adversarial: bool):
     terms = [term("image"), *([game("wgan", weight=0.3)] if adversarial else [])]
     whole = batch(size=2)
-    halves = [
-        {key: value[n : n + 1] for key, value in whole.items()} for n in range(2)
-    ]
+    halves = [{key: value[n : n + 1] for key, value in whole.items()} for n in range(2)]
     logs, weights = [], []
     for data, accumulate in (([whole], 1), (halves, 2)):
         made = restorer(terms, accumulate=accumulate)
@@ -164,7 +164,10 @@ def test_value_range_is_mapped_once():
 
 def test_gradient_norms_of_terms_and_networks():
     generator = steps.Generator(outputs=["double"])
-    made = restorer([term("image", weight=0.5), term("edges", MSELoss(), 3.0, pred="sobel(double)", target="sobel(sharp)")], generator)
+    made = restorer(
+        [term("image", weight=0.5), term("edges", MSELoss(), 3.0, pred="sobel(double)", target="sobel(sharp)")],
+        generator,
+    )
     original, data = copy.deepcopy(made), batch()
     made.measure = True
     log = made.train_step([data], optimizers(made))

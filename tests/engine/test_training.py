@@ -84,7 +84,9 @@ def test_schedule_in_epochs(tmp_path: Path, option_file: Callable[..., Path], it
     assert found == pytest.approx(wanted[:iters], abs=1e-12)
 
 
-@pytest.mark.parametrize("lengths", [{"epochs": 5, "iters": None}, {"epochs": 5, "iters": 18}, {"epochs": 5, "iters": 100}])
+@pytest.mark.parametrize(
+    "lengths", [{"epochs": 5, "iters": None}, {"epochs": 5, "iters": 18}, {"epochs": 5, "iters": 100}]
+)
 def test_polynomial_in_epochs_ends_with_the_epochs(tmp_path: Path, option_file: Callable[..., Path], lengths: dict):
     options = option_file({"train": lengths, "schedulers": [{"type": "PolyLR", "eta_min": 1e-4, "power": 2.0}]})
     found = rates(start(tmp_path, options))

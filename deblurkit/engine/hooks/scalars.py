@@ -139,7 +139,7 @@ def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
 
 
 def _json(value: Any) -> Any:
-    """Return ``"inf"`` or ``"nan"`` for what JSON has no number for: a perfect score, an fp16 gradient that overflowed."""
+    """Return ``"inf"`` or ``"nan"`` where JSON has no number: a perfect score, an fp16 gradient that overflowed."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,0 +1,155 @@
+"""Imports point one way, cost little, and name what they bring."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "deblurkit"
+FILES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted([*(ROOT / "tools").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
+
+# Higher may import lower, and its own level only within the same part.
+LEVELS = [
+    {"compat", "registry", "options", "errors"},
+    {"losses.functional", "losses.views", "metrics.functional", "weight_init", "archs.blocks"},
+    {"archs", "discriminators", "losses", "data", "metrics"},
+    {"checkpoint"},
+    {"report", "interop", "inference"},
+    {"evaluation"},
+    {"engine"},
+]
+NOTHING_ABOVE_CHECKPOINT = {"report", "interop"}
+OUTSIDE = {"cli", "__init__"}  # shared by the tools; the lazy public names
+
+
+def part_of(module: str) -> str:
+    """The layer's name of ``deblurkit.losses.views.sobel`` is ``losses.views``; of most modules their package."""
+    names = module.split(".")[1:]
+    return ".".join(names[:2]) if ".".join(names[:2]) in LEVELS[1] else names[0]
+
+
+def level_of(part: str) -> int:
+    return next(level for level, parts in enumerate(LEVELS) if part in parts)
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Every module imported at run time, inside functions too."""
+
+    def walk(node: ast.AST) -> Iterator[tuple[int, str]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                yield from ((child.lineno, alias.name) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{file}:{child.lineno}: relative import"
+                yield from ((child.lineno, f"{child.module}.{alias.name}") for alias in child.names)
+            yield from walk(child)
+
+    return walk(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for file in FILES:
+        module = module_of(file)
+        if module == "deblurkit" or part_of(module) in OUTSIDE:
+            continue
+        part, level = part_of(module), level_of(part_of(module))
+        for line, name in imports(file):
+            if not name.startswith("deblurkit.") or name.startswith("deblurkit.__"):
+                continue
+            other = part_of(name)
+            above = level_of(other) > level or (level_of(other) == level and other != part and level > 0)
+            forbidden = part in NOTHING_ABOVE_CHECKPOINT and level_of(other) > level_of("checkpoint") and other != part
+            if above or forbidden:
+                wrong.append(f"{file.relative_to(ROOT)}:{line}: {part} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_deblurring_and_testing_need_no_engine():
+    script = (
+        "import sys, deblurkit.inference.deblurrer, deblurkit.evaluation.evaluate, deblurkit.options.load\n"
+        "from deblurkit.registry import ARCHS, LOSSES, METRICS, PROTOCOLS\n"
+        "[registry.names() for registry in (ARCHS, LOSSES, METRICS, PROTOCOLS)]\n"
+        "print([name for name in sys.modules if name.startswith('deblurkit.engine')])"
+    )
+    assert python("-c", script) == "[]\n"
+
+
+def test_report_imports_no_torch():
+    for file in (PACKAGE / "report").rglob("*.py"):
+        assert not [name for _, name in imports(file) if name.split(".")[0] in ("torch", "torchvision", "mmengine")]
+    script = "import sys, pkgutil, importlib, deblurkit.report as r\n"
+    script += "[importlib.import_module(f'deblurkit.report.{m.name}') for m in pkgutil.iter_modules(r.__path__)]\n"
+    assert python("-c", script + "print('torch' in sys.modules)") == "False\n"
+
+
+def python(*arguments: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_package_imports_no_heavy_module():
+    heavy = "{'torch', 'numpy', 'cv2', 'mmengine', 'pydantic', 'rich', 'skimage'}"
+    script = f"import sys, deblurkit; print(dir(deblurkit)); print(sorted({heavy} & set(sys.modules)))"
+    names, loaded = python("-c", script).splitlines()
+    assert loaded == "[]"
+    assert {"Deblurrer", "build_generator", "evaluate", "load_options", "train"} <= set(ast.literal_eval(names))
+
+
+def test_public_names_load_on_use_and_others_do_not_exist():
+    import deblurkit
+
+    for name in deblurkit.__all__:
+        assert getattr(deblurkit, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        deblurkit.trian  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "script", [file for file in SCRIPTS if file.parent.name == "tools"], ids=lambda file: file.name
+)
+def test_help_works_from_anywhere_and_imports_no_torch(tmp_path: Path, script: Path):
+    assert "usage: " in python(str(script), "--help", cwd=tmp_path)
+    watcher = (
+        f"import runpy, sys\nsys.argv = ['x', '--help']\ntry:\n runpy.run_path({str(script)!r}, run_name='__main__')\n"
+    )
+    watcher += "except SystemExit:\n pass\nprint('torch' in sys.modules)"
+    assert python("-c", watcher, cwd=tmp_path).endswith("False\n")
+
+
+def test_tools_bear_no_standard_modules_name():
+    names = {file.stem for file in (ROOT / "tools").glob("*.py")}
+    assert names & set(sys.stdlib_module_names) <= {"test"}
+    assert "profile" not in names
+
+
+def test_no_star_imports():
+    stars = [f"{file}:{line}" for file in [*FILES, *SCRIPTS] for line, name in imports(file) if name.endswith(".*")]
+    assert not stars
+
+
+@pytest.mark.parametrize("file", [*FILES, *SCRIPTS], ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_stay_short(file: Path):
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 400
