@@ -125,7 +125,7 @@ def test_miss_says_what_is_near_and_what_was_loaded(plugin: Callable[..., Path])
     message = ARCHS.miss("DeblurGan")
     assert "no generator is named 'DeblurGan' (did you mean 'DeblurGAN'?)" in message
     assert "known: " in message
-    assert "ResidualUNet" in message
+    assert "FilterBankUNet" in message
     assert str(file) in message
 
 

@@ -8,7 +8,7 @@ from typing import Any
 TINY: dict[str, Any] = {
     "name": "tiny",
     "seed": 3,
-    "generator": {"type": "ResidualUNet", "channels": [4, 4], "blocks": 1},
+    "generator": {"type": "FilterBankUNet", "channels": [4, 4], "blocks": 1, "filters": 2, "taps": 5},
     "losses": {"image": {"type": "L1Loss"}},
     "optimizers": {
         "generator": {"type": "Adam", "lr": 1e-3},

@@ -133,7 +133,7 @@ def test_random_weights_are_the_same_everywhere_and_touch_no_stream():
 
 OPTIONS = """
 name: perceptual
-generator: {type: ResidualUNet, channels: [4], blocks: 1}
+generator: {type: FilterBankUNet, channels: [4], blocks: 1}
 losses: {content: {type: PerceptualLoss, layer: conv1_2, weights: random}}
 optimizers: {generator: {type: Adam, lr: 1e-3}}
 datasets: {train: {type: SamplePairs, split: train, crop: 32, batch_size: 1}}

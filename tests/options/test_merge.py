@@ -144,7 +144,7 @@ def test_a_base_that_is_missing_suggests_its_neighbour(write: Write, good: Path,
 
 def test_bases_in_a_circle(write: Write, problems: Lines) -> None:
     first = write("name: x\n_base_: b.yml\n", "a.yml")
-    second = write("generator: {type: ResidualUNet}\n_base_: a.yml\n", "b.yml")
+    second = write("generator: {type: FilterBankUNet}\n_base_: a.yml\n", "b.yml")
     lines = problems(first)
     assert len(lines) == 1
     assert lines[0].startswith(f"{second}:2: _base_: {first} is being read already")
@@ -152,7 +152,7 @@ def test_bases_in_a_circle(write: Write, problems: Lines) -> None:
 
 @pytest.mark.parametrize("value", ["3", "[3]", "{a: b}", "null", "''"])
 def test_a_base_is_a_path(write: Write, good: Path, problems: Lines, value: str) -> None:
-    file = write(f"_base_: {value}\nname: x\ngenerator: {{type: ResidualUNet}}\n")
+    file = write(f"_base_: {value}\nname: x\ngenerator: {{type: FilterBankUNet}}\n")
     lines = problems(file)
     assert len(lines) == 1
     assert lines[0].startswith(f"{file}:1: _base_")
