@@ -67,7 +67,7 @@ class FilterBankUNet(nn.Module):
     ) -> None:
         super().__init__()
         if not channels or min(channels) < 1 or blocks < 1 or filters < 1:
-            raise ValueError(f"needs at least one level, channel, block and filter, got {channels}, {blocks}, {filters}")
+            raise ValueError(f"needs a level, channel, block and filter at least, got {channels}, {blocks}, {filters}")
         if taps < 1 or taps % 2 == 0:
             raise ValueError(f"taps must be an odd number of pixels, got {taps}")
         self.size_divisor = 2 ** len(channels)
