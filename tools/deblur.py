@@ -17,6 +17,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--compare", action="store_true", help="also write blurred | restored to DIR/compare")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
     parser.add_argument("--plugin", metavar="P", action="append", default=[], help="module or file to import first")
+    parser.add_argument(
+        "--inference", metavar="MODE", default="whole", help="whole (default), or x8: better, 8x the work"
+    )
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"))
     return parser.parse_args()
@@ -29,7 +32,7 @@ def main() -> None:
     from deblurkit.inference.photos import deblur_photos, plan
 
     jobs = plan(args.inputs, args.out, args.compare, args.overwrite)
-    deblurrer = Deblurrer(args.weights, args.plugin, args.device, args.precision)
+    deblurrer = Deblurrer(args.weights, args.plugin, args.device, args.precision, args.inference)
     with cli.progress() as show:
         failures = deblur_photos(deblurrer, jobs, lambda done, total: show("restoring", done, total))
     print(f"{len(jobs) - len(failures)} of {len(jobs)} photographs restored, in {args.out}")

@@ -16,7 +16,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dataset", metavar="NAME", nargs="+", action="extend", help="test sets; default: all")
     parser.add_argument("--protocol", metavar="ID", help="how to score; default: val.protocol of the options")
     parser.add_argument("--explain", metavar="ID", help="print what a protocol computes, and stop")
-    parser.add_argument("--inference", metavar="MODE", help="how to restore an image: whole")
+    parser.add_argument("--inference", metavar="MODE", help="whole or x8; default: val.inference, else the protocol's")
     parser.add_argument("--save-images", action="store_true", help="also write the restored images")
     parser.add_argument("--out", metavar="DIR", help="folder of the report; default: report in the work dir")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")

@@ -179,7 +179,12 @@ class Setup:
         if self.val_sets:
             assert self.protocol is not None
             hooks["validation"] = ValidationHook(
-                self.val_sets, self.protocol, options.val.every, train.precision, options.seed
+                self.val_sets,
+                self.protocol,
+                options.val.every,
+                train.precision,
+                options.val.inference or self.protocol.inference,
+                options.seed,
             )
         if train.freeze:
             hooks["freeze"] = FreezeHook(train.freeze)

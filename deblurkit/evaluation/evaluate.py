@@ -19,7 +19,7 @@ from deblurkit.evaluation.protocols import Protocol, get_protocol
 from deblurkit.evaluation.scoring import score_dataset, summarise
 from deblurkit.evaluation.strips import write_strips
 from deblurkit.inference.deblurrer import pick_device
-from deblurkit.inference.restore import PRECISIONS
+from deblurkit.inference.restore import INFERENCE_MODES, PRECISIONS
 from deblurkit.options.load import options_from_dict
 from deblurkit.registry import load_plugins
 from deblurkit.report.scores import ImageScore
@@ -28,7 +28,6 @@ from deblurkit.report.write import plain, write_report
 if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Options
 
-INFERENCE_MODES = ("whole",)
 """How an image is restored: as a whole; modes that cut it up will join."""
 
 NamedProgress = Callable[[str, int, int], None]
@@ -94,7 +93,9 @@ def evaluate(
     entries = _choose_sets(options, datasets)
     sets = {name: build_dataset(entry, f"datasets.test.{name}") for name, entry in entries.items()}
     folder = Path(out) if out is not None else experiment.work_dir / "report"
-    runner = _Runner(experiment.generator.to(where), chosen, precision, options.seed, folder, save_images, progress)
+    runner = _Runner(
+        experiment.generator.to(where), chosen, precision, mode, options.seed, folder, save_images, progress
+    )
     results = {name: runner.run(name, dataset) for name, dataset in sets.items()}
 
     limits = {name: (len(part), len(part.dataset)) for name, part in sets.items() if isinstance(part, FirstImages)}
@@ -118,7 +119,7 @@ def evaluate(
         metrics,
         {name: rows for name, (rows, _) in results.items()},
         protocol=chosen.explain(),
-        command=record.command(experiment.weights, chosen, plugins, datasets, precision),
+        command=record.command(experiment.weights, chosen, plugins, datasets, precision, mode),
         strips={name: strips for name, (_, strips) in results.items()},
     )
     return metrics
@@ -131,6 +132,7 @@ class _Runner:
     generator: nn.Module
     protocol: Protocol
     precision: str
+    inference: str
     seed: int
     folder: Path
     save_images: bool
@@ -143,6 +145,7 @@ class _Runner:
             dataset,
             self.protocol,
             precision=self.precision,
+            inference=self.inference,
             seed=self.seed,
             save_to=self.folder / "images" / name if self.save_images else None,
             progress=None if self.progress is None else functools.partial(self.progress, name),
@@ -154,6 +157,7 @@ class _Runner:
             self.folder / "strips" / name,
             metric=next(iter(self.protocol.metrics)),
             precision=self.precision,
+            inference=self.inference,
             seed=self.seed,
         )
         return rows, {caption: f"strips/{name}/{file}" for caption, file in strips.items()}

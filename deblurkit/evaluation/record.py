@@ -67,11 +67,16 @@ def notes(state: dict[str, Any], protocol: Protocol, mode: str, limits: Mapping[
 
 
 def command(
-    weights: Path, protocol: Protocol, plugins: Sequence[str], datasets: Sequence[str] | None, precision: str
+    weights: Path,
+    protocol: Protocol,
+    plugins: Sequence[str],
+    datasets: Sequence[str] | None,
+    precision: str,
+    inference: str,
 ) -> str:
     """Return the command line that computes the same scores from the checkpoint alone."""
     words = ["python", "tools/test.py", "--weights", str(weights), "--protocol", protocol.id]
     for flag, values in (("--plugin", plugins), ("--dataset", datasets or ())):
         for value in values:
             words += [flag, value]
-    return shlex.join([*words, "--precision", precision])
+    return shlex.join([*words, "--precision", precision, "--inference", inference])

@@ -38,6 +38,7 @@ def score_dataset(
     *,
     device: torch.device | str | None = None,
     precision: str = "fp32",
+    inference: str = "whole",
     seed: int = 0,
     save_to: Path | None = None,
     progress: Progress | None = None,
@@ -50,6 +51,7 @@ def score_dataset(
         protocol: What is computed.
         device: Where the generator computes; by default where its weights lie.
         precision: See :func:`deblurkit.inference.restore.restore`.
+        inference: See there.
         seed: Image ``index`` is drawn with random numbers of ``(seed, 0, index)``.
         save_to: A folder for the restored images, ``<key>.png``.
         progress: Told of each image done.
@@ -64,7 +66,7 @@ def score_dataset(
     try:
         for index in range(len(dataset)):
             sample = draw(dataset, index, seed)
-            restored, seconds = _restore_timed(generator, sample, device, precision)
+            restored, seconds = _restore_timed(generator, sample, device, precision, inference)
             if save_to is not None:
                 write_image(image_file(save_to, sample["key"]), to_uint8(restored))
             rows.append(_score(sample, restored, seconds, protocol))
@@ -114,12 +116,12 @@ def _device_of(generator: nn.Module) -> torch.device:
 
 
 def _restore_timed(
-    generator: nn.Module, sample: dict[str, Any], device: torch.device, precision: str
+    generator: nn.Module, sample: dict[str, Any], device: torch.device, precision: str, inference: str
 ) -> tuple[Tensor, float]:
     """Return the restored image ``(3, h, w)`` on the CPU, and the seconds from the tensor in memory to the result."""
     _synchronise(device)
     start = time.perf_counter()
-    restored = restore(generator, sample["blurred"].unsqueeze(0).to(device), precision)[0]
+    restored = restore(generator, sample["blurred"].unsqueeze(0).to(device), precision, inference)[0]
     _synchronise(device)
     seconds = time.perf_counter() - start
     restored = restored.cpu()

@@ -30,6 +30,7 @@ def write_strips(
     *,
     metric: str,
     precision: str,
+    inference: str,
     seed: int,
 ) -> dict[str, str]:
     """Restore a few images again and write ``blurred | restored | sharp`` of each.
@@ -41,6 +42,7 @@ def write_strips(
         folder: Where the pictures go; made where it is missing.
         metric: What decides which images are shown.
         precision: As the scores were computed.
+        inference: As the scores were computed.
         seed: As the scores were computed.
 
     Returns:
@@ -50,7 +52,7 @@ def write_strips(
     strips = {}
     for title, row in _choose(rows, metric).items():
         sample = draw(dataset, rows.index(row), seed)
-        restored = restore(generator, sample["blurred"].unsqueeze(0).to(device), precision)[0].cpu()
+        restored = restore(generator, sample["blurred"].unsqueeze(0).to(device), precision, inference)[0].cpu()
         images = [sample["blurred"], restored, *([sample["sharp"]] if sample.get("sharp") is not None else [])]
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{title.replace(' ', '_')}.png"

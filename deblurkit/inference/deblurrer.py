@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deblurkit import checkpoint
 from deblurkit.data.images import to_tensor, to_uint8
 from deblurkit.errors import UserError
-from deblurkit.inference.restore import PRECISIONS, NonFiniteOutputError, non_finite, restore
+from deblurkit.inference.restore import INFERENCE_MODES, PRECISIONS, NonFiniteOutputError, non_finite, restore
 
 
 class Deblurrer:
@@ -24,6 +24,7 @@ class Deblurrer:
         plugins: Modules or Python files to import first, where the generator comes from a plugin.
         device: Where to compute; by default CUDA where there is one, else the CPU.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
+        inference: ``whole``, or ``x8``: the mean over the flips and quarter turns, eight times the work.
 
     Attributes:
         generator: The network, in eval mode on ``device``.
@@ -41,13 +42,17 @@ class Deblurrer:
         plugins: Sequence[str] = (),
         device: str | torch.device | None = None,
         precision: str = "fp32",
+        inference: str = "whole",
     ) -> None:
         if precision not in PRECISIONS:
             raise UserError(f"precision: {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+        if inference not in INFERENCE_MODES:
+            raise UserError(f"inference: there is no mode {inference!r}; known: {', '.join(INFERENCE_MODES)}")
         state = checkpoint.load(weights)
         self.device = pick_device(device)
         self.generator = checkpoint.load_generator(state, weights, tuple(plugins)).to(self.device)
         self.precision = precision
+        self.inference = inference
         self.source: dict[str, Any] = {"name": state["options"]["name"], **describe_weights(state, weights)}
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
@@ -71,7 +76,7 @@ class Deblurrer:
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a photograph is uint8 or uint16, this one is {image.dtype}")
         blurred = to_tensor(image).unsqueeze(0).to(self.device)
-        restored = restore(self.generator, blurred, self.precision)[0].cpu()
+        restored = restore(self.generator, blurred, self.precision, self.inference)[0].cpu()
         if not torch.isfinite(restored).all():
             raise NonFiniteOutputError(non_finite(self.generator, self.precision))
         return to_uint8(restored) if image.dtype == np.uint8 else _to_uint16(restored)

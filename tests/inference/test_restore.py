@@ -161,3 +161,20 @@ def test_precision(precision: str, dtype: torch.dtype) -> None:
 def test_unknown_precision() -> None:
     with pytest.raises(ValueError, match="fp32, tf32, bf16, fp16, not 'half'"):
         restore(Identity(), torch.zeros(1, 3, 4, 4), "half")
+
+
+class Shift(nn.Module):
+    """Returns the image moved by one pixel, and half as bright: neither flips nor turns commute with it."""
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        return 0.5 * torch.roll(blurred, 1, dims=3)
+
+
+def test_x8_is_the_mean_over_flips_and_turns() -> None:
+    image = to_tensor(photograph(24, 40)).unsqueeze(0)
+    assert torch.equal(restore(Identity(), image, inference="x8"), restore(Identity(), image))
+    # Among the eight views the shift goes each of the four ways twice.
+    four = [0.5 * torch.roll(image, by, dims=axis) for axis in (2, 3) for by in (1, -1)]
+    torch.testing.assert_close(restore(Shift(), image, inference="x8"), torch.stack(four).mean(0))
+    with pytest.raises(ValueError, match="inference is one of whole, x8, got 'x4'"):
+        restore(Identity(), image, inference="x4")

@@ -24,16 +24,20 @@ class ValidationHook(Hook):
         protocol: How they are scored.
         every: Iterations.
         precision: What the generator computes in.
+        inference: How an image is restored.
         seed: Of the data sets' random numbers.
     """
 
     priority = "LOW"
 
-    def __init__(self, sets: dict[str, Any], protocol: Protocol, every: int, precision: str, seed: int) -> None:
+    def __init__(
+        self, sets: dict[str, Any], protocol: Protocol, every: int, precision: str, inference: str, seed: int
+    ) -> None:
         self.sets = sets
         self.protocol = protocol
         self.every = every
         self.precision = precision
+        self.inference = inference
         self.seed = seed
 
     def after_iteration(self, runner: Any) -> None:
@@ -56,7 +60,9 @@ class ValidationHook(Hook):
     def _validate(self, runner: Any, generator: Any, name: str, dataset: Any) -> dict[str, float]:
         share = _Share(dataset, self.seed, get_rank(), get_world_size())
         try:
-            rows = score_dataset(generator, share, self.protocol, precision=self.precision, seed=self.seed)
+            rows = score_dataset(
+                generator, share, self.protocol, precision=self.precision, inference=self.inference, seed=self.seed
+            )
         except NonFiniteOutputError as error:
             raise runner.non_finite(f"validation of {name}: {error}") from None
         summary = summarise([row for part in all_gather_object(rows) for row in part], self.protocol)
