@@ -152,8 +152,8 @@ def test_nothing_to_evaluate(experiment: Any, rewrite: Rewrite) -> None:
     options = load_options(experiment.options)
     with pytest.raises(UserError, match="precision: 'int8' is unknown"):
         evaluate(options, device="cpu", precision="int8")
-    with pytest.raises(UserError, match="inference: there is no mode 'x8'; known: whole"):
-        evaluate(options, device="cpu", inference="x8")
+    with pytest.raises(UserError, match="inference: there is no mode 'x4'; known: whole, x8"):
+        evaluate(options, device="cpu", inference="x4")
     with pytest.raises(UserError, match="--protocol: no protocol is named 'psnr'"):
         evaluate(options, device="cpu", protocol="psnr")
     text = experiment.options.read_text(encoding="utf-8")
