@@ -86,7 +86,9 @@ class TrainingRunner(Runner):
         super().setup_env(env_cfg)
         self._timestamp = ""  # MMEngine's timestamped folder becomes the work dir itself
 
-    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+    def build_logger(  # type: ignore[override] # MMEngine passes no more than these
+        self, log_level: int | str = "INFO", log_file: str | None = None
+    ) -> MMLogger:
         """Return a logger into ``log.txt`` and onto the console: plain lines, or above a progress bar."""
         logger = MMLogger(self._experiment_name, log_level=log_level)
         logger.handlers.clear()

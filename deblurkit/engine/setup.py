@@ -26,8 +26,8 @@ from deblurkit.engine.parts import Problems, build_parts, build_training_sets, p
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
-from deblurkit.evaluation.evaluate import check_inference
 from deblurkit.evaluation.protocols import get_protocol
+from deblurkit.inference.restore import check_inference
 from deblurkit.registry import RESTORERS
 
 if TYPE_CHECKING:

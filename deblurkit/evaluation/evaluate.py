@@ -19,7 +19,7 @@ from deblurkit.evaluation.protocols import Protocol, get_protocol
 from deblurkit.evaluation.scoring import score_dataset, summarise
 from deblurkit.evaluation.strips import write_strips
 from deblurkit.inference.deblurrer import pick_device
-from deblurkit.inference.restore import INFERENCE_MODES, PRECISIONS
+from deblurkit.inference.restore import PRECISIONS, check_inference
 from deblurkit.options.load import options_from_dict
 from deblurkit.registry import load_plugins
 from deblurkit.report.scores import ImageScore
@@ -161,13 +161,6 @@ class _Runner:
             seed=self.seed,
         )
         return rows, {caption: f"strips/{name}/{file}" for caption, file in strips.items()}
-
-
-def check_inference(mode: str) -> str:
-    """Return ``mode``, or raise a ``UserError`` where there is no such inference mode."""
-    if mode not in INFERENCE_MODES:
-        raise UserError(f"inference: there is no mode {mode!r}; known: {', '.join(INFERENCE_MODES)}")
-    return mode
 
 
 def work_dir_of(weights: str | Path, name: str) -> Path:

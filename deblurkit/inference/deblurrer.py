@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deblurkit import checkpoint
 from deblurkit.data.images import to_tensor, to_uint8
 from deblurkit.errors import UserError
-from deblurkit.inference.restore import INFERENCE_MODES, PRECISIONS, NonFiniteOutputError, non_finite, restore
+from deblurkit.inference.restore import PRECISIONS, NonFiniteOutputError, check_inference, non_finite, restore
 
 
 class Deblurrer:
@@ -46,13 +46,11 @@ class Deblurrer:
     ) -> None:
         if precision not in PRECISIONS:
             raise UserError(f"precision: {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
-        if inference not in INFERENCE_MODES:
-            raise UserError(f"inference: there is no mode {inference!r}; known: {', '.join(INFERENCE_MODES)}")
         state = checkpoint.load(weights)
         self.device = pick_device(device)
         self.generator = checkpoint.load_generator(state, weights, tuple(plugins)).to(self.device)
         self.precision = precision
-        self.inference = inference
+        self.inference = check_inference(inference)
         self.source: dict[str, Any] = {"name": state["options"]["name"], **describe_weights(state, weights)}
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:

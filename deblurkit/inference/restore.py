@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deblurkit.errors import UserError
+
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """What :func:`restore` computes in: ``tf32`` differs from ``fp32`` on CUDA devices only."""
 
@@ -60,6 +62,13 @@ def pad_to_divisor(images: Tensor, divisor: int) -> Tensor:
     if bottom:
         images = functional.pad(images, (0, 0, 0, bottom), mode="reflect" if bottom < height else "replicate")
     return images
+
+
+def check_inference(mode: str) -> str:
+    """Return ``mode``, or raise a ``UserError`` where there is no such inference mode."""
+    if mode not in INFERENCE_MODES:
+        raise UserError(f"inference: there is no mode {mode!r}; known: {', '.join(INFERENCE_MODES)}")
+    return mode
 
 
 @torch.inference_mode()
