@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
+from deblurkit.archs.blocks import ReflectedResBlock, doubling, halving, normalized, reflected, require_divisible
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_normal
-
-
-class ResBlock(nn.Module):
-    """``x + IN(conv(Dropout(ReLU(IN(conv(x))))))`` with reflection padding; (n, c, h, w) to the same shape."""
-
-    def __init__(self, channels: int, dropout: float) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
-            nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features + self.body(features)
 
 
 @ARCHS.register_module()
@@ -35,15 +18,16 @@ class DeblurGAN(nn.Module):
 
     ``restored = clamp(blurred + tanh(network(blurred)), -1, 1)``
 
-    With no arguments it is the paper's network of two convolutions a block: 11,378,179 parameters. (The public
-    code after March 2019 has one, through an operator-precedence slip.) Instance norm is not affine and does not
-    track statistics, so training and evaluation normalise alike; that, and dropout being off in evaluation, is our
-    reading: the public code tests in training mode.
+    With no arguments it is the paper's network of two convolutions a block: 11,378,179 parameters. Instance norm is
+    not affine and does not track statistics, so training and evaluation normalise alike; that, and dropout being off
+    in evaluation, is our reading: the public code tests in training mode.
 
     Args:
         channels: Width after the first convolution; doubled by each of the two strided ones.
         blocks: Number of residual blocks.
         dropout: Probability between a block's two convolutions, active in training mode only.
+        convs_per_block: 2, or 1 as in the public code since March 2019, where an operator-precedence slip dropped
+            half of each block: 6,067,459 parameters, and the layout of the weights published with it.
 
     Shape:
         ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by 4.
@@ -59,39 +43,30 @@ class DeblurGAN(nn.Module):
     value_range = (-1.0, 1.0)
     size_divisor = 4
 
-    def __init__(self, channels: int = 64, blocks: int = 9, dropout: float = 0.5) -> None:
+    def __init__(
+        self, channels: int = 64, blocks: int = 9, dropout: float = 0.5, convs_per_block: Literal[1, 2] = 2
+    ) -> None:
         super().__init__()
         if channels < 1 or blocks < 0 or not 0 <= dropout < 1:
             raise ValueError(f"needs channels >= 1, blocks >= 0, 0 <= dropout < 1; got {channels}, {blocks}, {dropout}")
         wide = 4 * channels
+        norm = nn.InstanceNorm2d
         self.encoder = nn.Sequential(
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(3, channels, 7),
-            nn.InstanceNorm2d(channels),
+            *reflected(3, channels, 7),
+            norm(channels),
             nn.ReLU(inplace=True),
-            *_resampled(nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1), 2 * channels),
-            *_resampled(nn.Conv2d(2 * channels, wide, 3, stride=2, padding=1), wide),
+            *normalized(halving(channels, 2 * channels), norm(2 * channels)),
+            *normalized(halving(2 * channels, wide), norm(wide)),
         )
-        self.blocks = nn.Sequential(*(ResBlock(wide, dropout) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(ReflectedResBlock(wide, dropout, norm, convs_per_block) for _ in range(blocks)))
         self.decoder = nn.Sequential(
-            *_resampled(_upsample(wide, 2 * channels), 2 * channels),
-            *_resampled(_upsample(2 * channels, channels), channels),
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(channels, 3, 7),
+            *normalized(doubling(wide, 2 * channels), norm(2 * channels)),
+            *normalized(doubling(2 * channels, channels), norm(channels)),
+            *reflected(channels, 3, 7),
             nn.Tanh(),
         )
         init_normal(self)
 
     def forward(self, blurred: Tensor) -> Tensor:
-        h, w = blurred.shape[-2:]
-        if h % self.size_divisor or w % self.size_divisor:
-            raise ValueError(f"DeblurGAN needs sizes divisible by {self.size_divisor}, got {h}x{w}")
+        require_divisible(self, blurred)
         return torch.clamp(blurred + self.decoder(self.blocks(self.encoder(blurred))), -1.0, 1.0)
-
-
-def _resampled(convolution: nn.Module, channels: int) -> tuple[nn.Module, nn.Module, nn.Module]:
-    return convolution, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)
-
-
-def _upsample(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deblurkit.archs.blocks import require_divisible
 from deblurkit.registry import ARCHS
 
 
@@ -88,9 +89,7 @@ class FilterBankUNet(nn.Module):
             self.remainder.bias.zero_()  # type: ignore[union-attr]
 
     def forward(self, blurred: Tensor) -> Tensor:
-        h, w = blurred.shape[-2:]
-        if h % self.size_divisor or w % self.size_divisor:
-            raise ValueError(f"FilterBankUNet needs sizes divisible by {self.size_divisor}, got {h}x{w}")
+        require_divisible(self, blurred)
         features = self._features(blurred)
         mixed = self._mix(blurred, self.coefficients(features))
         return blurred + mixed + functional.pixel_shuffle(self.remainder(features), 2)

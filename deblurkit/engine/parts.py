@@ -14,8 +14,8 @@ from deblurkit.data.loader import build_dataset
 from deblurkit.engine.restorer import Parts
 from deblurkit.engine.terms import Term
 from deblurkit.errors import UserError
-from deblurkit.losses.perceptual import MissingWeightsError
 from deblurkit.options.selection import parse_selection
+from deblurkit.pretrained import MissingWeightsError
 from deblurkit.registry import DISCRIMINATORS, LOSSES, load_plugins
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +10,12 @@ from torch.nn import functional
 
 from deblurkit.compat import ensure_torchvision
 from deblurkit.errors import UserError
+from deblurkit.pretrained import read_pretrained
 from deblurkit.registry import LOSSES
 
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
+VGG19_URL = f"https://download.pytorch.org/models/{VGG19_FILE}"
 _CONVS = (2, 2, 4, 4, 4)  # convolutions of each of VGG-19's blocks; a pooling layer ends each
-
-
-class MissingWeightsError(UserError):
-    """The ImageNet weights of VGG-19 are nowhere to be had without a download."""
 
 
 def feature_index(layer: str) -> int:
@@ -70,26 +67,8 @@ def _random_features(features: nn.Sequential) -> nn.Sequential:
 
 
 def _read_weights(weights: str | None, download: bool) -> dict[str, Tensor]:
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / VGG19_FILE
-    path = Path(weights) if weights is not None else cached
-    if weights is None and not cached.is_file():
-        if download:
-            from torchvision.models import VGG19_Weights
-
-            return dict(VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True))
-        raise MissingWeightsError(
-            f"the ImageNet weights of VGG-19 are missing: put torchvision's {VGG19_FILE} at {cached}, or name the file "
-            "with `weights: PATH`, or allow `download: true`; `weights: random` is for trials only"
-        )
-    if not path.is_file():
-        raise MissingWeightsError(f"weights: there is no file {path}; it should be torchvision's {VGG19_FILE}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
-    if not isinstance(state, dict):
-        raise UserError(f"{path}: not a state dict of VGG-19")
-    return state
+    advice = "or name the file with `weights: PATH`, or allow `download: true`; `weights: random` is for trials only"
+    return read_pretrained(VGG19_FILE, VGG19_URL, weights, download, "the ImageNet weights of VGG-19", advice)
 
 
 @LOSSES.register_module()

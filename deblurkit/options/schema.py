@@ -235,6 +235,21 @@ class Logging(Section):
     """Arguments of ``wandb.init``; null: do not use it."""
 
 
+class PublishedCost(Section):
+    """What a paper says its generator costs; ``tools/measure.py`` shows it beside what it measures."""
+
+    parameters: PositiveFloat | None = None
+    """Number of parameters."""
+    mib: PositiveFloat | None = None
+    """Size of the parameters as fp32, in MiB (2^20 bytes)."""
+    gmacs_256: PositiveFloat | None = None
+    """10^9 multiply-accumulates for 3x256x256."""
+    gmacs_720p: PositiveFloat | None = None
+    """10^9 multiply-accumulates for 3x720x1280."""
+    seconds_720p: PositiveFloat | None = None
+    """Seconds for one image of 720x1280, on the paper's own machine."""
+
+
 class Paper(Section):
     """Published figures to show beside ours, always labelled as published."""
 
@@ -244,6 +259,8 @@ class Paper(Section):
     """The paper's own row: data set, metric, value."""
     compared: list[dict[str, str | float]] = Field(default_factory=list)
     """Rows of other methods: ``method``, ``dataset`` and metrics."""
+    cost: PublishedCost | None = None
+    """The generator's published cost."""
 
 
 class Options(Section):

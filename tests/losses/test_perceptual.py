@@ -10,7 +10,8 @@ import torch
 
 from deblurkit import checkpoint, load_options, train
 from deblurkit.errors import UserError
-from deblurkit.losses.perceptual import VGG19_FILE, MissingWeightsError, PerceptualLoss, feature_index
+from deblurkit.losses.perceptual import VGG19_FILE, PerceptualLoss, feature_index
+from deblurkit.pretrained import MissingWeightsError
 
 
 @pytest.fixture(scope="module")

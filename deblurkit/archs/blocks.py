@@ -1,0 +1,72 @@
+"""What two or more generators share: the size check and the convolutions of the DeblurGAN family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor, nn
+
+Norm = Callable[[int], nn.Module]
+"""Makes a normalisation layer for a number of channels."""
+
+
+def require_divisible(network: nn.Module, image: Tensor) -> None:
+    """Refuse sizes that ``network.size_divisor`` does not divide.
+
+    Raises:
+        ValueError: Names the network, the divisor and the size that came.
+    """
+    h, w = image.shape[-2:]
+    divisor = int(network.size_divisor)  # type: ignore[arg-type]
+    if h % divisor or w % divisor:
+        raise ValueError(f"{type(network).__name__} needs sizes divisible by {divisor}, got {h}x{w}")
+
+
+def normalized(convolution: nn.Module, norm: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Return convolution, norm and ReLU."""
+    return convolution, norm, nn.ReLU(inplace=True)
+
+
+def halving(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Return a 3x3 convolution of stride 2: (n, c, h, w) to (n, d, h / 2, w / 2)."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
+
+
+def doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+    """Return a 3x3 transposed convolution of stride 2: (n, c, h, w) to (n, d, 2h, 2w)."""
+    return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+
+
+def reflected(in_channels: int, out_channels: int, kernel: int) -> tuple[nn.Module, nn.Module]:
+    """Return reflection padding and a convolution of stride 1 that together keep the size."""
+    return nn.ReflectionPad2d(kernel // 2), nn.Conv2d(in_channels, out_channels, kernel)
+
+
+class ReflectedResBlock(nn.Module):
+    """DeblurGAN's residual block; (n, c, h, w) to the same shape.
+
+    Two convolutions: ``x + norm(conv(Dropout(ReLU(norm(conv(x))))))``. One: ``x + Dropout(ReLU(norm(conv(x))))``,
+    which is what DeblurGAN's public code builds since March 2019.
+
+    Args:
+        channels: Width.
+        dropout: Probability, active in training mode only.
+        norm: Makes the norm layers.
+        convs: 2 or 1.
+
+    Raises:
+        ValueError: ``convs`` is neither.
+    """
+
+    def __init__(self, channels: int, dropout: float, norm: Norm = nn.InstanceNorm2d, convs: Literal[1, 2] = 2) -> None:
+        super().__init__()
+        if convs not in (1, 2):
+            raise ValueError(f"a residual block has 1 or 2 convolutions, got {convs!r}")
+        layers = [*reflected(channels, channels, 3), norm(channels), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+        if convs == 2:
+            layers += [*reflected(channels, channels, 3), norm(channels)]
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.body(features)
