@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from deblurkit.discriminators.spectral import apply_spectral_norm
 from deblurkit.registry import DISCRIMINATORS
 from deblurkit.weight_init import init_normal
 
@@ -24,6 +25,8 @@ class PatchDiscriminator(nn.Module):
         norm: ``instance`` (not affine, no running statistics) or ``none``. There is none after the first and the
             last convolution.
         padding: 1 (pix2pix; 30x30 logits for 256x256) or 2 (DeblurGAN's public code; 35x35).
+        spectral_norm: Keep each convolution's largest singular value at 1; see
+            :func:`~deblurkit.discriminators.spectral.apply_spectral_norm`. None of the papers here does.
 
     Shape:
         ``(n, in_channels, h, w)`` to raw logits ``(n, 1, h', w')``, h' about h / 2 ** layers; never a sigmoid.
@@ -43,6 +46,7 @@ class PatchDiscriminator(nn.Module):
         layers: int = 3,
         norm: Literal["instance", "none"] = "instance",
         padding: int = 1,
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
         if norm not in ("instance", "none"):
@@ -60,6 +64,8 @@ class PatchDiscriminator(nn.Module):
         self.body = nn.Sequential(*modules, _convolution(width, 1, 1, padding))
         self.smallest = _smallest(layers, padding, spread=2 if norm == "instance" else 1)
         init_normal(self)
+        if spectral_norm:
+            apply_spectral_norm(self)
 
     def forward(self, image: Tensor) -> Tensor:
         if min(image.shape[-2:]) < self.smallest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,10 +49,10 @@ class Term:
         critic = critics[self.critic]
         fake = _logits(critic, self._seen(pred, named))
         if not getattr(self.loss, "needs_real_logits", True):
-            return mean(self.loss.generator_loss(None, item) for item in fake)
+            return self._over_scales(self.loss.generator_loss, [None] * len(fake), fake)
         with torch.no_grad():
             real = _logits(critic, self._seen(select(self.target, named), named))
-        return mean(self.loss.generator_loss(*pair) for pair in zip(real, fake, strict=True))
+        return self._over_scales(self.loss.generator_loss, real, fake)
 
     def critic_value(
         self, named: Mapping[str, Any], critics: Mapping[str, Critic]
@@ -62,8 +62,14 @@ class Term:
         critic = critics[self.critic]
         real = _logits(critic, self._seen(select(self.target, named), named))
         fake = _logits(critic, self._seen(select(self.pred, named), named))
-        loss = mean(self.loss.critic_loss(*pair) for pair in zip(real, fake, strict=True))
-        return loss, real, fake
+        return self._over_scales(self.loss.critic_loss, real, fake), real, fake
+
+    def _over_scales(self, side: Callable[..., Tensor], real: Sequence[Tensor | None], fake: list[Tensor]) -> Tensor:
+        """Return the mean over a critic's scales; the loss is told which is which only where it asks for it."""
+        pairs = list(zip(real, fake, strict=True))
+        if getattr(self.loss, "takes_scale", False):
+            return mean(side(*pair, scale) for scale, pair in enumerate(pairs))
+        return mean(side(*pair) for pair in pairs)
 
     def penalty(self, named: Mapping[str, Any], critics: Mapping[str, Critic]) -> Tensor | None:
         """Return the weighted gradient penalty, or ``None`` where the loss has none.

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+Distance = Literal["mse", "l1", "l2"]
+
 
 def charbonnier(pred: Tensor, target: Tensor, eps: float = 1e-3) -> Tensor:
     """Return ``mean(sqrt((pred - target)^2 + eps^2))``: L1 that is smooth at zero.
@@ -38,18 +40,49 @@ def negative_psnr(pred: Tensor, target: Tensor, peak: float, eps: float = 1e-8) 
     return 10.0 * torch.log10(error + eps).mean()
 
 
+def feature_distance(pred: Tensor, target: Tensor, distance: Distance = "mse") -> Tensor:
+    """Return one distance of two feature maps, in fp32.
+
+    ``mse`` is ``mean d^2`` and ``l1`` is ``mean |d|`` over all elements of ``d = pred - target``; ``l2`` is
+    ``sum |d_xy|_2 / (c h w)``, the norm over the channels at each position, as a mean over the batch. Where the two are
+    equal its gradient is 0.
+
+    Args:
+        pred: ``(n, c, h, w)``.
+        target: The same shape.
+        distance: Which.
+    """
+    pred, target = pred.float(), target.float()
+    if distance == "mse":
+        return functional.mse_loss(pred, target)
+    if distance == "l1":
+        return functional.l1_loss(pred, target)
+    return torch.linalg.vector_norm(pred - target, dim=1).mean() / pred.shape[1]
+
+
 def bce_toward(logits: Tensor, target: float) -> Tensor:
     """Return the binary cross entropy of ``sigmoid(logits)`` against one constant target, as a mean."""
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
 def half_square_toward(logits: Tensor, target: float) -> Tensor:
-    """Return ``mean((logits - target)^2) / 2``."""
+    """Return ``mean((logits - target)^2) / 2``.
+
+    Reference:
+        Mao et al.: Least Squares Generative Adversarial Networks, ICCV 2017, equation 9. What DeblurGAN-v2's public
+        code calls ``lsgan`` takes the absolute difference, a slip; its relativistic loss has the square.
+    """
     return 0.5 * functional.mse_loss(logits, torch.full_like(logits, target))
 
 
 def wgan_critic(real: Tensor, fake: Tensor) -> Tensor:
-    """Return ``E C(f) - E C(r)`` (Arjovsky et al. 2017, equation 2, negated for descent)."""
+    """Return ``E C(f) - E C(r)``.
+
+    Reference:
+        Arjovsky et al.: Wasserstein GAN, ICML 2017, equation 2, negated for descent. The Blur-Attention paper's
+        equation 6 sums over the training images where this takes the mean, and names no Lipschitz constraint, without
+        which the critic has no bound: join ``gradient_penalty`` or ``weight_clip``.
+    """
     return fake.mean() - real.mean()
 
 
@@ -61,25 +94,46 @@ def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
 Toward = Callable[[Tensor, float], Tensor]
 
 
-def relativistic_critic(real: Tensor, fake: Tensor, toward: Toward, fake_target: float) -> Tensor:
+def relativistic_critic(
+    real: Tensor, fake: Tensor, toward: Toward, fake_target: float, means: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """Return ``toward(C(r) - E C(f), 1) + toward(C(f) - E C(r), fake_target)``.
 
-    With :func:`bce_toward` and 0 it is RaGAN, with :func:`half_square_toward` and -1 RaLSGAN. The means are over
-    batch and positions.
+    With :func:`bce_toward` and 0 it is RaGAN, with :func:`half_square_toward` and -1 RaLSGAN.
+
+    Args:
+        real: C(r).
+        fake: C(f).
+        toward: The loss of a difference against a target.
+        fake_target: The target of the second difference.
+        means: E C(r) and E C(f); absent: the means over batch and positions, through which gradients pass.
 
     Reference:
-        Jolicoeur-Martineau: The relativistic discriminator, ICLR 2019, equations 15, 16 and appendix.
+        Jolicoeur-Martineau: The relativistic discriminator, ICLR 2019, equations 15, 16 and appendix. The
+        depthwise-separable paper's equations 5 to 7 are RaGAN as it stands, s(C(r) - E C(f)), but it also ends its
+        critic in a sigmoid: two in a row, and since the differences then lie in [-1, 1], no term could fall below
+        log(1 + 1 / e) = 0.313. C here is the raw logit.
     """
-    return toward(real - fake.mean(), 1.0) + toward(fake - real.mean(), fake_target)
+    real_mean, fake_mean = means or (real.mean(), fake.mean())
+    return toward(real - fake_mean, 1.0) + toward(fake - real_mean, fake_target)
 
 
-def relativistic_generator(real: Tensor, fake: Tensor, toward: Toward, real_target: float, symmetric: bool) -> Tensor:
+def relativistic_generator(
+    real: Tensor,
+    fake: Tensor,
+    toward: Toward,
+    real_target: float,
+    symmetric: bool,
+    means: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
     """Return ``toward(C(f) - E C(r), 1)``, plus ``toward(C(r) - E C(f), real_target)`` where ``symmetric``.
 
-    The second half reaches the generator through E C(f), which is not detached.
+    The second half reaches the generator through E C(f), which is not detached unless it comes in ``means``; see
+    :func:`relativistic_critic`.
     """
-    loss = toward(fake - real.mean(), 1.0)
-    return loss + toward(real - fake.mean(), real_target) if symmetric else loss
+    real_mean, fake_mean = means or (real.mean(), fake.mean())
+    loss = toward(fake - real_mean, 1.0)
+    return loss + toward(real - fake_mean, real_target) if symmetric else loss
 
 
 def gradient_penalty(
@@ -100,7 +154,10 @@ def gradient_penalty(
             pixel, as DeblurGAN's public code has it.
 
     Reference:
-        Gulrajani et al.: Improved Training of Wasserstein GANs, NeurIPS 2017, equation 3.
+        Gulrajani et al.: Improved Training of Wasserstein GANs, NeurIPS 2017, equation 3. DeblurGAN's public code takes
+        the norm per pixel, which holds each pixel's slope to 1 and so the image's to about sqrt(h w), and one alpha
+        for the whole batch. The structure-guided paper's equation 10 subtracts the penalty, prints ``|grad|^p`` for
+        ``(|grad|_2 - 1)^2``, and draws x between the sharp and the blurred image: three errors against this one.
     """
     images = torch.lerp(fake.detach(), real.detach(), alpha).requires_grad_(True)
     logits = critic(images)

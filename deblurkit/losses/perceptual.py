@@ -6,10 +6,10 @@ import re
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from deblurkit.compat import ensure_torchvision
 from deblurkit.errors import UserError
+from deblurkit.losses.functional import Distance, feature_distance
 from deblurkit.pretrained import read_pretrained
 from deblurkit.registry import LOSSES
 
@@ -73,10 +73,12 @@ def _read_weights(weights: str | None, download: bool) -> dict[str, Tensor]:
 
 @LOSSES.register_module()
 class PerceptualLoss(nn.Module):
-    """``mean (phi(pred) - phi(target))^2``, phi the features of VGG-19 at one layer.
+    """The distance of ``phi(pred)`` and ``phi(target)``, phi the features of VGG-19 at one layer.
 
     Args:
         layer: ``convB_C`` (before its ReLU) or ``reluB_C``, such as ``conv3_3`` of DeblurGAN.
+        distance: Of the features' differences d, ``(n, c, h, w)``: ``mse`` the mean of d^2, ``l1`` of ``|d|``, ``l2``
+            of the norm of d over the channels, divided by c.
         normalize: Map the images to [0, 1], then by ImageNet's mean and standard deviation, which is what the weights
             were trained on. ``False`` feeds the generator's own range as it is, as DeblurGAN's public code does; it
             changes the loss's scale by about 4.9 for [-1, 1].
@@ -93,23 +95,36 @@ class PerceptualLoss(nn.Module):
 
     Raises:
         MissingWeightsError: No weights file is there and none may be fetched.
+        ValueError: An unknown layer or distance.
 
     Reference:
-        Johnson et al.: Perceptual losses, ECCV 2016, equation 2; Kupyn et al., DeblurGAN, CVPR 2018, equation 4.
+        Johnson et al.: Perceptual losses, ECCV 2016, equation 2; the Blur-Attention paper, equation 7. DeblurGAN
+        (Kupyn et al., CVPR 2018, equation 4) and the depthwise-separable paper (equation 8, with G of the sharp image
+        and W twice for W and H) print 1 / (W H) without 1 / C: as printed, it is this loss with C times the weight
+        (256 at conv3_3). The structure-guided paper's equation 8 prints the norm without its square: ``l2``. It cites
+        Johnson, who squares it, so ``mse`` is our reading.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, layer: str = "conv3_3", normalize: bool = True, weights: str | None = None, download: bool = False
+        self,
+        layer: str = "conv3_3",
+        normalize: bool = True,
+        weights: str | None = None,
+        download: bool = False,
+        distance: Distance = "mse",
     ) -> None:
         super().__init__()
+        if distance not in ("mse", "l1", "l2"):
+            raise ValueError(f"distance is mse, l1 or l2, got {distance!r}")
         self.features = _vgg19_features(feature_index(layer), weights, download).eval().requires_grad_(False)
         for module in self.features:
             if isinstance(module, nn.ReLU):
                 module.inplace = False
         self.normalize = normalize
+        self.distance = distance
         self.value_range = (0.0, 1.0)
         self.notes = ["PerceptualLoss uses RANDOM VGG-19 weights: for trials only"] if weights == "random" else []
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
@@ -122,7 +137,7 @@ class PerceptualLoss(nn.Module):
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = self._extract(target)
-        return functional.mse_loss(self._extract(pred), wanted)
+        return feature_distance(self._extract(pred), wanted, self.distance)
 
     def _extract(self, image: Tensor) -> Tensor:
         if self.normalize:

@@ -31,6 +31,10 @@ class SmoothL1Loss(nn.Module):
 
     Args:
         beta: Where the parabola meets the line, in the images' own range.
+
+    Reference:
+        Girshick: Fast R-CNN, ICCV 2015, equation 3 (``beta`` 1). The crosshatch paper's equation 6 prints half the
+        norm where this has half the square, and the norm for the size of one difference; its text says smooth L1.
     """
 
     def __init__(self, beta: float = 1.0) -> None:

@@ -74,3 +74,21 @@ def difference(image: Tensor) -> Tensor:
     horizontal = functional.pad(image[..., :, 1:] - image[..., :, :-1], (0, 1, 0, 0))
     vertical = functional.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1))
     return torch.cat([horizontal, vertical], dim=1)
+
+
+@VIEWS.register_module()
+def pyramid(image: Tensor) -> list[Tensor]:
+    """Return the image at full, half and quarter size, each made from the full size by bicubic interpolation.
+
+    Without antialiasing: at both ratios a pixel is the weighted mean of the four by four that surround its centre.
+    Sizes that 4 does not divide are rounded down.
+
+    Shape:
+        ``(n, c, h, w)`` to ``[(n, c, h, w), (n, c, h // 2, w // 2), (n, c, h // 4, w // 4)]``. MADN resizes by bicubic
+        interpolation (its section 4.1); that its settings are those of torch's ``interpolate`` is our reading.
+    """
+    return [image, *(_resized(image, factor) for factor in (0.5, 0.25))]
+
+
+def _resized(image: Tensor, factor: float) -> Tensor:
+    return functional.interpolate(image, scale_factor=factor, mode="bicubic", align_corners=False, antialias=False)

@@ -37,6 +37,7 @@ def page(
             "",
             *(["## Mind", "", *notes, ""] if notes else []),
             *["## Scores", "", *headline(metrics["datasets"]), ""],
+            *published_rows(metrics.get("paper")),
             *[line for name in rows for line in _dataset(name, metrics, rows[name], strips.get(name, {}))],
             *["## Protocol", "", "```", protocol, "```", ""],
             *["## Weights", "", f"`{weights['file']}`: iteration {weights['iteration']}, {kind}  "],
@@ -62,6 +63,29 @@ def headline(datasets: Mapping[str, Mapping[str, Any]]) -> list[str]:
             shown = [number(value, metric, signed=index == 2) for index, value in enumerate(cells)]
             lines.append(f"| {escape(name)} | {entry['images']} | {metric} | {' | '.join(shown)} | {seconds} |")
     return lines
+
+
+def published_rows(paper: Mapping[str, Any] | None) -> list[str]:
+    """Return the section with the rows that a paper compares with, labelled as published; nothing without any.
+
+    Args:
+        paper: ``title`` and ``compared``: rows of ``method``, ``dataset`` and values.
+    """
+    if not paper or not paper["compared"]:
+        return []
+    rows = paper["compared"]
+    values = list(dict.fromkeys(key for row in rows for key in row if key not in ("method", "dataset")))
+    lines = [
+        "## Published by others",
+        "",
+        f"As printed in: {escape(paper['title'])}. Not measured by us; protocols differ.",
+        "",
+    ]
+    lines += [f"| method | data set | {' | '.join(values)} |", f"| --- | --- |{' ---: |' * len(values)}"]
+    for row in rows:
+        cells = [escape(row.get(key, _NOTHING)) for key in ("method", "dataset", *values)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def number(value: float | str | None, metric: str, signed: bool = False) -> str:

@@ -15,7 +15,7 @@ NAMES = [name for name in LOSSES.names() if LOSSES.get(name).__module__.startswi
 PAIRWISE = [name for name in NAMES if not hasattr(LOSSES.get(name), "critic_loss")]
 GAMES = [name for name in NAMES if name not in PAIRWISE]
 LISTS = {"MultiScaleMSELoss"}
-ZERO_FOR_EQUAL = {"L1Loss", "MSELoss", "SmoothL1Loss", "PerceptualLoss"}
+ZERO_FOR_EQUAL = {"L1Loss", "MSELoss", "MultiScaleMSELoss", "SmoothL1Loss", "PerceptualLoss"}
 VIEW_NAMES = [name for name in VIEWS.names() if VIEWS.get(name).__module__.startswith("deblurkit.")]
 
 

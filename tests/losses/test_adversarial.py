@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from deblurkit.losses.adversarial import AdversarialLoss
+from deblurkit.losses.functional import gradient_penalty
 
 REAL, FAKE = [2.0, -1.0], [0.5, -0.5, 1.5]
 MR, MF = sum(REAL) / 2, sum(FAKE) / 3
@@ -63,6 +64,69 @@ def test_both_sides(mode: str, symmetric: bool):
     assert loss.generator_loss(real, fake).item() == pytest.approx(generator, rel=1e-6)
     if not loss.needs_real_logits:
         assert loss.generator_loss(None, fake).item() == pytest.approx(generator, rel=1e-6)
+
+
+LOG_2, LOG_1_E = math.log(2), math.log(1 + math.exp(-1))
+
+
+@pytest.mark.parametrize(
+    ("mode", "critic", "generator"),
+    [  # sharp 1 everywhere, restored 0 everywhere, in maps of 2 x 2 for two images
+        ("vanilla", LOG_1_E + LOG_2, LOG_2),
+        ("lsgan", 0.0, 0.5),
+        ("wgan", -1.0, 0.0),
+        ("hinge", 0.0 + 1.0, 0.0),
+        ("ragan", 2 * LOG_1_E, 2 * (1 + LOG_1_E)),  # log(1 + e) = 1 + log(1 + 1 / e)
+        ("ralsgan", 0.0, 2 * (2**2) / 2),
+    ],
+)
+def test_both_sides_on_flat_maps(mode: str, critic: float, generator: float):
+    loss = AdversarialLoss(mode)
+    real, fake = torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    assert loss.critic_loss(real, fake).item() == pytest.approx(critic, abs=1e-6)
+    assert loss.generator_loss(real, fake).item() == pytest.approx(generator, abs=1e-6)
+
+
+def test_literal_pair_of_the_crosshatch_paper_at_batch_one():
+    """One score a side: 2 and -1. Its equation 3: (2 + 1 - 1)^2 / 2 + (-1 - 2 + 1)^2 / 2; its 4: (-1 - 2 - 1)^2 / 2."""
+    loss = AdversarialLoss("ralsgan", symmetric=False)
+    real, fake = torch.tensor([[2.0]]), torch.tensor([[-1.0]])
+    assert loss.critic_loss(real, fake).item() == 2 + 2
+    assert loss.generator_loss(real, fake).item() == 8
+    assert AdversarialLoss("ralsgan").generator_loss(real, fake).item() == 8 + (2 + 1 + 1) ** 2 / 2
+
+
+def test_sigmoid_in_the_critic_would_leave_a_floor():
+    """The best scores behind a sigmoid, 1 and 0, are 0.313 a term off in RaGAN; raw logits have no floor."""
+    loss = AdversarialLoss("ragan")
+    assert loss.critic_loss(torch.ones(1), torch.zeros(1)).item() == pytest.approx(2 * 0.31326, rel=1e-4)
+    assert loss.critic_loss(torch.full((1,), 20.0), torch.full((1,), -20.0)).item() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("norm", "copies", "wanted"),
+    [("pixel", 1, (3 - 1) ** 2), ("sample", 1, (6 - 1) ** 2), ("pixel", 2, (6 - 1) ** 2), ("sample", 2, (12 - 1) ** 2)],
+)
+def test_penalty_of_a_linear_critic(norm: str, copies: int, wanted: float):
+    """Weights 2, -1, 2 for red, green, blue: a norm of 3 at each of four pixels, of 6 over the image."""
+    weight = torch.tensor([2.0, -1.0, 2.0]).view(3, 1, 1).requires_grad_()
+    real, fake = torch.rand(2, 2, 3, 2, 2).requires_grad_()
+    alpha = torch.tensor([0.3, 0.9]).view(2, 1, 1, 1)
+    found = gradient_penalty(lambda image: [(weight * image).sum((1, 2, 3))] * copies, real, fake, alpha, norm)
+    assert found.item() == pytest.approx(wanted, rel=1e-6)
+    if (norm, copies) == ("sample", 1):  # (2 |w| - 1)^2 has the slope 4 (2 |w| - 1) w / |w|
+        found.backward()
+        assert weight.grad.flatten().tolist() == pytest.approx([40 / 3, -20 / 3, 40 / 3], rel=1e-5)
+
+
+def test_penalty_draws_a_point_for_each_image_between_sharp_and_restored():
+    """D(x) = x^2 / 2 has the slope x: 2 at a quarter from 1 to 5, and 5 at its end."""
+    real, fake = torch.full((2, 1, 1, 1), 5.0), torch.ones(2, 1, 1, 1, requires_grad=True)
+    alpha = torch.tensor([0.25, 1.0]).view(2, 1, 1, 1)
+    found = gradient_penalty(lambda image: image.square() / 2, real, fake, alpha)
+    assert found.item() == pytest.approx((1 + 16) / 2)
+    found.backward()
+    assert fake.grad is None, "it is the critic's alone"
 
 
 @pytest.mark.parametrize("mode", ["ragan", "ralsgan"])

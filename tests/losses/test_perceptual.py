@@ -10,6 +10,7 @@ import torch
 
 from deblurkit import checkpoint, load_options, train
 from deblurkit.errors import UserError
+from deblurkit.losses.functional import feature_distance
 from deblurkit.losses.perceptual import VGG19_FILE, PerceptualLoss, feature_index
 from deblurkit.pretrained import MissingWeightsError
 
@@ -79,6 +80,51 @@ def test_gradient_reaches_the_image_and_nothing_else(file: Path):
     assert pred.grad.abs().sum() > 0
     assert all(not weight.requires_grad and weight.grad is None for weight in loss.parameters())
     assert not loss.train().training
+
+
+PAIR = torch.tensor([[[[1.0, 7.0]], [[2.0, 7.0]]]]), torch.tensor([[[[4.0, 7.0]], [[-2.0, 7.0]]]])
+"""Two positions of two channels: the first differs by -3 and 4, the second not at all."""
+
+
+@pytest.mark.parametrize(
+    ("distance", "wanted", "slope"),
+    [
+        ("mse", (9 + 16) / 4, [2 * -3 / 4, 2 * 4 / 4]),
+        ("l1", (3 + 4) / 4, [-1 / 4, 1 / 4]),
+        ("l2", (5 + 0) / (2 * 2 * 1), [-3 / 5 / 4, 4 / 5 / 4]),  # over C W H = 2 * 2 * 1
+    ],
+)
+@pytest.mark.parametrize("copies", [1, 3])
+def test_distances_by_hand(distance: str, wanted: float, slope: list[float], copies: int):
+    pred, target = (item.repeat(copies, 1, 1, 1).requires_grad_() for item in PAIR)
+    value = feature_distance(pred, target, distance)
+    assert value.item() == pytest.approx(wanted)
+    value.backward()
+    assert (copies * pred.grad[0, :, 0, 0]).tolist() == pytest.approx(slope)
+    assert not pred.grad[0, :, 0, 1].any(), "equal features pass a zero, not a NaN"
+
+
+@pytest.mark.parametrize("distance", ["mse", "l1", "l2"])
+def test_distance_of_the_loss_and_its_gradient_at_equal_images(file: Path, vgg19: torch.nn.Sequential, distance: str):
+    loss = PerceptualLoss(layer="relu1_2", normalize=False, weights=str(file), distance=distance)
+    pred, target = torch.rand(2, 1, 3, 6, 5)
+    with torch.no_grad():
+        d = (vgg19[:4](pred) - vgg19[:4](target))[0]
+    positions = [d[:, y, x] for y in range(6) for x in range(5)]
+    sums = {
+        "mse": sum(float((p * p).sum()) for p in positions),
+        "l1": sum(float(p.abs().sum()) for p in positions),
+        "l2": sum(float((p * p).sum()) ** 0.5 for p in positions),
+    }
+    assert loss(pred, target).item() == pytest.approx(sums[distance] / (64 * 6 * 5), rel=1e-4)
+    same = target.clone().requires_grad_()
+    loss(same, target).backward()
+    assert not same.grad.any()
+
+
+def test_wrong_distance_is_refused():
+    with pytest.raises(ValueError, match="distance is mse, l1 or l2, got 'L2'"):
+        PerceptualLoss(distance="L2")
 
 
 def test_missing_weights_say_where_to_put_them(

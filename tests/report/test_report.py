@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deblurkit.report.scores import ImageScore, ranked, share_gained
-from deblurkit.report.tables import escape, headline
+from deblurkit.report.tables import escape, headline, published_rows
 from deblurkit.report.write import per_image_csv, plain, write_report
 
 ROWS = {
@@ -47,6 +47,23 @@ METRICS: dict[str, Any] = {
     },
     "notes": ["gopro: limited to 3 of 1111 images"],
 }
+
+
+def test_published_rows() -> None:
+    compared = [
+        {"method": "Nah", "dataset": "gopro", "psnr": 29.08, "ssim": 0.9135},
+        {"method": "A|B", "dataset": "gopro", "psnr": 27, "seconds": 0.85},
+    ]
+    lines = published_rows({"title": "A paper", "compared": compared})
+    assert "Not measured by us" in lines[2]
+    assert lines[4:] == [
+        "| method | data set | psnr | ssim | seconds |",
+        "| --- | --- | ---: | ---: | ---: |",
+        "| Nah | gopro | 29.08 | 0.9135 | - |",
+        "| A\\|B | gopro | 27 | - | 0.85 |",
+        "",
+    ]
+    assert published_rows({"title": "A paper", "compared": []}) == published_rows(None) == []
 
 
 def test_headline() -> None:

@@ -1,0 +1,283 @@
+"""What generators cost, beside what their papers say, as tables and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deblurkit.errors import UserError
+from deblurkit.report.tables import escape
+from deblurkit.report.write import write_text
+
+GIGA, MIB = 10**9, 2**20
+_NOTHING = "-"
+_WIDE = 200  # columns where no terminal says how many there are: a file should hold no broken rows
+_GMACS_AT = {"gmacs_256": "256x256", "gmacs_720p": "720x1280"}
+_SECONDS_AT = {"seconds_720p": "720x1280"}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Seconds that restoring one image took.
+
+    Attributes:
+        median_s: The median.
+        p95_s: The 95th percentile, interpolated linearly.
+        repeats: Number of images timed.
+    """
+
+    median_s: float
+    p95_s: float
+    repeats: int
+
+
+@dataclass(frozen=True)
+class SizeCost:
+    """What one image of one size costs; ``None`` where it was not measured.
+
+    Attributes:
+        size: Of the image, ``HxW``.
+        computed_size: What the generator sees after padding, ``HxW``.
+        macs: Multiply-accumulates of convolutions and matrix products.
+        live_peak_bytes: The most that live tensors take at once, above weights and image, counted in fp32.
+        device_peak_bytes: The most that the device's allocator gave out at once, above weights and image.
+        latency: Time of the restoration.
+        failures: Why something could not be measured, one line each.
+    """
+
+    size: str
+    computed_size: str | None = None
+    macs: int | None = None
+    live_peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
+    latency: Latency | None = None
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GeneratorCost:
+    """What one option file's generator costs.
+
+    Attributes:
+        name: The experiment's.
+        file: The option file.
+        generator: The registered name of the network.
+        published: What the paper says, by the names of ``paper.cost``.
+        parameters: Number of parameters; ``None`` where the network could not be built.
+        sizes: Costs by image size.
+        failures: Why it could not be built, one line each.
+    """
+
+    name: str
+    file: str
+    generator: str
+    published: Mapping[str, float]
+    parameters: int | None = None
+    sizes: tuple[SizeCost, ...] = ()
+    failures: tuple[str, ...] = ()
+
+    @property
+    def mib(self) -> float | None:
+        """Size of the parameters as fp32, in MiB."""
+        return None if self.parameters is None else 4 * self.parameters / MIB
+
+    def why_incomplete(self) -> list[str]:
+        """Return everything that could not be measured, one line each; empty if nothing failed."""
+        at_sizes = [f"{self.name}, {cost.size}: {line}" for cost in self.sizes for line in cost.failures]
+        return [f"{self.name}: {line}" for line in self.failures] + at_sizes
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One published figure beside ours.
+
+    Attributes:
+        figure: Its name in ``paper.cost``.
+        published: The paper's.
+        measured: Ours; ``None`` where it was not measured.
+        deviation_percent: By how much ours is greater; ``None`` for times, which are another machine's.
+    """
+
+    figure: str
+    published: float
+    measured: float | None
+    deviation_percent: float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of finished texts.
+
+    Attributes:
+        title: Its heading.
+        columns: Names of the columns; those after the first ``texts`` ones hold numbers.
+        rows: Cells, as many as columns in each row.
+        texts: Number of columns on the left that hold text.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int = 1
+
+
+def compare(cost: GeneratorCost) -> list[Comparison]:
+    """Return each published figure of a generator beside the one measured."""
+    at = {size.size: size for size in cost.sizes}
+    measured: dict[str, float | None] = {"parameters": cost.parameters, "mib": cost.mib}
+    for figure, size in _GMACS_AT.items():
+        macs = at[size].macs if size in at else None
+        measured[figure] = None if macs is None else macs / GIGA
+    for figure, size in _SECONDS_AT.items():
+        latency = at[size].latency if size in at else None
+        measured[figure] = None if latency is None else latency.median_s
+    return [
+        Comparison(name, published, ours, None if ours is None or name in _SECONDS_AT else deviation(ours, published))
+        for name, published in cost.published.items()
+        for ours in [measured[name]]
+    ]
+
+
+def deviation(measured: float, published: float) -> float:
+    """Return by how many per cent ``measured`` exceeds ``published``.
+
+    >>> deviation(90.0, 120.0)
+    -25.0
+    """
+    return 100 * (measured - published) / published
+
+
+def tables(costs: Sequence[GeneratorCost]) -> list[Table]:
+    """Return the tables of size and work, of published figures (where there are any), and of memory and time."""
+    found = [_work(costs), _published(costs), _memory_and_time(costs)]
+    return [table for table in found if table.rows]
+
+
+def show(costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]) -> None:
+    """Print the tables, what failed, how it was measured and where on standard output."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDE
+    for table in tables(costs):
+        shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for index, column in enumerate(table.columns):
+            shown.add_column(column, justify="left" if index < table.texts else "right", overflow="fold")
+        for row in table.rows:
+            shown.add_row(*map(Text, row))
+        console.print(shown)
+    for title, lines in _notes(costs, methods, environment).items():
+        console.print(Text("\n".join([f"{title}:", *(f"  {line}" for line in lines)])), soft_wrap=True)
+
+
+def markdown(costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]) -> str:
+    """Return the tables, what failed, how it was measured and where, as a page."""
+    lines = ["# What the generators cost", ""]
+    for table in tables(costs):
+        rules = ["---" if index < table.texts else "---:" for index in range(len(table.columns))]
+        cells = [table.columns, *([escape(cell) for cell in row] for row in table.rows)]
+        first, *rest = (f"| {' | '.join(row)} |" for row in cells)
+        lines += [f"## {table.title}", "", first, f"| {' | '.join(rules)} |", *rest, ""]
+    for title, notes in _notes(costs, methods, environment).items():
+        lines += [f"## {title}", "", *(f"- {escape(note)}" for note in notes), ""]
+    return "\n".join(lines)
+
+
+def as_json(costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]) -> str:
+    """Return everything measured as JSON: ``methods``, ``environment`` and ``generators``."""
+    generators = []
+    for cost in costs:
+        compared = [dataclasses.asdict(comparison) for comparison in compare(cost)]
+        generators.append({**dataclasses.asdict(cost), "mib": cost.mib, "published": compared})
+    content = {"methods": dict(methods), "environment": dict(environment), "generators": generators}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def check_targets(*files: str | None) -> None:
+    """Refuse files that could not be written, before anything is measured; ``None`` is none.
+
+    Raises:
+        UserError: One is a folder, or its folder is missing.
+    """
+    for file in filter(None, files):
+        if Path(file).is_dir():
+            raise UserError(f"{file}: is a folder, should be a file")
+        if not Path(file).absolute().parent.is_dir():
+            raise UserError(f"{file}: there is no folder {Path(file).parent}")
+
+
+def write(file: str | None, text: str) -> None:
+    """Write ``text`` where ``file`` names a place, replaced whole or not at all."""
+    if file is not None:
+        write_text(Path(file), text)
+
+
+def _notes(
+    costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    notes = {
+        "Not measured": [line for cost in costs for line in cost.why_incomplete()],
+        "How it was measured": list(methods.values()),
+        "Where": [f"{name}: {value}" for name, value in environment.items()],
+    }
+    return {title: lines for title, lines in notes.items() if lines}
+
+
+def _work(costs: Sequence[GeneratorCost]) -> Table:
+    sizes = list(dict.fromkeys(size.size for cost in costs for size in cost.sizes))
+    rows = []
+    for cost in costs:
+        at = {size.size: size for size in cost.sizes}
+        parameters = "failed" if cost.parameters is None else f"{cost.parameters:,}"
+        work = [_gmacs(at[size]) if size in at else _NOTHING for size in sizes]
+        rows.append([cost.name, cost.generator, parameters, _number(cost.mib, 2), *work])
+    columns = ["options", "generator", "parameters", "MiB fp32", *(f"GMACs {size}" for size in sizes)]
+    return Table("Size and work", columns, rows, texts=2)
+
+
+def _gmacs(cost: SizeCost) -> str:
+    if cost.macs is None:
+        return "failed"
+    padded = "" if cost.computed_size == cost.size else f" (as {cost.computed_size})"
+    return f"{cost.macs / GIGA:.3f}{padded}"
+
+
+def _published(costs: Sequence[GeneratorCost]) -> Table:
+    rows = []
+    for cost in costs:
+        for item in compare(cost):
+            decimals = 0 if item.figure == "parameters" else 3
+            off = _NOTHING if item.deviation_percent is None else f"{item.deviation_percent:+.2f} %"
+            ours, theirs = _number(item.measured, decimals), _number(item.published, decimals)
+            rows.append([cost.name, item.figure, ours, theirs, off])
+    return Table("Beside the published figures", ["options", "figure", "ours", "published", "deviation"], rows, texts=2)
+
+
+def _memory_and_time(costs: Sequence[GeneratorCost]) -> Table:
+    every = [size for cost in costs for size in cost.sizes]
+    on_device = any(size.device_peak_bytes is not None for size in every)
+    timed = any(size.latency is not None for size in every)
+    rows = []
+    for cost in costs:
+        for size in cost.sizes:
+            times = size.latency
+            cells = ["failed" if size.live_peak_bytes is None else _number(size.live_peak_bytes / MIB, 1)]
+            if on_device:
+                cells.append(_number(None if size.device_peak_bytes is None else size.device_peak_bytes / MIB, 1))
+            if timed:
+                cells += [_NOTHING] * 2 if times is None else [f"{times.median_s:.4f}", f"{times.p95_s:.4f}"]
+            rows.append([cost.name, size.size, *cells])
+    measured = [*(["device peak MiB"] if on_device else []), *(["median s", "p95 s"] if timed else [])]
+    return Table("Memory and time of one image", ["options", "size", "live peak MiB", *measured], rows, texts=2)
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return _NOTHING if value is None else f"{value:,.{decimals}f}"

@@ -1,0 +1,173 @@
+"""MADN's generator: its published and derived sizes, and its structure against computations by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from deblurkit.archs.madn import MADN, ResBlock
+from deblurkit.losses.views import sobel
+
+SMALL: dict[str, Any] = {"channels": [4, 6, 8], "blocks": 2}
+THIRD = {"channels": (32, 64, 128)}
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def small(**arguments: Any) -> MADN:
+    torch.manual_seed(0)
+    return MADN(**{**SMALL, **arguments})
+
+
+@pytest.fixture
+def blurred() -> Tensor:
+    return torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count", "at_256", "at_720p"),
+    [
+        ({}, 29_624_457, 323.736, 4552.536),
+        (THIRD, 7_411_785, 81.050, 1139.761),
+        ({"fusion": "light"}, 29_293_641, 302.093, 4248.187),
+    ],
+)
+def test_parameters_and_macs(arguments: dict[str, Any], count: int, at_256: float, at_720p: float):
+    with torch.device("meta"):
+        network = MADN(**arguments)
+        assert parameters(network) == count
+        for size, gmacs in (((256, 256), at_256), ((720, 1280), at_720p)):
+            with FlopCounterMode(display=False) as counter:
+                network(torch.zeros(1, 3, *size))
+            assert counter.get_total_flops() / 2e9 == pytest.approx(gmacs, rel=1e-3)
+
+
+def test_parameters_of_the_parts():
+    with torch.device("meta"):
+        network = MADN()
+    parts = [parameters(part) for part in (network.scale, network.gradient, network.fusion)]
+    assert parts == [13_171_971, 16_046_147, 406_339]
+
+
+def test_nested_residual_of_equation_9_is_a_chain():
+    """P + R1(P) + R2(P + R1(P)), with R the residual branch, is two blocks one after the other."""
+    torch.manual_seed(0)
+    one, two = ResBlock(5), ResBlock(5)
+    features = torch.randn(2, 5, 7, 6)
+    nested = features + one.body(features) + two.body(features + one.body(features))
+    torch.testing.assert_close(two(one(features)), nested)
+    assert not [m for m in one.modules() if isinstance(m, nn.BatchNorm2d | nn.InstanceNorm2d)]
+    assert (one(features) < 0).any(), "no ReLU after the sum"
+
+
+def resized(image: Tensor, h: int, w: int) -> Tensor:
+    return functional.interpolate(image, size=(h, w), mode="bicubic", align_corners=False, antialias=False)
+
+
+def test_three_calls_of_one_scale_network_by_hand(blurred: Tensor):
+    network = small()
+    found = network(blurred)
+    quarter, half = resized(blurred, 8, 12), resized(blurred, 16, 24)
+    f3, i3 = network.scale(torch.cat([quarter, quarter], dim=1))
+    f2, i2 = network.scale(torch.cat([half, resized(i3, 16, 24)], dim=1))
+    f1, i1 = network.scale(torch.cat([blurred, resized(i2, 32, 48)], dim=1))
+    for one, two in zip(found["scales"], [i1, i2, i3], strict=True):
+        torch.testing.assert_close(one, two)
+    gradient_features, gradient = network.gradient(sobel(blurred), [f2, f3])
+    torch.testing.assert_close(found["gradient"], gradient)
+    torch.testing.assert_close(found["image"], network.fusion(torch.cat([f1, gradient_features], dim=1)))
+
+
+def convolved(layer: nn.Module, features: Tensor) -> Tensor:
+    """A 3x3 layer from its weight alone; a transposed one as the gradient of the convolution it transposes."""
+    if isinstance(layer, nn.Conv2d):
+        return functional.conv2d(features, layer.weight, layer.bias, layer.stride, 1)
+    stride = layer.stride[0]
+    shape = (features.shape[0], layer.weight.shape[1], *(stride * side for side in features.shape[-2:]))
+    image = torch.zeros(shape, requires_grad=True)
+    (pulled,) = torch.autograd.grad(functional.conv2d(image, layer.weight, None, stride, 1), image, features)
+    return pulled + layer.bias[:, None, None]
+
+
+def test_gradient_network_by_hand(blurred: Tensor):
+    """Convolution then residual blocks, the mirror of it, added skips, and each guide after its EBlock."""
+    codec = small().gradient
+    guides = [torch.rand(2, 4, 16, 24), torch.rand(2, 4, 8, 12)]
+
+    def entry(module: nn.Sequential, features: Tensor) -> Tensor:
+        return module[2:](functional.relu(convolved(module[0], features)))
+
+    def leave(module: nn.Sequential, features: Tensor) -> Tensor:
+        return functional.relu(convolved(module[-2], module[:-2](features)))
+
+    with torch.no_grad():
+        found, image = codec(blurred, guides)
+    fine = entry(codec.in_block, blurred)
+    middle = entry(codec.encode_1, fine)
+    coarse = entry(codec.encode_2, torch.cat([middle, guides[0]], dim=1))
+    assert [tuple(item.shape[1:]) for item in (fine, middle, coarse)] == [(4, 32, 48), (6, 16, 24), (8, 8, 12)]
+    up = leave(codec.decode_1, torch.cat([coarse, guides[1]], dim=1)) + middle
+    up = leave(codec.decode_2, up) + fine
+    features = leave(codec.out_block, up)
+    torch.testing.assert_close(found, features.detach(), rtol=1e-4, atol=1e-5)
+    weight = codec.to_image.weight[:, :, 0, 0]
+    by_hand = torch.einsum("oc,nchw->nohw", weight, features) + codec.to_image.bias[:, None, None]
+    torch.testing.assert_close(image, by_hand.detach(), rtol=1e-4, atol=1e-5)
+    modules = (codec.in_block, codec.encode_1, codec.encode_2, codec.decode_1, codec.decode_2, codec.out_block)
+    assert all(sum(isinstance(m, ResBlock) for m in module) == SMALL["blocks"] for module in modules)
+
+
+@pytest.mark.parametrize(("size", "scales"), [((16, 16), [16, 8, 4]), ((48, 32), [48, 24, 12])])
+def test_outputs(size: tuple[int, int], scales: list[int]):
+    outputs = small()(torch.rand(1, 3, *size))
+    assert list(outputs) == ["image", "gradient", "scales"]
+    assert outputs["image"].shape == outputs["gradient"].shape == (1, 3, *size)
+    assert [item.shape[-2] for item in outputs["scales"]] == scales
+
+
+def test_output_is_linear_not_clamped(blurred: Tensor):
+    network = small()
+    with torch.no_grad():
+        network.fusion[-1].bias.fill_(7.0)
+    assert network(blurred)["image"].min() > 1
+
+
+@pytest.mark.parametrize("fusion", ["full", "light"])
+def test_starts_with_outputs_of_the_order_of_the_input(fusion: str):
+    """Over six seeds of the paper's widths 0.13 to 0.86 for inputs of 0.2 and 0.29; He et al. alone: 2e4 and more."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        outputs = MADN(**THIRD, fusion=fusion)(image)
+    for output in (outputs["image"], outputs["gradient"], *outputs["scales"]):
+        assert 0.05 < output.std() < 2
+
+
+def test_gradient_map_is_taken_in_float32_under_autocast(blurred: Tensor):
+    network = small()
+    seen = []
+    network.gradient.in_block.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        network(blurred)
+    assert torch.equal(seen[0], sobel(blurred))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"channels": [4, 8]}, "three widths"),
+        ({"channels": [4, 0, 8]}, "three widths"),
+        ({"blocks": 0}, "residual block"),
+        ({"fusion": "heavy"}, "'heavy'"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        MADN(**arguments)

@@ -1,0 +1,110 @@
+"""Every file in ``options/`` passes the check, builds and trains; the slow tests train it long enough to learn."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from shrunk import SHRUNK
+
+from deblurkit.data.sample import SamplePairs
+from deblurkit.engine.build import train
+from deblurkit.options.load import load_options, options_from_dict
+from deblurkit.options.schema import Options
+
+OPTIONS = Path(__file__).resolve().parents[1] / "options"
+FILES = sorted(file for file in OPTIONS.rglob("*.yml") if file.parent.name != "_base_")
+SIDE = 64
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(OPTIONS).with_suffix("").as_posix()
+
+
+@pytest.fixture(scope="module")
+def gopro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder laid out as GoPro is, of a few real photographs under modelled shake, 96 pixels wide."""
+    root = tmp_path_factory.mktemp("gopro")
+    pairs = SamplePairs(split="train")
+    for split, count in (("train", 2), ("test", 1)):
+        for index in range(count):
+            pair = pairs.read(index)
+            for side, folder in (("blurred", "blur"), ("sharp", "sharp")):
+                file = root / "datasets" / "GoPro" / split / f"GOPR{index:04d}_11_00" / folder / "000001.png"
+                file.parent.mkdir(parents=True)
+                cv2.imwrite(str(file), np.ascontiguousarray(pair[side][64:160, 64:160, ::-1]))
+    return root
+
+
+def small(file: Path, iterations: int, changes: dict[str, Any] | None = None) -> Options:
+    """The experiment with small networks, images and batches, and untrained features; the recipe stays as it is."""
+    options = load_options(file).to_dict()
+    shrink(options["generator"])
+    for critic in options["discriminators"].values():
+        shrink(critic)
+    for term in options["losses"].values():
+        if term["type"] == "PerceptualLoss":
+            term["weights"] = "random"
+    data = options["datasets"]["train"]
+    data.update({key: SIDE for key in ("crop", "resize") if data.get(key) is not None})
+    data.update(batch_size=2, workers=0, cache=False)
+    for entry in data.get("augment", []):
+        if isinstance(entry, dict) and entry["type"] == "RandomResizedCrop":
+            entry["size"] = SIDE + 26
+    options["train"].update(iters=iterations, **(changes or {}))
+    options["logging"].update(every=1, tensorboard=False)
+    return options_from_dict(options, source=str(file))
+
+
+def shrink(component: dict[str, Any]) -> None:
+    component.update(SHRUNK.get(component["type"], {}))
+    if "encoder_weights" in component:
+        component["encoder_weights"] = None
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_checks_and_names_itself(file: Path):
+    options = load_options(file)
+    assert options.name == name_of(file).removeprefix("ablations/").replace("/", "_")
+    if file.parent != OPTIONS:
+        parent = load_options(OPTIONS / f"{file.parent.name}.yml")
+        assert options.paper.title == parent.paper.title
+        assert options.to_dict() != parent.to_dict()
+    if options.paper is not None:
+        assert options.train.ema is None, "no paper here states an averaged generator"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_trains_three_iterations(file: Path, gopro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(gopro)
+    work_dir = train(small(file, 3), tmp_path / "run", device="cpu")
+    state = torch.load(work_dir / "checkpoints" / "iter_00000003.pth", weights_only=True)
+    assert state["position"]["iteration"] == 3
+    assert all(torch.isfinite(value).all() for value in state["generator"].values() if value.is_floating_point())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_lowers_its_own_total_in_thirty_iterations(
+    file: Path, gopro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """At the paper's widths, on one pair: the mean total of the last five iterations is below the first five's."""
+    monkeypatch.chdir(gopro)
+    options = small(file, 30).to_dict()
+    expanded = load_options(file).to_dict()
+    options["generator"], options["discriminators"] = expanded["generator"], expanded["discriminators"]
+    options["generator"].pop("encoder_weights", None)
+    data = options["datasets"]["train"]
+    data.update(limit=1, batch_size=1, augment=[entry for entry in data.get("augment", []) if isinstance(entry, dict)])
+    work_dir = train(options_from_dict(options, source=str(file)), tmp_path / "run", device="cpu")
+    lines = (work_dir / "scalars.jsonl").read_text(encoding="utf-8").splitlines()
+    totals = [record["loss"] for record in map(json.loads, lines) if "loss" in record]
+    assert len(totals) == 30
+    print(f"{name_of(file)}: {statistics.fmean(totals[:5]):.4g} -> {statistics.fmean(totals[-5:]):.4g}")
+    assert statistics.fmean(totals[-5:]) < statistics.fmean(totals[:5])
