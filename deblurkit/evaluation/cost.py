@@ -1,0 +1,338 @@
+"""What a generator costs: parameters, multiply-accumulates, memory and time of one image."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from deblurkit.checkpoint import build_generator
+from deblurkit.errors import UserError
+from deblurkit.evaluation.record import environment
+from deblurkit.inference.restore import PRECISIONS, restore, restore_whole
+from deblurkit.options.load import load_options
+from deblurkit.options.schema import Options
+from deblurkit.registry import load_plugins
+from deblurkit.report.costs import GeneratorCost, Latency, SizeCost
+
+SIZES = ("256x256", "720x1280")
+"""Image sizes measured by default, height first."""
+
+_METHODS = {
+    "macs": "GMACs: torch.utils.flop_counter / 2: convolutions and matrix products only, a transposed convolution at "
+    "its input positions; counted on the meta device, on the padded image",
+    "live_peak": "live peak: the most that tensors alive at once take while one image is restored in fp32, above "
+    "weights and image; counted on the meta device, without the scratch memory of kernels, and with attention as "
+    "plain matrix products",
+    "device_peak": "device peak: torch.cuda.max_memory_allocated while one image is restored, above weights and image",
+    "latency": "seconds: one image, from a tensor on the device to the restored tensor, padding and cropping included; "
+    "fresh weights, evaluation mode, synchronised before and after each",
+    "published": "published times are of other machines, so they have no deviation",
+}
+_LARGEST_TIMED_ON_CPU = 256 * 256  # pixels, unless sizes to time are named
+_FIRST_LINE = 200  # characters of an error that are shown
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How to time, and on what.
+
+    Attributes:
+        device: Where to compute.
+        sizes: Image sizes to time, as ``HxW``; ``None``: all on a GPU, up to 256x256 on a CPU.
+        precision: One of ``PRECISIONS``.
+        repeats: Number of images timed.
+        warmup: Number of images before them that are not.
+
+    Raises:
+        UserError: ``precision`` is unknown, ``repeats`` is below 1 or ``warmup`` below 0.
+    """
+
+    device: torch.device
+    sizes: Sequence[str] | None = None
+    precision: str = "fp32"
+    repeats: int = 10
+    warmup: int = 2
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision: {self.precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+        if self.repeats < 1 or self.warmup < 0:
+            raise UserError(f"needs repeats >= 1 and warmup >= 0, got {self.repeats} and {self.warmup}")
+
+    def includes(self, size: str) -> bool:
+        """Return whether images of ``size`` are timed."""
+        if self.sizes is not None:
+            return size in self.sizes
+        height, width = parse_size(size)
+        return self.device.type != "cpu" or height * width <= _LARGEST_TIMED_ON_CPU
+
+
+def conditions(timing: Timing | None) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return how the figures come about, by figure, and the environment in which they did."""
+    on_device = {"device_peak": timing is not None and timing.device.type == "cuda", "latency": timing is not None}
+    methods = {figure: text for figure, text in _METHODS.items() if on_device.get(figure, True)}
+    if timing is None:
+        return methods, environment(torch.device("meta"), "fp32")
+    how_often = {"warmup": timing.warmup, "repeats": timing.repeats}
+    return methods, {**environment(timing.device, timing.precision), **how_often}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What is counted on the meta device for one image.
+
+    Attributes:
+        computed_size: Height and width that the generator sees, after padding.
+        macs: Multiply-accumulates of convolutions and matrix products.
+        live_peak_bytes: The most that live tensors take at once, above the generator's own and the image.
+    """
+
+    computed_size: tuple[int, int]
+    macs: int
+    live_peak_bytes: int
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return height and width of ``HxW``.
+
+    >>> parse_size("720x1280")
+    (720, 1280)
+
+    Raises:
+        UserError: ``text`` is no size.
+    """
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not found:
+        raise UserError(f"size: {text!r} should read HEIGHTxWIDTH, such as 720x1280")
+    return int(found[1]), int(found[2])
+
+
+def option_files(folder: str) -> list[str]:
+    """Return the option files that lie directly in a folder, sorted.
+
+    Raises:
+        UserError: There are none.
+    """
+    found = sorted(file.as_posix() for file in Path(folder).glob("*.yml"))
+    if not found:
+        raise UserError(f"{folder}: there are no option files (*.yml) in such a folder")
+    return found
+
+
+def load_all(files: Sequence[str], overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> dict[str, Options]:
+    """Read option files, with ``overrides`` in each of them.
+
+    Raises:
+        UserError: With the problems of all files.
+    """
+    load_plugins(plugins)
+    found: dict[str, Options] = {}
+    problems: list[str] = []
+    for file in files:
+        try:
+            found[file] = load_options(file, overrides)
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(*dict.fromkeys(problems))
+    return found
+
+
+def measure_all(
+    experiments: Mapping[str, Options],
+    sizes: Sequence[str] = SIZES,
+    timing: Timing | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[GeneratorCost]:
+    """Measure the generators of several option files, one after the other: see :func:`measure_generator`.
+
+    Args:
+        experiments: Options by the file that they come from.
+        sizes: Image sizes to count for, as ``HxW``.
+        timing: How to time, or ``None``.
+        progress: Told the number of generators done and the number of all, after a name for the bar.
+    """
+    measured: list[GeneratorCost] = []
+    for file, options in experiments.items():
+        measured.append(measure_generator(options, file, sizes, timing))
+        if progress is not None:
+            progress("measuring", len(measured), len(experiments))
+    return measured
+
+
+def measure_generator(
+    options: Options, file: str, sizes: Sequence[str] = SIZES, timing: Timing | None = None
+) -> GeneratorCost:
+    """Measure the generator that options name, with fresh weights; no data and no weight file is read.
+
+    What fails is said in the result's ``failures`` and leaves ``None``; everything else is measured all the same.
+
+    Args:
+        options: They name the generator and the published figures.
+        file: Where they come from.
+        sizes: Image sizes to count for, as ``HxW``.
+        timing: How to time; ``None``: no time and no memory is measured on a device.
+
+    Raises:
+        UserError: A size cannot be read.
+    """
+    shapes = {size: parse_size(size) for size in sizes}
+    paper = options.paper.cost if options.paper is not None else None
+    published = paper.model_dump(exclude_none=True) if paper is not None else {}
+    known: dict[str, Any] = {"name": options.name, "file": file, "generator": options.generator["type"]}
+    failures: list[str] = []
+    with torch.device("meta"):
+        counted = _attempt(lambda: build_generator(options).eval(), failures)
+    timed = None
+    if timing is not None and any(map(timing.includes, sizes)):
+        timed = _attempt(lambda: build_generator(options).eval().to(timing.device), failures)
+    built = counted if counted is not None else timed
+    return GeneratorCost(
+        **known,
+        published=published,
+        parameters=None if built is None else sum(weight.numel() for weight in built.parameters()),
+        sizes=tuple(_measure_size(counted, timed, size, shape, timing) for size, shape in shapes.items()),
+        failures=tuple(dict.fromkeys(failures)),
+    )
+
+
+def _measure_size(
+    counted: nn.Module | None, timed: nn.Module | None, size: str, shape: tuple[int, int], timing: Timing | None
+) -> SizeCost:
+    failures: list[str] = []
+    counts = _attempt(lambda: count(counted, shape), failures) if counted is not None else None
+    latency = peak = None
+    if timed is not None and timing is not None and timing.includes(size):
+        latency = _attempt(lambda: time_images(timed, shape, timing), failures)
+        if latency is not None and timing.device.type == "cuda":
+            peak = _attempt(lambda: device_peak_bytes(timed, shape, timing), failures)
+    return SizeCost(
+        size,
+        computed_size=None if counts is None else "{}x{}".format(*counts.computed_size),
+        macs=None if counts is None else counts.macs,
+        live_peak_bytes=None if counts is None else counts.live_peak_bytes,
+        device_peak_bytes=peak,
+        latency=latency,
+        failures=tuple(dict.fromkeys(failures)),
+    )
+
+
+def _attempt(what: Callable[[], Any], failures: list[str]) -> Any:
+    """Return ``what()``; where it raises (a plugin's network may raise anything), note why and return ``None``."""
+    try:
+        return what()
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0][:_FIRST_LINE]
+        failures.append(f"{type(error).__name__}: {first}")
+        return None
+
+
+@torch.no_grad()
+def count(generator: nn.Module, shape: tuple[int, int]) -> Counts:
+    """Count the work and the memory of restoring one image, exactly and without computing it.
+
+    Args:
+        generator: In eval mode, on the meta device (where it takes no time) or any other.
+        shape: Height and width of the image.
+    """
+    image = torch.zeros(1, 3, *shape, device=next((p.device for p in generator.parameters()), "meta"))
+    seen: list[tuple[int, int]] = []
+    hook = generator.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    try:
+        with FlopCounterMode(display=False) as work:
+            restore_whole(generator, image)
+    finally:
+        hook.remove()
+    with LiveTensors([image, *generator.parameters(), *generator.buffers()]) as memory:
+        restore_whole(generator, image)
+    return Counts(seen[0], work.get_total_flops() // 2, memory.peak_bytes)
+
+
+class LiveTensors(TorchDispatchMode):
+    """While active, follows which tensors are alive after each operation, and what they take together.
+
+    Views count once, with the memory that they share. What a kernel allocates and frees inside is not seen.
+
+    Args:
+        given: Tensors that do not count, such as weights.
+
+    Attributes:
+        peak_bytes: The most that was alive at once.
+    """
+
+    def __init__(self, given: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        self.peak_bytes = 0
+        self._given = {tensor.untyped_storage()._cdata for tensor in given}
+        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run the operation, then count."""
+        outputs = func(*args, **(kwargs or {}))
+        self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self._given:
+                    self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._live.values()))
+        return outputs
+
+
+def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> Latency:
+    """Time the restoration of one image, again and again.
+
+    Args:
+        generator: In eval mode, on ``timing.device``.
+        shape: Height and width of the image.
+        timing: How often, and in what precision.
+    """
+    image = _image(shape, timing.device)
+    seconds = []
+    for _ in range(timing.warmup + timing.repeats):
+        _synchronise(timing.device)
+        start = time.perf_counter()
+        restore(generator, image, timing.precision)
+        _synchronise(timing.device)
+        seconds.append(time.perf_counter() - start)
+    return latency_of(seconds[timing.warmup :])
+
+
+def latency_of(seconds: Sequence[float]) -> Latency:
+    """Return the median and the 95th percentile, interpolated linearly, of one or more times."""
+    median, p95 = np.percentile(seconds, [50, 95])
+    return Latency(float(median), float(p95), len(seconds))
+
+
+def device_peak_bytes(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> int:
+    """Return what CUDA's allocator gave out at most while one image was restored, above weights and image."""
+    image = _image(shape, timing.device)
+    _synchronise(timing.device)
+    before = torch.cuda.memory_allocated(timing.device)
+    torch.cuda.reset_peak_memory_stats(timing.device)
+    restore(generator, image, timing.precision)
+    _synchronise(timing.device)
+    return torch.cuda.max_memory_allocated(timing.device) - before
+
+
+def _image(shape: tuple[int, int], device: torch.device) -> Tensor:
+    return torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

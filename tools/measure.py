@@ -1,0 +1,60 @@
+"""Measure what generators cost: parameters, GMACs, memory and time of one image, beside the published figures.
+
+Exit code: 0 all was measured; 1 something was not, the table says why; 2 a mistake in what was given.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from deblurkit import cli
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("-opt", nargs="+", metavar="FILE", help="option files")
+    which.add_argument("--all", nargs="?", const="options", metavar="DIR", help="those directly in DIR, or in options")
+    parser.add_argument("--set", nargs="+", default=[], action="extend", metavar="K=V", help="change options, in all")
+    parser.add_argument("--plugin", nargs="+", default=[], action="extend", metavar="P", help="import these first")
+    parser.add_argument("--sizes", nargs="+", default=["256x256", "720x1280"], metavar="HxW", help="image sizes")
+    timed = parser.add_mutually_exclusive_group()
+    timed.add_argument(
+        "--latency-sizes", nargs="+", metavar="HxW", help="to time; default: all, up to 256x256 on a CPU"
+    )
+    timed.add_argument("--no-latency", action="store_true", help="count only: takes no time, and needs no GPU")
+    parser.add_argument("--repeats", type=int, default=10, metavar="N", help="images timed (default: 10)")
+    parser.add_argument("--warmup", type=int, default=2, metavar="N", help="images before them (default: 2)")
+    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"))
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables there too; an older file is replaced")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there; an older file is replaced")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the command."""
+    args = parse()
+    from deblurkit.evaluation import cost  # heavy imports only once the arguments are right
+    from deblurkit.inference.deblurrer import pick_device
+    from deblurkit.report import costs
+
+    costs.check_targets(args.markdown, args.json)
+    sizes = list(dict.fromkeys([*args.sizes, *(args.latency_sizes or [])]))
+    timing = None
+    if not args.no_latency:
+        device = pick_device(args.device)
+        timing = cost.Timing(device, args.latency_sizes, args.precision, args.repeats, args.warmup)
+    experiments = cost.load_all(args.opt or cost.option_files(args.all), args.set, args.plugin)
+    with cli.progress() as show:
+        measured = cost.measure_all(experiments, sizes, timing, show)
+    methods, environment = cost.conditions(timing)
+    costs.show(measured, methods, environment)
+    costs.write(args.markdown, costs.markdown(measured, methods, environment))
+    costs.write(args.json, costs.as_json(measured, methods, environment))
+    return cli.OUR_FAULT if any(found.why_incomplete() for found in measured) else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
