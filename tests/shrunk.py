@@ -7,8 +7,15 @@ from typing import Any
 SHRUNK: dict[str, dict[str, Any]] = {
     "DeblurGAN": {"channels": 4, "blocks": 2},
     "BlurAttention": {"channels": [4, 6, 8], "growth": 4, "modules": 2, "layers": 2},
+    "DSCNet": {"channels": 4, "blocks": 1, "reduction": 4},
+    "NAFNet": {"width": 4, "encoder_blocks": [1, 2], "middle_blocks": 1, "decoder_blocks": [2, 1]},
+    "Crosshatch": {"encoder": [4, 8, 16], "res_channels": 16, "blocks": 1, "decoder": [8, 4]},
+    "FlattenDiscriminator": {"channels": 4, "hidden": 8},
+    "DoubleScaleDiscriminator": {"channels": 4},
+    "DeblurGANv2": {"encoder": "mobilenet_v2", "channels": 8},
     "MADN": {"channels": [4, 6, 8], "blocks": 1},
     "MADNDiscriminator": {"channels": [2, 3, 3, 4, 5], "hidden": 6},
+    "StructureGuided": {"channels": [4, 8, 16], "gradient_channels": 8, "blocks": 1, "reduction": 1},
     "FilterBankUNet": {"channels": [4, 4], "blocks": 1, "filters": 2, "taps": 5},
     "PatchDiscriminator": {"channels": 4, "layers": 2},
 }

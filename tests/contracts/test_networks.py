@@ -41,6 +41,12 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {  # generator or critic: pattern of
     "BlurAttention": {
         r"encoder\.[147]\.bias|decoder\.[03]\.bias|blocks\.\d+\.unit\.(layers\.\d+|fusion)\.0\.bias": "before a norm"
     },
+    "StructureGuided": {r"encoder\.(0\.1|[12]\.0)\.bias|decoder\.[01]\.0\.1\.bias": "before a norm"},
+    "Crosshatch": {
+        r"encoder\.(1|4|7)\.bias|body\.\d+\.body\.(1|6)\.bias|decoder\.(0|3)\.1\.bias": "before a norm",
+        r"body\.\d+\.key\.bias": "adds the same to every logit of a softmax",
+    },
+    "FlattenDiscriminator": {r"body\.(2|5|8|12)\.bias": "before a norm"},
     "PatchDiscriminator": {r"body\.(2|5|8)\.bias": "before a norm"},
 }
 

@@ -1,0 +1,233 @@
+"""The crosshatch-attention generator (Aslam et al. 2024) and its attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from deblurkit.archs.blocks import (
+    Norm,
+    ReflectedResBlock,
+    doubling,
+    halving,
+    normalized,
+    reflected,
+    require_divisible,
+)
+from deblurkit.registry import ARCHS
+from deblurkit.weight_init import init_normal
+
+_NORMS: dict[str, Norm] = {"batch": nn.BatchNorm2d, "instance": partial(nn.InstanceNorm2d, affine=True)}
+
+
+class CrosshatchAttention(nn.Module):
+    """Each pixel attends to its row, on its own to its column, and the sum of both is added to it.
+
+    With 1x1 convolutions Q and K of ``channels / reduction`` channels and V of ``channels``::
+
+        weights_h[y, x, x'] = softmax over x' of Q[y, x] . K[y, x']
+        weights_v[x, y, y'] = softmax over y' of Q[y, x] . K[y', x]
+        output = features + gamma (sum_x' weights_h V[y, x'] + sum_y' weights_v V[y', x]),  gamma = 0 at first
+
+    These are two softmaxes, each over a line that includes the pixel itself. CCNet, which inspired it, takes one
+    softmax over row and column together, counts the pixel once and is applied twice; the two are not interchangeable.
+
+    Computed as ``V(row mean) + V(column mean)``, with V after the weighted means of the features, not before: weights
+    that sum to one commute with a 1x1 convolution and its bias. The result and the number of MACs are the same, and
+    no map of V need be kept. The softmax runs in fp32 under autocast.
+
+    Memory: in training the weights are kept for the backward pass, ``4 n h w (h + w)`` bytes (2 MiB for 64x64
+    features, 110 MiB for 180x320, those of a 720x1280 image), next to copies of the features by rows and by columns.
+    Where gradients are disabled, lines are taken in chunks of at most ``chunk_bytes`` (one line of the batch at
+    least), and what comes on top of input and output is Q, K and one chunk.
+
+    Args:
+        channels: Width of the features.
+        reduction: Q and K have ``channels / reduction`` channels.
+        scale_logits: Divide Q . K by the root of its number of channels. The paper, as CCNet, names no scale.
+
+    Attributes:
+        chunk_bytes: Bound on the temporary tensors of one chunk, in bytes of fp32.
+
+    Shape:
+        ``(n, channels, h, w)`` to the same; any size.
+
+    Raises:
+        ValueError: ``reduction`` does not divide ``channels``.
+
+    Reference:
+        Aslam, Shaukat, Azam: Dynamic Image Deblurring Based on Crosshatch Attention Adversarial Network and Hybrid
+        Loss, EasyChair preprint 2024, section 3.1. That V keeps its channels, ``reduction`` 8 and gamma's start are
+        our reading, after Huang et al.: CCNet, ICCV 2019.
+    """
+
+    def __init__(self, channels: int, reduction: int = 8, scale_logits: bool = False) -> None:
+        super().__init__()
+        if channels < 1 or reduction < 1 or channels % reduction:
+            raise ValueError(f"reduction must divide the {channels} channels, got {reduction}")
+        self.query = nn.Conv2d(channels, channels // reduction, 1)
+        self.key = nn.Conv2d(channels, channels // reduction, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(()))
+        self.scale = (channels // reduction) ** -0.5 if scale_logits else 1.0
+        self.chunk_bytes = 64 * 2**20
+
+    def forward(self, features: Tensor) -> Tensor:
+        query, key = self.scale * self.query(features), self.key(features)
+        if not torch.is_grad_enabled():
+            return self._in_chunks(query, key, features)
+        columns = _row_means(query.mT, key.mT, features.mT).mT
+        return self._added(features, _row_means(query, key, features) + columns)
+
+    def _added(self, features: Tensor, means: Tensor) -> Tensor:
+        """Return ``features + gamma (V(row mean) + V(column mean))``, given the sum of both means."""
+        return features + self.gamma * (2 * self.value(means / 2))
+
+    def _in_chunks(self, query: Tensor, key: Tensor, features: Tensor) -> Tensor:
+        """Return what ``forward`` does, in one buffer of the output's size that is filled a few lines at a time."""
+        total = torch.empty_like(features)
+        rows = [(..., chunk, slice(None)) for chunk in self._chunks(query, features)]
+        for row in rows:
+            total[row] = _row_means(query[row], key[row], features[row])
+        for column in ((..., chunk) for chunk in self._chunks(query.mT, features.mT)):
+            total[column] += _row_means(query[column].mT, key[column].mT, features[column].mT).mT
+        for row in rows:
+            total[row] = self._added(features[row], total[row])
+        return total
+
+    def _chunks(self, query: Tensor, features: Tensor) -> Iterator[slice]:
+        """Yield slices of the rows, each of no more than ``chunk_bytes``: logits, weights, copies and the result."""
+        n, reduced, rows, length = query.shape
+        row_bytes = 4 * n * length * (2 * length + 2 * reduced + 2 * features.shape[1])
+        step = max(1, self.chunk_bytes // row_bytes)
+        return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def _row_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
+    """Return each pixel's mean of its row of ``features`` under softmax weights; (n, c, h, w) to the same.
+
+    Rows are copied into contiguous matrices first: several times faster than strided products.
+    """
+    n = query.shape[0]
+    queries, keys, values = (x.permute(0, 2, 3, 1).flatten(0, 1).contiguous() for x in (query, key, features))
+    logits = torch.bmm(queries, keys.mT)
+    weights = torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(logits.dtype)
+    return torch.bmm(weights, values).unflatten(0, (n, -1)).permute(0, 3, 1, 2)
+
+
+@ARCHS.register_module()
+class Crosshatch(nn.Module):
+    """DeblurGAN's layout with batch norm, upsampling in place of deconvolution, and crosshatch attention.
+
+    ``restored = clamp(blurred + tanh(network(blurred)), -1, 1)``
+
+    With no arguments: 11,470,916 parameters, and for a 256x256 image 3x256x256, 64x256x256, 128x128x128, 256x64x64,
+    nine residual blocks, attention, 128x128x128, 64x256x256, 3x256x256.
+
+    The paper states 64, 256 and 512 filters for the encoder and 256 for the residual blocks, which do not fit
+    together; 64, 128 and 256, as in DeblurGAN, are our reading. ``encoder=(64, 256, 512)`` is the literal one, with a
+    1x1 convolution down to ``res_channels``; ``res_channels=512, decoder=(256, 64)`` widens the blocks instead.
+
+    Args:
+        encoder: Widths of the 7x7 convolution and of each strided 3x3 convolution after it.
+        res_channels: Width of the residual blocks; where it is not ``encoder[-1]`` a 1x1 convolution comes before.
+        blocks: Number of residual blocks.
+        convs_per_block: 2 as in DeblurGAN, our reading; 1 is the paper's list of a block's layers.
+        dropout: Probability within a block, active in training mode only.
+        attention: ``once`` after the last block (our reading), after ``each`` block, or ``none``.
+        reduction: Of the attention's queries and keys.
+        scale_logits: See :class:`CrosshatchAttention`.
+        decoder: Width after each doubling of the size.
+        upsample: ``nearest`` and a 3x3 convolution, with which the paper avoids the checkerboard, or ``deconv``.
+        norm: ``batch`` as in the paper, or ``instance`` (affine). At batch size 1, the paper's, both train alike;
+            in evaluation batch norm's running statistics take the place of the image's own, ``instance`` has no
+            such gap and is what we recommend.
+
+    Shape:
+        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by ``2 ** (len(encoder) - 1)``: 4.
+
+    Raises:
+        ValueError: An argument is out of range, or a size is not divisible.
+
+    Reference:
+        Aslam, Shaukat, Azam: Dynamic Image Deblurring Based on Crosshatch Attention Adversarial Network and Hybrid
+        Loss, EasyChair preprint 2024, section 3 and Figure 1. The skip's arithmetic and the initialisation
+        N(0, 0.02) are DeblurGAN's; the paper states neither.
+    """
+
+    value_range = (-1.0, 1.0)
+
+    def __init__(
+        self,
+        encoder: Sequence[int] = (64, 128, 256),
+        res_channels: int = 256,
+        blocks: int = 9,
+        convs_per_block: Literal[1, 2] = 2,
+        dropout: float = 0.5,
+        attention: Literal["once", "each", "none"] = "once",
+        reduction: int = 8,
+        scale_logits: bool = False,
+        decoder: Sequence[int] = (128, 64),
+        upsample: Literal["nearest", "deconv"] = "nearest",
+        norm: Literal["batch", "instance"] = "batch",
+    ) -> None:
+        super().__init__()
+        _require_widths(encoder, res_channels, decoder)
+        if blocks < 0 or not 0 <= dropout < 1:
+            raise ValueError(f"needs blocks >= 0 and 0 <= dropout < 1, got {blocks} and {dropout}")
+        _require_one_of("attention", attention, ("once", "each", "none"))
+        _require_one_of("upsample", upsample, ("nearest", "deconv"))
+        _require_one_of("norm", norm, tuple(_NORMS))
+        make_norm = _NORMS[norm]
+        self.size_divisor = 2 ** (len(encoder) - 1)
+        self.encoder = _encoder(encoder, res_channels, make_norm)
+        body: list[nn.Module] = []
+        for _ in range(blocks):
+            body.append(ReflectedResBlock(res_channels, dropout, make_norm, convs_per_block))
+            if attention == "each":
+                body.append(CrosshatchAttention(res_channels, reduction, scale_logits))
+        if attention == "once":
+            body.append(CrosshatchAttention(res_channels, reduction, scale_logits))
+        self.body = nn.Sequential(*body)
+        widen = doubling if upsample == "deconv" else _upsampled
+        ups = [normalized(widen(fine, wide), make_norm(wide)) for fine, wide in pairwise((res_channels, *decoder))]
+        last = (res_channels, *decoder)[-1]
+        self.decoder = nn.Sequential(*(layer for up in ups for layer in up), *reflected(last, 3, 7), nn.Tanh())
+        init_normal(self)
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        require_divisible(self, blurred)
+        return torch.clamp(blurred + self.decoder(self.body(self.encoder(blurred))), -1.0, 1.0)
+
+
+def _encoder(widths: Sequence[int], res_channels: int, norm: Norm) -> nn.Sequential:
+    """Return the 7x7 convolution, the strided ones and, where the width must change, a 1x1 convolution."""
+    head, convolution = reflected(3, widths[0], 7)
+    layers = [head, *normalized(convolution, norm(widths[0]))]
+    for wide, wider in pairwise(widths):
+        layers += normalized(halving(wide, wider), norm(wider))
+    if widths[-1] != res_channels:
+        layers += normalized(nn.Conv2d(widths[-1], res_channels, 1), norm(res_channels))
+    return nn.Sequential(*layers)
+
+
+def _upsampled(in_channels: int, out_channels: int) -> nn.Module:
+    """Return nearest upsampling and a 3x3 convolution: (n, c, h, w) to (n, d, 2h, 2w)."""
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1))
+
+
+def _require_widths(encoder: Sequence[int], res_channels: int, decoder: Sequence[int]) -> None:
+    if not encoder or len(decoder) != len(encoder) - 1:
+        raise ValueError(f"decoder needs one width fewer than encoder, got {list(encoder)} and {list(decoder)}")
+    if min(*encoder, *decoder, res_channels) < 1:
+        raise ValueError(f"widths must be at least 1, got {list(encoder)}, {res_channels} and {list(decoder)}")
+
+
+def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is one of {', '.join(allowed)}; got {value!r}")
