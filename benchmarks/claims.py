@@ -39,10 +39,15 @@ CLAIMS = (
     Claim("003 table 2: BAG over DeblurGAN", "bag", "deblurgan", 2.2),
     Claim("003 table 2: DeblurGAN-v2 over BAG", "deblurgan_v2", "bag", 0.2),
     Claim(
-        "001 table 5: recurrent RGCL over plain convolutions", "structure_guided", "structure_guided/wo_rgcl", 0.1823
+        "001 table 5: recurrent RGCL over plain convolutions",
+        "structure_guided+skip",
+        "structure_guided/wo_rgcl+skip",
+        0.1823,
     ),
-    Claim("001 table 5: three paths over one", "structure_guided", "structure_guided/wo_mbrbs", 0.1393),
-    Claim("001 table 5: GradientNet over none", "structure_guided", "structure_guided/wo_gradient_net", 1.3544),
+    Claim("001 table 5: three paths over one", "structure_guided+skip", "structure_guided/wo_mbrbs+skip", 0.1393),
+    Claim(
+        "001 table 5: GradientNet over none", "structure_guided+skip", "structure_guided/wo_gradient_net+skip", 1.3544
+    ),
     Claim("001 table 1: GradientNet over DeblurGAN", "structure_guided", "deblurgan", 3.9889),
     Claim("001 table 1: GradientNet over DeblurGAN-v2", "structure_guided", "deblurgan_v2", 1.4166),
     Claim("000 table: crosshatch over DeblurGAN", "crosshatch", "deblurgan", 2.80),

@@ -263,7 +263,19 @@ class GANRestorer(nn.Module):
         log.update(seen, loss=total.detach())
         if self.measure:
             log.update({f"grad/{name}": self._gradient_norm(value, named) for name, value in values.items()})
-        return total
+        return total if self._calls["generator"] is self.generator else total + self._nothing_of_the_unused(named)
+
+    def _nothing_of_the_unused(self, named: Named) -> Tensor:
+        """Return zero, as a function of the outputs that no active term compares.
+
+        Processes that exchange gradients wait for one of every weight, also of those behind such an output.
+        """
+        used = {
+            name for term in self.terms if term.active(self.iteration) for name in (term.pred.name, term.target.name)
+        }
+        leaves = [leaf for name, value in named.items() if name not in used for leaf in _leaves(value)]
+        zeros = [0.0 * leaf.sum() for leaf in leaves if leaf.requires_grad]
+        return functools.reduce(torch.add, zeros, torch.zeros((), device=self.device))
 
     def _gradient_norm(self, value: Tensor, named: Named) -> Tensor:
         outputs = [leaf for item in named.values() for leaf in _leaves(item) if leaf.requires_grad]

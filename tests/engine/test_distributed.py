@@ -83,3 +83,14 @@ def test_ranks_stay_bit_equal_and_resume(tmp_path: Path, option_file: Callable[.
     again = [{key: value for key, value in record.items() if key not in CLOCK} for record in records(folder)]
     assert again == found
     assert not differences(checkpoint_of(folder, 6), state)
+
+
+def test_outputs_that_no_term_compares_are_no_hindrance(tmp_path: Path, option_file: Callable[..., Path]):
+    """A process waits for the gradient of every weight, also of those that only make an unused output."""
+    change = {
+        "generator": {"type": "MADN", "channels": [4, 4, 4], "blocks": 1},
+        "losses": {"image": {"type": "L1Loss"}},
+        "train": {"iters": 3},
+    }
+    torchrun("-opt", option_file(change), "--work-dir", tmp_path / "run")
+    assert checkpoint_of(tmp_path / "run", 3)["position"]["iteration"] == 3
