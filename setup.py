@@ -32,6 +32,7 @@ setup(
         "ruamel.yaml>=0.18",
         "scikit-image>=0.22",
         "scipy<2",
+        "timm>=1.0,<2",
         "torch>=2.6",
         "torchvision>=0.21",
     ],

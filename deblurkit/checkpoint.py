@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deblurkit.errors import UserError
 from deblurkit.registry import ARCHS, load_plugins
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from deblurkit.options.schema import Options
 
 FORMAT = 1
+
+_LISTED = 6
 
 
 class CheckpointError(UserError):
@@ -76,20 +79,35 @@ def load(path: Path | str) -> dict[str, Any]:
     Raises:
         CheckpointError: There is no such file, it is truncated, unsafe, or no deblurkit checkpoint.
     """
+    state = read(path)
+    if not is_checkpoint(state):
+        raise CheckpointError(f"{path}: not a checkpoint of deblurkit (format {FORMAT})")
+    checked: dict[str, Any] = state
+    return checked
+
+
+def read(path: Path | str) -> Any:
+    """Read what a file of ``torch.save`` holds onto the CPU: plain types and tensors, whoever wrote it.
+
+    Raises:
+        CheckpointError: There is no such file, it is truncated or unsafe.
+    """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such checkpoint")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: refused, it holds more than plain types and tensors ({_first(error)})"
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: not a whole checkpoint ({_first(error)})") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT or "generator" not in state:
-        raise CheckpointError(f"{path}: not a checkpoint of deblurkit (format {FORMAT})")
-    return state
+
+
+def is_checkpoint(content: Any) -> bool:
+    """Tell whether what :func:`read` returned is a checkpoint of deblurkit that this version reads."""
+    return isinstance(content, dict) and content.get("format") == FORMAT and "generator" in content
 
 
 def _first(error: Exception) -> str:
@@ -119,8 +137,53 @@ def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, 
         hint = f"; it was trained with {', '.join(wanted)}: name them with --plugin" if wanted else ""
         raise CheckpointError(f"{path}: {ARCHS.miss(cfg['type'])}{hint}")
     generator: nn.Module = ARCHS.build(cfg, where=f"{path}: options.generator")
-    try:
-        generator.load_state_dict(state["ema"] if state["ema"] is not None else state["generator"])
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights do not fit {cfg['type']}: {error}") from None
+    fill(generator, weights_of(state), f"{path}: its weights do not fit {cfg['type']}")
     return generator.eval()
+
+
+def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the generator's weights that a checkpoint is used with: the averaged ones where it has them."""
+    weights: dict[str, Tensor] = state["ema"] if state["ema"] is not None else state["generator"]
+    return weights
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> None:
+    """Load weights into a network, all or none.
+
+    Raises:
+        CheckpointError: They do not fit; ``complaint``, then how they differ.
+    """
+    differences = compare(network, weights)
+    if differences:
+        raise CheckpointError(f"{complaint}:", *(f"  {line}" for line in differences))
+    network.load_state_dict(dict(weights))
+
+
+def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+    """Say how weights differ from what a network needs, grouped by the first part of their names; empty if they fit.
+
+    Counters of batches, which old files lack, may be missing.
+    """
+    wanted = network.state_dict()
+    missing = [key for key in wanted if key not in weights and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in weights if key not in wanted]
+    wrong = {
+        f"{key} is {_shape(weights[key])}, not {_shape(wanted[key])}": key
+        for key in wanted
+        if key in weights and weights[key].shape != wanted[key].shape
+    }
+    found = {"missing": {key: key for key in missing}, "unexpected": {key: key for key in unexpected}}
+    return [f"{kind}: {_grouped(items)}" for kind, items in {**found, "wrong shape": wrong}.items() if items]
+
+
+def _grouped(items: Mapping[str, str]) -> str:
+    """Return the counts of names by their first part, each with one example; ``items`` are examples and names."""
+    groups: dict[str, list[str]] = {}
+    for example, name in items.items():
+        groups.setdefault(name.partition(".")[0], []).append(example)
+    told = [f"{len(group)} in {name} ({group[0]})" for name, group in list(groups.items())[:_LISTED]]
+    return ", ".join(told) + (f", and {len(groups) - _LISTED} more groups" if len(groups) > _LISTED else "")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"

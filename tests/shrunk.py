@@ -1,4 +1,4 @@
-"""Arguments that make the built-in networks small enough to train in a test; a network without an entry is small."""
+"""Arguments that make the built-in networks small enough to train in a test; one without an entry is small already."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHRUNK: dict[str, dict[str, Any]] = {
     "Crosshatch": {"encoder": [4, 8, 16], "res_channels": 16, "blocks": 1, "decoder": [8, 4]},
     "FlattenDiscriminator": {"channels": 4, "hidden": 8},
     "DoubleScaleDiscriminator": {"channels": 4},
-    "DeblurGANv2": {"encoder": "mobilenet_v2", "channels": 8},
+    "DeblurGANv2": {"encoder": "mobilenet_v2", "channels": 8, "encoder_weights": None},
     "MADN": {"channels": [4, 6, 8], "blocks": 1},
     "MADNDiscriminator": {"channels": [2, 3, 3, 4, 5], "hidden": 6},
     "StructureGuided": {"channels": [4, 8, 16], "gradient_channels": 8, "blocks": 1, "reduction": 1},

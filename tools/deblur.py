@@ -12,7 +12,9 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("inputs", metavar="PHOTO|FOLDER", nargs="+", help="images; folders are searched recursively")
-    parser.add_argument("--weights", metavar="CKPT", required=True, help="checkpoint of a trained network")
+    parser.add_argument(
+        "--weights", metavar="CKPT", required=True, help="checkpoint, or published weights of DeblurGAN(-v2)"
+    )
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results; inputs are never replaced")
     parser.add_argument("--compare", action="store_true", help="also write blurred | restored to DIR/compare")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
@@ -33,6 +35,8 @@ def main() -> None:
 
     jobs = plan(args.inputs, args.out, args.compare, args.overwrite)
     deblurrer = Deblurrer(args.weights, args.plugin, args.device, args.precision, args.inference)
+    if "note" in deblurrer.source:
+        print(deblurrer.source["note"])
     with cli.progress() as show:
         failures = deblur_photos(deblurrer, jobs, lambda done, total: show("restoring", done, total))
     print(f"{len(jobs) - len(failures)} of {len(jobs)} photographs restored, in {args.out}")

@@ -15,7 +15,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work-dir", metavar="DIR", help="the run's folder itself (default: work_dirs/<name>)")
     parser.add_argument("--resume", nargs="?", const=True, default=False, metavar="CKPT", help="go on with a run")
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds an earlier run")
-    parser.add_argument("--init-from", metavar="CKPT", help="start with the weights of a checkpoint")
+    parser.add_argument("--init-from", metavar="CKPT", help="start with the weights of a checkpoint, or published ones")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     parser.add_argument("--dry-run", action="store_true", help="try one iteration on synthetic images")

@@ -27,7 +27,7 @@ class DeblurGAN(nn.Module):
         blocks: Number of residual blocks.
         dropout: Probability between a block's two convolutions, active in training mode only.
         convs_per_block: 2, or 1 as in the public code since March 2019, where an operator-precedence slip dropped
-            half of each block: 6,067,459 parameters, and the layout of the weights published with it.
+            half of each block: 6,067,459 parameters.
 
     Shape:
         ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by 4.

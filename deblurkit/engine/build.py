@@ -13,11 +13,12 @@ from mmengine.dist import get_rank, init_dist
 from rich.console import Console
 
 from deblurkit import checkpoint
-from deblurkit.checkpoint import CheckpointError
+from deblurkit.engine.parts import load_pretrained
 from deblurkit.engine.setup import Setup
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.inference.deblurrer import pick_device
+from deblurkit.interop.foreign import read_weights
 from deblurkit.options.dump import write_options
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def train(
         resume: Take up the newest checkpoint of the work dir that loads, or the one named.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default the GPU where there is one.
         overwrite: Remove what an earlier run left in the work dir, and start anew.
-        init_from: A checkpoint whose weights to start with.
+        init_from: A checkpoint, or a published weight file (:mod:`deblurkit.interop`), whose weights to start with.
         launcher: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
 
     Returns:
@@ -64,8 +65,10 @@ def train(
         if taken_up is not None and taken_up[1]["position"]["iteration"] >= setup.length.total:
             console.print(f"{folder.path}: already finished, {taken_up[0].name} is its last checkpoint")
             return folder.path
-        if init_from is not None and taken_up is None:
-            _take_weights(setup, Path(init_from))
+        if taken_up is None and init_from is not None:
+            _take_weights(setup, Path(init_from), console.print)
+        elif taken_up is None:
+            load_pretrained(setup.parts.generator)
         if get_rank() == 0:
             _prepare(folder, options, clear=overwrite and not resume)
         runner = setup.runner(folder, console, taken_up, launcher)
@@ -151,18 +154,18 @@ def _tell_changes(saved: dict[str, Any], present: dict[str, Any], say: Callable[
             say(f"changed since the checkpoint: {place}{key}: {before!r} -> {after!r}")
 
 
-def _take_weights(setup: Setup, path: Path) -> None:
+def _take_weights(setup: Setup, path: Path, say: Callable[[str], None]) -> None:
     """Start from the weights of another run: its averaged generator, and each critic that has the same name.
 
     Raises:
         CheckpointError: They do not fit.
     """
-    state = checkpoint.load(path)
-    weights = state["ema"] if state["ema"] is not None else state["generator"]
-    try:
-        setup.parts.generator.load_state_dict(weights)
-        for name, critic in setup.parts.critics.items():
-            if name in state["critics"]:
-                critic.load_state_dict(state["critics"][name])
-    except RuntimeError as error:
-        raise CheckpointError(f"--init-from {path}: its weights do not fit these options: {error}") from None
+    state = read_weights(path)
+    if "note" in state:
+        say(state["note"])
+    complaint = f"--init-from {path}: its weights ({{0}} of {state['options']['generator']['type']}) do not fit {{1}}"
+    generator = setup.parts.generator
+    checkpoint.fill(generator, checkpoint.weights_of(state), complaint.format("generator", type(generator).__name__))
+    for name, critic in setup.parts.critics.items():
+        if name in state["critics"]:
+            checkpoint.fill(critic, state["critics"][name], complaint.format(f"critic {name!r}", type(critic).__name__))

@@ -55,11 +55,15 @@ def build_parts(options: Options, problems: Problems, say: Callable[[str], None]
         options: What to build.
         problems: Takes what cannot be built.
         say: Told what every log must say, such as that a loss uses random weights.
-        random_vgg: Where the weights of a perceptual loss cannot be had, use random ones, and say so.
+        random_vgg: For a trial: where the weights of a perceptual loss or a generator's pretrained part cannot be
+            had, use random ones, and say so. Otherwise :func:`load_pretrained` is the caller's, who knows whether the
+            training starts from the beginning.
     """
     load_plugins(options.plugins)
     torch.manual_seed(options.seed)
     generator = problems.gather(partial(build_generator, options), "generator")
+    if random_vgg and generator is not None:
+        problems.gather(partial(_try_pretrained, generator, say), "generator")
     critics = {
         name: problems.gather(partial(DISCRIMINATORS.build, cfg, where=name), f"discriminators.{name}")
         for name, cfg in options.discriminators.items()
@@ -80,6 +84,27 @@ def build_parts(options: Options, problems: Problems, say: Callable[[str], None]
         precision=train.precision,
         channels_last=train.channels_last,
     )
+
+
+def load_pretrained(generator: nn.Module) -> None:
+    """Give a generator the weights of others that it starts from, where it has a method ``load_pretrained``.
+
+    Raises:
+        UserError: They cannot be had.
+    """
+    load = getattr(generator, "load_pretrained", None)
+    if load is not None:
+        try:
+            load()
+        except UserError as error:
+            raise type(error)(*(f"generator: {line}" for line in error.problems)) from None
+
+
+def _try_pretrained(generator: nn.Module, say: Callable[[str], None]) -> None:
+    try:
+        load_pretrained(generator)
+    except MissingWeightsError as error:
+        say(f"{error}; RANDOM weights stand in for this trial")
 
 
 def _term(name: str, term: LossTerm, say: Callable[[str], None], random_vgg: bool) -> Term:

@@ -20,6 +20,8 @@ from deblurkit.evaluation.scoring import score_dataset, summarise
 from deblurkit.evaluation.strips import write_strips
 from deblurkit.inference.deblurrer import pick_device
 from deblurkit.inference.restore import PRECISIONS, check_inference
+from deblurkit.interop.foreign import read_weights
+from deblurkit.options.dump import write_options
 from deblurkit.options.load import options_from_dict
 from deblurkit.registry import load_plugins
 from deblurkit.report.scores import ImageScore
@@ -27,8 +29,6 @@ from deblurkit.report.write import plain, write_report
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Options
-
-"""How an image is restored: as a whole; modes that cut it up will join."""
 
 NamedProgress = Callable[[str, int, int], None]
 """Called with the data set's name, the number of its images done and the number of all."""
@@ -64,7 +64,8 @@ def evaluate(
 
     Args:
         options: The experiment; by default the one that ``weights`` holds.
-        weights: A checkpoint; by default the best one in the work dir, else its newest.
+        weights: A checkpoint, or a published weight file (:mod:`deblurkit.interop`), whose generator then takes the
+            place of the options'; by default the best checkpoint in the work dir, else its newest.
         plugins: Modules or files to import first. Plugins that a checkpoint names are never imported.
         datasets: Names of test sets; by default all of them.
         protocol: By default the experiment's ``val.protocol``.
@@ -111,17 +112,26 @@ def evaluate(
                 name: {**summarise(rows, chosen), "published": published.get(name)}
                 for name, (rows, _) in results.items()
             },
-            "notes": record.notes(experiment.state, chosen, mode, limits),
+            "notes": [
+                *([experiment.state["note"]] if "note" in experiment.state else []),
+                *record.notes(experiment.state, chosen, mode, limits),
+            ],
         }
     )
+    foreign = "note" in experiment.state  # such weights name no data: the options that did go with the report
     write_report(
         folder,
         metrics,
         {name: rows for name, (rows, _) in results.items()},
         protocol=chosen.explain(),
-        command=record.command(experiment.weights, chosen, plugins, datasets, precision, mode),
+        command=record.command(
+            experiment.weights, chosen, plugins, datasets, precision, mode, folder / "options.yml" if foreign else None
+        ),
         strips={name: strips for name, (_, strips) in results.items()},
+        paper=options.paper.model_dump(include={"title", "compared"}) if options.paper is not None else None,
     )
+    if foreign:
+        write_options(options, folder / "options.yml")
     return metrics
 
 
@@ -194,16 +204,24 @@ def _gather(
     else:
         file = Path(weights)
     load_plugins(plugins)
-    state = checkpoint.load(file)
+    state = read_weights(file)
     generator = checkpoint.load_generator(state, file, plugins)
+    if options is None and "note" in state:
+        raise UserError(f"{file}: weights of {state['layout']} name no test sets: give the options that do (-opt)")
     if options is None:
         options = _options_of(state, file)
-    elif options.generator != state["options"]["generator"]:
+    elif not _same_generator(options, state):
         raise UserError(
             f"{file}: it holds another generator than the options of {options.name}: "
             f"{state['options']['generator']}, not {options.generator}"
         )
     return _Experiment(options, state, file, Path(work_dir or work_dir_of(file, options.name)), generator)
+
+
+def _same_generator(options: Options, state: dict[str, Any]) -> bool:
+    """Tell whether a checkpoint holds the options' generator; weights trained elsewhere need to share its type only."""
+    held = state["options"]["generator"]
+    return options.generator["type"] == held["type"] if "note" in state else options.generator == held
 
 
 def _options_of(state: dict[str, Any], file: Path) -> Options:

@@ -73,9 +73,11 @@ def command(
     datasets: Sequence[str] | None,
     precision: str,
     inference: str,
+    options: Path | None = None,
 ) -> str:
-    """Return the command line that computes the same scores from the checkpoint alone."""
-    words = ["python", "tools/test.py", "--weights", str(weights), "--protocol", protocol.id]
+    """Return the command line that computes the same scores, from the checkpoint alone unless ``options`` is a file."""
+    words = ["python", "tools/test.py", *(["-opt", str(options)] if options is not None else [])]
+    words += ["--weights", str(weights), "--protocol", protocol.id]
     for flag, values in (("--plugin", plugins), ("--dataset", datasets or ())):
         for value in values:
             words += [flag, value]

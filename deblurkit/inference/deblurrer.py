@@ -14,13 +14,15 @@ from deblurkit import checkpoint
 from deblurkit.data.images import to_tensor, to_uint8
 from deblurkit.errors import UserError
 from deblurkit.inference.restore import PRECISIONS, NonFiniteOutputError, check_inference, non_finite, restore
+from deblurkit.interop.foreign import read_weights
 
 
 class Deblurrer:
     """A checkpoint's generator, with its EMA weights where it has them, ready to restore photographs.
 
     Args:
-        weights: A checkpoint; nothing else is needed, and nothing in it is executed.
+        weights: A checkpoint, or a published weight file in a layout that is known
+            (:mod:`deblurkit.interop`); nothing else is needed, and nothing in it is executed.
         plugins: Modules or Python files to import first, where the generator comes from a plugin.
         device: Where to compute; by default CUDA where there is one, else the CPU.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
@@ -29,10 +31,11 @@ class Deblurrer:
     Attributes:
         generator: The network, in eval mode on ``device``.
         device: Where it computes.
-        source: Where the weights come from: ``name`` of the experiment, ``file``, ``iteration``, ``ema``.
+        source: Where the weights come from: ``name`` of the experiment, ``file``, ``iteration``, ``ema``; ``note``
+            where they were trained elsewhere.
 
     Raises:
-        CheckpointError: The checkpoint cannot be read, or its generator is not registered.
+        CheckpointError: The file cannot be read or is none of these, or its generator is not registered.
         UserError: The device does not exist, or the precision is unknown.
     """
 
@@ -46,7 +49,7 @@ class Deblurrer:
     ) -> None:
         if precision not in PRECISIONS:
             raise UserError(f"precision: {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
-        state = checkpoint.load(weights)
+        state = read_weights(weights)
         self.device = pick_device(device)
         self.generator = checkpoint.load_generator(state, weights, tuple(plugins)).to(self.device)
         self.precision = precision
@@ -97,8 +100,12 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 
 
 def describe_weights(state: dict[str, Any], weights: str | Path) -> dict[str, Any]:
-    """Return what is said of a checkpoint: ``file``, ``iteration``, ``ema`` (whether averaged weights are used)."""
-    return {"file": str(weights), "iteration": state["position"]["iteration"], "ema": state["ema"] is not None}
+    """Return what is said of a checkpoint: ``file``, ``iteration``, ``ema`` (whether averaged weights are used).
+
+    Of weights that were trained elsewhere also the ``note`` that says so.
+    """
+    described = {"file": str(weights), "iteration": state["position"]["iteration"], "ema": state["ema"] is not None}
+    return {**described, "note": state["note"]} if "note" in state else described
 
 
 def _to_uint16(image: torch.Tensor) -> NDArray[np.uint16]:

@@ -47,16 +47,16 @@ def from_value_range(images: Tensor, value_range: tuple[float, float]) -> Tensor
     return images if (low, high) == (0.0, 1.0) else (images - low) / (high - low)
 
 
-def pad_to_divisor(images: Tensor, divisor: int) -> Tensor:
-    """Extend images at the bottom and right until both sides divide by ``divisor``.
+def pad_to_divisor(images: Tensor, divisor: int, min_size: int = 0) -> Tensor:
+    """Extend images at the bottom and right until both sides divide by ``divisor`` and reach ``min_size``.
 
     The border is mirrored; along a side that is too short to mirror its last pixel is repeated. A side that
-    divides already stays as it is.
+    divides and is long enough already stays as it is.
 
-    Shape: ``(n, c, h, w) -> (n, c, ceil(h / divisor) * divisor, ceil(w / divisor) * divisor)``
+    Shape: ``(n, c, h, w) -> (n, c, ceil(max(h, min_size) / divisor) * divisor, likewise of w)``
     """
     height, width = images.shape[-2:]
-    bottom, right = -height % divisor, -width % divisor
+    bottom, right = (-(-max(side, min_size) // divisor) * divisor - side for side in (height, width))
     if right:
         images = functional.pad(images, (0, right, 0, 0), mode="reflect" if right < width else "replicate")
     if bottom:
@@ -106,8 +106,8 @@ def restore(generator: nn.Module, blurred: Tensor, precision: str = "fp32", infe
 def restore_whole(generator: nn.Module, blurred: Tensor, precision: str = "fp32") -> Tensor:
     """Restore whole images: pad, map to the generator's range, forward, map back, crop, clamp.
 
-    The generator says what it needs by ``size_divisor`` (default 1) and ``value_range`` (default ``(0, 1)``);
-    its mode (train or eval) is the caller's business.
+    The generator says what it needs by ``size_divisor`` (default 1), ``min_size`` (the least side, default 0) and
+    ``value_range`` (default ``(0, 1)``); its mode (train or eval) is the caller's business.
 
     Args:
         generator: ``forward(blurred) -> Tensor | dict`` with the restored image as ``image``.
@@ -122,7 +122,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: str = "fp32"
     """
     height, width = blurred.shape[-2:]
     low, high = getattr(generator, "value_range", (0.0, 1.0))
-    padded = pad_to_divisor(blurred, getattr(generator, "size_divisor", 1))
+    padded = pad_to_divisor(blurred, getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0))
     with _compute_in(precision, blurred.device.type):
         outputs = generator(to_value_range(padded, (low, high)))
     image = _image_of(outputs, generator)

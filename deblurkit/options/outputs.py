@@ -32,7 +32,7 @@ class Probe:
 
 
 def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
-    """Build a generator and run it on ``(2, 3, h, w)``, the smallest size from 64 up that fits its divisor.
+    """Build a generator and run it on ``(2, 3, h, w)``, the smallest size from 64 up that it takes.
 
     A generator that cannot live on the meta device (it reads weights, or looks at values) is no mistake: what it
     returns then stays unknown.
@@ -45,7 +45,7 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
         except Exception:
             return Probe()
         parts = tuple(name for name, _ in generator.named_children())
-        size = _fitting(getattr(generator, "size_divisor", 1))
+        size = _fitting(getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0))
         try:
             returned = generator.to("meta")(torch.zeros(_BATCH, 3, size, size))
         except Exception:
@@ -53,9 +53,10 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
     return _read(component.__name__, parts, returned, size)
 
 
-def _fitting(divisor: Any) -> int:
+def _fitting(divisor: Any, least: Any) -> int:
     step = divisor if isinstance(divisor, int) and divisor > 0 else 1
-    return -(-_SMALLEST // step) * step
+    side = max(_SMALLEST, least) if isinstance(least, int) else _SMALLEST
+    return -(-side // step) * step
 
 
 def _read(name: str, parts: tuple[str, ...], returned: Any, size: int) -> Probe:

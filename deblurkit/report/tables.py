@@ -14,7 +14,12 @@ _NOTHING = "-"
 
 
 def page(
-    metrics: Mapping[str, Any], rows: Rows, protocol: str, command: str, strips: Mapping[str, Mapping[str, str]]
+    metrics: Mapping[str, Any],
+    rows: Rows,
+    protocol: str,
+    command: str,
+    strips: Mapping[str, Mapping[str, str]],
+    paper: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the whole page.
 
@@ -24,6 +29,7 @@ def page(
         protocol: The protocol explained, several lines.
         command: What to run to get these numbers again.
         strips: Pictures ``blurred | restored | sharp`` by data set: caption to path relative to the page.
+        paper: See :func:`published_rows`.
     """
     weights = metrics["weights"]
     kind = "EMA weights" if weights["ema"] else "raw weights"
@@ -37,7 +43,7 @@ def page(
             "",
             *(["## Mind", "", *notes, ""] if notes else []),
             *["## Scores", "", *headline(metrics["datasets"]), ""],
-            *published_rows(metrics.get("paper")),
+            *published_rows(paper),
             *[line for name in rows for line in _dataset(name, metrics, rows[name], strips.get(name, {}))],
             *["## Protocol", "", "```", protocol, "```", ""],
             *["## Weights", "", f"`{weights['file']}`: iteration {weights['iteration']}, {kind}  "],

@@ -22,6 +22,7 @@ def write_report(
     protocol: str,
     command: str,
     strips: Mapping[str, Mapping[str, str]],
+    paper: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report's three files into ``out``, which is made where it is missing.
 
@@ -32,11 +33,12 @@ def write_report(
         protocol: The protocol explained.
         command: What to run to get these numbers again.
         strips: Pictures by data set: caption to path relative to ``out``.
+        paper: ``title`` of the experiment's paper and the rows that it has ``compared``.
     """
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     write_text(out / "per_image.csv", per_image_csv(rows))
-    write_text(out / "report.md", page(metrics, rows, protocol, command, strips))
+    write_text(out / "report.md", page(metrics, rows, protocol, command, strips, paper))
 
 
 def plain(value: Any) -> Any:

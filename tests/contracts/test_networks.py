@@ -46,6 +46,11 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {  # generator or critic: pattern of
         r"encoder\.(1|4|7)\.bias|body\.\d+\.body\.(1|6)\.bias|decoder\.(0|3)\.1\.bias": "before a norm",
         r"body\.\d+\.key\.bias": "adds the same to every logit of a softmax",
     },
+    "DeblurGANv2": {
+        r"top_down\.\d\.0\.bias|smooth2?\.0\.bias": "before a norm",
+        r"encoder\.1[123]\.conv\.3\.bias": "only a 1x1 convolution and a norm follow",
+    },
+    "DoubleScaleDiscriminator": {r"patch\.body\.(2|5|8)\.bias|full\.body\.(2|5|8|11|14)\.bias": "before a norm"},
     "FlattenDiscriminator": {r"body\.(2|5|8|12)\.bias": "before a norm"},
     "PatchDiscriminator": {r"body\.(2|5|8)\.bias": "before a norm"},
 }

@@ -64,6 +64,26 @@ def test_padding_is_least_and_at_the_bottom_and_right(size: tuple[int, int], div
     assert torch.equal(padded, image[..., rows, :][..., columns])
 
 
+@pytest.mark.parametrize(
+    ("size", "padded"),
+    [((100, 130), (128, 160)), ((40, 128), (128, 128)), ((129, 5), (160, 128)), ((256, 128), (256, 128))],
+)
+def test_a_generator_with_a_least_size_sees_it(size: tuple[int, int], padded: tuple[int, int]) -> None:
+    image = photograph(*size)
+    generator = Identity(32)
+    generator.min_size = 128
+    restored = restore(generator, to_tensor(image).unsqueeze(0))
+    assert np.array_equal(to_uint8(restored[0]), image)
+    (seen,) = generator.seen
+    assert seen.shape[-2:] == padded
+    rows, columns = (_source(before, after) for before, after in zip(size, padded, strict=True))
+    assert torch.equal(seen[0], to_tensor(image)[:, rows, :][:, :, columns])
+
+
+def test_the_least_size_is_rounded_up_to_the_divisor() -> None:
+    assert pad_to_divisor(torch.zeros(1, 3, 5, 40), 16, min_size=33).shape == (1, 3, 48, 48)
+
+
 def _source(before: int, after: int) -> list[int]:
     """Which line each padded line repeats: mirrored without the edge, or the last one where that cannot be."""
     mirrored = after - before < before

@@ -1,0 +1,110 @@
+"""What a weight file is, whoever wrote it, and published ones as checkpoints of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deblurkit import checkpoint
+from deblurkit.checkpoint import CheckpointError
+from deblurkit.interop.layouts import LAYOUTS, Adopted
+from deblurkit.options.schema import Options
+from deblurkit.registry import ARCHS
+
+_WRAPPERS = ("model", "state_dict", "params_ema", "params")
+"""Keys under which a file may hold its state dict."""
+
+_KNOWN = (
+    ("DeblurGAN's or DeblurGAN-v2's discriminator", ("model.0.weight", "model.2.weight")),
+    ("DeblurGAN-v2's Inception or MobileNet network", ("fpn.lateral4.weight", "head1.block0.weight")),
+    ("NAFNet", ("intro.weight", "ending.weight")),
+    ("VGG-19 weights", ("features.0.weight", "features.34.weight")),
+    ("the ImageNet weights of MobileNetV2", ("features.0.0.weight", "features.18.0.weight")),
+    ("the ImageNet weights of DenseNet", ("features.conv0.weight", "features.norm5.weight")),
+    ("the ImageNet weights of Inception-ResNet-v2", ("conv2d_1a.conv.weight", "mixed_7a.branch0.0.conv.weight")),
+    ("a U-Net of DeblurGAN's public code", ("model.model.0.weight",)),
+)
+"""What a state dict with certain names probably is."""
+
+
+def read_weights(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint of ours, or a published weight file in one of the known layouts as if it were one.
+
+    A published file becomes a state of iteration 0 with ``options`` that name its generator and nothing else, and with
+    two further keys: ``layout``, which network it is, and ``note``, a line that says so and what of it was left out.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is neither; says what it probably is.
+    """
+    content = checkpoint.read(path)
+    if checkpoint.is_checkpoint(content):
+        ours: dict[str, Any] = content
+        return ours
+    weights = _unwrapped(content)
+    layout = next((layout for layout in LAYOUTS if layout.fits(weights)), None)
+    if layout is None:
+        raise CheckpointError(
+            f"{path}: neither a checkpoint of deblurkit (format {checkpoint.FORMAT}) nor weights in a layout that it "
+            f"knows (DeblurGAN, DeblurGAN-v2): this looks like {_guess(content, weights)}"
+        )
+    adopted = layout.adopt(weights)
+    _check(adopted, path)
+    return _state(adopted, path)
+
+
+def _unwrapped(content: Any) -> dict[str, Tensor]:
+    """Return the tensors of a state dict, without what data-parallel training puts before their names."""
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        return {}
+    return {
+        re.sub(r"^(module\.)+", "", key): value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
+
+
+def _check(adopted: Adopted, path: Path | str) -> None:
+    with torch.device("meta"):
+        network = ARCHS.build(adopted.generator, where=str(path))
+    differences = checkpoint.compare(network, adopted.weights)
+    if differences:
+        raise CheckpointError(
+            f"{path}: this looks like {adopted.layout}, but does not fit it:", *(f"  {line}" for line in differences)
+        )
+
+
+def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
+    left_out = f"; left out: {', '.join(adopted.left_out)}" if adopted.left_out else ""
+    name = re.sub(r"\W+", "_", Path(path).stem).strip("_") or "published"
+    return {
+        "format": checkpoint.FORMAT,
+        "generator": adopted.weights,
+        "ema": None,
+        "critics": {},
+        "position": {"iteration": 0},
+        "options": Options(name=name, generator=adopted.generator).to_dict(),
+        "layout": adopted.layout,
+        "note": f"{path}: weights of {adopted.layout}, trained elsewhere{left_out}",
+    }
+
+
+def _guess(content: Any, weights: Mapping[str, Tensor]) -> str:
+    """Say what a file probably is."""
+    if isinstance(content, Mapping) and "format" in content and "generator" in content:
+        return f"a checkpoint of another version of deblurkit (format {content['format']})"
+    if isinstance(content, Mapping) and {"state", "param_groups"} <= set(content):
+        return "an optimizer's state"
+    for what, names in _KNOWN:
+        if all(name in weights for name in names):
+            return what
+    if weights:
+        return f"the weights of another network ({len(weights)} tensors, such as {next(iter(weights))})"
+    return f"a {type(content).__name__} without weights"

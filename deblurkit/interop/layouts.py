@@ -1,0 +1,172 @@
+"""The layouts of published weights, and how their names become ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from deblurkit.archs.fpn_encoders import modern_name
+
+Weights = Mapping[str, Tensor]
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A published network as one of ours.
+
+    Args:
+        layout: Which network it is, in words.
+        generator: The option ``generator`` that builds it.
+        weights: Its tensors under our names; one that has no place keeps its own name.
+        left_out: What of the file is not used, in words.
+    """
+
+    layout: str
+    generator: dict[str, Any]
+    weights: dict[str, Tensor]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A published layout: what tells it from others, and how it is taken over."""
+
+    fits: Callable[[Weights], bool]
+    adopt: Callable[[Weights], Adopted]
+
+
+_BLOCK_KERNEL = re.compile(r"model\.(\d+)\.conv_block\.([156])\.weight")
+
+
+def _is_deblurgan(weights: Weights) -> bool:
+    return "model.1.weight" in weights and any(_BLOCK_KERNEL.fullmatch(key) for key in weights)
+
+
+def _adopt_deblurgan(weights: Weights) -> Adopted:
+    """Take over DeblurGAN's one row of layers, ``model.N``; its residual blocks hold ``conv_block.N``.
+
+    The blocks' convolutions stand at 1 and 6, or 5 where dropout was off; in files of the public code since March 2019
+    at 1 alone.
+    """
+    kernels = [match for key in weights if (match := _BLOCK_KERNEL.fullmatch(key))]
+    blocks = sorted({int(match[1]) for match in kernels})
+    places = sorted({int(match[2]) for match in kernels})
+    after = blocks[-1] + 1
+    names = {f"model.{index}": f"encoder.{index}" for index in (1, 4, 7)}
+    names |= {f"model.{after + index}": f"decoder.{index}" for index in (0, 3, 7)}
+    names |= {
+        f"model.{index}.conv_block.{place}": f"blocks.{number}.body.{ours}"
+        for number, index in enumerate(blocks)
+        for place, ours in zip(places, (1, 6), strict=False)
+    }
+    taken, statistics = {}, 0
+    for key, value in weights.items():
+        layer, _, kind = key.rpartition(".")
+        if kind in _STATISTICS:
+            statistics += 1
+        else:
+            taken[f"{names[layer]}.{kind}" if layer in names else key] = value
+    convs = len(places)
+    generator = {
+        "type": "DeblurGAN",
+        "channels": weights["model.1.weight"].shape[0],
+        "blocks": len(blocks),
+        "convs_per_block": convs,
+    }
+    left_out = (f"{statistics} running statistics of its instance norms",) if statistics else ()
+    return Adopted(f"DeblurGAN ({convs} convolution{'s' * (convs > 1)} a block)", generator, taken, left_out)
+
+
+_V2_ENCODERS = {
+    "fpn.inception.conv2d_1a.conv.weight": ("fpn_inception", "inception_resnet_v2", "fpn.inception."),
+    "fpn.features.0.0.weight": ("fpn_mobilenet", "mobilenet_v2", "fpn.features."),
+    "fpn.features.conv0.weight": ("fpn_densenet", "densenet121", "fpn.features."),
+}
+"""What tells DeblurGAN-v2's networks apart: its name for each, our encoder, and what stands before that's layers."""
+
+# its encoder's layers once more, under the names of the pyramid's stages
+_V2_AGAIN = re.compile(r"fpn\.(enc[0-4]|norm|tr[123]|pool0)\.")
+
+_V2_NAMES = (
+    (re.compile(r"fpn\.lateral([0-4])\."), lambda match: f"laterals.{match[1]}."),
+    (re.compile(r"fpn\.td([123])\."), lambda match: f"top_down.{int(match[1]) - 1}."),
+    (re.compile(r"head([1-4])\.block([01])\."), lambda match: f"heads.{int(match[1]) - 1}.{2 * int(match[2])}."),
+)
+
+_INCEPTION_UNUSED = ("repeat_2", "block8", "conv2d_7b", "avgpool_1a", "last_linear", "classif")
+_MOBILENET_PLACES = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
+_MOBILENET_PLACES_FIRST = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}  # its first block does not widen
+
+
+def _is_deblurgan_v2(weights: Weights) -> bool:
+    return "fpn.lateral4.weight" in weights and any(key in weights for key in _V2_ENCODERS)
+
+
+def _adopt_deblurgan_v2(weights: Weights) -> Adopted:
+    """Take over a network of DeblurGAN-v2: ``fpn`` with the whole encoder, ``head1`` to ``head4``, ``smooth``."""
+    name, encoder, prefix = next(found for key, found in _V2_ENCODERS.items() if key in weights)
+    decoder_norm = "batch" if "smooth.1.weight" in weights else "instance"
+    taken: dict[str, Tensor] = {}
+    unused: dict[str, None] = {}
+    statistics = 0
+    for key, value in weights.items():
+        if key.startswith(prefix):
+            ours, group = _encoder_name(encoder, key.removeprefix(prefix))
+            if ours is None:
+                unused[f"{prefix}{group}"] = None
+            else:
+                taken[f"encoder.{ours}"] = value
+        elif _V2_AGAIN.match(key):
+            continue
+        elif key.endswith(_STATISTICS) and decoder_norm == "instance":
+            statistics += 1
+        else:
+            taken[_decoder_name(key)] = value
+    generator = {
+        "type": "DeblurGANv2",
+        "encoder": encoder,
+        "channels": weights["fpn.lateral4.weight"].shape[0],
+        "decoder_norm": decoder_norm,
+        "top_down_convs": "fpn.td1.0.weight" in weights,
+        "global_skip": encoder != "densenet121",
+        "encoder_norm": "image",
+    }
+    left_out = (*unused, *((f"{statistics} running statistics of its instance norms",) if statistics else ()))
+    return Adopted(f"DeblurGAN-v2 {name}", generator, taken, left_out)
+
+
+def _encoder_name(encoder: str, name: str) -> tuple[str | None, str]:
+    """Return a tensor's name in our encoder, ``None`` where it is not used, and its group for messages."""
+    group = name.partition(".")[0]
+    if encoder == "inception_resnet_v2":
+        return (None if group in _INCEPTION_UNUSED else name), group
+    if encoder == "densenet121":
+        return modern_name(name), group
+    if int(group) > 15:
+        return None, group
+    block = re.fullmatch(r"(\d+)\.conv\.(\d)\.(\w+)", name)
+    if block is None:
+        return name, group
+    places = _MOBILENET_PLACES_FIRST if group == "1" else _MOBILENET_PLACES
+    return f"{group}.conv.{places.get(block[2], block[2])}.{block[3]}", group
+
+
+def _decoder_name(key: str) -> str:
+    for pattern, name in _V2_NAMES:
+        match = pattern.match(key)
+        if match:
+            return name(match) + key[match.end() :]
+    return key
+
+
+LAYOUTS = (
+    Layout(_is_deblurgan, _adopt_deblurgan),
+    Layout(_is_deblurgan_v2, _adopt_deblurgan_v2),
+)
+"""The layouts that are taken over."""
