@@ -15,8 +15,7 @@ from shrunk import SHRUNK
 
 from deblurkit.data.sample import SamplePairs
 from deblurkit.engine.build import train
-from deblurkit.options.load import load_options, options_from_dict
-from deblurkit.options.schema import Options
+from deblurkit.options.load import load_options
 
 OPTIONS = Path(__file__).resolve().parents[1] / "options"
 FILES = sorted(file for file in OPTIONS.rglob("*.yml") if file.parent.name != "_base_")
@@ -29,7 +28,7 @@ def name_of(file: Path) -> str:
 
 @pytest.fixture(scope="module")
 def gopro(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder laid out as GoPro is, of a few real photographs under modelled shake, 96 pixels wide."""
+    """A folder laid out as GoPro is, of a few real photographs under modelled shake, 144 pixels wide."""
     root = tmp_path_factory.mktemp("gopro")
     pairs = SamplePairs(split="train")
     for split, count in (("train", 2), ("test", 1)):
@@ -38,32 +37,36 @@ def gopro(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for side, folder in (("blurred", "blur"), ("sharp", "sharp")):
                 file = root / "datasets" / "GoPro" / split / f"GOPR{index:04d}_11_00" / folder / "000001.png"
                 file.parent.mkdir(parents=True)
-                cv2.imwrite(str(file), np.ascontiguousarray(pair[side][64:160, 64:160, ::-1]))
+                cv2.imwrite(str(file), np.ascontiguousarray(pair[side][64:208, 64:208, ::-1]))
     return root
 
 
-def small(file: Path, iterations: int, changes: dict[str, Any] | None = None) -> Options:
-    """The experiment with small networks, images and batches, and untrained features; the recipe stays as it is."""
+def overrides(file: Path, iterations: int) -> list[str]:
+    """What makes an experiment small enough for a test, as ``--set`` takes it; the recipe stays as it is."""
     options = load_options(file).to_dict()
-    shrink(options["generator"])
-    for critic in options["discriminators"].values():
-        shrink(critic)
-    for term in options["losses"].values():
-        if term["type"] == "PerceptualLoss":
-            term["weights"] = "random"
     data = options["datasets"]["train"]
-    data.update({key: SIDE for key in ("crop", "resize") if data.get(key) is not None})
-    data.update(batch_size=2, workers=0, cache=False)
-    for entry in data.get("augment", []):
-        if isinstance(entry, dict) and entry["type"] == "RandomResizedCrop":
-            entry["size"] = SIDE + 26
-    options["train"].update(iters=iterations, **(changes or {}))
-    options["logging"].update(every=1, tensorboard=False)
-    return options_from_dict(options, source=str(file))
+    changes: dict[str, Any] = {f"datasets.train.{key}": SIDE for key in ("crop", "resize") if data.get(key) is not None}
+    changes |= {"datasets.train.batch_size": 2, "datasets.train.workers": 0, "datasets.train.cache": False}
+    if options["name"] == "quickstart":
+        window = next(entry for entry in data["augment"] if entry["type"] == "RandomResizedCrop")
+        changes["datasets.train.augment"] = [{**window, "size": SIDE}]
+    for name, term in options["losses"].items():
+        if term["type"] == "PerceptualLoss":
+            changes[f"losses.{name}.weights"] = "random"
+    changes |= {"train.iters": iterations, "logging.every": 1, "logging.tensorboard": False}
+    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
 
 
-def shrink(component: dict[str, Any]) -> None:
-    component.update(SHRUNK.get(component["type"], {}))
+def shrunk(file: Path) -> list[str]:
+    """What makes an experiment's networks small, as ``--set`` takes it."""
+    options = load_options(file).to_dict()
+    networks = {"generator": options["generator"]}
+    networks |= {f"discriminators.{name}": critic for name, critic in options["discriminators"].items()}
+    return [
+        f"{place}.{key}={json.dumps(value)}"
+        for place, network in networks.items()
+        for key, value in SHRUNK.get(network["type"], {}).items()
+    ]
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
@@ -81,7 +84,7 @@ def test_checks_and_names_itself(file: Path):
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_trains_three_iterations(file: Path, gopro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(gopro)
-    work_dir = train(small(file, 3), tmp_path / "run", device="cpu")
+    work_dir = train(load_options(file, [*overrides(file, 3), *shrunk(file)]), tmp_path / "run", device="cpu")
     state = torch.load(work_dir / "checkpoints" / "iter_00000003.pth", weights_only=True)
     assert state["position"]["iteration"] == 3
     assert all(torch.isfinite(value).all() for value in state["generator"].values() if value.is_floating_point())
@@ -94,13 +97,13 @@ def test_lowers_its_own_total_in_thirty_iterations(
 ):
     """At the paper's widths, on one pair: the mean total of the last five iterations is below the first five's."""
     monkeypatch.chdir(gopro)
-    options = small(file, 30).to_dict()
-    expanded = load_options(file).to_dict()
-    options["generator"], options["discriminators"] = expanded["generator"], expanded["discriminators"]
-    options["generator"].pop("encoder_weights", None)
-    data = options["datasets"]["train"]
-    data.update(limit=1, batch_size=1, augment=[entry for entry in data.get("augment", []) if isinstance(entry, dict)])
-    work_dir = train(options_from_dict(options, source=str(file)), tmp_path / "run", device="cpu")
+    changes = [*overrides(file, 30), "datasets.train.limit=1", "datasets.train.batch_size=1"]
+    generator = load_options(file).generator
+    if "encoder_weights" in generator:
+        changes.append("generator.encoder_weights=null")
+    if generator.get("encoder") == "inception_resnet_v2":
+        changes.append("datasets.train.crop=128")
+    work_dir = train(load_options(file, changes), tmp_path / "run", device="cpu")
     lines = (work_dir / "scalars.jsonl").read_text(encoding="utf-8").splitlines()
     totals = [record["loss"] for record in map(json.loads, lines) if "loss" in record]
     assert len(totals) == 30
