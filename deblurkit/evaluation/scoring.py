@@ -119,10 +119,10 @@ def _restore_timed(
     generator: nn.Module, sample: dict[str, Any], device: torch.device, precision: str, inference: str
 ) -> tuple[Tensor, float]:
     """Return the restored image ``(3, h, w)`` on the CPU, and the seconds from the tensor in memory to the result."""
-    _synchronise(device)
+    synchronise(device)
     start = time.perf_counter()
     restored = restore(generator, sample["blurred"].unsqueeze(0).to(device), precision, inference)[0]
-    _synchronise(device)
+    synchronise(device)
     seconds = time.perf_counter() - start
     restored = restored.cpu()
     if not torch.isfinite(restored).all():
@@ -130,7 +130,8 @@ def _restore_timed(
     return restored, seconds
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given, so that a clock tells the truth."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
