@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from counting import count, gmacs
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.archs.blur_attention import BlurAttention, SpatialAttention
 from deblurkit.options.load import load_options
@@ -45,16 +45,6 @@ def small(**arguments: Any) -> BlurAttention:
 
 def image(n: int = 1) -> Tensor:
     return 2 * torch.rand(n, 3, 16, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) - 1
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def gmacs(network: nn.Module, height: int, width: int) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, 3, height, width, device="meta"))
-    return counter.get_total_flops() / 2e9
 
 
 @pytest.mark.parametrize("reading", READINGS)

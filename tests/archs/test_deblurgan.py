@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from counting import count, gmacs
 from torch import nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.archs.blocks import ReflectedResBlock
 from deblurkit.archs.deblurgan import DeblurGAN
@@ -19,18 +19,12 @@ SIZES: dict[str, tuple[dict[str, Any], int, float, float]] = {
 }
 
 
-def gmacs(network: nn.Module, height: int, width: int) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, 3, height, width, device="meta"))
-    return counter.get_total_flops() / 2e9
-
-
 @pytest.mark.parametrize("layout", SIZES)
 def test_sizes(layout: str):
     arguments, parameters, at_256, at_720p = SIZES[layout]
     with torch.device("meta"):
         network = DeblurGAN(**arguments)
-    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert count(network) == parameters
     assert gmacs(network, 256, 256) == pytest.approx(at_256, rel=1e-3)
     assert gmacs(network, 720, 1280) == pytest.approx(at_720p, rel=1e-3)
 

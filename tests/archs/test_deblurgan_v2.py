@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from counting import count, gmacs
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.archs.deblurgan_v2 import DeblurGANv2
 from deblurkit.engine.parts import Problems, build_parts, load_pretrained
@@ -30,16 +30,6 @@ INCEPTION = """conv2d_1a* conv2d_2a conv2d_2b maxpool_3a* conv2d_3b conv2d_4a ma
     repeat_1 mixed_7a*"""
 DENSE = """conv0 norm0 relu0* pool0 denseblock1* transition1 denseblock2* transition2 denseblock3* transition3
     denseblock4 norm5*"""
-
-
-def gmacs(network: nn.Module, height: int, width: int) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, 3, height, width, device="meta"))
-    return counter.get_total_flops() / 2e9
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 @pytest.mark.parametrize("encoder", SIZES)

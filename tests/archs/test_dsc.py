@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from counting import count, gmacs
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.archs.dsc import AttentiveSeparableBlock, ChannelAttention, DSCNet, SpatialAttention
 
@@ -33,16 +33,6 @@ def small(**arguments: Any) -> DSCNet:
 
 def image(height: int = 16, width: int = 24) -> Tensor:
     return 2 * torch.rand(1, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) - 1
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def gmacs(network: nn.Module, height: int, width: int) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, 3, height, width, device="meta"))
-    return counter.get_total_flops() / 2e9
 
 
 @pytest.mark.parametrize("reading", READINGS)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from counting import count, gmacs
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.archs.nafnet import ChannelLayerNorm, NAFBlock, NAFNet
 
@@ -19,12 +19,6 @@ SIZES = {
     "SIDD, width 32": (SIDD, 29_159_715, 16.045, 225.582),
     "SIDD, width 64": ({"width": 64, **SIDD}, 115_982_915, 63.236, 889.057),
 }
-
-
-def gmacs(network: nn.Module, height: int, width: int) -> float:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, 3, height, width, device="meta"))
-    return counter.get_total_flops() / 2e9
 
 
 def alive(module: nn.Module) -> nn.Module:
@@ -41,7 +35,7 @@ def test_sizes(layout: str):
     arguments, parameters, at_256, at_720p = SIZES[layout]
     with torch.device("meta"):
         network = NAFNet(**arguments)
-    assert sum(p.numel() for p in network.parameters()) == parameters
+    assert count(network) == parameters
     assert gmacs(network, 256, 256) == pytest.approx(at_256, rel=1e-3)
     assert gmacs(network, 720, 1280) == pytest.approx(at_720p, rel=1e-3)
 
@@ -50,7 +44,7 @@ def test_sizes(layout: str):
 def test_size_of_a_block(channels: int):
     with torch.device("meta"):
         block = NAFBlock(channels)
-    assert sum(p.numel() for p in block.parameters()) == 7 * channels**2 + 33 * channels
+    assert count(block) == 7 * channels**2 + 33 * channels
 
 
 def normed(features: Tensor, norm: ChannelLayerNorm) -> Tensor:

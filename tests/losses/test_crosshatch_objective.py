@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
+from objectives import adversarial_term, conv3_3, gan_restorer, mean, sharp_image_blurred, still_options, whole_step
 from torch import Tensor
-from torch.nn import functional
 
-from deblurkit.engine.optim import build_optimizers
-from deblurkit.engine.parts import Problems, build_parts
 from deblurkit.engine.restorer import GANRestorer
 from deblurkit.engine.terms import Term
-from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
 
-FILE = Path(__file__).parents[2] / "options" / "crosshatch.yml"
 SMALL = [
     "generator.encoder=[4, 8, 8]",
     "generator.res_channels=8",
@@ -26,32 +20,27 @@ SMALL = [
     "discriminators.critic.channels=4",
     "discriminators.critic.hidden=8",
 ]
-STILL = ["optimizers.generator.lr=0.0", "optimizers.discriminators.lr=0.0"]
 
 
 @pytest.fixture(scope="module")
 def options() -> Options:
-    return load_options(FILE, [*SMALL, *STILL, "losses.content.weights=random"])
+    return still_options("crosshatch", SMALL)
 
 
 @pytest.fixture(scope="module")
 def restorer(options: Options) -> GANRestorer:
-    problems = Problems()
-    parts = build_parts(options, problems, say=lambda _: None)
-    problems.raise_any()
-    return GANRestorer(parts)
+    return gan_restorer(options)
 
 
 @pytest.fixture
 def game(restorer: GANRestorer) -> Term:
-    return next(term for term in restorer.terms if term.name == "adversarial")
+    return adversarial_term(restorer)
 
 
 @pytest.fixture
 def named() -> dict[str, Tensor]:
     """Two images of 16x24 in [-1, 1], some of whose pixels are further than 1 apart."""
-    random = torch.Generator().manual_seed(0)
-    sharp, image, blurred = 2 * torch.rand(3, 2, 3, 16, 24, generator=random) - 1
+    sharp, image, blurred = sharp_image_blurred()
     return {"sharp": sharp, "image": image, "blurred": blurred}
 
 
@@ -64,11 +53,6 @@ def by_hand(image: Tensor) -> list[float]:
     return [20 * (sample[0].mean() - 0.5 * sample[2].mean()).item() for sample in image]
 
 
-def mean(values) -> float:
-    values = list(values)
-    return sum(values) / len(values)
-
-
 def equation_3(real: list[float], fake: list[float]) -> float:
     """The critic's, of its outputs for real and fake images."""
     higher = mean((r - mean(fake) - 1) ** 2 for r in real) / 2
@@ -78,18 +62,6 @@ def equation_3(real: list[float], fake: list[float]) -> float:
 def equation_4(real: list[float], fake: list[float]) -> float:
     """The generator's: one term."""
     return mean((f - mean(real) - 1) ** 2 for f in fake) / 2
-
-
-def conv3_3(weights: dict[str, Tensor], image: Tensor) -> Tensor:
-    """VGG-19 up to its seventh convolution, of images in [-1, 1]."""
-    offset, scale = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    features = ((image + 1) / 2 - offset) / scale
-    for index in (0, 2, 5, 7, 10, 12):
-        features = functional.conv2d(features, weights[f"{index}.weight"], weights[f"{index}.bias"], padding=1)
-        features = functional.relu(features)
-        if index in (2, 7):
-            features = functional.max_pool2d(features, 2)
-    return functional.conv2d(features, weights["14.weight"], weights["14.bias"], padding=1)
 
 
 def equation_5(restorer: GANRestorer, sharp: Tensor, image: Tensor) -> float:
@@ -159,17 +131,7 @@ def test_numbers_on_paper(game: Term):
 
 
 def test_a_whole_step_adds_up_to_the_objective(options: Options, restorer: GANRestorer):
-    """Of the real networks, whose optimizers stand still, on a batch in [0, 1]."""
-    random = torch.Generator().manual_seed(1)
-    blurred, sharp = torch.rand(2, 2, 3, 64, 64, generator=random)
-    log = restorer.train_step(
-        [{"blurred": blurred, "sharp": sharp, "key": ["0", "1"]}],
-        build_optimizers(options, restorer.networks(), torch.device("cpu")),
-    )
-    sharp = 2 * sharp - 1
-    with torch.no_grad():
-        image = restorer.generator(2 * blurred - 1)
-        real, fake = (restorer.critics["critic"](x).flatten().tolist() for x in (sharp, image))
+    log, sharp, image, real, fake = whole_step(options, restorer, 2)
     terms = {name: WEIGHTS[name] * value for name, value in objective(restorer, sharp, image, (real, fake)).items()}
     assert {name: log[f"term/{name}"].item() for name in terms} == pytest.approx(terms, rel=1e-4)
     assert log["critic/critic"].item() == pytest.approx(equation_3(real, fake), rel=1e-4)

@@ -3,49 +3,45 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
+from objectives import adversarial_term, conv3_3, gan_restorer, mean, sharp_image_blurred, still_options, whole_step
 from torch import Tensor
 from torch.nn import functional
 
-from deblurkit.engine.optim import build_optimizers
-from deblurkit.engine.parts import Problems, build_parts
 from deblurkit.engine.restorer import GANRestorer
 from deblurkit.engine.terms import Term
-from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
 
-FILE = Path(__file__).parents[2] / "options" / "dsc.yml"
-SMALL = ["generator.channels=4", "generator.blocks=1", "generator.reduction=4", "generator.dropout=0.0"]
-STILL = ["optimizers.generator.lr=0.0", "optimizers.discriminators.lr=0.0"]
+SMALL = [
+    "generator.channels=4",
+    "generator.blocks=1",
+    "generator.reduction=4",
+    "generator.dropout=0.0",
+    "discriminators.critic.channels=4",
+]
 
 
 @pytest.fixture(scope="module")
 def options() -> Options:
-    overrides = [*SMALL, *STILL, "discriminators.critic.channels=4", "losses.content.weights=random"]
-    return load_options(FILE, overrides)
+    return still_options("dsc", SMALL)
 
 
 @pytest.fixture(scope="module")
 def restorer(options: Options) -> GANRestorer:
-    problems = Problems()
-    parts = build_parts(options, problems, say=lambda _: None)
-    problems.raise_any()
-    return GANRestorer(parts)
+    return gan_restorer(options)
 
 
 @pytest.fixture
 def game(restorer: GANRestorer) -> Term:
-    return next(term for term in restorer.terms if term.name == "adversarial")
+    return adversarial_term(restorer)
 
 
 @pytest.fixture
 def named() -> dict[str, Tensor]:
     """Two images of two by three patches in [-1, 1]; the restored ones take gradients."""
-    random = torch.Generator().manual_seed(0)
-    sharp, image, blurred = 2 * torch.rand(3, 2, 3, 16, 24, generator=random) - 1
+    sharp, image, blurred = sharp_image_blurred()
     return {"sharp": sharp, "image": (image * 0.7).requires_grad_(), "blurred": blurred}
 
 
@@ -60,11 +56,6 @@ def by_hand(image: Tensor) -> list[float]:
     return [20 * (patch[0].mean() - 0.5 * patch[2].mean()).item() for patch in patches]
 
 
-def mean(values) -> float:
-    values = list(values)
-    return sum(values) / len(values)
-
-
 def d_ra(a: float, others: list[float]) -> float:
     """Equation 5."""
     return 1 / (1 + math.exp(-(a - mean(others))))
@@ -77,18 +68,6 @@ def equation_6(real: list[float], fake: list[float]) -> float:
 def equation_7(real: list[float], fake: list[float]) -> float:
     """Without its last term."""
     return -mean(math.log(1 - d_ra(r, fake)) for r in real) - mean(math.log(d_ra(f, real)) for f in fake)
-
-
-def conv3_3(weights: dict[str, Tensor], image: Tensor) -> Tensor:
-    """VGG-19 up to its seventh convolution, of images in [-1, 1]."""
-    offset, scale = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    features = ((image + 1) / 2 - offset) / scale
-    for index in (0, 2, 5, 7, 10, 12):
-        features = functional.conv2d(features, weights[f"{index}.weight"], weights[f"{index}.bias"], padding=1)
-        features = functional.relu(features)
-        if index in (2, 7):
-            features = functional.max_pool2d(features, 2)
-    return functional.conv2d(features, weights["14.weight"], weights["14.bias"], padding=1)
 
 
 def equation_8(restorer: GANRestorer, image: Tensor, sharp: Tensor) -> float:
@@ -142,17 +121,8 @@ def test_gradient_flows_through_the_mean_of_fake_logits(game: Term):
 
 
 def test_a_whole_step_adds_up_to_the_objective(options: Options, restorer: GANRestorer):
-    """Of the real networks, whose optimizers stand still, on a batch in [0, 1]."""
-    random = torch.Generator().manual_seed(1)
-    blurred, sharp = torch.rand(2, 1, 3, 64, 64, generator=random)
-    log = restorer.train_step(
-        [{"blurred": blurred, "sharp": sharp, "key": ["0"]}],
-        build_optimizers(options, restorer.networks(), torch.device("cpu")),
-    )
-    with torch.no_grad():
-        image = restorer.generator(2 * blurred - 1)
-        real, fake = (restorer.critics["critic"](x).flatten().tolist() for x in (2 * sharp - 1, image))
-    content = 100 * equation_8(restorer, image, 2 * sharp - 1)
+    log, sharp, image, real, fake = whole_step(options, restorer, 1)
+    content = 100 * equation_8(restorer, image, sharp)
     assert log["term/content"].item() == pytest.approx(content, rel=1e-4)
     assert log["term/adversarial"].item() == pytest.approx(equation_7(real, fake), rel=1e-4)
     assert log["critic/critic"].item() == pytest.approx(equation_6(real, fake), rel=1e-4)
