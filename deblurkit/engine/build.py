@@ -13,7 +13,6 @@ from mmengine.dist import get_rank, init_dist
 from rich.console import Console
 
 from deblurkit import checkpoint
-from deblurkit.engine.parts import load_pretrained
 from deblurkit.engine.setup import Setup
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
@@ -61,14 +60,12 @@ def train(
     console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
     with _holding(folder, launcher):
         taken_up = _start_state(folder, resume, overwrite, console.print)
-        setup = Setup(options, place_of_work)
+        setup = Setup(options, place_of_work, pretrained=taken_up is None and init_from is None)
         if taken_up is not None and taken_up[1]["position"]["iteration"] >= setup.length.total:
             console.print(f"{folder.path}: already finished, {taken_up[0].name} is its last checkpoint")
             return folder.path
         if taken_up is None and init_from is not None:
             _take_weights(setup, Path(init_from), console.print)
-        elif taken_up is None:
-            load_pretrained(setup.parts.generator)
         if get_rank() == 0:
             _prepare(folder, options, clear=overwrite and not resume)
         runner = setup.runner(folder, console, taken_up, launcher)

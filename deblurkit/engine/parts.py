@@ -57,7 +57,7 @@ def build_parts(options: Options, problems: Problems, say: Callable[[str], None]
         say: Told what every log must say, such as that a loss uses random weights.
         random_vgg: For a trial: where the weights of a perceptual loss or a generator's pretrained part cannot be
             had, use random ones, and say so. Otherwise :func:`load_pretrained` is the caller's, who knows whether the
-            training starts from the beginning.
+            run begins with weights of its own.
     """
     load_plugins(options.plugins)
     torch.manual_seed(options.seed)
@@ -94,17 +94,14 @@ def load_pretrained(generator: nn.Module) -> None:
     """
     load = getattr(generator, "load_pretrained", None)
     if load is not None:
-        try:
-            load()
-        except UserError as error:
-            raise type(error)(*(f"generator: {line}" for line in error.problems)) from None
+        load()
 
 
 def _try_pretrained(generator: nn.Module, say: Callable[[str], None]) -> None:
     try:
         load_pretrained(generator)
     except MissingWeightsError as error:
-        say(f"{error}; RANDOM weights stand in for this trial")
+        say(f"generator: {error}; RANDOM weights stand in for this trial")
 
 
 def _term(name: str, term: LossTerm, say: Callable[[str], None], random_vgg: bool) -> Term:

@@ -22,7 +22,7 @@ from deblurkit.engine.hooks.signals import SignalHook
 from deblurkit.engine.hooks.validation import ValidationHook
 from deblurkit.engine.loops import IterationLoop
 from deblurkit.engine.optim import build_optimizers, build_schedulers, scale_rates
-from deblurkit.engine.parts import Problems, build_parts, build_training_sets, place
+from deblurkit.engine.parts import Problems, build_parts, build_training_sets, load_pretrained, place
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
@@ -70,9 +70,19 @@ class TrainLoaders:
 
 
 class Setup:
-    """Everything of a run that is built before its folder is touched."""
+    """Everything of a run that is built before its folder is touched.
 
-    def __init__(self, options: Options, device: torch.device) -> None:
+    Args:
+        options: What to build.
+        device: Where the networks go.
+        pretrained: Whether a generator takes up the weights of others that its options name; not in a run that takes
+            up weights of its own.
+
+    Raises:
+        UserError: With everything that stands against the run.
+    """
+
+    def __init__(self, options: Options, device: torch.device, pretrained: bool = True) -> None:
         problems = Problems()
         self.options, self.device = options, device
         self.notes: list[str] = []
@@ -80,6 +90,8 @@ class Setup:
         if options.val.inference is not None:
             problems.gather(partial(check_inference, options.val.inference), "val.inference")
         self.parts = build_parts(options, problems, self.notes.append)
+        if pretrained:
+            problems.gather(partial(load_pretrained, self.parts.generator), "generator")
         self.dataset, self.val_sets = build_training_sets(options, problems)
         problems.raise_any()
         place(self.parts, options, device)

@@ -267,8 +267,10 @@ def test_a_training_needs_the_encoders_weights_only_to_begin(tmp_path: Path):
     generator = {"type": "DeblurGANv2", "encoder": "mobilenet_v2", "channels": 8}
     generator |= {"encoder_weights": str(tmp_path / "imagenet.pth")}
     experiment = options(tmp_path, generator)
-    with pytest.raises(UserError, match=r"generator: there is no file .*imagenet\.pth"):
-        train(experiment, tmp_path / "run", device="cpu")
+    broken = {**experiment.to_dict(), "val": {"protocol": "gopro-basicsr-v1", "inference": "tile:64,8"}}
+    with pytest.raises(UserError, match=r"generator: there is no file .*imagenet\.pth") as caught:
+        train(options_from_dict(broken, "test"), tmp_path / "run", device="cpu")
+    assert "no mode 'tile:64,8'" in str(caught.value), "with everything else that stands against the run"
     assert not (tmp_path / "run").exists()
 
     torch.save({"model": PublishedV2("mobilenet", 8).state_dict()}, tmp_path / "public.h5")
