@@ -125,9 +125,8 @@ def page(record: Mapping[str, Any]) -> str:
         "same data, objective and number of updates. No published figure is reproduced here: training is thousands of "
         "times shorter, and there is no content loss.",
         "",
-        f"| network | parameters | {' | '.join(f'seed {seed}' for seed in seeds)} | mean | s.d. | gain | SSIM | "
-        "s/update |",
-        f"| --- | ---: |{' ---: |' * (len(seeds) + 5)}",
+        f"| network | parameters | {' | '.join(f'seed {seed}' for seed in seeds)} | mean | s.d. | gain | SSIM |",
+        f"| --- | ---: |{' ---: |' * (len(seeds) + 4)}",
         *(_row(name, group, seeds) for name, group in _grouped(runs).items()),
         "",
         "## The papers' claims",
@@ -175,6 +174,5 @@ def _row(name: str, group: Sequence[Mapping[str, Any]], seeds: Sequence[int]) ->
     deviation = f"{statistics.stdev(values):.2f}" if len(values) > 1 else "-"
     gain = statistics.fmean(values) - group[0]["psnr_blurred"]
     ssim = statistics.fmean(run["ssim"] for run in group)
-    seconds = statistics.fmean(run["seconds_per_update"] for run in group)
     cells = [f"{group[0]['parameters']:,}", own, f"{statistics.fmean(values):.2f}", deviation, f"{gain:+.2f}"]
-    return f"| {name} | {' | '.join(cells)} | {ssim:.4f} | {seconds:.3f} |"
+    return f"| {name} | {' | '.join(cells)} | {ssim:.4f} |"

@@ -11,7 +11,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -139,11 +138,12 @@ def parse() -> argparse.Namespace:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train and score one network from one seed; a training that is finished is not run again."""
+    """Train and score one network from one seed; what an earlier call has done is not done again."""
     folder = job.folder / job.name.replace("/", "-") / f"seed{job.seed}"
     result = folder / "result.json"
-    if result.is_file():
-        return json.loads(result.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
+    if found and (job.look is None or "look" in found):
+        return found
     import torch
 
     torch.set_num_threads(job.threads)
@@ -153,30 +153,36 @@ def run(job: Job) -> dict[str, Any]:
     from deblurkit.options.load import options_from_dict
 
     options = options_from_dict(experiment(job), source=job.name)
-    parameters = sum(weight.numel() for weight in build_generator(options).parameters())
-    start = time.perf_counter()
-    train(options, folder, device=job.device, overwrite=True)
-    seconds = (time.perf_counter() - start) / job.setting.updates
+    seconds = found.get("seconds_per_update")
+    if seconds is None:
+        start = time.perf_counter()
+        train(options, folder, device=job.device, overwrite=True)
+        seconds = (time.perf_counter() - start) / job.setting.updates
     metrics = evaluate(options, folder / "checkpoints" / f"iter_{job.setting.updates:08d}.pth", device=job.device)
+    with torch.device("meta"):
+        parameters = sum(weight.numel() for weight in build_generator(options).parameters())
+    record = {"name": job.name, "seed": job.seed, "parameters": parameters, **scores(metrics)}
+    record["seconds_per_update"] = seconds
+    result.write_text(json.dumps(record, indent=2), encoding="utf-8")
+    return record
+
+
+def scores(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return what the record keeps of an evaluation."""
     test = metrics["datasets"]["sample"]
-    record = {
-        "name": job.name,
-        "seed": job.seed,
-        "parameters": parameters,
+    kept = {
         "psnr": test["restored"]["psnr"],
         "ssim": test["restored"]["ssim"],
         "psnr_blurred": test["blurred"]["psnr"],
         "protocol": metrics["protocol"],
         "inference": metrics["inference"],
         "images": test["images"],
-        "seconds_per_update": seconds,
-        "device": metrics["environment"].get("device", "cpu"),
+        "device": metrics["environment"]["device"],
     }
     if "look" in metrics["datasets"]:
         seen = metrics["datasets"]["look"]
-        record["look"] = {"restored": seen["restored"]["psnr"], "blurred": seen["blurred"]["psnr"]}
-    result.write_text(json.dumps(record, indent=2), encoding="utf-8")
-    return record
+        kept["look"] = {"restored": seen["restored"]["psnr"], "blurred": seen["blurred"]["psnr"]}
+    return kept
 
 
 def experiment(job: Job) -> dict[str, Any]:
@@ -244,7 +250,7 @@ def write(arguments: argparse.Namespace, setting: Setting, results: Sequence[dic
     first = results[0]
     about = {
         "date": date.today().isoformat(),
-        "device": f"{first['device']} ({platform.machine()}, torch {torch.__version__})",
+        "device": f"{first['device']}, torch {torch.__version__}",
         "training data": f"{data}, a fresh camera shake for every sample",
         "test data": f"the sample set's test split, {first['images']} images, blurred {first['psnr_blurred']:.2f} dB",
         "protocol": f"{first['protocol']['id']} version {first['protocol']['version']}, inference {first['inference']}",
