@@ -148,7 +148,7 @@ def page(record: Mapping[str, Any]) -> str:
         lines += [
             "## A look at other pairs",
             "",
-            "Never trained on; too few for a score.",
+            "PSNR in decibels, mean over the seeds; never trained on, and too few to be a score.",
             "",
             "| network | PSNR | blurred |",
         ]

@@ -261,6 +261,11 @@ def write(arguments: argparse.Namespace, setting: Setting, results: Sequence[dic
         SKIP: "structure_guided with a skip from input to output, which the paper does not state: without it the short "
         "training is spent on learning to copy. Table 5's comparisons are made with it",
         "seeds": sorted({result["seed"] for result in results}),
+        "command": " ".join(
+            ["python benchmarks/reproduce.py --setting", setting.name, "--seeds", *map(str, arguments.seeds)]
+            + (["--sharp", Path(arguments.sharp).name] if arguments.sharp else [])
+        ),
+        **({"looked at": Path(arguments.look[0]).parent.name} if arguments.look else {}),
     }
     record = {"setting": asdict(setting), "about": about, "runs": list(results)}
     text = page(record)
