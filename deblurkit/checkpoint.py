@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,21 +167,21 @@ def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
     wanted = network.state_dict()
     missing = [key for key in wanted if key not in weights and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in weights if key not in wanted]
-    wrong = {
-        f"{key} is {_shape(weights[key])}, not {_shape(wanted[key])}": key
-        for key in wanted
-        if key in weights and weights[key].shape != wanted[key].shape
-    }
-    found = {"missing": {key: key for key in missing}, "unexpected": {key: key for key in unexpected}}
-    return [f"{kind}: {_grouped(items)}" for kind, items in {**found, "wrong shape": wrong}.items() if items]
+    wrong = [key for key in wanted if key in weights and weights[key].shape != wanted[key].shape]
+
+    def shapes(key: str) -> str:
+        return f"{key} is {_shape(weights[key])}, not {_shape(wanted[key])}"
+
+    found = {"missing": _grouped(missing), "unexpected": _grouped(unexpected), "wrong shape": _grouped(wrong, shapes)}
+    return [f"{kind}: {told}" for kind, told in found.items() if told]
 
 
-def _grouped(items: Mapping[str, str]) -> str:
-    """Return the counts of names by their first part, each with one example; ``items`` are examples and names."""
+def _grouped(keys: Sequence[str], tell: Callable[[str], str] = str) -> str:
+    """Return the counts of names by their first part, each with its first one as ``tell`` puts it; empty for none."""
     groups: dict[str, list[str]] = {}
-    for example, name in items.items():
-        groups.setdefault(name.partition(".")[0], []).append(example)
-    told = [f"{len(group)} in {name} ({group[0]})" for name, group in list(groups.items())[:_LISTED]]
+    for key in keys:
+        groups.setdefault(key.partition(".")[0], []).append(key)
+    told = [f"{len(group)} in {name} ({tell(group[0])})" for name, group in list(groups.items())[:_LISTED]]
     return ", ".join(told) + (f", and {len(groups) - _LISTED} more groups" if len(groups) > _LISTED else "")
 
 

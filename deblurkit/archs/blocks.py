@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 
 Norm = Callable[[int], nn.Module]
 """Makes a normalisation layer for a number of channels."""
+
+AFFINE_NORMS: dict[str, Norm] = {"batch": nn.BatchNorm2d, "instance": partial(nn.InstanceNorm2d, affine=True)}
+"""Norms with scale and shift, by the names that options give them; at batch size 1 both train alike."""
 
 
 def require_divisible(network: nn.Module, image: Tensor) -> None:

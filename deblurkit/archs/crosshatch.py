@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.archs.blocks import (
+    AFFINE_NORMS,
     Norm,
     ReflectedResBlock,
     doubling,
@@ -21,8 +21,6 @@ from deblurkit.archs.blocks import (
 )
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_normal
-
-_NORMS: dict[str, Norm] = {"batch": nn.BatchNorm2d, "instance": partial(nn.InstanceNorm2d, affine=True)}
 
 
 class CrosshatchAttention(nn.Module):
@@ -182,8 +180,8 @@ class Crosshatch(nn.Module):
             raise ValueError(f"needs blocks >= 0 and 0 <= dropout < 1, got {blocks} and {dropout}")
         _require_one_of("attention", attention, ("once", "each", "none"))
         _require_one_of("upsample", upsample, ("nearest", "deconv"))
-        _require_one_of("norm", norm, tuple(_NORMS))
-        make_norm = _NORMS[norm]
+        _require_one_of("norm", norm, tuple(AFFINE_NORMS))
+        make_norm = AFFINE_NORMS[norm]
         self.size_divisor = 2 ** (len(encoder) - 1)
         self.encoder = _encoder(encoder, res_channels, make_norm)
         body: list[nn.Module] = []

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.archs.blocks import Norm
+from deblurkit.archs.blocks import AFFINE_NORMS
 from deblurkit.discriminators.spectral import apply_spectral_norm
 from deblurkit.registry import DISCRIMINATORS
 from deblurkit.weight_init import init_normal
 
-_NORMS: dict[str, Norm] = {"batch": nn.BatchNorm2d, "instance": partial(nn.InstanceNorm2d, affine=True)}
 _MAP = 16  # side of the map that is flattened: that of a 256x256 image
 _SMALLEST = 32  # leaves 2x2 positions before the dense layers: a norm over one position has no variance
 
@@ -63,7 +61,7 @@ class FlattenDiscriminator(nn.Module):
         super().__init__()
         if min(in_channels, channels, hidden) < 1:
             raise ValueError(f"widths must be at least 1, got {in_channels}, {channels} and {hidden}")
-        if norm not in (*_NORMS, "none"):
+        if norm not in (*AFFINE_NORMS, "none"):
             raise ValueError(f"norm is batch, instance or none; got {norm!r}")
         layers: list[nn.Module] = [_halving(in_channels, channels), nn.LeakyReLU(0.2, inplace=True)]
         for before, width in pairwise((channels, channels, 2 * channels, 4 * channels)):
@@ -87,7 +85,7 @@ class FlattenDiscriminator(nn.Module):
 
 def _normalized(convolution: Iterable[nn.Module], width: int, norm: str) -> list[nn.Module]:
     """Return the convolution, the norm if there is one, and the activation."""
-    norms = [] if norm == "none" else [_NORMS[norm](width)]
+    norms = [] if norm == "none" else [AFFINE_NORMS[norm](width)]
     return [*convolution, *norms, nn.LeakyReLU(0.2, inplace=True)]
 
 

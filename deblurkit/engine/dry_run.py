@@ -37,7 +37,7 @@ def dry_run(options: Options, device: str | None = None) -> None:
     console = Console(highlight=False, soft_wrap=True)
     problems = Problems()
     problems.gather(lambda: get_protocol(options.val.protocol, "val.protocol"), "val.protocol")
-    parts = build_parts(options, problems, console.print, random_vgg=True)
+    parts = build_parts(options, problems, console.print, random_weights=True)
     problems.raise_any()
     chosen = start_processes("none", device)
     place(parts, options, chosen)

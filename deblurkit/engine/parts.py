@@ -48,28 +48,35 @@ class Problems:
             raise UserError(*self._lines)
 
 
-def build_parts(options: Options, problems: Problems, say: Callable[[str], None], random_vgg: bool = False) -> Parts:
+def build_parts(
+    options: Options,
+    problems: Problems,
+    say: Callable[[str], None],
+    random_weights: bool = False,
+    pretrained: bool = True,
+) -> Parts:
     """Build generator, critics and terms, drawing their weights from ``options.seed``.
 
     Args:
         options: What to build.
         problems: Takes what cannot be built.
         say: Told what every log must say, such as that a loss uses random weights.
-        random_vgg: For a trial: where the weights of a perceptual loss or a generator's pretrained part cannot be
-            had, use random ones, and say so. Otherwise :func:`load_pretrained` is the caller's, who knows whether the
-            run begins with weights of its own.
+        random_weights: For a trial: where pretrained weights of a perceptual loss or of a part of the generator cannot
+            be had, use random ones, and say so.
+        pretrained: Whether the generator takes up the weights of others that its options name; not in a run that
+            takes up weights of its own.
     """
     load_plugins(options.plugins)
     torch.manual_seed(options.seed)
     generator = problems.gather(partial(build_generator, options), "generator")
-    if random_vgg and generator is not None:
-        problems.gather(partial(_try_pretrained, generator, say), "generator")
+    if pretrained and generator is not None:
+        problems.gather(partial(_take_up_pretrained, generator, say, random_weights), "generator")
     critics = {
         name: problems.gather(partial(DISCRIMINATORS.build, cfg, where=name), f"discriminators.{name}")
         for name, cfg in options.discriminators.items()
     }
     terms = [
-        problems.gather(partial(_term, name, term, say, random_vgg), f"losses.{name}")
+        problems.gather(partial(_term, name, term, say, random_weights), f"losses.{name}")
         for name, term in options.losses.items()
     ]
     train = options.train
@@ -86,29 +93,23 @@ def build_parts(options: Options, problems: Problems, say: Callable[[str], None]
     )
 
 
-def load_pretrained(generator: nn.Module) -> None:
-    """Give a generator the weights of others that it starts from, where it has a method ``load_pretrained``.
-
-    Raises:
-        UserError: They cannot be had.
-    """
+def _take_up_pretrained(generator: nn.Module, say: Callable[[str], None], random_weights: bool) -> None:
     load = getattr(generator, "load_pretrained", None)
-    if load is not None:
-        load()
-
-
-def _try_pretrained(generator: nn.Module, say: Callable[[str], None]) -> None:
+    if load is None:
+        return
     try:
-        load_pretrained(generator)
+        load()
     except MissingWeightsError as error:
+        if not random_weights:
+            raise
         say(f"generator: {error}; RANDOM weights stand in for this trial")
 
 
-def _term(name: str, term: LossTerm, say: Callable[[str], None], random_vgg: bool) -> Term:
+def _term(name: str, term: LossTerm, say: Callable[[str], None], random_weights: bool) -> Term:
     try:
         loss = LOSSES.build(term.component, where=f"losses.{name}")
     except MissingWeightsError as error:
-        if not random_vgg:
+        if not random_weights:
             raise
         say(f"losses.{name}: {error}; RANDOM weights stand in for this trial")
         loss = LOSSES.build({**term.component, "weights": "random"}, where=f"losses.{name}")

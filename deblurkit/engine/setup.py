@@ -22,7 +22,7 @@ from deblurkit.engine.hooks.signals import SignalHook
 from deblurkit.engine.hooks.validation import ValidationHook
 from deblurkit.engine.loops import IterationLoop
 from deblurkit.engine.optim import build_optimizers, build_schedulers, scale_rates
-from deblurkit.engine.parts import Problems, build_parts, build_training_sets, load_pretrained, place
+from deblurkit.engine.parts import Problems, build_parts, build_training_sets, place
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
@@ -75,8 +75,7 @@ class Setup:
     Args:
         options: What to build.
         device: Where the networks go.
-        pretrained: Whether a generator takes up the weights of others that its options name; not in a run that takes
-            up weights of its own.
+        pretrained: See :func:`~deblurkit.engine.parts.build_parts`.
 
     Raises:
         UserError: With everything that stands against the run.
@@ -89,9 +88,7 @@ class Setup:
         self.protocol = problems.gather(partial(get_protocol, options.val.protocol, "val.protocol"), "val.protocol")
         if options.val.inference is not None:
             problems.gather(partial(check_inference, options.val.inference), "val.inference")
-        self.parts = build_parts(options, problems, self.notes.append)
-        if pretrained:
-            problems.gather(partial(load_pretrained, self.parts.generator), "generator")
+        self.parts = build_parts(options, problems, self.notes.append, pretrained=pretrained)
         self.dataset, self.val_sets = build_training_sets(options, problems)
         problems.raise_any()
         place(self.parts, options, device)

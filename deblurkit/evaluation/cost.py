@@ -251,13 +251,12 @@ def count(generator: nn.Module, shape: tuple[int, int]) -> Counts:
     image = torch.zeros(1, 3, *shape, device=next((p.device for p in generator.parameters()), "meta"))
     seen: list[tuple[int, int]] = []
     hook = generator.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    given = [image, *generator.parameters(), *generator.buffers()]
     try:
-        with FlopCounterMode(display=False) as work:
+        with FlopCounterMode(display=False) as work, LiveTensors(given) as memory:
             restore_whole(generator, image)
     finally:
         hook.remove()
-    with LiveTensors([image, *generator.parameters(), *generator.buffers()]) as memory:
-        restore_whole(generator, image)
     return Counts(seen[0], work.get_total_flops() // 2, memory.peak_bytes)
 
 

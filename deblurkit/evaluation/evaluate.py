@@ -112,10 +112,7 @@ def evaluate(
                 name: {**summarise(rows, chosen), "published": published.get(name)}
                 for name, (rows, _) in results.items()
             },
-            "notes": [
-                *([experiment.state["note"]] if "note" in experiment.state else []),
-                *record.notes(experiment.state, chosen, mode, limits),
-            ],
+            "notes": record.notes(experiment.state, chosen, mode, limits),
         }
     )
     foreign = "note" in experiment.state  # such weights name no data: the options that did go with the report

@@ -20,7 +20,7 @@ from deblurkit.inference.deblurrer import describe_weights
 
 
 def weights_record(state: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Return ``file``, ``sha256``, ``iteration`` and ``ema`` of a checkpoint."""
+    """Return ``file``, ``sha256``, ``iteration`` and ``ema`` of a checkpoint, and the ``note`` of foreign weights."""
     digest = hashlib.sha256()
     with open(file, "rb") as stream:
         while block := stream.read(1 << 20):
@@ -55,7 +55,8 @@ def notes(state: dict[str, Any], protocol: Protocol, mode: str, limits: Mapping[
         mode: The inference mode.
         limits: Data sets of which only a part was used: how many images, of how many.
     """
-    found = [f"{name}: limited to {used} of {total} images" for name, (used, total) in limits.items()]
+    found = [state["note"]] if "note" in state else []
+    found += [f"{name}: limited to {used} of {total} images" for name, (used, total) in limits.items()]
     if mode != protocol.inference:
         found.append(f"inference {mode} deviates from the protocol's own, {protocol.inference}")
     found += [

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit.archs.deblurgan_v2 import DeblurGANv2
-from deblurkit.engine.parts import Problems, build_parts, load_pretrained
+from deblurkit.engine.parts import Problems, build_parts
 from deblurkit.errors import UserError
 from deblurkit.inference.restore import restore
 from deblurkit.options.load import options_from_dict
@@ -277,11 +277,11 @@ def test_a_trial_does_without_the_weights_and_says_so(tmp_path: Path):
     options = options_from_dict({"name": "x", "generator": generator}, "x")
     said: list[str] = []
     problems = Problems()
-    parts = build_parts(options, problems, said.append)
+    parts = build_parts(options, problems, said.append, pretrained=False)
     assert not said
     with pytest.raises(MissingWeightsError, match=r"there is no file .*absent\.pth"):
-        load_pretrained(parts.generator)
-    build_parts(options, problems, said.append, random_vgg=True)
+        parts.generator.load_pretrained()
+    build_parts(options, problems, said.append, random_weights=True)
     problems.raise_any()
     assert len(said) == 1
     assert said[0].startswith("generator: there is no file")

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from deblurkit.engine.optim import build_optimizers
 from deblurkit.engine.parts import Problems, build_parts
-from deblurkit.engine.restorer import GANRestorer
+from deblurkit.engine.restorer import GANRestorer, Parts
 from deblurkit.engine.terms import Term
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
@@ -25,11 +25,15 @@ def still_options(name: str, overrides: list[str]) -> Options:
     return load_options(FOLDER / f"{name}.yml", [*overrides, *STILL, "losses.content.weights=random"])
 
 
-def gan_restorer(options: Options) -> GANRestorer:
+def built_parts(options: Options) -> Parts:
     problems = Problems()
     parts = build_parts(options, problems, say=lambda _: None)
     problems.raise_any()
-    return GANRestorer(parts)
+    return parts
+
+
+def gan_restorer(options: Options) -> GANRestorer:
+    return GANRestorer(built_parts(options))
 
 
 def adversarial_term(restorer: GANRestorer) -> Term:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from objectives import built_parts
 from scipy import ndimage
 from torch import Tensor
 
-from deblurkit.engine.parts import Problems, build_parts
 from deblurkit.engine.terms import Term
 from deblurkit.options.load import load_options
 
@@ -26,10 +26,7 @@ SMALL = ["generator.channels=[2,2,2]", "generator.blocks=1", "discriminators.cri
 @pytest.fixture(scope="module")
 def terms(checkout: Path) -> dict[str, Term]:
     options = load_options(checkout / "options" / "madn.yml", SMALL)
-    problems = Problems()
-    built = build_parts(options, problems, say=lambda _: None).terms
-    problems.raise_any()
-    return {term.name: term for term in built}
+    return {term.name: term for term in built_parts(options).terms}
 
 
 @pytest.fixture(scope="module")
