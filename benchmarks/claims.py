@@ -151,8 +151,8 @@ def page(record: Mapping[str, Any]) -> str:
             "PSNR in decibels, mean over the seeds; never trained on, and too few to be a score.",
             "",
             "| network | PSNR | blurred |",
+            "| --- | ---: | ---: |",
         ]
-        lines.append("| --- | ---: | ---: |")
         for name, group in _grouped(look).items():
             mean = statistics.fmean(run["look"]["restored"] for run in group)
             lines.append(f"| {name} | {mean:.2f} | {group[0]['look']['blurred']:.2f} |")

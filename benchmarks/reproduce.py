@@ -138,10 +138,19 @@ def parse() -> argparse.Namespace:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train and score one network from one seed; what an earlier call has done is not done again."""
+    """Train and score one network from one seed; what an earlier call has done in the same way is not done again."""
+    from deblurkit.options.load import options_from_dict
+    from deblurkit.report.write import write_text
+
     folder = job.folder / job.name.replace("/", "-") / f"seed{job.seed}"
-    result = folder / "result.json"
-    found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else {}
+    result, trained = folder / "result.json", folder / "trained.json"
+    wanted = experiment(job)
+    options = options_from_dict(wanted, source=job.name)
+    training = {key: value for key, value in wanted.items() if key != "datasets"}
+    training["data"] = wanted["datasets"]["train"]
+    if read(trained).get("training") != training:  # never trained, or on other data or in another setting
+        result.unlink(missing_ok=True)
+    found = read(result)
     if found and (job.look is None or "look" in found):
         return found
     import torch
@@ -150,21 +159,25 @@ def run(job: Job) -> dict[str, Any]:
     from deblurkit.checkpoint import build_generator
     from deblurkit.engine.build import train
     from deblurkit.evaluation.evaluate import evaluate
-    from deblurkit.options.load import options_from_dict
 
-    options = options_from_dict(experiment(job), source=job.name)
-    seconds = found.get("seconds_per_update")
-    if seconds is None:
+    if not found:
         start = time.perf_counter()
         train(options, folder, device=job.device, overwrite=True)
         seconds = (time.perf_counter() - start) / job.setting.updates
+        write_text(trained, json.dumps({"training": training, "seconds_per_update": seconds}, indent=2))
     metrics = evaluate(options, folder / "checkpoints" / f"iter_{job.setting.updates:08d}.pth", device=job.device)
     with torch.device("meta"):
         parameters = sum(weight.numel() for weight in build_generator(options).parameters())
     record = {"name": job.name, "seed": job.seed, "parameters": parameters, **scores(metrics)}
-    record["seconds_per_update"] = seconds
-    result.write_text(json.dumps(record, indent=2), encoding="utf-8")
+    record["seconds_per_update"] = read(trained)["seconds_per_update"]
+    write_text(result, json.dumps(record, indent=2))
     return record
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return what a JSON file holds; nothing where there is none."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
 
 
 def scores(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -199,14 +212,6 @@ def experiment(job: Job) -> dict[str, Any]:
         generator["encoder_weights"] = None  # ImageNet weights would be a head start for one network
     if setting.thin:
         generator.update(THIN[generator["type"]])
-    shake = {"type": "CameraShake", "extent": [3.0, 13.0], "roll": [0.0, 1.0], "margin": setting.margin, "steps": 16}
-    window = {"type": "RandomResizedCrop", "size": setting.window, "scale": [0.8, 2.0]}
-    source = {"type": "SamplePairs", "split": "train"}
-    if job.sharp:
-        source = {"type": "PairedImages", "blurred": job.sharp, "sharp": job.sharp}
-    test = {"sample": {"type": "SamplePairs", "split": "test"}}
-    if job.look:
-        test["look"] = {"type": "PairedImages", "blurred": job.look[0], "sharp": job.look[1]}
     return {
         "name": f"{job.name.replace('/', '-')}-seed{job.seed}",
         "seed": job.seed,
@@ -221,16 +226,7 @@ def experiment(job: Job) -> dict[str, Any]:
             "discriminators": {"type": "Adam", "lr": 2e-4, "betas": [0.9, 0.99]},
         },
         "schedulers": [{"type": "CosineAnnealingLR", "eta_min": 1e-6}],
-        "datasets": {
-            "train": {
-                **source,
-                "augment": [window, shake, "hflip", "vflip", "rot90"],
-                "batch_size": setting.batch,
-                "workers": setting.workers,
-                "cache": setting.workers == 0,
-            },
-            "test": test,
-        },
+        "datasets": data(job),
         "train": {
             "iters": setting.updates,
             "clip_grad_norm": 1.0,
@@ -241,17 +237,42 @@ def experiment(job: Job) -> dict[str, Any]:
     }
 
 
+def data(job: Job) -> dict[str, Any]:
+    """Return the data sets: a fresh shake of a sharp window for every sample, and what is scored."""
+    setting = job.setting
+    source = {"type": "SamplePairs", "split": "train"}
+    if job.sharp:
+        source = {"type": "PairedImages", "blurred": job.sharp, "sharp": job.sharp}
+    window = {"type": "RandomResizedCrop", "size": setting.window, "scale": [0.8, 2.0]}
+    shake = {"type": "CameraShake", "extent": [3.0, 13.0], "roll": [0.0, 1.0], "margin": setting.margin, "steps": 16}
+    test = {"sample": {"type": "SamplePairs", "split": "test"}}
+    if job.look:
+        test["look"] = {"type": "PairedImages", "blurred": job.look[0], "sharp": job.look[1]}
+    train = {
+        **source,
+        "augment": [window, shake, "hflip", "vflip", "rot90"],
+        "batch_size": setting.batch,
+        "workers": setting.workers,
+        "cache": setting.workers == 0,
+    }
+    return {"train": train, "test": test}
+
+
 def write(arguments: argparse.Namespace, setting: Setting, results: Sequence[dict[str, Any]]) -> None:
     """Print the page; with ``--out`` also write it and the record."""
     import torch
     from claims import page
 
-    data = arguments.data_name or (Path(arguments.sharp).name if arguments.sharp else "the sample set's training split")
+    from deblurkit.report.write import write_text
+
+    photographs = arguments.data_name or (
+        Path(arguments.sharp).name if arguments.sharp else "the sample set's training split"
+    )
     first = results[0]
     about = {
         "date": date.today().isoformat(),
         "device": f"{first['device']}, torch {torch.__version__}",
-        "training data": f"{data}, a fresh camera shake for every sample",
+        "training data": f"{photographs}, a fresh camera shake for every sample",
         "test data": f"the sample set's test split, {first['images']} images, blurred {first['psnr_blurred']:.2f} dB",
         "protocol": f"{first['protocol']['id']} version {first['protocol']['version']}, inference {first['inference']}",
         "budget": f"{setting.updates} updates of {setting.batch} pairs of {setting.window - 2 * setting.margin} pixels",
@@ -272,8 +293,8 @@ def write(arguments: argparse.Namespace, setting: Setting, results: Sequence[dic
     print(text)
     if arguments.out:
         out = Path(arguments.out)
-        out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        out.with_suffix(".md").write_text(text, encoding="utf-8")
+        write_text(out, json.dumps(record, indent=2) + "\n")
+        write_text(out.with_suffix(".md"), text)
 
 
 if __name__ == "__main__":

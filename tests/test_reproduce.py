@@ -72,6 +72,9 @@ def test_runs_once_and_writes_the_page(tmp_path: Path):
     written = first.stat().st_mtime_ns
     assert reproduce.run(job(tmp_path, "bag")) == results[0] == json.loads(first.read_text(encoding="utf-8"))
     assert first.stat().st_mtime_ns == written
+    longer = dataclasses.replace(SHORT, batch=2)
+    reproduce.run(job(tmp_path, "bag", longer))
+    assert first.stat().st_mtime_ns > written, "a result of another setting or of other data is not taken for this one"
     page = claims.page({"setting": dataclasses.asdict(SHORT), "about": {"date": "today"}, "runs": results})
     assert page.count("| bag |") == 1
     assert "003 table 1: multi-level over plain residual" in page
