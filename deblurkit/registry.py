@@ -212,8 +212,10 @@ DISCRIMINATORS = ComponentRegistry("discriminator", _network, ["deblurkit.discri
 LOSSES = ComponentRegistry("loss", _loss, ["deblurkit.losses"])
 VIEWS = ComponentRegistry("view", _view, ["deblurkit.losses.views"])
 RESTORERS = ComponentRegistry("restorer", _with_methods(train_step=2), ["deblurkit.engine.restorer"])
-DATASETS = ComponentRegistry("dataset", _with_methods(__len__=0, sample=2), ["deblurkit.data"])
-TRANSFORMS = ComponentRegistry("transform", _with_methods(__call__=2), ["deblurkit.data"])
+_DATA = ["deblurkit.data", "deblurkit.data.benchmarks", "deblurkit.data.blur", "deblurkit.data.packing"]
+DATASETS = ComponentRegistry("dataset", _with_methods(__len__=0, sample=2), _DATA)
+TRANSFORMS = ComponentRegistry("transform", _with_methods(__call__=2), _DATA)
+BLURS = ComponentRegistry("blur", _with_methods(draw=2, expose=2), ["deblurkit.data.blur"])
 METRICS = ComponentRegistry("metric", _with_methods(__call__=2), ["deblurkit.metrics"])
 PROTOCOLS = ComponentRegistry("protocol", _with_methods(), ["deblurkit.evaluation.protocols"])
 

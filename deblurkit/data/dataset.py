@@ -1,12 +1,13 @@
 """What data sets of image files share: reading, paired transforms, checking before training, and caching.
 
-A data set is any registered class with ``__len__()`` and ``sample(index, rng)``. It may also have ``keys()``,
-``read(index)``, ``verify()`` and ``cache(count)``, as :class:`ImagePairs` has.
+A data set is any registered class with ``__len__()`` and ``sample(index, rng)``. It may also have what :class:`Pairs`
+has: ``keys()``, ``read(index)``, ``verify()``, ``cache(count)``, ``describe()`` and ``notes``.
 """
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,26 +33,27 @@ class PairFiles:
     sharp: Path | None
 
 
-class ImagePairs:
-    """Pairs of image files, resized, cropped and augmented in this order.
+class Pairs(ABC):
+    """Pairs of images, resized, cropped and augmented in this order; subclasses say where they come from.
 
     Args:
-        files: The pairs, in the order of their indices.
         resize: Side of a square or ``[h, w]`` in pixels.
         crop: Size of the random crop, given as ``resize``.
         augment: Names of registered transforms, ``{type: NAME, ...}`` where one has arguments.
+
+    Attributes:
+        notes: What a log and a report must say of the data, found by :meth:`verify`.
     """
 
     def __init__(
         self,
-        files: Sequence[PairFiles],
         resize: Size | None = None,
         crop: Size | None = None,
         augment: Sequence[str | dict[str, Any]] = (),
     ) -> None:
         if isinstance(augment, str):
             raise ValueError(f"augment: came {augment!r}, expected a list such as [{augment}]")
-        self.files = list(files)
+        self.notes: list[str] = []
         self.resize = Resize(resize) if resize is not None else None
         self.crop = RandomCrop(crop) if crop is not None else None
         entries = [{"type": entry} if isinstance(entry, str) else entry for entry in augment]
@@ -60,11 +62,23 @@ class ImagePairs:
 
     def __len__(self) -> int:
         """Return the number of pairs."""
-        return len(self.files)
+        return len(self.keys())
 
+    @abstractmethod
     def keys(self) -> list[str]:
         """Return each sample's key, by index."""
-        return [files.key for files in self.files]
+
+    @abstractmethod
+    def load(self, index: int) -> dict[str, Any]:
+        """Return the untouched pair from where it is stored; see :meth:`read`."""
+
+    @abstractmethod
+    def size(self, index: int) -> tuple[int, int]:
+        """Return ``(h, w)`` of a stored pair without decoding it.
+
+        Raises:
+            UserError: It cannot be read, or the two images differ in size.
+        """
 
     def read(self, index: int) -> dict[str, Any]:
         """Return the untouched pair: ``blurred`` and ``sharp`` as RGB ``uint8``/``uint16`` ``(h, w, 3)``, and ``key``.
@@ -72,16 +86,7 @@ class ImagePairs:
         Raises:
             UserError: A file cannot be read, or the two differ in size.
         """
-        if index < len(self._decoded):
-            return self._decoded[index]
-        files = self.files[index]
-        pair: dict[str, Any] = {"blurred": read_image(files.blurred)}
-        if files.sharp is not None:
-            pair["sharp"] = read_image(files.sharp)
-            sizes = [pair["blurred"].shape[:2], pair["sharp"].shape[:2]]
-            if sizes[0] != sizes[1]:
-                raise UserError(_mismatch(files, sizes[0], sizes[1]))
-        return {**pair, "key": files.key}
+        return self._decoded[index] if index < len(self._decoded) else self.load(index)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """Return ``blurred`` and, where known, ``sharp``: float32 ``(3, h, w)`` in [0, 1]; and ``key``.
@@ -105,14 +110,18 @@ class ImagePairs:
                 raise UserError(*(f"{key}: {problem}" for problem in error.problems)) from error
         return {**{name: to_tensor(image) for name, image in images.items()}, "key": key}
 
+    def describe(self) -> dict[str, str | int]:
+        """Return what every report says of the data: the set's name, its variant and part where it has such."""
+        return {"set": type(self).__name__}
+
     def verify(self) -> None:
-        """Look at every file's header: unreadable files, unequal sizes, images smaller than the crop.
+        """Look at every pair's header: unreadable files, unequal sizes, images smaller than the crop.
 
         Raises:
             UserError: One line for each problem found in the whole set.
         """
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            found = list(pool.map(self._problem, self.files))
+            found = list(pool.map(self._problem, range(len(self))))
         lines: list[str] = []
         for kind in ("unreadable", "size", "crop"):
             lines += shorten(problem for name, problem in filter(None, found) if name == kind)
@@ -124,19 +133,78 @@ class ImagePairs:
         decoded = [self.read(index) for index in range(len(self) if count is None else min(count, len(self)))]
         self._decoded = decoded
 
-    def _problem(self, files: PairFiles) -> tuple[str, str] | None:
+    def _problem(self, index: int) -> tuple[str, str] | None:
         try:
-            size = image_size(files.blurred)
-            sharp_size = size if files.sharp is None else image_size(files.sharp)
+            size = self.size(index)
         except ImageReadError as error:
             return "unreadable", str(error)
-        if size != sharp_size:
-            return "size", _mismatch(files, size, sharp_size)
+        except UserError as error:
+            return "size", str(error)
         final = self.resize.size if self.resize else size
         if self.crop and (final[0] < self.crop.size[0] or final[1] < self.crop.size[1]):
             wanted = f"{self.crop.size[0]} x {self.crop.size[1]}"
-            return "crop", f"{files.blurred}: {final[0]} x {final[1]} pixels (h x w), smaller than the crop of {wanted}"
+            return (
+                "crop",
+                f"{self.place(index)}: {final[0]} x {final[1]} pixels (h x w), smaller than the crop of {wanted}",
+            )
         return None
+
+    def place(self, index: int) -> str:
+        """Return what messages call a pair: its key, or its file."""
+        return self.keys()[index]
+
+
+class ImagePairs(Pairs):
+    """Pairs of image files.
+
+    Args:
+        files: The pairs, in the order of their indices.
+        resize: See :class:`Pairs`.
+        crop: See there.
+        augment: See there.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[PairFiles],
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        super().__init__(resize, crop, augment)
+        self.files = list(files)
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.files)
+
+    def keys(self) -> list[str]:
+        """Return each sample's key, by index."""
+        return [files.key for files in self.files]
+
+    def place(self, index: int) -> str:
+        """Return the blurred image's file."""
+        return str(self.files[index].blurred)
+
+    def load(self, index: int) -> dict[str, Any]:
+        """Decode the pair's files."""
+        files = self.files[index]
+        pair: dict[str, Any] = {"blurred": read_image(files.blurred)}
+        if files.sharp is not None:
+            pair["sharp"] = read_image(files.sharp)
+            sizes = [pair["blurred"].shape[:2], pair["sharp"].shape[:2]]
+            if sizes[0] != sizes[1]:
+                raise UserError(_mismatch(files, sizes[0], sizes[1]))
+        return {**pair, "key": files.key}
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return ``(h, w)`` from the files' headers."""
+        files = self.files[index]
+        size = image_size(files.blurred)
+        sharp_size = size if files.sharp is None else image_size(files.sharp)
+        if size != sharp_size:
+            raise UserError(_mismatch(files, size, sharp_size))
+        return size
 
 
 def shorten(lines: Iterable[str], shown: int = _SHOWN) -> list[str]:

@@ -87,6 +87,16 @@ class FirstImages:
         keys: list[str] = self.dataset.keys()
         return keys[: self.count]
 
+    def describe(self) -> dict[str, str | int]:
+        """Return what the whole set says of itself."""
+        facts: dict[str, str | int] = self.dataset.describe() if hasattr(self.dataset, "describe") else {}
+        return facts
+
+    @property
+    def notes(self) -> list[str]:
+        """What the whole set found to be said of it."""
+        return list(getattr(self.dataset, "notes", []))
+
 
 class SeededSamples(Dataset[dict[str, Any]]):
     """Samples whose random numbers depend on (seed, epoch, index) and on nothing else.

@@ -49,6 +49,16 @@ def check(report: Report) -> Options | None:
     return options
 
 
+def check_dataset(report: Report) -> DatasetEntry | None:
+    """Check a tree that holds ``datasets.train`` alone; return it where nothing is wrong with it."""
+    data = to_plain(report.root)
+    assert isinstance(data, dict)
+    options = validate(report, {"name": "data", "generator": {}, **data})
+    closed.check_names(report, data)
+    _check_datasets(report, data)
+    return options.datasets.train if options is not None and not report.problems else None
+
+
 def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return a dict of the option file; an empty one in place of anything else, which is a problem noted already."""
     value = data.get(name)

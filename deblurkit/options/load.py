@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from deblurkit.errors import UserError, did_you_mean
-from deblurkit.options.check import check
+from deblurkit.options.check import check, check_dataset
 from deblurkit.options.components import Report, misspelt
 from deblurkit.options.document import Composer, Node, from_plain
 from deblurkit.options.merge import merge, overlay
 from deblurkit.options.problems import OptionsError, Origin, Problem, finished
 from deblurkit.options.problems import Path as KeyPath
-from deblurkit.options.schema import Options
+from deblurkit.options.schema import DatasetEntry, Options
 from deblurkit.registry import load_plugins
 
 _BASE = "_base_"
@@ -57,6 +57,28 @@ def options_from_dict(expanded: dict[str, Any], source: str) -> Options:
     except TypeError as error:
         raise OptionsError(f"{source}: these are no plain options: {error}") from None
     return _checked(Report(root))
+
+
+def load_dataset(text: str, source: str, plugins: Sequence[str] = ()) -> DatasetEntry:
+    """Read and check one data set written as in an option file, ``{type: NAME, ...}``.
+
+    Args:
+        text: YAML.
+        source: Where it comes from, for messages.
+        plugins: Modules and files to import first.
+
+    Raises:
+        OptionsError: With every problem found, one line each.
+    """
+    load_plugins(plugins)
+    problems: list[Problem] = []
+    origin = Origin(source)
+    node = Composer(text, origin, problems).compose(("datasets", "train"))
+    report = Report(Node({"datasets": Node({"train": node or Node({}, origin)}, origin)}, origin), problems)
+    entry = check_dataset(report) if node is not None else None
+    if entry is None:
+        raise OptionsError(*finished(report.problems))
+    return entry
 
 
 def _checked(report: Report) -> Options:
