@@ -19,7 +19,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deblurkit import compat
 from deblurkit.errors import UserError, did_you_mean
@@ -119,6 +119,18 @@ class ComponentRegistry(Registry):
             ):  # the same file imported as path and as module is no clash
                 raise UserError(f"{file}: the {self.name} name {name!r} is taken by {_file_of(taken)}; choose another")
             self._module_dict[name] = module
+
+
+class Nested(NamedTuple):
+    """What an argument that is a list of components may name, for a component's attribute ``nested``.
+
+    Option files are checked against it: each item is ``{type: NAME, **arguments}``, or the name alone.
+    """
+
+    registry: ComponentRegistry
+    """Where the names are looked up."""
+    own_keys: tuple[str, ...] = ()
+    """Keys of an item that are not the named component's arguments."""
 
 
 def _file_of(module: Any) -> str:

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from deblurkit.data.images import ImageReadError, image_size, read_image, to_tensor
 from deblurkit.data.transforms import RandomCrop, Resize, Size
 from deblurkit.errors import UserError
-from deblurkit.registry import TRANSFORMS
+from deblurkit.registry import TRANSFORMS, Nested
 
 _SHOWN = 10  # problems of one kind
 
@@ -44,6 +44,8 @@ class Pairs(ABC):
     Attributes:
         notes: What a log and a report must say of the data, found by :meth:`verify`.
     """
+
+    nested: ClassVar[dict[str, Nested]] = {"augment": Nested(TRANSFORMS)}
 
     def __init__(
         self,

@@ -14,7 +14,16 @@ from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, O
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import parse_selection
 from deblurkit.options.signature import signature_of
-from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, PROTOCOLS, RESTORERS, VIEWS
+from deblurkit.registry import (
+    ARCHS,
+    DATASETS,
+    DISCRIMINATORS,
+    LOSSES,
+    PROTOCOLS,
+    RESTORERS,
+    VIEWS,
+    Nested,
+)
 
 _BATCH_NAMES = ("blurred", "sharp")
 _TRAINING_SECTIONS = ("losses", "optimizers", "schedulers", "train")
@@ -199,7 +208,21 @@ def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
     for path, flat in entries:
         if isinstance(flat, dict):
             component = DatasetEntry.split(flat)["component"]
-            check_component(report, path, component, table, other_keys=DatasetEntry.own_keys())
+            checked = check_component(report, path, component, table, other_keys=DatasetEntry.own_keys())
+            for key, nested in getattr(checked and checked.component, "nested", {}).items():
+                _check_nested(report, (*path, key), component.get(key), nested)
+
+
+def _check_nested(report: Report, path: Path, entries: Any, nested: Nested) -> None:
+    """Check a list of components inside a data set: each ``{type: NAME, ...}`` or, without arguments, its name."""
+    table = Table.of(nested.registry)
+    for index, entry in _items(entries).items():
+        place: Path = (*path, index)
+        if isinstance(entry, dict):
+            arguments = {key: value for key, value in entry.items() if key not in nested.own_keys}
+            check_component(report, place, arguments, table, other_keys=nested.own_keys)
+        elif isinstance(entry, str) and entry not in table.entries and not report.names_open:
+            report.add(place, f"no {table.kind} is named {entry!r}{did_you_mean(entry, table.entries)}")
 
 
 def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mapping[str, Any] | None) -> None:

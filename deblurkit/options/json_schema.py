@@ -13,7 +13,7 @@ from deblurkit.options.components import Table
 from deblurkit.options.merge import DELETE
 from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options
 from deblurkit.options.signature import adapter_of, signature_of
-from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS
+from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS, Nested
 
 Schema = dict[str, Any]
 
@@ -101,12 +101,20 @@ def _component(table: Table, own: dict[str, Schema] | None = None, first_filled:
         signature = signature_of(table.entries[name])
         arguments = list(signature.annotations)[1 if first_filled else 0 :]
         properties = {argument: _argument(signature.annotations[argument]) for argument in arguments}
+        nested = getattr(table.entries[name], "nested", {})
+        properties |= {key: _nested(nested[key]) for key in properties.keys() & nested.keys()}
         then: Schema = {"properties": {"type": {"description": _summary(table.entries[name])}, **properties, **shared}}
         if not signature.is_open:
             then["additionalProperties"] = False
         cases.append({"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then})
     kinds = {"enum": sorted(table.entries), "description": f"The name of a {table.kind}."}
     return {"type": "object", "properties": {"type": kinds, **shared}, "allOf": cases}
+
+
+def _nested(nested: Nested) -> Schema:
+    """Describe a list of components inside a component."""
+    component = _component(Table.of(nested.registry), {name: {} for name in nested.own_keys})
+    return {"type": "array", "items": {"anyOf": [{"enum": nested.registry.names()}, component]}}
 
 
 def _argument(annotation: Any) -> Schema:

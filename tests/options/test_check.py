@@ -332,3 +332,27 @@ def test_a_visualizers_backends_are_taken_as_mmengine_takes_them(good: Path) -> 
     """MMEngine annotates ``vis_backends`` wrongly, and gives each backend its ``save_dir`` itself."""
     backends = "engine.visualizer={type: Visualizer, vis_backends: [{type: TensorboardVisBackend}]}"
     assert load_options(good, [backends]).engine["visualizer"]["vis_backends"] == [{"type": "TensorboardVisBackend"}]
+
+
+def test_components_inside_a_data_set_are_checked_too(write: Write, problems: Lines) -> None:
+    file = write("""\
+name: x
+generator: {type: FilterBankUNet}
+datasets:
+  test:
+    a:
+      type: PairedImages
+      blurred: a
+      sharp: b
+      augment:
+        - hflop
+        - {type: CameraShake, extend: [1, 2]}
+        - {type: os.system}
+        - hflip
+""")
+    assert problems(file) == [
+        f"{file}:10: datasets.test.a.augment.0: no transform is named 'hflop' (did you mean 'hflip'?)",
+        f"{file}:11: datasets.test.a.augment.1.extend: CameraShake has no argument 'extend' (did you mean 'extent'?)",
+        f"{file}:12: datasets.test.a.augment.2.type: 'os.system' is refused: only registered names are looked up, and"
+        " they have no dots",
+    ]
