@@ -107,12 +107,20 @@ def evaluate(
             "protocol": {"id": chosen.id, "version": chosen.version},
             "inference": mode,
             "weights": record.weights_record(experiment.state, experiment.weights),
+            "trained_on": record.trained_on(experiment.state),
             "environment": record.environment(where, precision),
             "datasets": {
-                name: {**summarise(rows, chosen), "published": published.get(name)}
+                name: {
+                    **summarise(rows, chosen),
+                    "published": published.get(name),
+                    "data": record.description(sets[name]),
+                }
                 for name, (rows, _) in results.items()
             },
-            "notes": record.notes(experiment.state, chosen, mode, limits),
+            "notes": [
+                *record.notes(experiment.state, chosen, mode, limits),
+                *record.data_notes(experiment.state, sets),
+            ],
         }
     )
     foreign = "note" in experiment.state  # such weights name no data: the options that did go with the report

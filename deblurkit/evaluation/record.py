@@ -67,6 +67,43 @@ def notes(state: dict[str, Any], protocol: Protocol, mode: str, limits: Mapping[
     return found
 
 
+def description(dataset: Any) -> dict[str, Any]:
+    """Return what a data set says of itself: set, variant, part; nothing where it cannot say."""
+    return dict(dataset.describe()) if hasattr(dataset, "describe") else {}
+
+
+def trained_on(state: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the training set's description of itself, ``None`` where it is not known.
+
+    Checkpoints without ``trained_on`` name the set in their options: its name and the texts it was built from.
+    """
+    if "trained_on" in state:
+        return dict(state["trained_on"])
+    component = state["options"].get("datasets", {}).get("train")
+    if component is None:
+        return None
+    texts = {key: value for key, value in component.items() if key != "type" and isinstance(value, str)}
+    return {"set": component["type"], **texts}
+
+
+def data_notes(state: dict[str, Any], sets: Mapping[str, Any]) -> list[str]:
+    """Say what was found wrong with the data, in training and now, and where the two are not of one kind.
+
+    Args:
+        state: The checkpoint.
+        sets: The test sets by name, their files looked at.
+    """
+    found = [f"training data: {note}" for note in state.get("data_notes", [])]
+    found += [f"{name}: {note}" for name, dataset in sets.items() for note in getattr(dataset, "notes", [])]
+    trained = trained_on(state) or {}
+    for name, dataset in sets.items():
+        tested = description(dataset)
+        variants = (trained.get("variant"), tested.get("variant"))
+        if tested.get("set") == trained.get("set") and None not in variants and variants[0] != variants[1]:
+            found.append(f"{name}: tested on variant {variants[1]}, but trained on variant {variants[0]}")
+    return found
+
+
 def command(
     weights: Path,
     protocol: Protocol,

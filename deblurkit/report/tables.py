@@ -44,6 +44,7 @@ def page(
             *(["## Mind", "", *notes, ""] if notes else []),
             *["## Scores", "", *headline(metrics["datasets"]), ""],
             *published_rows(paper),
+            *_data(metrics),
             *[line for name in rows for line in _dataset(name, metrics, rows[name], strips.get(name, {}))],
             *["## Protocol", "", "```", protocol, "```", ""],
             *["## Weights", "", f"`{weights['file']}`: iteration {weights['iteration']}, {kind}  "],
@@ -112,6 +113,18 @@ def escape(text: object) -> str:
     for character in "\\`*_|<[":
         escaped = escaped.replace(character, "\\" + character)
     return escaped
+
+
+def _data(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the section that says which data were trained and tested on; nothing for reports that do not know."""
+    described = {"training": metrics.get("trained_on")}
+    described |= {name: entry.get("data") for name, entry in metrics["datasets"].items()}
+    rows = [
+        f"| {escape(name)} | {escape(', '.join(f'{key}: {value}' for key, value in facts.items()))} |"
+        for name, facts in described.items()
+        if facts
+    ]
+    return ["## Data", "", "| data set | what it is |", "| --- | --- |", *rows, ""] if rows else []
 
 
 def _gain(before: float | str | None, after: float | str | None) -> float | None:

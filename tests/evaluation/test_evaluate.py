@@ -44,7 +44,7 @@ def test_numbers_equal_a_computation_by_hand(experiment: Any) -> None:
     report = experiment.work_dir / "report"
     assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == metrics
     assert list(metrics) == [
-        *("name", "protocol", "inference", "weights", "environment", "datasets", "notes"),
+        *("name", "protocol", "inference", "weights", "trained_on", "environment", "datasets", "notes"),
     ]
     assert metrics["name"] == "sharpener"
     assert metrics["protocol"] == {"id": "gopro-basicsr-v1", "version": 1}

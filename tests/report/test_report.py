@@ -28,6 +28,7 @@ METRICS: dict[str, Any] = {
     "protocol": {"id": "gopro-basicsr-v1", "version": 1},
     "inference": "whole",
     "weights": {"file": "w.pth", "sha256": "0" * 64, "iteration": 5, "ema": False},
+    "trained_on": {"set": "GoPro", "variant": "linear"},
     "environment": {"device": "cpu (a|b)"},
     "datasets": {
         "gopro": {
@@ -36,6 +37,7 @@ METRICS: dict[str, Any] = {
             "restored": {"psnr": math.inf, "ssim": 0.9167},
             "published": {"psnr": 30.18, "lpips": 0.1},
             "seconds_per_image": {"median": 0.25, "p95": 0.475},
+            "data": {"set": "GoPro", "variant": "gamma", "images": 3},
         },
         "blind": {
             "images": 1,
@@ -118,6 +120,7 @@ def test_files(tmp_path: Path) -> None:
         "# my\\_\\*experiment\\*",
         "- **gopro: limited to 3 of 1111 images**",
         "66.7 % of the images gained in psnr",
+        "| training | set: GoPro, variant: linear |\n| gopro | set: GoPro, variant: gamma, images: 3 |\n\n",
         "![best: a\\|1](strips/gopro/best.png)",
         "`w.pth`: iteration 5, raw weights",
         "| device | cpu (a\\|b) |",
@@ -137,6 +140,7 @@ def test_long_tables_show_both_ends() -> None:
     many = [ImageScore(f"i{n:02}", {"psnr": 20.0}, {"psnr": 20.0 + n}, 0.1) for n in range(20)]
     entry = {**METRICS["datasets"]["gopro"], "restored": {"psnr": 29.5}, "blurred": {"psnr": 20.0}}
     text = page({**METRICS, "datasets": {"gopro": entry}}, {"gopro": many}, "", "", {})
+    assert "## Data" not in page({**METRICS, "trained_on": None, "datasets": {}}, {}, "", "", {})
     listed = [line.split(" | ")[0][2:] for line in text.splitlines() if line.startswith("| i")]
     assert listed[1:] == ["i19", "i18", "i17", "i02", "i01", "i00"]
 

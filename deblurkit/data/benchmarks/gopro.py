@@ -1,0 +1,124 @@
+"""GoPro: dynamic scenes at 240 frames a second, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from deblurkit.data.benchmarks.layout import (
+    Benchmark,
+    Layout,
+    Source,
+    by_sequence,
+    check_choice,
+    repackaged,
+    the_layout,
+)
+from deblurkit.data.checking.response import measured_response
+from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+Variant = Literal["linear", "gamma"]
+
+SOURCE = Source(
+    "GoPro",
+    "GOPRO_Large.zip",
+    "https://seungjunnah.github.io/Datasets/gopro",
+    "train/GOPR0372_07_00/{blur,blur_gamma,sharp}/000047.png",
+)
+_FOLDERS = {"linear": "blur", "gamma": "blur_gamma"}
+_EXPECTED = {"train": 2103, "test": 1111}
+_PROBED = 12  # pairs whose response is measured
+
+
+@DATASETS.register_module()
+class GoPro(Benchmark):
+    """GoPro (GOPRO_Large): 2,103 training and 1,111 test pairs of 1280 x 720 pixels, in two variants.
+
+    Both variants are the mean of 7 to 13 sharp frames and share the sharp images: ``linear`` (folder ``blur``)
+    averages the values as stored, ``gamma`` (``blur_gamma``) averages light, ``(value / 255) ** 2.2``. Most published
+    scores are of ``linear``; the authors' own are of ``gamma``. There is no default: a report that does not say which
+    one compares with nothing. :meth:`verify` measures it too.
+
+    ``root`` may also hold the set as MPRNet and Restormer hand it out: ``train/input`` and ``train/target`` with names
+    ``GOPR0372_07_00-000047.png``. That copy is of ``linear``; ``gamma`` is refused for it.
+
+    Args:
+        split: ``train`` or ``test``.
+        variant: ``linear`` or ``gamma``.
+        root: The folder that holds ``train`` and ``test``, or that holds ``GOPRO_Large``.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms.
+
+    Raises:
+        UserError: The set or a part of it is not there; says what was looked for and how to get it.
+
+    Source:
+        Nah, Kim, Lee: Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring, CVPR 2017; counts
+        and layout from the README of SeungjunNah/DeepDeblur_release; the repackaged names and variant from the threads
+        24 and 75 of swz30/MPRNet.
+    """
+
+    def __init__(
+        self,
+        split: Literal["train", "test"],
+        variant: Variant,
+        root: str = "datasets/GoPro",
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        check_choice("split", split, tuple(_EXPECTED))
+        check_choice("variant", variant, get_args(Variant))
+        self.variant: str = variant
+        files = _find(Path(root).expanduser(), split, variant).pairs()
+        facts = {"set": "GoPro", "variant": variant, "split": split}
+        super().__init__(files, facts, _EXPECTED[split], resize, crop, augment)
+
+    def verify(self) -> None:
+        """Look at every pair's header, and measure on 12 pairs how their blur was averaged.
+
+        A measurement that contradicts ``variant`` becomes a note; :meth:`describe` says from then on what was
+        measured: ``linear``, ``gamma`` or ``unclear``.
+
+        Raises:
+            UserError: See :meth:`Pairs.verify <deblurkit.data.dataset.Pairs.verify>`.
+        """
+        super().verify()
+        verdict = measured_response(self._probe())
+        self.facts["measured"] = verdict.variant
+        if verdict.variant not in ("unclear", self.variant):
+            agree = round(verdict.share * verdict.n)
+            how = {"linear": "as stored (linear)", "gamma": "in gamma light"}[verdict.variant]
+            self.notes.append(
+                f"says variant: {self.variant}, but the blur of {agree} of {verdict.n} pairs was averaged {how}"
+            )
+
+    def _probe(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield pairs spread evenly over the set."""
+        for index in np.unique(np.linspace(0, len(self) - 1, _PROBED).round().astype(int)):
+            pair = self.read(int(index))
+            yield pair["blurred"], pair["sharp"]
+
+
+def _find(root: Path, split: str, variant: Variant) -> Layout:
+    official = [by_sequence(top / split, _FOLDERS[variant], "sharp") for top in (root, root / "GOPRO_Large")]
+    copies = [_with_sequences(layout) for layout in repackaged(root, split, "GoPro")]
+    found = the_layout(SOURCE, root, [*official, *copies])
+    if found in copies and variant == "gamma":
+        raise UserError(
+            f"variant: came 'gamma', but {found.blurred_at} is a repackaged copy, which holds the linear variant alone",
+            f"GoPro: get {SOURCE.archives} at {SOURCE.page} for both",
+        )
+    return found
+
+
+def _with_sequences(layout: Layout) -> Layout:
+    """Turn the names ``SEQUENCE-000047`` into the keys of the official layout, ``SEQUENCE/000047``."""
+    sides = ({key.replace("-", "/", 1): path for key, path in side.items()} for side in (layout.blurred, layout.sharp))
+    return Layout(layout.blurred_at, layout.sharp_at, *sides)

@@ -1,0 +1,91 @@
+"""HIDE: people in motion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from deblurkit.data.benchmarks.layout import Benchmark, Layout, Source, check_choice, images_in, repackaged, the_layout
+from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+SOURCE = Source(
+    "HIDE",
+    "HIDE_dataset.zip",
+    "https://github.com/joanshen0508/HA_deblur",
+    "test/{test-close-ups,test-long-shot}/NAME.png with its sharp image in GT/NAME.png",
+)
+_SUBSETS = {"close-ups": "test-close-ups", "long-shot": "test-long-shot"}
+_EXPECTED = {"train": 6397, "test": 2025}
+
+
+@DATASETS.register_module()
+class HIDE(Benchmark):
+    """HIDE: 6,397 training and 2,025 test pairs of street scenes with people, 1280 x 720 pixels.
+
+    Sharp images lie in one folder, ``GT``, for both splits. Keys are ``NAME`` for training images,
+    ``test-close-ups/NAME`` and ``test-long-shot/NAME`` for test images. ``root`` may also hold the test set as MPRNet
+    and Restormer hand it out, ``test/input`` and ``test/target``; the two subsets cannot be told apart there.
+
+    Not confirmed: how many of the 2,025 test images are close-ups, and whether the blur was averaged in light.
+
+    Args:
+        split: ``train`` or ``test``.
+        subset: ``close-ups`` or ``long-shot`` (test images only); both, by default.
+        root: The folder that holds ``train``, ``test`` and ``GT``, or that holds ``HIDE_dataset``.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms.
+
+    Raises:
+        UserError: The set or a part of it is not there; says what was looked for and how to get it.
+
+    Source:
+        Shen et al.: Human-Aware Motion Deblurring, ICCV 2019; counts from the README of joanshen0508/HA_deblur, layout
+        as several public loaders read it.
+    """
+
+    def __init__(
+        self,
+        split: Literal["train", "test"],
+        subset: Literal["close-ups", "long-shot"] | None = None,
+        root: str = "datasets/HIDE",
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        check_choice("split", split, tuple(_EXPECTED))
+        if subset is not None:
+            check_choice("subset", subset, tuple(_SUBSETS))
+        if subset is not None and split == "train":
+            raise ValueError(f"subset: came {subset!r}, but the training images have none: leave it out")
+        files = _find(Path(root).expanduser(), split, subset).pairs()
+        facts = {"set": "HIDE", "split": split, **({"subset": subset} if subset else {})}
+        expected = _EXPECTED[split] if subset is None else len(files)
+        super().__init__(files, facts, expected, resize, crop, augment)
+
+
+def _find(root: Path, split: str, subset: str | None) -> Layout:
+    official = [_official(top, split, subset) for top in (root, root / "HIDE_dataset")]
+    copies = repackaged(root, split, "HIDE")
+    found = the_layout(SOURCE, root, [*official, *copies])
+    if found in copies and subset is not None:
+        raise UserError(
+            f"subset: came {subset!r}, but {found.blurred_at} is a repackaged copy, which mixes both subsets"
+        )
+    return found
+
+
+def _official(top: Path, split: str, subset: str | None) -> Layout:
+    if split == "train":
+        folders = {"": top / "train"}
+    else:
+        chosen = [_SUBSETS[subset]] if subset is not None else list(_SUBSETS.values())
+        folders = {f"{name}/": top / "test" / name for name in chosen}
+    truths = images_in(top / "GT")
+    blurred = {prefix + name: path for prefix, folder in folders.items() for name, path in images_in(folder).items()}
+    # GT serves both splits: of its images only those of this split count.
+    sharp = {key: truths[path.stem] for key, path in blurred.items() if path.stem in truths}
+    return Layout(" and ".join(map(str, folders.values())), str(top / "GT"), blurred, sharp)

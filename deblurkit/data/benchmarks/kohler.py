@@ -1,0 +1,113 @@
+"""Koehler's benchmark: camera shake recorded from hands and played back by a robot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from deblurkit.data.benchmarks.layout import Benchmark, Source, images_in
+from deblurkit.data.dataset import PairFiles, shorten
+from deblurkit.data.images import read_image
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+SOURCE = Source(
+    "Kohler",
+    "BlurryImages.zip and GroundTruth_pngs_Image1.zip to GroundTruth_pngs_Image4.zip",
+    "https://webdav.tuebingen.mpg.de/pixel/benchmark4camerashake/src_files/Instructions_authors.html",
+    "{Blurry1_1.png,Image1/Kernel1/GroundTruth1_1_1.png}",
+)
+_EXPECTED = 48
+_FRAMES = range(198, 201)  # sharp frames of one exposure
+_BLURRED = re.compile(r"Blurry(\d+)_(\d+)")
+_SHARP = re.compile(r"GroundTruth\d+_\d+_(\d+)")
+
+
+@DATASETS.register_module()
+class Kohler(Benchmark):
+    """Koehler et al.: 4 posters under 12 recorded camera shakes, 48 photographs of 800 x 800 pixels.
+
+    To each photograph belong 198 to 200 sharp frames along the camera's path; none is *the* truth. ``sharp`` is the
+    middle one here, so scores are not those of papers, which take the best score over all frames after an alignment:
+    :meth:`truths` gives them all. Keys are ``Blurry1_1`` (poster, shake) to ``Blurry4_12``.
+
+    Args:
+        root: The folder into which all five archives were unpacked, each directly or into a folder of its name.
+
+    Raises:
+        UserError: The set or a part of it is not there; says what was looked for and how to get it.
+
+    Source:
+        Koehler et al.: Recording and Playback of Camera Shake, ECCV 2012; archives, layout and numbers of frames as
+        deepinv's loader of the set has them.
+    """
+
+    def __init__(self, root: str = "datasets/Kohler") -> None:
+        top = Path(root).expanduser()
+        blurred = _blurred(top)
+        self.frames = {shot: _frames(top, *shot) for shot in blurred}
+        lines = [
+            f"{path}: it has no sharp frames: looked for {' or '.join(map(str, _places(top, *shot)))}; get "
+            f"GroundTruth_pngs_Image{shot[0]}.zip at {SOURCE.page}"
+            for shot, path in blurred.items()
+            if not self.frames[shot]
+        ]
+        if lines:
+            raise UserError(*shorten(lines))
+        files = [PairFiles(path.stem, path, _middle(self.frames[shot])) for shot, path in blurred.items()]
+        super().__init__(files, {"set": "Kohler", "truth": "the middle frame of about 199"}, _EXPECTED)
+
+    def truths(self, index: int) -> Iterator[np.ndarray]:
+        """Yield all sharp frames of a photograph, RGB ``uint8`` ``(h, w, 3)``, along the camera's path.
+
+        Raises:
+            UserError: A frame cannot be read.
+        """
+        for path in list(self.frames.values())[index].values():
+            yield read_image(path)
+
+    def verify(self) -> None:
+        """Look at the headers of photographs and middle frames; note incomplete sets of frames."""
+        super().verify()
+        self.notes += shorten(
+            f"Blurry{poster}_{shake}: {len(frames)} sharp frames, expected 198 to 200"
+            for (poster, shake), frames in self.frames.items()
+            if len(frames) not in _FRAMES
+        )
+
+
+def _blurred(top: Path) -> dict[tuple[int, int], Path]:
+    """Return the photographs by poster and shake, in this order."""
+    folders = (top, top / "BlurryImages")
+    found = {}
+    for folder in folders:
+        for name, path in images_in(folder).items():
+            if match := _BLURRED.fullmatch(name):
+                found[int(match[1]), int(match[2])] = path
+    if not found:
+        raise SOURCE.missing(top, (f"{folder}/Blurry*_*.png" for folder in folders))
+    return dict(sorted(found.items()))
+
+
+def _places(top: Path, poster: int, shake: int) -> list[Path]:
+    below = Path(f"Image{poster}", f"Kernel{shake}")
+    return [top / below, top / f"GroundTruth_pngs_Image{poster}" / below]
+
+
+def _frames(top: Path, poster: int, shake: int) -> dict[int, Path]:
+    """Return the sharp frames of a photograph by number."""
+    found = {}
+    for folder in _places(top, poster, shake):
+        for name, path in images_in(folder).items():
+            if match := _SHARP.fullmatch(name):
+                found[int(match[1])] = path
+    return dict(sorted(found.items()))
+
+
+def _middle(frames: dict[int, Path]) -> Path:
+    """Return the frame whose number is nearest to the middle of all."""
+    middle = (max(frames) + 1) // 2
+    return frames[min(frames, key=lambda number: abs(number - middle))]

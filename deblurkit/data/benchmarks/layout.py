@@ -1,0 +1,205 @@
+"""What the published data sets share: finding their files in known folder layouts, and saying what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deblurkit.data.dataset import ImagePairs, PairFiles, shorten
+from deblurkit.data.images import is_image
+from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a published set comes from.
+
+    Args:
+        name: What the set is called.
+        archives: What to download.
+        page: The authors' page that leads there.
+        example: One blurred image's path below the root, other folders in braces.
+    """
+
+    name: str
+    archives: str
+    page: str
+    example: str
+
+    def missing(self, root: Path, looked: Iterable[str]) -> UserError:
+        """Return the error that says what was looked for, how to get it, and how it should lie."""
+        nearest = next((str(parent) for parent in root.absolute().parents if parent.is_dir()), "/")
+        gone = "" if root.is_dir() else f"; there is no folder {root} (the nearest that exists is {nearest})"
+        return UserError(
+            f"{self.name}: no image found in any of {', '.join(looked)}{gone}",
+            f"{self.name}: get {self.archives} at {self.page} and unpack into {root}; datasets/README.md says more",
+            f"{self.name}: expected {root / self.example}",
+        )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Blurred and sharp images found in one of a set's layouts, by key.
+
+    Args:
+        blurred_at: Where the blurred ones were looked for, for messages.
+        sharp_at: Where the sharp ones were.
+        blurred: The files found; those with equal keys are a pair.
+        sharp: The same.
+    """
+
+    blurred_at: str
+    sharp_at: str
+    blurred: Mapping[str, Path]
+    sharp: Mapping[str, Path]
+
+    def pairs(self) -> list[PairFiles]:
+        """Return the pairs, sorted by key.
+
+        Raises:
+            UserError: One side is missing, as a whole, in a folder or for single images.
+        """
+        here, there = (self.blurred_at, self.blurred), (self.sharp_at, self.sharp)
+        for (place, found), (other_place, others) in ((here, there), (there, here)):
+            if not found:
+                raise UserError(f"{place}: no image there, though {other_place} has {len(others)}")
+        problems = _orphans(self.blurred, self.sharp, "sharp") + _orphans(self.sharp, self.blurred, "blurred")
+        if problems:
+            raise UserError(*problems)
+        return [PairFiles(key, path, self.sharp[key]) for key, path in sorted(self.blurred.items())]
+
+
+class Benchmark(ImagePairs):
+    """A published set: image pairs that know how many they should be and what reports must say of them.
+
+    Args:
+        files: The pairs.
+        facts: What :meth:`describe` returns, besides the number of images.
+        expected: How many pairs the authors published.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[PairFiles],
+        facts: Mapping[str, str],
+        expected: int,
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        super().__init__(files, resize, crop, augment)
+        self.facts: dict[str, str | int] = {**facts, "images": len(self.files)}
+        self.expected = expected
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the set's name, variant and part, and the number of images found."""
+        return dict(self.facts)
+
+    def verify(self) -> None:
+        """Look at every pair's header; note a number of pairs that is not the published one."""
+        super().verify()
+        more = len(self) - self.expected
+        if more < 0:
+            self.notes = [f"{len(self)} of {self.expected} images"]
+        else:
+            self.notes = [f"{len(self)} images, {more} more than the published set has"] if more else []
+
+
+def by_sequence(folder: Path, blurred: str, sharp: str) -> Layout:
+    """Find ``folder/SEQUENCE/{blurred,sharp}/NAME.png``, key ``SEQUENCE/NAME``."""
+    return Layout(
+        f"{folder}/*/{blurred}", f"{folder}/*/{sharp}", in_sequences(folder, blurred), in_sequences(folder, sharp)
+    )
+
+
+def repackaged(root: Path, split: str, name: str) -> list[Layout]:
+    """Find ``{input,target}/NAME.png``, as MPRNet and Restormer hand sets out, wherever their users put ``split``.
+
+    Args:
+        root: The set's folder, or one that holds it.
+        split: ``train`` or ``test``.
+        name: The folder's name in those archives.
+
+    Source:
+        The download scripts and READMEs of MPRNet, Restormer, NAFNet and HI-Diff.
+    """
+    places = [root / split, root / name / split, root / split / name]
+    return [by_name(place / "input", place / "target") for place in places]
+
+
+def by_name(blurred: Path, sharp: Path) -> Layout:
+    """Find ``blurred/NAME.png`` and ``sharp/NAME.png``, key ``NAME``."""
+    return Layout(str(blurred), str(sharp), images_in(blurred), images_in(sharp))
+
+
+def the_layout(source: Source, root: Path, layouts: Sequence[Layout]) -> Layout:
+    """Return the one layout in which anything was found.
+
+    Raises:
+        UserError: None holds an image, or several do.
+    """
+    found = [layout for layout in layouts if layout.blurred or layout.sharp]
+    if not found:
+        raise source.missing(root, (layout.blurred_at for layout in layouts))
+    if len(found) > 1:
+        places = " and ".join(layout.blurred_at for layout in found)
+        raise UserError(f"{source.name}: root: {root} holds the set more than once, in {places}: name one of them")
+    return found[0]
+
+
+def images_in(folder: Path) -> dict[str, Path]:
+    """Return the images that lie directly in a folder by name without ending; nothing where it does not exist.
+
+    Raises:
+        UserError: Two differ in their ending only.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not is_image(path):
+            continue
+        if path.stem in found:
+            raise UserError(f"{found[path.stem]} and {path.name} have the same name; remove one")
+        found[path.stem] = path
+    return found
+
+
+def in_sequences(folder: Path, side: str = "") -> dict[str, Path]:
+    """Return the images of ``folder/SEQUENCE/side`` (or ``folder/SEQUENCE``) by ``SEQUENCE/NAME``."""
+    sequences = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return {
+        f"{sequence}/{name}": path
+        for sequence in sequences
+        for name, path in images_in(folder / sequence / side).items()
+    }
+
+
+def check_choice(key: str, value: str, known: Sequence[str]) -> None:
+    """Refuse an argument that is not among the known values.
+
+    Raises:
+        ValueError: Names the key, the value and what was expected.
+    """
+    if value not in known:
+        hint = did_you_mean(str(value), known)
+        raise ValueError(f"{key}: came {value!r}, expected one of {', '.join(known)}{hint}")
+
+
+def _orphans(these: Mapping[str, Path], others: Mapping[str, Path], other: str) -> list[str]:
+    """Name images without a partner: by their folder where none of its images has one."""
+    folders: dict[Path, list[str]] = {}
+    for key, path in these.items():
+        folders.setdefault(path.parent, []).append(key)
+    lines: list[str] = []
+    for folder, keys in folders.items():
+        alone = [key for key in keys if key not in others]
+        if len(alone) == len(keys):
+            lines.append(f"{folder}: none of its {len(keys)} images has a {other} one")
+        else:
+            lines += [f"{these[key]} has no {other} image" for key in alone]
+    return shorten(lines)

@@ -1,0 +1,115 @@
+"""RealBlur: really blurred photographs of low-light scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from deblurkit.data.benchmarks.layout import Benchmark, Layout, Source, check_choice, repackaged, the_layout
+from deblurkit.data.dataset import shorten
+from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+_FOLDERS = {"J": "RealBlur-J_ECC_IMCORR_centroid_itensity_ref", "R": "RealBlur-R_BM3D_ECC_IMCORR_centroid_itensity_ref"}
+_EXPECTED = {"train": 3758, "test": 980}
+
+
+@DATASETS.register_module()
+class RealBlur(Benchmark):
+    """RealBlur-J or RealBlur-R: 3,758 training and 980 test pairs, taken through a beam splitter by two cameras.
+
+    ``J`` are the camera's JPEG images, ``R`` developed from raw. The pairs of a split stand in a list file beside the
+    images, a line each: the sharp image's path, then the blurred one's. Keys are ``SCENE/NUMBER``. ``root`` may also
+    hold the test set as MPRNet and Restormer hand it out, ``test/RealBlur_J/{input,target}``; keys are names there.
+
+    Sharp and blurred images are aligned, but not to the pixel, and differ in brightness: the scores of papers are
+    computed after an alignment that plain PSNR does not make.
+
+    Args:
+        split: ``train`` or ``test``.
+        kind: ``J`` or ``R``.
+        root: The folder that holds the list files and image folders, or that holds ``RealBlur``.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms.
+
+    Raises:
+        UserError: The set or a part of it is not there; says what was looked for and how to get it.
+
+    Source:
+        Rim et al.: Real-World Blur Dataset for Learning and Benchmarking Deblurring Algorithms, ECCV 2020; folder
+        names from rimchang/RealBlur, counts and the lists' form as several public loaders state them.
+    """
+
+    def __init__(
+        self,
+        split: Literal["train", "test"],
+        kind: Literal["J", "R"],
+        root: str = "datasets/RealBlur",
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        check_choice("split", split, tuple(_EXPECTED))
+        check_choice("kind", kind, tuple(_FOLDERS))
+        files = _find(Path(root).expanduser(), split, kind).pairs()
+        super().__init__(
+            files, {"set": "RealBlur", "kind": kind, "split": split}, _EXPECTED[split], resize, crop, augment
+        )
+
+
+def _find(root: Path, split: str, kind: str) -> Layout:
+    source = Source(
+        "RealBlur",
+        "RealBlur.tar.gz",
+        "https://github.com/rimchang/RealBlur",
+        f"{{RealBlur_{kind}_{split}_list.txt,{_FOLDERS[kind]}/scene001/{{blur/blur_1.png,gt/gt_1.png}}}}",
+    )
+    official = [_listed(top, split, kind) for top in (root, root / "RealBlur")]
+    return the_layout(source, root, [*official, *repackaged(root, split, f"RealBlur_{kind}")])
+
+
+def _listed(top: Path, split: str, kind: str) -> Layout:
+    """Find the images that a list file names and that exist."""
+    folder, names = top / _FOLDERS[kind], top / f"RealBlur_{kind}_{split}_list.txt"
+    if not names.is_file():
+        if folder.is_dir():
+            raise UserError(
+                f"RealBlur: {folder} is there, but not {names}, which says which of its images are for {split}"
+            )
+        return Layout(f"{folder} ({names.name})", str(folder), {}, {})
+    blurred, sharp = {}, {}
+    for key, blurred_path, sharp_path in _read_list(names):
+        if (top / blurred_path).is_file():
+            blurred[key] = top / blurred_path
+        if (top / sharp_path).is_file():
+            sharp[key] = top / sharp_path
+    return Layout(f"{folder}/*/blur ({names.name})", f"{folder}/*/gt ({names.name})", blurred, sharp)
+
+
+def _read_list(names: Path) -> list[tuple[str, str, str]]:
+    """Return key, blurred and sharp path of each line.
+
+    Raises:
+        UserError: Lines are not two paths of one scene.
+    """
+    pairs, wrong = [], []
+    for number, line in enumerate(names.read_text(encoding="utf-8").splitlines(), start=1):
+        paths = [PurePosixPath(word) for word in line.split()]
+        if not paths:
+            continue
+        keys = {_key(path) for path in paths}
+        if len(paths) != 2 or len(keys) != 1:
+            wrong.append(f"{names}:{number}: came {line!r}, expected the paths of a sharp and of its blurred image")
+            continue
+        pairs.append((keys.pop(), str(paths[1]), str(paths[0])))
+    if wrong:
+        raise UserError(*shorten(wrong))
+    return pairs
+
+
+def _key(path: PurePosixPath) -> str:
+    """Return ``scene230/7`` for ``.../scene230/blur/blur_7.png`` and ``.../scene230/gt/gt_7.png``."""
+    return f"{path.parent.parent.name}/{path.stem.rpartition('_')[2]}"

@@ -1,0 +1,71 @@
+"""REDS: realistic and dynamic scenes, of the NTIRE challenges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from deblurkit.data.benchmarks.layout import Benchmark, Layout, Source, check_choice, in_sequences, the_layout
+from deblurkit.data.transforms import Size
+from deblurkit.registry import DATASETS
+
+Variant = Literal["blur", "blur_comp", "blur_jpeg"]
+
+_EXPECTED = {"train": 24000, "val": 3000, "val300": 300}
+
+
+@DATASETS.register_module()
+class REDS(Benchmark):
+    """REDS: 240 training and 30 validation sequences of 100 pairs, 1280 x 720 pixels.
+
+    Variants: ``blur``, ``blur_comp`` (blur and MPEG compression), ``blur_jpeg`` (blur and JPEG compression, the NTIRE
+    2021 deblurring track 2). ``val300`` is every tenth frame of the validation set, those whose numbers end in 9, of
+    which HINet and NAFNet report (on ``blur_jpeg``). Sharp test images are not public: for the blurred ones use
+    ``BlurredImages``. Keys are ``SEQUENCE/FRAME``.
+
+    Args:
+        split: ``train``, ``val`` or ``val300``.
+        variant: ``blur``, ``blur_comp`` or ``blur_jpeg``.
+        root: The folder into which the archives were unpacked: ``train/train_sharp/000`` or ``train_sharp/000``.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms.
+
+    Raises:
+        UserError: The set or a part of it is not there; says what was looked for and how to get it.
+
+    Source:
+        Nah et al.: NTIRE 2019 Challenge on Video Deblurring and Super-Resolution: Dataset and Study, CVPRW 2019; names
+        from the authors' page; the choice of ``val300`` from the data preparation script of megvii-model/HINet.
+    """
+
+    def __init__(
+        self,
+        split: Literal["train", "val", "val300"],
+        variant: Variant,
+        root: str = "datasets/REDS",
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        check_choice("split", split, tuple(_EXPECTED))
+        check_choice("variant", variant, get_args(Variant))
+        top = Path(root).expanduser()
+        part = split.removesuffix("300")
+        source = Source(
+            "REDS",
+            f"{part}_{variant}.zip and {part}_sharp.zip",
+            "https://seungjunnah.github.io/Datasets/reds",
+            f"{part}/{{{part}_{variant},{part}_sharp}}/000/00000000.png",
+        )
+        files = the_layout(source, top, [_find(folder, part, variant) for folder in (top / part, top)]).pairs()
+        if split == "val300":
+            files = [pair for pair in files if pair.key.endswith("9")]
+        facts = {"set": "REDS", "variant": variant, "split": split}
+        super().__init__(files, facts, _EXPECTED[split], resize, crop, augment)
+
+
+def _find(folder: Path, part: str, variant: str) -> Layout:
+    blurred, sharp = folder / f"{part}_{variant}", folder / f"{part}_sharp"
+    return Layout(f"{blurred}/*", f"{sharp}/*", in_sequences(blurred), in_sequences(sharp))
