@@ -1,0 +1,164 @@
+"""Between the levels that a file stores and the light that the sensor received: where blur is made.
+
+Light adds up during an exposure, encoded levels do not. A camera's response says which light a level stands for; here
+it is the same for the three channels, in [0, 1] on both sides, 1 = saturation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from deblurkit.errors import UserError, did_you_mean
+
+Array = NDArray[Any]
+
+LEVELS = 256
+QUANTISATIONS = ("round", "truncate")
+_SLACK = 8  # units in the last place of 1: more than decoding, averaging and encoding cost
+
+
+@dataclass(frozen=True)
+class Response:
+    """A camera's response, and its inverse.
+
+    Attributes:
+        name: What options and manifests call it.
+        to_light: From encoded values in [0, 1] to light in [0, 1].
+        to_encoded: The inverse.
+    """
+
+    name: str
+    to_light: Callable[[Array], Array]
+    to_encoded: Callable[[Array], Array]
+
+    def decode(self, image: Array, dtype: DTypeLike = np.float32) -> Array:
+        """Return the linear light of an image's levels.
+
+        Args:
+            image: ``uint8`` or ``uint16``, of any shape.
+            dtype: ``float32``, or ``float64`` where many images are added up.
+
+        Returns:
+            Light in [0, 1], same shape.
+
+        Raises:
+            ValueError: The image has another type.
+        """
+        highest = _highest(image.dtype)
+        table = self.to_light(np.arange(highest + 1) / highest).astype(dtype)
+        return np.take(table, image)
+
+    def encode(self, linear: Array) -> Array:
+        """Return the encoded values in [0, 1] of linear light, clipped to [0, 1] first; of the same float type."""
+        return self.to_encoded(np.clip(linear, 0, 1)).astype(linear.dtype, copy=False)
+
+
+def response(name_or_file: str) -> Response:
+    """Return a camera's response.
+
+    Args:
+        name_or_file: ``linear`` (levels are taken for light), ``gamma`` (light = level^2.2, as in the GoPro protocol),
+            ``srgb`` (IEC 61966-2-1), or a file with a measured curve: the light of the 256 levels, ascending, in any
+            unit, for it is scaled so that the last is 1. ``.npy``, or text with the numbers separated by commas,
+            blanks or line ends. Between the levels, and for 16 bits, it is interpolated linearly.
+
+    Raises:
+        UserError: It is neither a known name nor such a file.
+    """
+    if name_or_file in _NAMED:
+        return _NAMED[name_or_file]
+    if not isinstance(name_or_file, str) or not Path(name_or_file).is_file():
+        known = f"known: {', '.join(_NAMED)}{did_you_mean(str(name_or_file), _NAMED)}, or the file of a measured curve"
+        raise UserError(f"response: {name_or_file!r} is neither a known response nor a file; {known}")
+    light = _measured(Path(name_or_file))
+    encoded = np.linspace(0, 1, LEVELS)
+    return Response(name_or_file, partial(_interpolate, encoded, light), partial(_interpolate, light, encoded))
+
+
+def quantise(encoded: Array, how: str = "round", dtype: DTypeLike = np.uint8) -> Array:
+    """Turn encoded values into levels.
+
+    Truncating takes what is a level but for the last bits of its floats for that level: else a pixel that does not
+    change in any of the averaged frames would often lose one.
+
+    Args:
+        encoded: Floats in [0, 1]; what lies outside is clipped.
+        how: ``round`` to the nearest, halves up; or ``truncate``, as in the GoPro protocol.
+        dtype: ``uint8`` or ``uint16``.
+
+    Raises:
+        ValueError: ``how`` or ``dtype`` is another.
+    """
+    if how not in QUANTISATIONS:
+        raise ValueError(f"quantise: came {how!r}{did_you_mean(how, QUANTISATIONS)}, expected one of {QUANTISATIONS}")
+    highest = _highest(np.dtype(dtype))
+    added = 0.5 if how == "round" else _SLACK * highest * np.finfo(encoded.dtype).eps
+    return np.floor(np.clip(encoded, 0, 1) * highest + added).astype(dtype)
+
+
+def _highest(dtype: np.dtype[Any]) -> int:
+    if dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"expected uint8 or uint16, came {dtype}")
+    return int(np.iinfo(dtype).max)
+
+
+def _measured(file: Path) -> Array:
+    """Read a measured curve: 256 ascending numbers, scaled so that the last is 1."""
+    try:
+        if file.suffix.lower() == ".npy":
+            curve = np.asarray(np.load(file, allow_pickle=False), dtype=np.float64).ravel()
+        else:
+            curve = np.array(file.read_text(encoding="utf-8").replace(",", " ").split(), dtype=np.float64)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"response: {file}: it cannot be read as numbers: {error}") from error
+    if curve.size != LEVELS:
+        raise UserError(f"response: {file}: it holds {curve.size} numbers, expected {LEVELS}, one for each level")
+    if not np.isfinite(curve).all() or curve[0] < 0:
+        raise UserError(f"response: {file}: light must be finite and not negative")
+    falls = np.flatnonzero(np.diff(curve) <= 0)
+    if falls.size:
+        level = int(falls[0])
+        raise UserError(
+            f"response: {file}: the numbers must ascend, but level {level} has {curve[level]:g} "
+            f"and level {level + 1} has {curve[level + 1]:g}"
+        )
+    return curve / curve[-1]
+
+
+def _interpolate(known: Array, values: Array, at: Array) -> Array:
+    return np.asarray(np.interp(at, known, values))
+
+
+def _same(values: Array) -> Array:
+    return values
+
+
+def _gamma_to_light(encoded: Array) -> Array:
+    return encoded**2.2
+
+
+def _gamma_to_encoded(light: Array) -> Array:
+    return light ** (1 / 2.2)
+
+
+def _srgb_to_light(encoded: Array) -> Array:
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def _srgb_to_encoded(light: Array) -> Array:
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+_NAMED = {
+    "linear": Response("linear", _same, _same),
+    "gamma": Response("gamma", _gamma_to_light, _gamma_to_encoded),
+    "srgb": Response("srgb", _srgb_to_light, _srgb_to_encoded),
+}
+RESPONSES = tuple(_NAMED)
