@@ -1,0 +1,151 @@
+"""Camera shake as a blur of any sharp image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deblurkit.data.blur.exposure import expose
+from deblurkit.data.blur.trajectory import (
+    FOCAL_PX,
+    TAPS_PX,
+    camera_homographies,
+    greatest_reach,
+    random_camera_path,
+)
+from deblurkit.errors import UserError
+from deblurkit.registry import BLURS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@BLURS.register_module()
+class Shake:
+    """Blur by a hand that shifts, rolls and tilts the camera along a random path while the shutter is open.
+
+    The blurred image is the mean, in linear light, of the scene seen from every point of the path. Roll and tilt move
+    each pixel along its own path: the blur varies over the image. Shift and angles have a mean of zero over time, so
+    the sharp image is aligned with the blurred one. The scene has one depth; the lens does not distort; all rows are
+    exposed at once. A crop is turned about its own centre, not that of the photograph it comes from.
+
+    Args:
+        extent: Least and greatest longest distance between two points of the shift's path, in pixels in a whole frame
+            interval; drawn between them, as are the next two.
+        roll: Least and greatest range of the angle about the optical axis, in degrees in a frame interval.
+        tilt: Least and greatest distance between two directions of the optical axis (yaw and pitch together), in
+            degrees in a frame interval; 0.1 degrees shift the image by ``focal / 573`` pixels, on top of ``extent``.
+        focal: Focal length in pixels of the sharp image: 0.78 times the width of a whole photograph taken by a
+            phone's main lens (28 mm on a 36 mm wide frame). Greater is more shift and less perspective by tilt.
+        jerk: Probability of a sudden change of the path's direction at each step.
+        exposure: Share of the frame interval in which the shutter is open, above 0 to 1; it scales the path.
+        margin: Pixels at each side that are blurred and cut off, which keeps the mirrored border out. At least what
+            the ranges above can reach in the part that is kept.
+        steps: Points on the path; enough where neighbours are about a pixel apart: 1.5 times the greatest extent.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        extent: Sequence[float] = (2.0, 12.0),
+        roll: Sequence[float] = (0.0, 0.6),
+        tilt: Sequence[float] = (0.0, 0.15),
+        focal: float = FOCAL_PX,
+        jerk: float = 0.03,
+        exposure: float = 1.0,
+        margin: int = 32,
+        steps: int = 24,
+    ) -> None:
+        self.extent, self.roll = as_range(extent, "extent"), as_range(roll, "roll", 45.0)
+        self.tilt = as_range(tilt, "tilt", 20.0)
+        if focal <= 0:
+            raise ValueError(f"focal: came {focal}, expected a length in pixels above 0")
+        if not 0 <= jerk <= 1:
+            raise ValueError(f"jerk: came {jerk}, expected a probability from 0 to 1")
+        check_exposure(exposure, margin, steps)
+        self.focal, self.jerk, self.exposure = focal, jerk, exposure
+        self.margin, self.steps = margin, steps
+
+    def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw one camera's path.
+
+        Args:
+            size: ``(h, w)`` of the image with its margins, in pixels.
+            rng: All randomness comes from here.
+
+        Returns:
+            ``homographies``: ``(steps, 3, 3)`` float64, from the sharp image to the exposed one.
+
+        Raises:
+            UserError: A path could reach further than the margin in an image of this size.
+        """
+        check_margin("Shake", self.margin, self.reach(size), size)
+        extent, roll, tilt = (rng.uniform(*limits) * self.exposure for limits in (self.extent, self.roll, self.tilt))
+        path = random_camera_path(rng, extent, roll, tilt, self.steps, self.jerk)
+        return {"homographies": camera_homographies(path, size, self.focal)}
+
+    def reach(self, size: tuple[int, int]) -> float:
+        """Bound how far any path takes light in what is kept of an image of ``size`` (h, w), in pixels."""
+        extent, roll, tilt = (limits[1] * self.exposure for limits in (self.extent, self.roll, self.tilt))
+        return greatest_reach(kept(size, self.margin), extent, roll, tilt, self.focal)
+
+    def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the blurred and the sharp image: linear light, float32 ``(h, w, 3)`` as ``linear`` is."""
+        return expose(linear, drawn["homographies"]), linear
+
+    def expose_batch(self, linear: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the blurred and the sharp images ``(n, 3, h, w)``; ``drawn`` holds stacked arrays as tensors."""
+        from deblurkit.data.blur import device_exposure
+
+        return device_exposure.expose(linear, drawn["homographies"]), linear
+
+
+def as_range(limits: Sequence[float], name: str, greatest: float = math.inf) -> tuple[float, float]:
+    """Return an option's least and greatest value.
+
+    Raises:
+        ValueError: They are not two numbers in order from 0 to ``greatest``; the message names the option.
+    """
+    if len(limits) != 2 or not 0 <= limits[0] <= limits[1] <= greatest:
+        bound = "not negative" if greatest == math.inf else f"from 0 to {greatest:g}"
+        raise ValueError(f"{name}: came {list(limits)}, expected [least, greatest], {bound}")
+    return float(limits[0]), float(limits[1])
+
+
+def check_exposure(exposure: float, margin: int, steps: int) -> None:
+    """Check what every blur along a path is given.
+
+    Raises:
+        ValueError: One is out of its range; the message names it.
+    """
+    if not 0 < exposure <= 1:
+        raise ValueError(f"exposure: came {exposure}, expected a share of the frame interval above 0, up to 1")
+    if margin < 0:
+        raise ValueError(f"margin: came {margin}, expected pixels, not negative")
+    if steps < 2:
+        raise ValueError(f"steps: came {steps}, expected at least 2")
+
+
+def kept(size: tuple[int, int], margin: int) -> tuple[int, int]:
+    """Return what is left of ``size`` without its margins, at least one pixel."""
+    return max(1, size[0] - 2 * margin), max(1, size[1] - 2 * margin)
+
+
+def check_margin(name: str, margin: int, reach: float, size: tuple[int, int]) -> None:
+    """Check that the mirrored border stays outside what is kept.
+
+    Raises:
+        UserError: It does not; the message says which margin would do.
+    """
+    needed = math.ceil(reach) + TAPS_PX
+    if needed > margin:
+        height, width = kept(size, margin)
+        raise UserError(
+            f"{name}: margin: came {margin}, but its greatest motion reaches {needed} pixels in an image of "
+            f"{height} x {width} (h x w): set margin: {needed}, or less motion"
+        )

@@ -1,0 +1,171 @@
+"""Paths of a camera or an object while the shutter is open, and where they take the points of the image.
+
+Pixels ``(x, y)`` count from the centre of the first one, x to the right, y downwards. A homography here maps a point
+of the sharp image to its place in the exposed one at one moment. Turning a camera about its optical centre moves the
+image by a homography whatever the scene's depth is; a translation does so for a scene at one depth only, and is taken
+as a shift of the whole image.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from deblurkit.data.shake import Trajectory, random_trajectory
+
+FOCAL_PX = 1000.0
+"""Focal length in pixels of a phone's main lens (28 mm on a 36 mm wide frame) over an image 1286 pixels wide."""
+
+TAPS_PX = 2
+"""How far bicubic interpolation reaches beyond the point it is asked for, in pixels."""
+
+
+@dataclass(frozen=True)
+class CameraPath(Trajectory):
+    """A :class:`~deblurkit.data.shake.Trajectory` of a camera that turns out of the image's plane too.
+
+    Attributes:
+        yaw_deg: Turn that moves the image to the right, in degrees ``(steps,)``.
+        pitch_deg: Turn that moves it downwards, in degrees ``(steps,)``.
+    """
+
+    yaw_deg: np.ndarray
+    pitch_deg: np.ndarray
+
+
+def random_camera_path(
+    rng: np.random.Generator, extent: float, roll_deg: float, tilt_deg: float, steps: int, jerk: float = 0.0
+) -> CameraPath:
+    """Draw a hand's tremor whose shift and angles all have a mean of zero over time.
+
+    Args:
+        rng: All randomness comes from here.
+        extent: Longest distance between two points of the shift's path, in pixels.
+        roll_deg: Largest less smallest roll, in degrees.
+        tilt_deg: Longest distance between two directions (yaw, pitch) of the optical axis, in degrees.
+        steps: Points on the path.
+        jerk: Probability of a sudden change of direction at a step, of the shift and, apart from it, of the tilt.
+    """
+    shift = with_jerks(random_trajectory(rng, extent, roll_deg, steps), rng, jerk)
+    tilt = with_jerks(random_trajectory(rng, tilt_deg, 0.0, steps), rng, jerk)
+    return CameraPath(shift.x, shift.y, shift.roll_deg, yaw_deg=tilt.x, pitch_deg=tilt.y)
+
+
+def with_jerks(path: Trajectory, rng: np.random.Generator, probability: float) -> Trajectory:
+    """Turn the path's course by a random angle at random steps, as impulses to the hand do.
+
+    The speeds stay, as do the roll, the mean of zero and, by scaling, the extent.
+
+    Args:
+        path: A smooth path.
+        rng: All randomness comes from here.
+        probability: Of a change of direction at each step but the first.
+    """
+    if probability == 0 or path.extent == 0:
+        return path
+    course = np.diff(path.x + 1j * path.y)
+    turns = np.where(rng.random(course.size) < probability, rng.uniform(-np.pi, np.pi, course.size), 0.0)
+    points = np.append(0, np.cumsum(course * np.exp(1j * np.cumsum(turns))))
+    points -= points.mean()
+    turned = Trajectory(points.real, points.imag, path.roll_deg)
+    scale = path.extent / turned.extent
+    return Trajectory(turned.x * scale, turned.y * scale, path.roll_deg)
+
+
+def camera_homographies(path: CameraPath, size: tuple[int, int], focal: float = FOCAL_PX) -> np.ndarray:
+    """Return what the camera's path does to the image: ``T K R K^-1`` at each step.
+
+    ``R`` is yaw, then pitch, then roll; ``K`` has the focal length, square pixels and the principal point at the
+    image's centre; ``T`` is the shift.
+
+    Args:
+        path: The camera's path.
+        size: ``(h, w)`` of the image, in pixels.
+        focal: Focal length in pixels.
+
+    Returns:
+        ``(steps, 3, 3)`` float64.
+    """
+    from scipy.spatial.transform import Rotation
+
+    angles = np.stack([path.roll_deg, -path.pitch_deg, path.yaw_deg], axis=1)
+    turns = Rotation.from_euler("ZXY", angles, degrees=True).as_matrix()
+    lens = np.array([[focal, 0, (size[1] - 1) / 2], [0, focal, (size[0] - 1) / 2], [0, 0, 1]])
+    return np.asarray(_shifts(path.x, path.y) @ lens @ turns @ np.linalg.inv(lens))
+
+
+def object_homographies(path: Trajectory, magnification: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
+    """Return a flat object's path as similarities: magnified and turned about its centre, then shifted.
+
+    Args:
+        path: Shift in pixels and roll in degrees ``(steps,)``.
+        magnification: Relative size at each step ``(steps,)``, 1 = as in the sharp image.
+        centre: ``(x, y)`` of the object in the sharp image, in pixels.
+
+    Returns:
+        ``(steps, 3, 3)`` float64.
+    """
+    roll = np.deg2rad(path.roll_deg)
+    cos, sin, zero = magnification * np.cos(roll), magnification * np.sin(roll), np.zeros_like(roll)
+    turns = np.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1], axis=1).reshape(-1, 3, 3)
+    x, y = centre
+    return np.asarray(_shifts(path.x + x, path.y + y) @ turns @ _shifts(np.array([-x]), np.array([-y])))
+
+
+def displaced(homographies: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Return where the point ``(x, y)`` of the sharp image lies at each step, ``(steps, 2)`` in pixels."""
+    places = homographies @ np.array([x, y, 1.0])
+    return np.asarray(places[:, :2] / places[:, 2:])
+
+
+def kernel_at(homographies: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Draw the point spread function of one place of the image: the exposure of a point of light there.
+
+    Each step's light is shared between the four nearest pixels, by bilinear weights.
+
+    Args:
+        homographies: ``(steps, 3, 3)``.
+        x: Column of the point in the sharp image, in pixels.
+        y: Its row.
+
+    Returns:
+        ``(k, k)`` float64 with a sum of 1; k is odd, the middle is the point itself.
+    """
+    offsets = displaced(homographies, x, y) - (x, y)
+    radius = int(np.ceil(np.abs(offsets).max()))
+    kernel = np.zeros((2 * radius + 3, 2 * radius + 3))
+    first = np.floor(offsets).astype(int)
+    right, down = (offsets - first).T
+    column, row = first.T + radius + 1
+    for step_x, step_y in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        weight = (right if step_x else 1 - right) * (down if step_y else 1 - down)
+        np.add.at(kernel, (row + step_y, column + step_x), weight)
+    return kernel[1:-1, 1:-1] / len(offsets)
+
+
+def greatest_reach(
+    window: tuple[int, int], extent: float, roll_deg: float = 0.0, tilt_deg: float = 0.0, focal: float = FOCAL_PX
+) -> float:
+    """Bound how far a camera's path takes the light that comes from, or arrives in, a window, in pixels.
+
+    The window lies about the image's centre. Holds for every path: one with a mean of zero stays within its own
+    extent of zero.
+
+    Args:
+        window: ``(h, w)`` in pixels.
+        extent: Greatest extent of the shift, in pixels.
+        roll_deg: Greatest range of the roll, in degrees.
+        tilt_deg: Greatest range of the tilt, in degrees.
+        focal: Focal length in pixels.
+    """
+    radius = math.hypot(window[0] - 1, window[1] - 1) / 2 + extent
+    tilted = focal * math.tan(math.atan(radius / focal) + math.radians(tilt_deg))
+    return extent + (tilted - radius) + tilted * math.radians(roll_deg)
+
+
+def _shifts(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    shifts = np.broadcast_to(np.eye(3), (len(x), 3, 3)).copy()
+    shifts[:, 0, 2], shifts[:, 1, 2] = x, y
+    return shifts
