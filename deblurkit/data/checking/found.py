@@ -1,0 +1,218 @@
+"""The sets to check: those of an option file or a command line, or what lies in a folder.
+
+A broken set must still be looked at, while a data set's constructor refuses it. So where ``PairedImages`` refuses,
+what it said is kept as faults, and the pairs that are whole are looked at nevertheless.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblurkit.data.dataset import ImagePairs, PairFiles
+from deblurkit.data.paired import find_images
+from deblurkit.data.source import find_entry, named_entries
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import DatasetEntry, Options
+
+BLURRED_NAMES = ("blur", "blurred", "blurry", "blur_gamma", "input", "lq")
+"""Folders, in lower case, that hold blurred images."""
+SHARP_NAMES = ("sharp", "gt", "target", "hq")
+"""Folders that hold sharp ones."""
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_NO_NAME = re.compile(r"^[^\w]+|[^\w-]+")  # what the name of a set in an option file may not hold
+_HOW_DATA_ARE_USED = ("resize", "crop", "augment")
+
+Parts = tuple[str, ...]
+
+
+@dataclass
+class FoundSet:
+    """A set to check.
+
+    Attributes:
+        name: As command lines and option files call it: ``train``, ``test.gopro``.
+        split: ``train``, ``val`` or ``test``.
+        component: ``{type: NAME, ...}`` as an option file writes it; ``None`` for a set made in Python.
+        dataset: Has ``keys()`` and ``read(index)``; ``None`` where none could be made.
+        faults: Why the set cannot be used as it is, a line each.
+        orphans: Files without a partner: ``blurred`` and ``sharp``.
+    """
+
+    name: str
+    split: str
+    component: dict[str, Any] | None
+    dataset: Any
+    faults: list[str] = field(default_factory=list)
+    orphans: dict[str, list[str]] = field(default_factory=lambda: {"blurred": [], "sharp": []})
+
+
+def from_component(name: str, split: str, component: dict[str, Any]) -> FoundSet:
+    """Build the set that an option file's component describes, as far as it can be built.
+
+    Args:
+        name: What to call it.
+        split: ``train``, ``val`` or ``test``.
+        component: ``{type: NAME, ...}``.
+    """
+    try:
+        return FoundSet(name, split, component, DATASETS.build(component, where=name))
+    except UserError as error:
+        faults = [problem.removeprefix(f"{name}: ") for problem in error.problems]
+    found = FoundSet(name, split, component, None, faults)
+    if component.get("type") == "PairedImages":
+        _take_whole_pairs(found, component)
+    return found
+
+
+def from_source(text: str, plugins: Sequence[str] = (), name: str | None = None) -> FoundSet:
+    """Return the set that a command line names, see :func:`~deblurkit.data.source.find_entry`.
+
+    Args:
+        text: ``FILE.yml:train``, ``FILE.yml:test.NAME``, or ``{type: NAME, ...}``, which is taken for training.
+        plugins: Modules and files to import first.
+        name: What to call it; by default as the option file does, else ``data``.
+
+    Raises:
+        UserError: It is not known or has mistakes.
+    """
+    component = find_entry(text, plugins).component
+    named = "data" if text.lstrip().startswith("{") else text.rpartition(":")[2]
+    split = named.partition(".")[0]
+    return from_component(name or named, split if split in ("val", "test") else "train", component)
+
+
+def from_options(options: Options) -> list[FoundSet]:
+    """Return every set of an experiment; a validation and a test set with the same images are one."""
+    entries = named_entries(options)
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, entry in entries.items():
+        names[_source_of(name, entry)].append(name)
+    return [
+        from_component(", ".join(same), same[0].partition(".")[0], entries[same[0]].component)
+        for same in names.values()
+    ]
+
+
+def from_folder(folder: str | os.PathLike[str]) -> list[FoundSet]:
+    """Find sub-folders named as blurred and sharp ones are, at any depth, and make sets of them.
+
+    A folder named ``train``, ``val`` or ``test`` above them (or ``training``, ``validation``, ...) says what a set is
+    for; where there is none it is for training. With several kinds of blurred folders, as in GoPro, each makes a set.
+
+    Args:
+        folder: Where to look.
+
+    Raises:
+        UserError: There is no such folder, or no sub-folder bears such a name.
+    """
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    sides: dict[str, dict[tuple[Parts, str], list[Parts]]] = {"blurred": defaultdict(list), "sharp": defaultdict(list)}
+    try:
+        for side, parts in _side_folders(root, (), frozenset()):
+            prefix, between = _cut(parts[:-1])
+            sides[side][prefix, parts[-1]].append(between)
+    except OSError as error:
+        raise UserError(f"{error.filename}: it cannot be read: {error.strerror or error}") from error
+    if not sides["blurred"] and not sides["sharp"]:
+        raise UserError(
+            f"{folder}: no folder in it is named as blurred ({', '.join(BLURRED_NAMES)}) or sharp ones "
+            f"({', '.join(SHARP_NAMES)}) are; name the two with --blurred and --sharp"
+        )
+    prefixes = dict.fromkeys(prefix for found in sides.values() for prefix, _ in found)
+    return _with_unique_names([found for prefix in prefixes for found in _sets_of_prefix(root, prefix, sides)])
+
+
+def _sets_of_prefix(
+    root: Path, prefix: Parts, sides: dict[str, dict[tuple[Parts, str], list[Parts]]]
+) -> Iterator[FoundSet]:
+    blurred, sharp = ({name: found for (at, name), found in sides[side].items() if at == prefix} for side in sides)
+    split = _SPLITS[prefix[-1].lower()] if prefix else "train"
+    home = prefix[-2] if len(prefix) > 1 else root.resolve().name
+    for name, between in blurred.items() or [("", [])]:
+        label = home if len(blurred) < 2 else f"{home}_{name}"
+        title = f"{split}.{_NO_NAME.sub('_', label)}"
+        if not sharp or not blurred:
+            lacking, names = ("sharp", SHARP_NAMES) if not sharp else ("blurred", BLURRED_NAMES)
+            fault = f"{root.joinpath(*prefix)}: no folder of {lacking} images in it; known names: {', '.join(names)}"
+            yield FoundSet(title, split, None, None, [fault])
+            continue
+        partner = max(sharp, key=lambda other: len(set(sharp[other]) & set(between)))
+        patterns = {
+            side: _pattern(root.joinpath(*prefix), {*between, *sharp[partner]}, chosen)
+            for side, chosen in (("blurred", name), ("sharp", partner))
+        }
+        yield from_component(title, split, {"type": "PairedImages", **patterns})
+
+
+def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator[tuple[str, Parts]]:
+    """Yield each folder of blurred or sharp images with its path below the root; links that go round are not followed.
+
+    Args:
+        folder: Where to look.
+        parts: Its path below the root.
+        above: The real paths of the folders above it.
+    """
+    above = above | {os.path.realpath(folder)}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.is_dir() or os.path.realpath(path) in above:
+            continue
+        here, name = (*parts, path.name), path.name.lower()
+        if name in BLURRED_NAMES or name in SHARP_NAMES:
+            yield "blurred" if name in BLURRED_NAMES else "sharp", here
+        else:
+            yield from _side_folders(path, here, above)
+
+
+def _cut(parts: Parts) -> tuple[Parts, Parts]:
+    """Cut a path after the first folder that names a split."""
+    end = next((i + 1 for i, part in enumerate(parts) if part.lower() in _SPLITS), 0)
+    return parts[:end], parts[end:]
+
+
+def _pattern(folder: Path, between: set[Parts], name: str) -> str:
+    depths = {len(parts) for parts in between}
+    wild = ["*"] * depths.pop() if len(depths) == 1 else ["**"]
+    return str(folder.joinpath(*wild, name))
+
+
+def _with_unique_names(found: list[FoundSet]) -> list[FoundSet]:
+    """Number sets that would bear the same name; the only training set is called ``train``."""
+    counts: dict[str, int] = defaultdict(int)
+    for one in found:
+        counts[one.name] += 1
+        one.name += f"_{counts[one.name]}" if counts[one.name] > 1 else ""
+    training = [one for one in found if one.split == "train"]
+    if len(training) == 1:
+        training[0].name = "train"
+    return found
+
+
+def _take_whole_pairs(found: FoundSet, component: dict[str, Any]) -> None:
+    """Fill in the pairs that have both images, and the files that have no partner."""
+    sides = {side: dict(reversed(find_images(component[side]))) for side in ("blurred", "sharp")}
+    for side, other in (("blurred", "sharp"), ("sharp", "blurred")):
+        found.orphans[side] = [str(path) for key, path in sorted(sides[side].items()) if key not in sides[other]]
+    keys = sorted(sides["blurred"].keys() & sides["sharp"].keys())
+    files = [PairFiles(key, sides["blurred"][key], sides["sharp"][key]) for key in keys]
+    found.dataset = ImagePairs(files, component.get("resize"), component.get("crop"))
+
+
+def _source_of(name: str, entry: DatasetEntry) -> str:
+    """Return what is equal for a validation and a test set with the same images."""
+    source = {key: value for key, value in entry.component.items() if key not in _HOW_DATA_ARE_USED}
+    return f"{'train' if name == 'train' else 'other'} {source}"

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deblurkit.data.checking.found import from_component, from_folder, from_options, from_source
+from deblurkit.errors import UserError
+from deblurkit.options.load import load_options
+
+
+def _names(folder: Path) -> dict[str, int]:
+    found = from_folder(folder)
+    assert not [one.faults for one in found if one.faults]
+    return {one.name: len(one.dataset) for one in found}
+
+
+def _move(root: Path, moves: dict[str, str]) -> None:
+    for source, target in moves.items():
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(root / source, root / target)
+
+
+def test_gopros_layout(clean: Path) -> None:
+    assert _names(clean) == {"train": 7, "test.Bilder_für_Müller": 3}
+    train = from_folder(clean)[1]
+    assert train.component is not None
+    assert train.component["blurred"] == f"{clean}/train/*/blur"
+    assert train.split == "train"
+
+
+@pytest.mark.parametrize(("blurred", "sharp"), [("input", "target"), ("lq", "gt"), ("Blurred", "GT"), ("LQ", "HQ")])
+def test_names_of_folders(clean: Path, blurred: str, sharp: str) -> None:
+    _move(clean, {"train/sequence 0/blur": f"flat/{blurred}", "train/sequence 0/sharp": f"flat/{sharp}"})
+    assert _names(clean / "flat") == {"train": len(list((clean / "flat" / sharp).iterdir()))}
+
+
+def test_both_variants_of_gopro_are_sets_of_their_own(clean: Path) -> None:
+    for blur in list(clean.glob("*/*/blur")):
+        shutil.copytree(blur, blur.with_name("blur_gamma"))
+    sizes = _names(clean)
+    assert len(sizes) == 4
+    assert sizes["train.Bilder_für_Müller_blur_gamma"] == sizes["train.Bilder_für_Müller_blur"] == 7
+
+
+def test_several_data_sets_and_any_depth(clean: Path, tmp_path: Path) -> None:
+    root = tmp_path / "all"
+    shutil.copytree(clean, root / "GoPro")
+    shutil.copytree(clean / "test", root / "HIDE" / "testing")
+    shutil.copytree(clean / "test" / "sequence 0", root / "GoPro" / "train" / "deep" / "er")
+    sizes = _names(root)
+    assert set(sizes) == {"train", "test.GoPro", "test.HIDE"}
+    assert sizes["train"] == 7 + len(list((clean / "test" / "sequence 0" / "blur").iterdir()))
+
+
+def test_a_missing_side_is_a_fault(clean: Path) -> None:
+    for sharp in list((clean / "test").glob("*/sharp")):
+        shutil.rmtree(sharp)
+    faults = [line for one in from_folder(clean) for line in one.faults]
+    assert faults == [
+        f"{clean}/test: no folder of sharp images in it; known names: sharp, gt, target, hq",
+    ]
+
+
+def test_orphans_leave_the_rest_to_be_looked_at(clean: Path) -> None:
+    lonely = sorted(clean.glob("train/*/sharp/*.png"))[:2]
+    for file in lonely:
+        file.unlink()
+    found = from_component(
+        "train",
+        "train",
+        {"type": "PairedImages", "blurred": f"{clean}/train/*/blur", "sharp": f"{clean}/train/*/sharp"},
+    )
+    assert len(found.dataset.keys()) == 5
+    assert found.orphans["blurred"] == [str(file.parents[1] / "blur" / file.name) for file in lonely]
+    assert found.orphans["sharp"] == []
+    assert len(found.faults) == 2
+    assert all("has no sharp image" in line for line in found.faults)
+
+
+def test_links_that_go_round_end(clean: Path) -> None:
+    os.symlink(clean, clean / "train" / "again", target_is_directory=True)
+    os.symlink(clean / "train", clean / "test" / "other", target_is_directory=True)
+    os.symlink(clean / "train", clean / "train" / "sequence 0" / "blur" / "up", target_is_directory=True)
+    assert from_folder(clean)
+
+
+def test_nothing_to_find(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no folder in it is named as blurred \(blur, .* --blurred and --sharp"):
+        from_folder(tmp_path)
+    with pytest.raises(UserError, match="there is no such folder"):
+        from_folder(tmp_path / "nowhere")
+
+
+def test_an_experiments_sets_and_a_named_one(checkout: Path) -> None:
+    found = from_options(load_options(str(checkout / "options" / "quickstart.yml")))
+    assert [(one.name, one.split) for one in found] == [("train", "train"), ("val.sample, test.sample", "val")]
+    assert [len(one.dataset) for one in found] == [128, 18]
+    named = from_source(f"{checkout}/options/quickstart.yml:test.sample")
+    assert (named.name, named.split, len(named.dataset)) == ("test.sample", "test", 18)
+    assert from_source("{type: SamplePairs, split: test}", name="against").name == "against"

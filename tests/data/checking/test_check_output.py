@@ -1,0 +1,97 @@
+"""The files that a check writes: the contact sheet and the ``datasets:`` section."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deblurkit.data.checking.check import check_sets
+from deblurkit.data.checking.contact_sheet import chosen, contact_sheet
+from deblurkit.data.checking.found import from_folder
+from deblurkit.data.checking.section import datasets_section
+from deblurkit.data.images import read_image, write_image
+from deblurkit.options.load import load_options
+
+
+def test_the_section_can_be_trained_with(clean: Path, checkout: Path) -> None:
+    shutil.copytree(clean / "test" / "sequence 0", clean / "valid" / "s")
+    check_sets(from_folder(clean), out=clean / "out")
+    (clean / "mine.yml").write_text(f"_base_: [{checkout}/options/quickstart.yml, out/datasets.yml]\nname: mine\n")
+    sets = load_options(str(clean / "mine.yml")).datasets
+    assert sets.train is not None
+    assert sets.train.component == {
+        "type": "PairedImages",
+        "blurred": f"{clean}/train/*/blur",
+        "sharp": f"{clean}/train/*/sharp",
+        "crop": 256,
+        "augment": ["hflip"],
+    }
+    assert sets.train.loader.batch_size == 4
+    assert sets.val["Bilder_für_Müller"].component["sharp"] == f"{clean}/valid/*/sharp"
+    assert sets.test["Bilder_für_Müller"].component["sharp"] == f"{clean}/test/*/sharp"
+
+
+def _figures(name: str, split: str, size: str = "720 x 1280") -> dict[str, Any]:
+    component = {"type": "PairedImages", "blurred": f"{name}/blur", "sharp": f"{name}/sharp"}
+    return {"name": name, "split": split, "component": component, "pairs": 1, "sizes": {size: 1}}
+
+
+def test_crops_fit_and_further_training_sets_are_comments() -> None:
+    section = datasets_section([_figures("a", "train", "100 x 300"), _figures("b", "train")])
+    assert section is not None
+    first, second = [line for line in section.decode().splitlines() if "train:" in line]
+    assert first.startswith("  train: {")
+    assert "crop: 96" in first
+    assert second.startswith("  # or train: {")
+    assert "crop: 256" in second
+    assert datasets_section([{**_figures("a", "train"), "pairs": 0}]) is None
+
+
+def _images(psnrs: list[float], findings: dict[str, list[int]]) -> dict[str, Any]:
+    images = [{"key": str(i), "problem": None, "psnr": value} for i, value in enumerate(psnrs)]
+    return {"images": images, "findings": [{"keys": [str(i) for i in keys]} for keys in findings.values()]}
+
+
+def test_findings_take_turns_before_the_worst_middle_and_best() -> None:
+    figures = _images([20 + i for i in range(40)], {"swapped": [30, 31, 32], "misaligned": [9, *range(10, 30)]})
+    assert chosen(figures) == [30, 9, 31, 10, 32, 11, 12, 13, 0, 1, 2, 19, 20, 37, 38, 39]
+    figures["images"][30]["problem"] = "damaged"
+    assert 30 not in chosen(figures)
+    assert chosen(_images([30.0, 20.0], {})) == [1, 0]
+
+
+def test_the_sheet_shows_blurred_sharp_and_difference(clean: Path) -> None:
+    for side, level in (("blur", 50), ("sharp", 90)):
+        for file in clean.glob(f"test/*/{side}/*.png"):
+            write_image(file, np.full((100, 160, 3), level, np.uint8))
+    sets = from_folder(clean)[:1]
+    report = check_sets(sets)
+    data = contact_sheet(report["sets"], sets)
+    assert data is not None
+    sheet = np.asarray(Image.open(io.BytesIO(data)))
+    row = sheet[sheet.shape[0] - 100]
+    assert [int(np.round(row[column].mean())) for column in (160, 490, 810)] == [50, 90, 120]
+    assert sheet.shape[1] == 3 * 324 + 4
+
+
+def test_the_sheet_of_faulty_sets(clean: Path) -> None:
+    for file in clean.glob("test/*/sharp/*.png"):
+        file.write_bytes(b"")
+    sets = from_folder(clean)
+    report = check_sets(sets, out=clean / "out")
+    assert report["files"] == [f"{clean}/out/{name}" for name in ("check.json", "contact_sheet.jpg", "datasets.yml")]
+    assert read_image(clean / "out" / "contact_sheet.jpg").shape[1] >= 640
+    assert contact_sheet(report["sets"][:1], sets[:1]) is None
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_progress_reaches_the_end_whatever_the_number_of_threads(clean: Path, jobs: int) -> None:
+    seen: list[tuple[str, int, int]] = []
+    check_sets(from_folder(clean), jobs=jobs, progress=lambda *step: seen.append(step))
+    assert [step for step in seen if step[0] == "train"] == [("train", done, 7) for done in range(1, 8)]
