@@ -1,0 +1,120 @@
+"""The journal of an unfinished set: a line for the settings, then one for each source image that reached the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from deblurkit.errors import UserError
+
+Entry = dict[str, Any]
+
+JOURNAL = "journal.jsonl"
+_COMPARED = {
+    "format": "format",
+    "kind": "kind of set",
+    "source": "source",
+    "crop": "crop",
+    "step": "step",
+    "images": "number of images",
+    "digest": "keys or sizes of the images",
+}
+
+
+class Journal:
+    """What of a set has reached the disk. A line that a crash cut short is taken for not written.
+
+    Args:
+        folder: The unfinished set.
+        header: What it is to become (:meth:`deblurkit.data.packing.plan.Plan.header`).
+        overwrite: Start anew where it was begun as something else.
+
+    Attributes:
+        header: What it was begun as.
+        images: The entries of each image's pieces, in order.
+
+    Raises:
+        UserError: It was begun as something else, or the folder is no unfinished set.
+    """
+
+    def __init__(self, folder: Path, header: Entry, overwrite: bool) -> None:
+        self.file = folder / JOURNAL
+        self.header = header
+        self.images: list[list[Entry]] = []
+        if not self.file.exists() and any(folder.iterdir()):
+            raise UserError(f"{folder}: in the way, and not the unfinished set that belongs there: move it elsewhere")
+        lines, length = _whole_lines(self.file)
+        differs = differences(lines[0], header) if lines else []
+        if differs and not overwrite:
+            begun = f"{folder}: was begun with other settings or from another source"
+            raise UserError(f"{begun}: {'; '.join(differs)}; --overwrite starts anew")
+        if lines and not differs:
+            self.header, self.images = lines[0], lines[1:]
+            os.truncate(self.file, length)
+        else:
+            self.start(header)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Every piece's entry, in order."""
+        return [entry for image in self.images for entry in image]
+
+    def start(self, header: Entry) -> None:
+        """Forget everything and begin with this header."""
+        self.header, self.images = header, []
+        self.file.write_bytes(b"")
+        self._append([header])
+        _clear(self.file.parent)
+
+    def record(self, images: list[list[Entry]]) -> None:
+        """Add images whose pixels have reached the disk."""
+        self._append(images)
+        self.images += images
+
+    def _append(self, lines: list[Any]) -> None:
+        with self.file.open("ab") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def differences(begun: Entry, wanted: Entry) -> list[str]:
+    """Return in words how the settings and the source of two sets differ."""
+    found = []
+    for key, name in _COMPARED.items():
+        was, now = begun.get(key), wanted.get(key)
+        if was != now:
+            found.append(f"other {name}" if key == "digest" else f"{name} was {_shown(was)}, now {_shown(now)}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _whole_lines(file: Path) -> tuple[list[Any], int]:
+    """Return the lines up to the first that is not whole, and their length in bytes."""
+    lines: list[Any] = []
+    length = 0
+    for line in file.read_bytes().splitlines(keepends=True) if file.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            lines.pop()
+            break
+        length += len(line)
+    return lines, length
+
+
+def _clear(folder: Path) -> None:
+    """Remove everything but the journal."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != JOURNAL:
+            path.unlink()

@@ -1,0 +1,328 @@
+"""Pairs in LMDB files as basicsr lays them out: reading ours and basicsr's own, and writing what basicsr reads.
+
+``blurred.lmdb`` and ``sharp.lmdb`` are folders with ``data.mdb``, which maps a key to the bytes of a PNG file, and
+``meta_info.txt`` with a line ``KEY.png (h,w,c) COMPRESSION`` for each. basicsr takes the part before the first dot
+for the key, and only ASCII; so ours have every dot and other doubtful character written as in an address (``%2E``),
+and ``source.json`` beside tells that, and what the stored data set said of itself.
+
+Source: basicsr 1.4.2, ``utils/lmdb_util.py``, ``data/data_util.py`` and ``utils/file_client.py``.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote, unquote
+
+import cv2
+import numpy as np
+
+from deblurkit.data.dataset import Pairs, shorten
+from deblurkit.data.images import ImageReadError
+from deblurkit.data.packing.packed import SIDES, stored_facts
+from deblurkit.data.packing.plan import Plan
+from deblurkit.data.packing.writer import Progress, Written, write_set
+from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+if TYPE_CHECKING:
+    import lmdb
+
+_META, _SOURCE = "meta_info.txt", "source.json"
+_LINE = re.compile(r"(.+)\.\w+ \((\d+),(\d+),\d+\) \d+")
+_COMPRESSION = 1  # zlib's, as basicsr's: higher ones take far longer and save little
+_LONGEST_KEY = 511  # bytes, LMDB's limit
+_FIRST_MAP = 2**26  # bytes; doubled whenever it is too small
+
+_environments: dict[Path, tuple[int, lmdb.Environment]] = {}  # with the process that opened it
+_opening = threading.Lock()
+
+
+@DATASETS.register_module()
+class LMDBPairs(Pairs):
+    """Pairs in two LMDB folders that ``tools/prepare_data.py lmdb``, or basicsr, wrote.
+
+    Each process opens them when it first needs them, read only and without a lock. A process that reads them cannot
+    also have them opened by basicsr.
+
+    Args:
+        blurred: Folder of the blurred images.
+        sharp: Folder of the sharp images; none where no truth is known.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms.
+
+    Raises:
+        UserError: A folder is no such LMDB, or the two hold different keys.
+    """
+
+    def __init__(
+        self,
+        blurred: str,
+        sharp: str | None = None,
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        super().__init__(resize, crop, augment)
+        given = {"blurred": blurred, "sharp": sharp}
+        self.folders = {side: Path(os.path.abspath(folder)) for side, folder in given.items() if folder is not None}
+        self.source = _read_source(self.folders["blurred"])
+        self._sizes = {side: _read_meta(folder) for side, folder in self.folders.items()}
+        if sharp is not None:
+            self._check_partners()
+        self._names = sorted(self._sizes["blurred"])
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self._names)
+
+    def keys(self) -> list[str]:
+        """Return each sample's key, by index."""
+        return [self._key(index) for index in range(len(self))]
+
+    def load(self, index: int) -> dict[str, Any]:
+        """Decode the pair."""
+        self.size(index)  # raises where the two differ
+        images = {side: _image(folder, self._names[index]) for side, folder in self.folders.items()}
+        return {**images, "key": self._key(index)}
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return ``(h, w)`` from the lists of images."""
+        name = self._names[index]
+        found = {side: sizes[name] for side, sizes in self._sizes.items()}
+        if len(set(found.values())) > 1:
+            sizes = " and ".join(f"{side} {height} x {width}" for side, (height, width) in found.items())
+            raise UserError(f"{self.place(index)}: images of different sizes (h x w): {sizes}")
+        return found["blurred"]
+
+    def place(self, index: int) -> str:
+        """Return the blurred images' folder and the pair's key."""
+        return f"{self.folders['blurred']}: {self._names[index]}"
+
+    def describe(self) -> dict[str, str | int]:
+        """Return what the stored data set said of itself; of basicsr's own files nothing but this class is known."""
+        return stored_facts(self.source) if self.source else super().describe()
+
+    def verify(self) -> None:
+        """Open the files, and compare sizes with each other and with the crop.
+
+        Raises:
+            UserError: A file cannot be opened or is cut short, or sizes do not fit.
+        """
+        for folder in self.folders.values():
+            _environment(folder)
+        self.notes = list(self.source["notes"]) if self.source else []
+        super().verify()
+
+    def _key(self, index: int) -> str:
+        return unquote(self._names[index]) if self.source else self._names[index]
+
+    def _check_partners(self) -> None:
+        orphans = []
+        for side, other in (("blurred", "sharp"), ("sharp", "blurred")):
+            lonely = sorted(self._sizes[side].keys() - self._sizes[other].keys())
+            orphans += shorten(f"{side}: {self.folders[side]}: {name!r} has no {other} image" for name in lonely)
+        if orphans:
+            raise UserError(*orphans)
+
+
+def write_lmdb(
+    dataset: Any,
+    out: Path,
+    crop: int | None = None,
+    step: int | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Written:
+    """Write a data set as ``out/blurred.lmdb`` and, where it has a truth, ``out/sharp.lmdb``.
+
+    Images are stored without loss as PNG; of 16-bit ones basicsr reads the upper 8. Everything else is as in
+    :func:`deblurkit.data.packing.writer.pack`.
+
+    Raises:
+        UserError: As there; and where keys are longer than LMDB takes.
+    """
+    plan = Plan(dataset, crop, step)
+    names = (name for index in range(len(plan)) for name in plan.names(index))
+    long = [name for name in names if len(_escaped(name)) > _LONGEST_KEY]
+    if long:
+        lines = shorten(f"key {name!r}: {len(_escaped(name))} bytes as an LMDB key" for name in long)
+        raise UserError(*lines, f"LMDB takes keys of up to {_LONGEST_KEY} bytes: shorten names, or use a packed set")
+    return write_set(plan, out, LMDBStore, workers, overwrite, progress)
+
+
+class LMDBStore:
+    """The LMDB files while they are being written (see :func:`deblurkit.data.packing.writer.write_set`).
+
+    What was added and not recorded stays under its key until it is added once more.
+
+    Args:
+        folder: Where the files lie or are to lie.
+        entries: Not needed: LMDB keeps what was committed, and nothing else.
+    """
+
+    kind: ClassVar[str] = "lmdb"
+
+    def __init__(self, folder: Path, entries: list[dict[str, Any]]) -> None:
+        self._folder = folder
+        self._open: dict[str, lmdb.Environment] = {}
+        self._added: dict[str, list[tuple[bytes, bytes]]] = {}
+
+    @staticmethod
+    def least_bytes(raw: int, images: int) -> int:
+        """Return an eighth: no photograph's PNG is smaller, most take a third to a half."""
+        return raw // 8
+
+    @staticmethod
+    def encode(image: np.ndarray) -> bytes:
+        """Return the bytes of a PNG file."""
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])[1].tobytes()
+
+    def add(self, entry: dict[str, Any], data: dict[str, bytes]) -> None:
+        """Keep one pair's images until they are committed."""
+        for side, encoded in data.items():
+            self._added.setdefault(side, []).append((_escaped(entry["key"]).encode(), encoded))
+
+    def commit(self) -> None:
+        """Write what was added.
+
+        Raises:
+            OSError: The disk is full, or otherwise refuses.
+        """
+        import lmdb
+
+        for side, images in self._added.items():
+            try:
+                self._put(side, images)
+            except lmdb.Error as error:
+                # Of a full disk LMDB says "Input/output error" where a part could still be written.
+                full = shutil.disk_usage(self._folder).free < sum(len(encoded) for _, encoded in images)
+                reason = os.strerror(errno.ENOSPC) if full else str(error)
+                raise OSError(errno.EIO, reason) from error
+        self._added = {}
+
+    def finish(self, header: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+        """Write the lists that basicsr reads, and what the data set says of itself."""
+        for side in SIDES:
+            lines = [
+                f"{_escaped(entry['key'])}.png ({entry['h']},{entry['w']},3) {_COMPRESSION}\n"
+                for entry in entries
+                if side in entry
+            ]
+            if lines:
+                folder = self._folder / f"{side}.lmdb"
+                _write_durably(folder / _META, "".join(lines))
+                _write_durably(folder / _SOURCE, json.dumps(header, indent=2))
+
+    def close(self) -> None:
+        """Close the files."""
+        for environment in self._open.values():
+            environment.close()
+
+    @staticmethod
+    def component(out: Path) -> dict[str, str]:
+        """Return what an option file writes to read the images."""
+        folders = {side: out / f"{side}.lmdb" for side in SIDES}
+        return {"type": "LMDBPairs", **{side: str(folder) for side, folder in folders.items() if folder.is_dir()}}
+
+    def _put(self, side: str, images: list[tuple[bytes, bytes]]) -> None:
+        import lmdb
+
+        if side not in self._open:
+            folder = str(self._folder / f"{side}.lmdb")
+            self._open[side] = lmdb.open(folder, map_size=_FIRST_MAP, lock=False)  # the set's own lock does that
+        environment = self._open[side]
+        while True:
+            try:
+                with environment.begin(write=True) as transaction:
+                    for key, encoded in images:
+                        transaction.put(key, encoded)
+                return
+            except lmdb.MapFullError:
+                environment.set_mapsize(2 * environment.info()["map_size"])
+
+
+def _escaped(key: str) -> str:
+    return quote(key, safe="/ ").replace(".", "%2E")
+
+
+def _read_source(folder: Path) -> dict[str, Any]:
+    """Return what the writer of ours left beside the images; nothing for basicsr's own."""
+    file = folder / _SOURCE
+    if not file.exists():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        stored_facts(found)
+        found["notes"] = list(found["notes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: damaged: {error!r}; write the set anew") from None
+    return found
+
+
+def _read_meta(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return ``(h, w)`` by name."""
+    file = folder / _META
+    if not file.is_file() or not (folder / "data.mdb").is_file():
+        raise UserError(f"{folder}: no LMDB of images: expected a folder with data.mdb and {_META}")
+    sizes: dict[str, tuple[int, int]] = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise UserError(f"{file}:{number}: came {line!r}, expected KEY.png (h,w,c) COMPRESSION")
+        sizes[match[1]] = int(match[2]), int(match[3])
+    if not sizes:
+        raise UserError(f"{file}: it lists no images")
+    return sizes
+
+
+def _image(folder: Path, name: str) -> np.ndarray:
+    with _environment(folder).begin(buffers=True) as transaction:
+        stored = transaction.get(name.encode())
+        if stored is None:
+            raise ImageReadError(f"{folder}: {name}: {_META} lists it, data.mdb does not hold it")
+        image = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        raise ImageReadError(f"{folder}: {name}: it cannot be decoded")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _environment(folder: Path) -> lmdb.Environment:
+    """Return this process's only handle on the folder: LMDB allows one, and none that a parent opened."""
+    import lmdb
+
+    with _opening:
+        pid, environment = _environments.get(folder, (0, None))
+        if environment is not None and pid == os.getpid():
+            return environment
+        if environment is not None:
+            environment.close()
+        try:
+            environment = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+        except lmdb.Error as error:
+            raise UserError(f"{folder}: it cannot be opened: {error}") from None
+        needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        found = (folder / "data.mdb").stat().st_size
+        if found < needed:  # else reading behind the end would kill the process
+            environment.close()
+            raise UserError(f"{folder}/data.mdb: {found} bytes of {needed}: damaged or not copied whole")
+        _environments[folder] = os.getpid(), environment
+        return environment
+
+
+def _write_durably(file: Path, text: str) -> None:
+    with file.open("w", encoding="utf-8") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())

@@ -1,0 +1,300 @@
+"""The packed set: pairs as raw pixels in one file, read through a memory map, so that a crop costs its own bytes only.
+
+A folder of two files. ``pixels.bin`` holds the images one after the other, each RGB ``(h, w, 3)``, ``uint8`` or
+little-endian ``uint16``, row by row, beginning on a page (4096 bytes). ``index.json`` holds:
+
+* ``format``: 1; ``kind``: ``packed``;
+* ``source``, ``notes``: what the packed data set says of itself and of its images;
+* ``crop``, ``step``: side of and distance between the windows in pixels, ``null`` where images were kept whole;
+* ``images``, ``digest``: how many images were packed, and the SHA-256 of their keys and sizes;
+* ``items``: for each ``key``, ``h``, ``w``, and for ``blurred`` and, where known, ``sharp``: ``dtype``, ``offset`` in
+  bytes, and ``sha256`` of the pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, NamedTuple
+
+import numpy as np
+
+from deblurkit.data.dataset import Pairs, shorten
+from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+FORMAT = 1
+INDEX = "index.json"
+_PIXELS = "pixels.bin"
+_PAGE = 4096  # bytes; each image begins on a page, so that reading it touches no page of another
+SIDES = ("blurred", "sharp")
+_DTYPES = ("|u1", "<u2")
+
+
+class Stored(NamedTuple):
+    """Where one image's pixels lie."""
+
+    dtype: str
+    offset: int
+    sha256: str
+
+
+class Item(NamedTuple):
+    """One pair; its images have one size."""
+
+    key: str
+    size: tuple[int, int]
+    images: dict[str, Stored]
+
+
+@DATASETS.register_module()
+class PackedPairs(Pairs):
+    """Pairs, or blurred images without truth, that ``tools/prepare_data.py pack`` wrote.
+
+    ``read`` returns views of the memory map, which cannot be written to: nothing is decoded, and only the pages of the
+    crop that is taken are read. The map is opened in each process when it is first needed; the pages are the system's
+    cache, shared by all processes that read the set.
+
+    Args:
+        path: The folder.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
+        augment: Names of registered transforms.
+
+    Raises:
+        UserError: The folder is no packed set, or a newer version wrote it.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+    ) -> None:
+        super().__init__(resize, crop, augment)
+        self.path = Path(path)
+        self.facts = read_index(self.path, "packed")
+        try:
+            self.items = [_item(entry) for entry in self.facts.pop("items")]
+            if not self.items:
+                raise ValueError("nothing")
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{self.path / INDEX}: damaged: {error!r} in its list of items; pack the set anew"
+            ) from None
+        self._pixels: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the map: another process opens its own."""
+        return {**self.__dict__, "_pixels": None}
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.items)
+
+    def keys(self) -> list[str]:
+        """Return each sample's key, by index."""
+        return [item.key for item in self.items]
+
+    def load(self, index: int) -> dict[str, Any]:
+        """Return views of the pair's pixels."""
+        item = self.items[index]
+        return {**{side: self._view(item, stored) for side, stored in item.images.items()}, "key": item.key}
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return ``(h, w)`` from the index."""
+        return self.items[index].size
+
+    def place(self, index: int) -> str:
+        """Return the folder and the pair's key."""
+        return f"{self.path}: {self.items[index].key}"
+
+    def describe(self) -> dict[str, str | int]:
+        """Return what the packed data set said of itself, and how it was packed."""
+        return stored_facts(self.facts)
+
+    def verify(self) -> None:
+        """Compare the index with the length of the file of pixels, and the sizes with the crop.
+
+        Raises:
+            UserError: The file is shorter than the index says, or images are smaller than the crop.
+        """
+        self._map()
+        self.notes = list(self.facts["notes"])
+        super().verify()
+
+    def cache(self, count: int | None = None) -> None:
+        """Do nothing: what has been read once lies in the system's cache already, for all processes at once."""
+
+    def _view(self, item: Item, stored: Stored) -> np.ndarray:
+        count = _length(item, stored)
+        return self._map()[stored.offset : stored.offset + count].view(stored.dtype).reshape(*item.size, 3)
+
+    def _map(self) -> np.ndarray:
+        if self._pixels is None:
+            file = self.path / _PIXELS
+            ends = [stored.offset + _length(item, stored) for item in self.items for stored in item.images.values()]
+            needed, found = max(ends), file.stat().st_size if file.is_file() else 0
+            if found < needed:  # else reading behind the end would kill the process
+                raise UserError(f"{file}: {found} bytes; its index needs {needed}: damaged or not copied whole")
+            self._pixels = np.asarray(np.memmap(file, np.uint8, "r"))
+        return self._pixels
+
+
+def read_index(folder: Path, kind: str) -> dict[str, Any]:
+    """Return the index of a set that ``prepare_data.py`` wrote.
+
+    Args:
+        folder: The set.
+        kind: ``packed`` or ``lmdb``.
+
+    Raises:
+        UserError: There is none, or it is of another kind or of a newer version.
+    """
+    file = folder / INDEX
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        partial = folder.with_name(f"{folder.name}.partial")
+        begun = f"; {partial} was begun: run the same command again to go on" if partial.is_dir() else ""
+        advice = "tools/prepare_data.py makes one"
+        raise UserError(f"{folder}: no {kind} set is here (there is no {INDEX}); {advice}{begun}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: it cannot be read: {error}") from None
+    if not isinstance(found, dict) or found.get("kind") != kind or not isinstance(found.get("format"), int):
+        raise UserError(f"{file}: this is not the index of a {kind} set")
+    if found["format"] > FORMAT:
+        raise UserError(f"{file}: format {found['format']}; this version reads up to {FORMAT}: update deblurkit")
+    lacking = [key for key in ("source", "notes", "crop", "step", "items") if key not in found]
+    if lacking:
+        raise UserError(f"{file}: damaged: it lacks {', '.join(lacking)}; write the set anew")
+    return found
+
+
+def verify_hashes(path: Path, progress: Callable[[str, int, int], None]) -> int:
+    """Read a packed set whole and compare every image with the hash taken when it was packed.
+
+    Args:
+        path: The folder.
+        progress: Called with a name, the number of pairs done and the number of all.
+
+    Returns:
+        How many pairs there are.
+
+    Raises:
+        UserError: The images that differ.
+    """
+    packed = PackedPairs(str(path))
+    damaged = []
+    for index, item in enumerate(packed.items):
+        pair = packed.load(index)
+        for side, stored in item.images.items():
+            if hash_pixels(pair[side]) != stored.sha256:
+                damaged.append(f"{packed.place(index)}: its {side} pixels are not those that were packed")
+        progress("verify", index + 1, len(packed))
+    if damaged:
+        raise UserError(*shorten(damaged))
+    return len(packed)
+
+
+def hash_pixels(image: np.ndarray) -> str:
+    """Return the SHA-256 of an image's pixels, row by row; the same for ``uint16`` on every machine."""
+    return hashlib.sha256(_raw(image)).hexdigest()
+
+
+def stored_facts(header: dict[str, Any]) -> dict[str, str | int]:
+    """Return what a stored set says of itself: all that its source said, and ``stored``: how, also when repeatedly."""
+    source: dict[str, str | int] = header["source"]
+    cut = "whole images" if header["crop"] is None else f"crops of {header['crop']} step {header['step']}"
+    before = f"{source['stored']}, then " if "stored" in source else ""
+    return {**source, "stored": f"{before}{header['kind']}, {cut}"}
+
+
+class PackedStore:
+    """The file of pixels while it is being written (see :func:`deblurkit.data.packing.writer.write_set`).
+
+    Args:
+        folder: Where the file lies or is to lie.
+        entries: The items that it holds; what lies behind them is cut off.
+
+    Raises:
+        UserError: The file is shorter than that.
+    """
+
+    kind: ClassVar[str] = "packed"
+
+    def __init__(self, folder: Path, entries: list[dict[str, Any]]) -> None:
+        path = folder / _PIXELS
+        end = _length_of(entries)
+        self._file: BinaryIO = open(path, "ab")  # noqa: SIM115  (closed by close)
+        if self._file.tell() < end:
+            self._file.close()
+            raise UserError(f"{path}: shorter than its journal says: damaged; remove {folder} and start again")
+        self._file.truncate(end)
+        self._file.seek(end)
+
+    @staticmethod
+    def least_bytes(raw: int, images: int) -> int:
+        """Return how many bytes so many images of so many raw bytes take."""
+        return raw + images * _PAGE
+
+    @staticmethod
+    def encode(image: np.ndarray) -> memoryview:
+        """Return the bytes to store."""
+        return _raw(image)
+
+    def add(self, entry: dict[str, Any], data: dict[str, Any]) -> None:
+        """Write one item's images and put their offsets into its entry."""
+        for side, pixels in data.items():
+            self._file.write(bytes(-self._file.tell() % _PAGE))
+            entry[side]["offset"] = self._file.tell()
+            self._file.write(pixels)
+
+    def commit(self) -> None:
+        """Make what was added survive a crash of the machine."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def finish(self, header: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+        """Do nothing: the index, which every kind of set has, is all that a packed set needs."""
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):  # of a full disk, which the last commit has met already
+            self._file.close()
+
+    @staticmethod
+    def component(out: Path) -> dict[str, str]:
+        """Return what an option file writes to read the set."""
+        return {"type": "PackedPairs", "path": str(out)}
+
+
+def _raw(image: np.ndarray) -> memoryview:
+    little = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data
+
+
+def _item(entry: dict[str, Any]) -> Item:
+    images = {side: Stored(**entry[side]) for side in SIDES if side in entry}
+    for stored in images.values():
+        if stored.dtype not in _DTYPES or stored.offset < 0:
+            raise ValueError(f"{entry['key']}: {stored}")
+    if "blurred" not in images:
+        raise ValueError(f"{entry['key']}: no blurred image")
+    return Item(entry["key"], (int(entry["h"]), int(entry["w"])), images)
+
+
+def _length(item: Item, stored: Stored) -> int:
+    return item.size[0] * item.size[1] * 3 * np.dtype(stored.dtype).itemsize
+
+
+def _length_of(entries: list[dict[str, Any]]) -> int:
+    """Return where the last of the entries ends, in bytes."""
+    item = _item(entries[-1]) if entries else None
+    return 0 if item is None else max(stored.offset + _length(item, stored) for stored in item.images.values())

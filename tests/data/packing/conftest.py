@@ -1,0 +1,109 @@
+"""Small data sets to store, and processes that are killed while they store them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from deblurkit.data.images import write_image
+from deblurkit.data.packing import writer
+from deblurkit.data.paired import PairedImages
+from deblurkit.errors import UserError
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, photograph: np.ndarray) -> PairedImages:
+    """Eight pairs of several sizes, one of them 16-bit, under names with dots and umlauts."""
+    for number in range(8):
+        height, width = 70 + 6 * number, 100 + (number * 13) % 50
+        sharp = np.ascontiguousarray(photograph[:height, number : number + width])
+        if number == 5:
+            sharp = sharp.astype(np.uint16) * 257 - (sharp % 3)
+        for side, image in (("blur", cv2.blur(sharp, (7, 1))), ("sharp", sharp)):
+            folder = tmp_path / "photos" / f"Straße.{number % 2}" / side
+            folder.mkdir(parents=True, exist_ok=True)
+            write_image(folder / f"{number:03d}.v1.png", image)
+    return PairedImages(f"{tmp_path}/photos/*/blur", f"{tmp_path}/photos/*/sharp")
+
+
+@pytest.fixture
+def hashes() -> Callable[[Path], dict[str, str]]:
+    """What tells whether two folders hold the same files."""
+
+    def hash_all(folder: Path) -> dict[str, str]:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    return hash_all
+
+
+@pytest.fixture
+def in_child() -> Callable[..., int]:
+    """What calls a function in a process of its own and returns its exit code, negative for a signal."""
+
+    def run(function: Callable[[], object], kill_when: Callable[[], bool] | None = None) -> int:
+        def body() -> None:
+            cv2.setNumThreads(0)  # its threads do not survive a fork
+            try:
+                function()
+            except UserError:
+                os._exit(2)
+
+        process = multiprocessing.get_context("fork").Process(target=body)
+        process.start()
+        while kill_when is not None and process.is_alive() and not kill_when():
+            time.sleep(0.001)
+        if kill_when is not None:
+            process.kill()
+        process.join(60)
+        assert process.exitcode is not None
+        return process.exitcode
+
+    return run
+
+
+@pytest.fixture
+def small_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the journal be written after every image, or nearly."""
+    monkeypatch.setattr(writer, "_COMMIT_BYTES", 50_000)
+
+
+class SmallDisk:
+    """A file system in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def resize(self, kibibytes: int) -> None:
+        """Make it larger or smaller."""
+        subprocess.run(["mount", "-o", f"remount,size={kibibytes}k", self.path], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A file system of 500 KiB, where one can be mounted."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = None
+    if shutil.which("mount") and os.name == "posix" and os.geteuid() == 0:
+        with contextlib.suppress(OSError):
+            mounted = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", path], capture_output=True, check=False
+            )
+    if mounted is None or mounted.returncode:
+        pytest.skip("needs to be root and allowed to mount a tmpfs")
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", "-l", path], check=False)
