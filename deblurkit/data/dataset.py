@@ -11,17 +11,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from deblurkit.data.cache import DecodedPairs, refuse_too_large
 from deblurkit.data.images import ImageReadError, image_size, read_image, to_tensor
-from deblurkit.data.transforms import RandomCrop, Resize, Size
+from deblurkit.data.transforms import Pair, RandomCrop, Resize, Size
 from deblurkit.errors import UserError
 from deblurkit.registry import TRANSFORMS, Nested
 
 _SHOWN = 10  # problems of one kind
+_THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Pairs(ABC):
 
     Attributes:
         notes: What a log and a report must say of the data, found by :meth:`verify`.
+        used: How many of the first pairs are used, all by default; transforms that need a second pair take it from
+            these.
     """
 
     nested: ClassVar[dict[str, Nested]] = {"augment": Nested(TRANSFORMS)}
@@ -60,7 +65,8 @@ class Pairs(ABC):
         self.crop = RandomCrop(crop) if crop is not None else None
         entries = [{"type": entry} if isinstance(entry, str) else entry for entry in augment]
         self.augment = [TRANSFORMS.build(entry, where=f"augment[{i}]") for i, entry in enumerate(entries)]
-        self._decoded: list[dict[str, Any]] = []
+        self.used: int | None = None
+        self._decoded: DecodedPairs | None = None
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -88,7 +94,8 @@ class Pairs(ABC):
         Raises:
             UserError: A file cannot be read, or the two differ in size.
         """
-        return self._decoded[index] if index < len(self._decoded) else self.load(index)
+        kept = self._decoded
+        return kept[index] if kept is not None and index < len(kept) else self.load(index)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """Return ``blurred`` and, where known, ``sharp``: float32 ``(3, h, w)`` in [0, 1]; and ``key``.
@@ -100,17 +107,29 @@ class Pairs(ABC):
         Raises:
             UserError: A file cannot be read, the two differ in size, or are smaller than the crop.
         """
+        steps = [step for step in (self.resize, self.crop, *self.augment) if step is not None]
+        key, images = self._transformed(index, steps, rng)
+        return {**{name: to_tensor(image) for name, image in images.items()}, "key": key}
+
+    def _transformed(self, index: int, steps: Sequence[Any], rng: np.random.Generator) -> tuple[str, Pair]:
         pair = self.read(index)
         key = pair["key"]
         images = {name: image for name, image in pair.items() if name != "key"}
-        for transform in [self.resize, self.crop, *self.augment]:
-            if transform is None:
-                continue
+        for done, step in enumerate(steps):
+            more = [partial(self._partner, index, steps[:done], rng)] if getattr(step, "needs_partner", False) else []
             try:
-                images = transform(images, rng)
+                images = step(images, rng, *more)
             except UserError as error:
                 raise UserError(*(f"{key}: {problem}" for problem in error.problems)) from error
-        return {**{name: to_tensor(image) for name, image in images.items()}, "key": key}
+        return key, images
+
+    def _partner(self, index: int, steps: Sequence[Any], rng: np.random.Generator) -> Pair:
+        """Draw another pair, each as likely, and take it through the same steps."""
+        count = len(self) if self.used is None else self.used
+        if count < 2:
+            raise UserError("there is no second pair in the set")
+        other = int(rng.integers(count - 1))
+        return self._transformed(other + (other >= index), steps, rng)[1]
 
     def describe(self) -> dict[str, str | int]:
         """Return what every report says of the data: the set's name, its variant and part where it has such."""
@@ -122,7 +141,7 @@ class Pairs(ABC):
         Raises:
             UserError: One line for each problem found in the whole set.
         """
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             found = list(pool.map(self._problem, range(len(self))))
         lines: list[str] = []
         for kind in ("unreadable", "size", "crop"):
@@ -131,9 +150,17 @@ class Pairs(ABC):
             raise UserError(*lines)
 
     def cache(self, count: int | None = None) -> None:
-        """Decode the first ``count`` pairs (all, by default) and keep them in memory, as stored in their files."""
-        decoded = [self.read(index) for index in range(len(self) if count is None else min(count, len(self)))]
-        self._decoded = decoded
+        """Decode the first ``count`` pairs (all, by default) and keep them in memory, as stored in their files.
+
+        Raises:
+            UserError: They do not fit into the memory that is free, or a file cannot be read.
+        """
+        indices = range(len(self) if count is None else min(count, len(self)))
+        pixel = sum(3 * image.itemsize for name, image in self.load(0).items() if name != "key")
+        with ThreadPoolExecutor(_THREADS) as pool:
+            pixels = sum(height * width for height, width in pool.map(self.size, indices))
+            refuse_too_large(pixels * pixel, len(indices))
+            self._decoded = DecodedPairs(pool.map(self.load, indices))
 
     def _problem(self, index: int) -> tuple[str, str] | None:
         try:
@@ -142,14 +169,15 @@ class Pairs(ABC):
             return "unreadable", str(error)
         except UserError as error:
             return "size", str(error)
-        final = self.resize.size if self.resize else size
-        if self.crop and (final[0] < self.crop.size[0] or final[1] < self.crop.size[1]):
-            wanted = f"{self.crop.size[0]} x {self.crop.size[1]}"
-            return (
-                "crop",
-                f"{self.place(index)}: {final[0]} x {final[1]} pixels (h x w), smaller than the crop of {wanted}",
-            )
-        return None
+        if self.resize is not None:
+            size = self.resize.size
+        first = self.crop or next(iter(self.augment), None)
+        needed = getattr(first, "needed", (0, 0))
+        if size[0] >= needed[0] and size[1] >= needed[1]:
+            return None
+        wanted = f"{needed[0]} x {needed[1]}"
+        limit = f"crop of {wanted}" if self.crop else f"{wanted} that {type(first).__name__} needs"
+        return "crop", f"{self.place(index)}: {size[0]} x {size[1]} pixels (h x w), smaller than the {limit}"
 
     def place(self, index: int) -> str:
         """Return what messages call a pair: its key, or its file."""

@@ -122,7 +122,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under a temporary name in the same folder, then rename it into place."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)  # any name may be long
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

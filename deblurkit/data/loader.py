@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from deblurkit.data.dataset import Pairs
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS, load_plugins, loaded_plugins
 
@@ -24,7 +25,11 @@ Position = tuple[int, int]  # (epoch, index)
 
 
 class ImageDataset(Protocol):
-    """What every registered data set has."""
+    """What every registered data set has.
+
+    It may also have ``finish(batch)``, which is given a batch whose tensors lie on the device where it will be used,
+    and returns it with ``blurred``, ``sharp`` and ``key``: what is better done there than in workers.
+    """
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -67,6 +72,10 @@ class FirstImages:
     def __init__(self, dataset: Any, count: int) -> None:
         self.dataset = dataset
         self.count = count
+        if isinstance(dataset, Pairs):
+            dataset.used = count
+        if hasattr(dataset, "finish"):
+            self.finish = dataset.finish
 
     def __len__(self) -> int:
         """Return the number of images kept."""
@@ -261,12 +270,13 @@ def build_train_loader(
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stack samples into a batch.
+    """Stack samples into a batch: tensors and numbers by name, at any depth of dicts; other values become lists.
 
     Raises:
         UserError: Their images differ in size.
     """
-    sizes = {tuple(sample["blurred"].shape[-2:]): sample["key"] for sample in samples}
+    image = "blurred" if "blurred" in samples[0] else "sharp"
+    sizes = {tuple(sample[image].shape[-2:]): sample["key"] for sample in samples}
     if len(sizes) > 1:
         found = ", ".join(f"{key} {height} x {width}" for (height, width), key in sizes.items())
         raise UserError(f"images of one batch differ in size (h x w): {found}; give the set a crop, or batch_size 1")
@@ -284,7 +294,8 @@ def _collate_or_error(samples: list[dict[str, Any]] | UserError) -> dict[str, An
 
 
 def _start_worker(_: int) -> None:
-    # One thread each: workers share the cores with each other and with the training.
+    # One thread each: workers share the cores with each other and with the training. (Without workers the training
+    # waits while images are read, so that OpenCV may use all cores there.)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     # Ctrl-C and a scheduler's SIGTERM reach the whole group, but the main process needs its workers to go on to the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class PairedImages(ImagePairs):
         sharp: Folder or glob of the sharp images.
         resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
         crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms: ``hflip vflip rot90`` or a plugin's.
+        augment: Names of registered transforms, ``{type: NAME, ...}`` where one has arguments.
 
     Raises:
         UserError: A line for each thing wrong: nothing found, images without partner, keys that occur twice.
@@ -54,6 +55,11 @@ class PairedImages(ImagePairs):
             raise UserError(*problems)
         files = [PairFiles(key, path, found["sharp"][key]) for key, path in sorted(found["blurred"].items())]
         super().__init__(files, resize, crop, augment)
+        self._facts = {"blurred": blurred, "sharp": sharp}
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the set's name and the two patterns."""
+        return {**super().describe(), **self._facts}
 
 
 @DATASETS.register_module()
@@ -74,23 +80,30 @@ class BlurredImages(ImagePairs):
         if problems:
             raise UserError(*problems)
         super().__init__([PairFiles(key, path, None) for key, path in sorted(found.items())], resize)
+        self._facts = {"blurred": blurred}
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the set's name and the pattern."""
+        return {**super().describe(), **self._facts}
 
 
 def find_images(pattern: str) -> list[tuple[str, Path]]:
     """Return ``(key, path)`` of every image that a folder or glob names, sorted by path.
 
-    Hidden files and folders are passed over; links are followed.
+    Hidden files and folders are passed over. Links are followed, but for those that lead to a folder they lie in. Keys
+    are in Unicode's composed form (NFC), in which the same name has the same letters on every system.
 
     Args:
         pattern: As :class:`PairedImages` takes it.
     """
     fixed, wild = _split(pattern)
     paths: dict[Path, str] = {}
-    for path, captured in _expand(fixed, wild):
-        for image, below in _images_at(path):
+    for path, captured, inside in _expand(fixed, wild, _around(fixed)):
+        for image, below in _images_at(path, inside):
             parts = [*captured, *below]
             parts[-1:] = [_without_suffix(part) for part in parts[-1:]]
-            paths.setdefault(image, "/".join(filter(None, parts)) or image.stem)
+            key = "/".join(filter(None, parts)) or image.stem
+            paths.setdefault(image, unicodedata.normalize("NFC", key))
     return [(key, path) for path, key in sorted(paths.items())]
 
 
@@ -100,8 +113,15 @@ def _by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Path]:
         return {}
     images: dict[str, Path] = {}
     twice = []
-    for key, path in find_images(pattern):
-        if key in images:
+    try:
+        found = find_images(pattern)
+    except OSError as error:
+        problems.append(f"{side}: {error.filename}: it cannot be looked into: {error.strerror}")
+        return {}
+    for key, path in found:
+        if not _is_utf8(key):
+            twice.append(f"{side}: {os.fsencode(path)!r}: its name is not valid UTF-8; rename it")
+        elif key in images:
             twice.append(f"{side}: {images[key]} and {path} have the same key {key!r}; remove one")
         else:
             images[key] = path
@@ -109,6 +129,14 @@ def _by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Path]:
     if not images:
         problems.append(_nothing_found(side, pattern))
     return images
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _nothing_found(side: str, pattern: str) -> str:
@@ -140,44 +168,60 @@ def _split(pattern: str) -> tuple[Path, list[str]]:
     return Path(*parts[:first]), wild
 
 
-def _expand(folder: Path, parts: list[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Yield every path that the parts lead to, with what the wildcards stand for, one string a part."""
+def _expand(folder: Path, parts: list[str], inside: frozenset[str]) -> Iterator[tuple[Path, list[str], frozenset[str]]]:
+    """Yield every path that the parts lead to, what the wildcards stand for, one string a part, and where it lies."""
     if not parts:
-        yield folder, []
+        yield folder, [], inside
         return
     part, rest = parts[0], parts[1:]
     if "*" not in part:
         if (folder / part).exists():
-            yield from _expand(folder / part, rest)
+            yield from _expand(folder / part, rest, inside | _around(folder / part))
         return
     if part == "**":
-        yield from _expand(folder, rest)
+        yield from _expand(folder, rest, inside)
     matches = re.compile(".*" if part == "**" else "(.*)".join(map(re.escape, part.split("*"))))
-    for path in _children(folder):
+    for path, is_folder in _children(folder, inside):
         match = matches.fullmatch(path.name)
-        if match is None or (part == "**" and not path.is_dir()):
+        if match is None or (part == "**" and not is_folder):
             continue
         captured = [path.name] if part == "**" else ["_".join(filter(None, match.groups()))]
-        for found, more in _expand(path, parts if part == "**" else rest):
-            yield found, [*captured, *more]
+        around = inside | _around(path) if is_folder else inside
+        for found, more, within in _expand(path, parts if part == "**" else rest, around):
+            yield found, [*captured, *more], within
 
 
-def _images_at(path: Path) -> Iterator[tuple[Path, list[str]]]:
+def _images_at(path: Path, inside: frozenset[str]) -> Iterator[tuple[Path, list[str]]]:
     """Yield the image that the path is, or those below it, each with its path's parts below."""
     if not path.is_dir():
         if is_image(path):
             yield path, []
         return
-    for folder, folders, names in os.walk(path, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(folder).relative_to(path).parts
-        yield from ((Path(folder, name), [*below, name]) for name in names if is_image(name))
+    for child, is_folder in _children(path, inside):
+        if is_folder:
+            yield from ((image, [child.name, *below]) for image, below in _images_at(child, inside | _around(child)))
+        elif is_image(child):
+            yield child, [child.name]
 
 
-def _children(folder: Path) -> list[Path]:
+def _children(folder: Path, inside: frozenset[str]) -> list[tuple[Path, bool]]:
+    """Return what lies in a folder, sorted, and whether each is a folder; no hidden names, no links to ``inside``."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    children = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            link = entry.is_symlink()
+            if not entry.name.startswith(".") and not (link and os.path.realpath(path) in inside):
+                children.append((path, path.is_dir() if link else entry.is_dir()))
+    return sorted(children)
+
+
+def _around(folder: Path) -> frozenset[str]:
+    """Return the folder and all folders that it lies in, without links."""
+    real = Path(os.path.realpath(folder))
+    return frozenset(map(str, (real, *real.parents)))
 
 
 def _without_suffix(name: str) -> str:

@@ -1,13 +1,22 @@
 """Paired transforms: what is done to one image of a pair is done to the other, from the same random numbers.
 
 A transform is called as ``transform(pair, rng)``: ``pair`` maps names (``blurred``, ``sharp``) to ``uint8`` or
-``uint16`` arrays ``(h, w, 3)`` of one size, ``rng`` is the only source of randomness.
+``uint16`` arrays ``(h, w, 3)`` of one size, ``rng`` is the only source of randomness. It returns new arrays of the
+same kind and leaves those it was given as they are. Values are the stored ones, 0 to 255 or 0 to 65535 (encoded, not
+linear light).
+
+One with a true attribute ``needs_partner`` is called as ``transform(pair, rng, partner)``: ``partner()`` draws another
+pair of the set from the same ``rng`` and returns it as the transforms before this one leave it. One that cuts
+windows may have an attribute ``needed``, the least size ``(h, w)`` in pixels that it takes: where it is a set's first,
+the files are checked for it before a training begins.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -43,7 +52,7 @@ class RandomCrop:
     """
 
     def __init__(self, size: Size) -> None:
-        self.size = as_size(size, "crop")
+        self.size = self.needed = as_size(size, "crop")
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
         """Return the windows.
@@ -97,6 +106,58 @@ class RandomResizedCrop:
         }
 
 
+@TRANSFORMS.register_module()
+class RandomRotatedCrop:
+    """Cut the same window, at a random place and turned by a random angle, from both images.
+
+    The window lies wholly inside the image, so nothing is invented at its border. Bicubic, which softens both images
+    alike; values are rounded and clipped to the type's range. Stands in ``augment``, in the place of ``crop``.
+
+    Args:
+        size: Side of a square or ``[h, w]`` of the window, in pixels.
+        degrees: Greatest angle to either side, from 0 to 180; drawn uniformly.
+
+    Raises:
+        ValueError: ``degrees`` is out of range.
+    """
+
+    def __init__(self, size: Size, degrees: float = 15.0) -> None:
+        self.size = as_size(size, "size")
+        if not 0 <= degrees <= 180:
+            raise ValueError(f"degrees: came {degrees}, expected a number from 0 to 180")
+        self.degrees = float(degrees)
+        self.needed = _turned_extent(self.size, math.radians(self.degrees))
+
+    def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """Return the windows.
+
+        Raises:
+            UserError: The images cannot hold the window at every angle that may be drawn.
+        """
+        shape = next(iter(pair.values())).shape[:2]
+        if any(side < needed for side, needed in zip(shape, self.needed, strict=True)):
+            raise UserError(
+                f"{shape[0]} x {shape[1]} pixels (h x w); a window of {self.size[0]} x {self.size[1]} turned by up to "
+                f"{self.degrees:g} degrees needs {self.needed[0]} x {self.needed[1]}: lower degrees or size"
+            )
+        angle = math.radians(rng.uniform(-self.degrees, self.degrees))
+        top = int(rng.integers(shape[0] - self.needed[0] + 1))
+        left = int(rng.integers(shape[1] - self.needed[1] + 1))
+        part = slice(top, top + self.needed[0]), slice(left, left + self.needed[1])
+        return {name: self._turned(image[part], angle) for name, image in pair.items()}
+
+    def _turned(self, image: np.ndarray, angle: float) -> np.ndarray:
+        height, width = self.size
+        cosine, sine = math.cos(angle), math.sin(angle)
+        turn = np.array([[cosine, -sine], [sine, cosine]])
+        middle = (np.array(image.shape[1::-1]) - 1) / 2  # (x, y), as OpenCV counts
+        shift = middle - turn @ ((np.array([width, height]) - 1) / 2)
+        matrix = np.column_stack([turn, shift])  # from the window's pixels to the image's
+        return cv2.warpAffine(
+            np.ascontiguousarray(image), matrix, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        )
+
+
 @TRANSFORMS.register_module(name="hflip")
 class HorizontalFlip:
     """Swap left and right of both images, every second time on average."""
@@ -138,6 +199,17 @@ def as_size(size: Size, name: str) -> tuple[int, int]:
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise ValueError(f"{name}: came {size!r}, expected a positive whole number of pixels or [height, width]")
     return sides[0], sides[1]
+
+
+def _turned_extent(size: tuple[int, int], angle: float) -> tuple[int, int]:
+    """Return ``(h, w)`` in pixels that hold a window turned by up to ``angle`` (radians), and its cubic's support."""
+    height, width = size
+
+    def most(across: int, along: int) -> int:
+        worst = min(angle, math.atan2(along, across))  # where across * cos + along * sin is greatest
+        return math.ceil(across * math.cos(worst) + along * math.sin(worst)) + 2
+
+    return most(height, width), most(width, height)
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

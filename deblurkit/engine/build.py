@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,20 +61,34 @@ def train(
     folder = WorkDir(Path(work_dir) if work_dir is not None else Path("work_dirs") / options.name)
     console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
     with _holding(folder, launcher):
-        taken_up = _start_state(folder, resume, overwrite, console.print)
-        setup = Setup(options, place_of_work, pretrained=taken_up is None and init_from is None)
-        if taken_up is not None and taken_up[1]["position"]["iteration"] >= setup.length.total:
-            console.print(f"{folder.path}: already finished, {taken_up[0].name} is its last checkpoint")
-            return folder.path
-        if taken_up is None and init_from is not None:
-            _take_weights(setup, Path(init_from), console.print)
-        if get_rank() == 0:
-            _prepare(folder, options, clear=overwrite and not resume)
-        runner = setup.runner(folder, console, taken_up, launcher)
-        if taken_up is not None:
-            _tell_changes(taken_up[1]["options"], options.to_dict(), runner.logger.info)
-        runner.train()
+        # The function's own frame, so that all that a training holds is gone when its processes part.
+        _train(options, folder, console, place_of_work, resume, overwrite, init_from, launcher)
     return folder.path
+
+
+def _train(
+    options: Options,
+    folder: WorkDir,
+    console: Console,
+    device: torch.device,
+    resume: bool | str | Path,
+    overwrite: bool,
+    init_from: str | Path | None,
+    launcher: str,
+) -> None:
+    taken_up = _start_state(folder, resume, overwrite, console.print)
+    setup = Setup(options, device, pretrained=taken_up is None and init_from is None)
+    if taken_up is not None and taken_up[1]["position"]["iteration"] >= setup.length.total:
+        console.print(f"{folder.path}: already finished, {taken_up[0].name} is its last checkpoint")
+        return
+    if taken_up is None and init_from is not None:
+        _take_weights(setup, Path(init_from), console.print)
+    if get_rank() == 0:
+        _prepare(folder, options, clear=overwrite and not resume)
+    runner = setup.runner(folder, console, taken_up, launcher)
+    if taken_up is not None:
+        _tell_changes(taken_up[1]["options"], options.to_dict(), runner.logger.info)
+    runner.train()
 
 
 @contextmanager
@@ -83,13 +99,29 @@ def _holding(folder: WorkDir, launcher: str) -> Iterator[None]:
         folder.acquire()
     try:
         yield
+    except BaseException as error:
+        if launcher != "none":
+            traceback.clear_frames(error.__traceback__)  # they hold the training; see _part
+        raise
     finally:
         if get_rank() == 0:
             folder.release()
             if created:
                 folder.remove_if_empty()
         if launcher != "none" and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+            _part()
+
+
+def _part() -> None:
+    """Leave the group of processes, and end its threads.
+
+    One that outlives the interpreter aborts the process when it frees a tensor (pytorch issue 190489). They end with
+    the last object that holds the group, among them the networks wrapped for gradient exchange, in reference cycles.
+    """
+    group = torch.distributed.group.WORLD
+    torch.distributed.destroy_process_group()
+    gc.collect()
+    del group  # last: of all holders it alone lets other threads run while it waits for the group's to end
 
 
 def _prepare(folder: WorkDir, options: Options, clear: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -92,9 +93,12 @@ class GANRestorer(nn.Module):
         from torch.nn.parallel import DistributedDataParallel
 
         ids = [self.device.index] if self.device.type == "cuda" else None
+        known = inspect.signature(DistributedDataParallel).parameters
+        new, old = "forward_sync_buffers", "broadcast_buffers"  # since torch 2.13, and before
+        buffers: dict[str, Any] = {new if new in known else old: False}
         for name, network in self.networks().items():
             if any(p.requires_grad for p in network.parameters()):
-                self._calls[name] = DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+                self._calls[name] = DistributedDataParallel(network, device_ids=ids, **buffers)
 
     def train_step(self, data: Sequence[Batch], optim_wrapper: Mapping[str, Any]) -> dict[str, Tensor]:
         """Do one iteration.

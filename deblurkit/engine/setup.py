@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapperDict
 from rich.console import Console
 
 from deblurkit.data.loader import build_train_loader
+from deblurkit.data.prefetch import DeviceBatches
 from deblurkit.engine.hooks.checkpoint import CheckpointHook
 from deblurkit.engine.hooks.ema import EMAHook
 from deblurkit.engine.hooks.freeze import FreezeHook
@@ -46,17 +47,22 @@ class Length:
 class TrainLoaders:
     """Makes the endless training loader from any position; what the loop calls its dataloader."""
 
-    def __init__(self, options: Options, dataset: Any, used_batches: int, pin_memory: bool) -> None:
+    def __init__(self, options: Options, dataset: Any, used_batches: int, device: torch.device) -> None:
         self.options = options
         self.dataset = dataset
         self.used_batches = used_batches
-        self.pin_memory = pin_memory
+        self.device = device
 
-    def __call__(self, epoch: int, batch: int) -> Any:
-        """Return a loader that starts at a batch of an epoch."""
+    @property
+    def notes(self) -> list[str]:
+        """What checkpoints, and so reports, must say of the training set."""
+        return list(getattr(self.dataset, "notes", []))
+
+    def __call__(self, epoch: int, batch: int) -> DeviceBatches:
+        """Return batches on the device, from a batch of an epoch on."""
         entry = self.options.datasets.train
         assert entry is not None
-        return build_train_loader(
+        loader = build_train_loader(
             self.dataset,
             entry.loader,
             self.options.seed,
@@ -65,8 +71,9 @@ class TrainLoaders:
             rank=get_rank(),
             world=get_world_size(),
             used_batches=self.used_batches,
-            pin_memory=self.pin_memory,
+            pin_memory=self.device.type == "cuda",
         )
+        return DeviceBatches(loader, self.device, getattr(self.dataset, "finish", None))
 
 
 class Setup:
@@ -114,7 +121,7 @@ class Setup:
         limits = [limit for limit in (wanted.iters, wanted.epochs and wanted.epochs * epoch) if limit is not None]
         total = min(limits)
         length = Length(epoch=epoch, total=total, epochs=-(-total // epoch))
-        return TrainLoaders(self.options, self.dataset, epoch * per_iteration, self.device.type == "cuda"), length
+        return TrainLoaders(self.options, self.dataset, epoch * per_iteration, self.device), length
 
     def runner(
         self, folder: WorkDir, console: Console, taken_up: tuple[Path, dict[str, Any]] | None, launcher: str
@@ -171,14 +178,24 @@ class Setup:
         runner.logger.info(f"{self.length.total} iterations, {self.length.epoch} in an epoch")
         for note in self.notes:
             runner.logger.warning(note)
+        self._introduce_data("train", self.dataset, runner)
+        for name, dataset in self.val_sets.items():
+            self._introduce_data(f"val.{name}", dataset, runner)
+
+    def _introduce_data(self, name: str, dataset: Any, runner: TrainingRunner) -> None:
+        facts = dataset.describe() if hasattr(dataset, "describe") else {"set": type(dataset).__name__}
+        runner.logger.info(f"datasets.{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+        for note in getattr(dataset, "notes", []):
+            runner.logger.warning(f"datasets.{name}: {note}")
 
     def _hooks(self, folder: WorkDir, console: Console) -> dict[str, Any]:
         options, train = self.options, self.options.train
+        assert options.datasets.train is not None
         hooks: dict[str, Any] = {
             "runtime_info": None,
             "timer": None,
             "sampler_seed": None,
-            "logger": ScalarsHook(options.logging.every, folder.scalars),
+            "logger": ScalarsHook(options.logging.every, folder.scalars, options.datasets.train.loader.workers),
             "param_scheduler": {"type": "ParamSchedulerHook"},
             "checkpoint": CheckpointHook(train.checkpoint_every, train.keep),
             "signals": SignalHook(train.keep),

@@ -41,6 +41,7 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
         "rng": all_gather_object(random_state()),
         "position": {"iteration": runner.iter, "epoch": runner.epoch},
         "best": dict(runner.best),
+        "data_notes": runner.train_loop.dataloader.notes,
         "options": runner.options.to_dict(),
         "versions": {
             "deblurkit": deblurkit.__version__,

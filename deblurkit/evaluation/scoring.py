@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.data.images import to_uint8, write_image
-from deblurkit.data.loader import ImageDataset
+from deblurkit.data.loader import ImageDataset, collate
 from deblurkit.errors import UserError
 from deblurkit.evaluation.protocols import Protocol
 from deblurkit.inference.restore import NonFiniteOutputError, non_finite, restore
@@ -92,8 +92,10 @@ def summarise(rows: Sequence[ImageScore], protocol: Protocol) -> Summary:
 
 
 def draw(dataset: ImageDataset, index: int, seed: int) -> dict[str, Any]:
-    """Return one sample, which depends on ``seed`` and ``index`` alone."""
-    return dataset.sample(index, np.random.default_rng((seed, 0, index)))
+    """Return one sample, finished on the CPU where the data set leaves that to do; ``seed`` and ``index`` decide it."""
+    sample = dataset.sample(index, np.random.default_rng((seed, 0, index)))
+    finish = getattr(dataset, "finish", None)
+    return sample if finish is None else {name: values[0] for name, values in finish(collate([sample])).items()}
 
 
 def image_file(folder: Path, key: str) -> Path:

@@ -13,10 +13,19 @@ import pytest
 import torch
 
 from deblurkit.data.images import write_image
-from deblurkit.data.loader import EpochBatchSampler, SeededSamples, build_dataset, build_train_loader, collate
+from deblurkit.data.loader import (
+    EpochBatchSampler,
+    FirstImages,
+    SeededSamples,
+    build_dataset,
+    build_train_loader,
+    collate,
+)
+from deblurkit.data.prefetch import DeviceBatches
 from deblurkit.data.sample import SamplePairs
 from deblurkit.errors import UserError
-from deblurkit.registry import load_plugins
+from deblurkit.evaluation.scoring import draw
+from deblurkit.registry import TRANSFORMS, load_plugins
 
 
 def _settings(**changes: Any) -> Any:
@@ -67,9 +76,43 @@ def test_starting_later_gives_the_same_batches(pairs: SamplePairs, epoch: int, b
     assert _equal(_take(later, 10 - start), everything[start:])
 
 
-def test_workers_change_nothing(pairs: SamplePairs) -> None:
-    alone = _take(build_train_loader(pairs, _settings(), seed=5), 6)
-    assert _equal(_take(build_train_loader(pairs, _settings(workers=2), seed=5), 6), alone)
+EVERYTHING = [
+    {"type": "RandomResizedCrop", "size": 90},
+    {"type": "RandomRotatedCrop", "size": 58, "degrees": 20},
+    "hflip",
+    "vflip",
+    "rot90",
+    {"type": "CameraShake", "extent": [2.0, 4.0], "margin": 5, "steps": 4},
+    {"type": "ColourJitter", "shuffle": True},
+    "CutBlur",
+    "Mixup",
+    {"type": "RandomCrop", "size": 44},
+    {"type": "Resize", "size": 32},
+]
+
+
+def test_everything_is_every_transform() -> None:
+    assert {entry if isinstance(entry, str) else entry["type"] for entry in EVERYTHING} == set(TRANSFORMS.names())
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize(
+    ("workers", "method", "cached"),
+    [(1, "fork", False), (3, "fork", False), (3, "fork", True), (1, "spawn", True)],
+)
+def test_workers_and_resuming_change_nothing(sample_root: Path, workers: int, method: str, cached: bool) -> None:
+    """Also in the middle of an epoch, with each transform there is, and where pairs are mixed."""
+    entry = {"type": "SamplePairs", "split": "test", "root": str(sample_root), "augment": EVERYTHING}
+    dataset = build_dataset(_entry(entry, limit=12, cache=cached), "datasets.train")
+    alone = _take(build_train_loader(dataset, _settings(), seed=5), 7)
+    assert len({batch["blurred"].numpy().tobytes() for batch in alone}) == 7
+    assert _equal(_take(build_train_loader(dataset, _settings(), seed=5, start_batch=2), 5), alone[2:])
+    for epoch, batch in [(0, 0), (1, 1)] if method == "fork" else [(1, 1)]:
+        settings = _settings(workers=workers)
+        loader = build_train_loader(dataset, settings, seed=5, start_epoch=epoch, start_batch=batch)
+        loader.multiprocessing_context = method
+        start = epoch * 3 + batch
+        assert _equal(_take(loader, 7 - start), alone[start:])
 
 
 def test_the_global_generator_is_left_alone(pairs: SamplePairs) -> None:
@@ -191,7 +234,7 @@ def test_limit_and_cache(sample_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert dataset.keys() == [f"chelsea_{number:02d}" for number in range(5)]
     plain = build_dataset(_entry(component), "datasets.val.sample")
     np.testing.assert_array_equal(dataset.read(3)["blurred"], plain.read(3)["blurred"])
-    assert dataset.read(3) is dataset.read(3)
+    assert np.shares_memory(dataset.read(3)["blurred"], dataset.read(3)["blurred"])
 
 
 def test_build_errors_say_where(tmp_path: Path) -> None:
@@ -209,3 +252,43 @@ def test_a_sample_depends_on_seed_epoch_and_index(pairs: SamplePairs) -> None:
     assert len(samples) == 18
     assert torch.equal(samples[2, 7]["blurred"], samples[2, 7]["blurred"])
     assert not torch.equal(samples[2, 7]["blurred"], samples[3, 7]["blurred"])
+
+
+class Unfinished:
+    """Gives grey levels, which ``finish`` makes images of; it has to be told a factor by the sample."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        return {
+            "sharp": torch.full((3, 4, 5), index / 10),
+            "drawn": {"factor": np.float32(rng.random()), "path": rng.random((2, 3))},
+            "key": str(index),
+        }
+
+    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        assert batch["drawn"]["path"].shape == (len(batch["key"]), 2, 3)
+        blurred = batch["sharp"] * batch["drawn"]["factor"].view(-1, 1, 1, 1)
+        return {"blurred": blurred, "sharp": batch["sharp"], "key": batch["key"]}
+
+
+@pytest.mark.parametrize("dataset", [Unfinished(), FirstImages(Unfinished(), 4)], ids=["whole", "limited"])
+def test_what_a_set_leaves_to_the_device_is_done(dataset: Any) -> None:
+    loader = build_train_loader(dataset, _settings(batch_size=2), seed=1)
+    batches = DeviceBatches(loader, torch.device("cpu"), dataset.finish)
+    (batch,) = itertools.islice(iter(batches), 1)
+    assert set(batch) == {"blurred", "sharp", "key"}
+    assert batch["blurred"].shape == (2, 3, 4, 5)
+    index = int(batch["key"][1])
+    factor = np.random.default_rng([1, 0, index]).random()
+    assert batch["blurred"][1, 0, 0, 0].item() == pytest.approx(factor * index / 10)
+
+    single = draw(dataset, 3, seed=7)
+    assert single["key"] == "3"
+    assert single["blurred"].shape == (3, 4, 5)
+    assert single["blurred"][0, 0, 0].item() == pytest.approx(np.random.default_rng((7, 0, 3)).random() * 0.3)
+
+
+def test_a_limited_set_finishes_nothing_where_the_whole_does_not(pairs: SamplePairs) -> None:
+    assert not hasattr(FirstImages(pairs, 3), "finish")

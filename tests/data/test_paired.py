@@ -34,6 +34,9 @@ def test_pairs_are_matched_by_path_not_by_stem(gopro: Path, photograph: np.ndarr
     sample = pairs.sample(0, np.random.default_rng(0))
     assert sample["blurred"].shape == (3, 120, 160)
     assert sample["key"] == "GOPR0372_07_00/000047"
+    patterns = {"blurred": f"{gopro}/*/blur", "sharp": f"{gopro}/*/sharp"}
+    assert pairs.describe() == {"set": "PairedImages", **patterns}
+    assert BlurredImages(patterns["blurred"]).describe() == {"set": "BlurredImages", "blurred": patterns["blurred"]}
 
 
 @pytest.mark.parametrize(

@@ -4,34 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deblurkit.data.transforms import RandomCrop, RandomResizedCrop, Resize, as_size
+from deblurkit.data.transforms import RandomCrop, RandomResizedCrop, RandomRotatedCrop, Resize, as_size
 from deblurkit.errors import UserError
-from deblurkit.registry import TRANSFORMS
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"type": "RandomCrop", "size": [32, 48]},
-        {"type": "RandomResizedCrop", "size": [32, 48], "scale": [0.5, 2.0]},
-        {"type": "hflip"},
-        {"type": "vflip"},
-        {"type": "rot90"},
-    ],
-    ids=lambda entry: entry["type"],
-)
-def test_both_images_get_the_same(photograph: np.ndarray, entry: dict) -> None:
-    transform = TRANSFORMS.build(entry)
-    seen = set()
-    for seed in range(20):
-        pair = {"blurred": photograph, "sharp": photograph}
-        result = transform(pair, np.random.default_rng(seed))
-        np.testing.assert_array_equal(result["blurred"], result["sharp"])
-        again = transform(pair, np.random.default_rng(seed))
-        np.testing.assert_array_equal(result["blurred"], again["blurred"])
-        seen.add(result["blurred"].tobytes())
-    assert len(seen) > 1
-    np.testing.assert_array_equal(pair["blurred"], photograph)
 
 
 def test_a_crop_reaches_every_border() -> None:
@@ -68,3 +42,39 @@ def test_a_resized_crop_magnifies_as_told_and_fits_small_images() -> None:
     assert RandomResizedCrop(40, [0.25, 0.25])({"sharp": ramp}, np.random.default_rng(0))["sharp"].shape == (40, 40, 3)
     with pytest.raises(ValueError, match="scale: came"):
         RandomResizedCrop(40, [2.0, 1.0])
+
+
+def _ramps(side: int) -> np.ndarray:
+    """Channel 0 is 100 x, channel 1 is 100 y, so that a window says where its pixels come from; channel 2 is flat."""
+    y, x = np.mgrid[:side, :side]
+    return np.stack([x * 100, y * 100, x * 0 + 30000], axis=2).astype(np.uint16)
+
+
+def test_a_rotated_window_is_turned_as_told_and_stays_inside() -> None:
+    rotated, image, angles = RandomRotatedCrop([20, 30], degrees=30), _ramps(60), []
+    y, x = np.mgrid[:20, :30]
+    places = np.column_stack([x.ravel(), y.ravel(), np.ones(600)])
+    for seed in range(200):
+        window = rotated({"sharp": image}, np.random.default_rng(seed))["sharp"].reshape(600, 3)
+        came_from = window[:, :2] / 100
+        found, *_ = np.linalg.lstsq(places, came_from, rcond=None)
+        np.testing.assert_allclose(places @ found, came_from, atol=0.1)
+        np.testing.assert_allclose(found[:2] @ found[:2].T, np.eye(2), atol=0.02, err_msg="turned, not scaled")
+        angles.append(np.degrees(np.arctan2(found[0, 1], found[0, 0])))
+        assert (window[:, 2] == 30000).all(), "something beyond the border came in"
+    assert min(angles) < -27
+    assert max(angles) > 27
+    assert max(map(abs, angles)) < 30.5
+
+
+def test_a_rotated_window_that_does_not_fit() -> None:
+    rotated = RandomRotatedCrop(40, degrees=45)
+    assert rotated.needed == (59, 59)  # 40 * sqrt(2), and a pixel on each side for the cubic
+    for seed in range(50):
+        window = rotated({"sharp": _ramps(59)}, np.random.default_rng(seed))["sharp"]
+        assert (window[..., 2] == 30000).all(), "something beyond the border came in"
+    with pytest.raises(UserError, match=r"58 x 58 pixels .* turned by up to 45 degrees needs 59 x 59: lower degrees"):
+        rotated({"sharp": _ramps(58)}, np.random.default_rng(0))
+    assert RandomRotatedCrop([10, 100], degrees=180).needed == (103, 103)
+    with pytest.raises(ValueError, match="degrees: came 181"):
+        RandomRotatedCrop(40, degrees=181)

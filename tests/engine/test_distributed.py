@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from runs import CLOCK, ROOT, checkpoint_of, differences, records
 from tiny import CRITIC
@@ -41,10 +42,36 @@ class DistributedDump(Hook):
 '''
 
 
-def torchrun(*arguments: object) -> str:
+THREADS = """
+import os
+import sys
+from pathlib import Path
+
+from deblurkit import load_options, train
+
+
+def threads():
+    return [Path(f"/proc/self/task/{number}/comm").read_text().strip() for number in os.listdir("/proc/self/task")]
+
+
+before = threads()
+try:
+    train(load_options(sys.argv[1]), sys.argv[2], device="cpu", launcher="pytorch")
+    ended = "well"
+except BaseException as error:
+    ended = type(error).__name__
+print(f"ended: {ended}, threads left: {[name for name in threads() if name not in before]}")
+"""
+
+
+def trained(*arguments: object) -> str:
+    return torchrun([ROOT / "tools" / "train.py", "--launcher", "pytorch", "--device", "cpu", *arguments])
+
+
+def torchrun(script: list[object]) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(ROOT / "tools" / "train.py"), "--launcher", "pytorch", "--device", "cpu", *map(str, arguments)]
+    command += map(str, script)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -63,7 +90,7 @@ def test_ranks_stay_bit_equal_and_resume(tmp_path: Path, option_file: Callable[.
         "train": {"iters": 6, "critic_steps": 2, "ema": {"decay": 0.9}, "checkpoint_every": 4},
     }
     options, folder = option_file(change), tmp_path / "run"
-    text = torchrun("-opt", options, "--work-dir", folder)
+    text = trained("-opt", options, "--work-dir", folder)
     assert "2 process(es)" in text
     for iteration in (1, 6):
         first, second = (torch.load(tmp_path / f"rank{rank}_{iteration}.pth") for rank in (0, 1))
@@ -78,7 +105,7 @@ def test_ranks_stay_bit_equal_and_resume(tmp_path: Path, option_file: Callable[.
     assert [record["iteration"] for record in found] == list(range(1, 7))
 
     (folder / "checkpoints" / "iter_00000006.pth").unlink()
-    text = torchrun("-opt", options, "--work-dir", folder, "--resume")
+    text = trained("-opt", options, "--work-dir", folder, "--resume")
     assert text.count("resumed iter_00000004.pth at iteration 4") == 1
     again = [{key: value for key, value in record.items() if key not in CLOCK} for record in records(folder)]
     assert again == found
@@ -92,5 +119,15 @@ def test_outputs_that_no_term_compares_are_no_hindrance(tmp_path: Path, option_f
         "losses": {"image": {"type": "L1Loss"}},
         "train": {"iters": 3},
     }
-    torchrun("-opt", option_file(change), "--work-dir", tmp_path / "run")
+    trained("-opt", option_file(change), "--work-dir", tmp_path / "run")
     assert checkpoint_of(tmp_path / "run", 3)["position"]["iteration"] == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
+@pytest.mark.parametrize(("rate", "end"), [(1e-3, "well"), (1e30, "NonFiniteError")])
+def test_no_thread_of_the_group_is_left(tmp_path: Path, option_file: Callable[..., Path], rate: float, end: str):
+    """One that frees a tensor while the interpreter ends would abort the process, now and then."""
+    (tmp_path / "threads.py").write_text(THREADS, encoding="utf-8")
+    options = option_file({"optimizers": {"generator": {"type": "SGD", "lr": rate}}})
+    text = torchrun([tmp_path / "threads.py", options, tmp_path / "run"])
+    assert text.count(f"ended: {end}, threads left: []\n") == 2

@@ -16,7 +16,8 @@ import torch
 from mmengine.dist import all_reduce_dict, is_main_process
 from mmengine.hooks import Hook
 
-_WAITING = 0.2  # share of the time in which the loader is worth a word
+_WAITING = 0.05  # share of the time from which on the loader is worth a word
+_JUDGED = 10  # iterations before that is judged, the first one apart: workers start in it
 
 
 class ScalarsHook(Hook):
@@ -28,17 +29,20 @@ class ScalarsHook(Hook):
     Args:
         every: Iterations.
         path: ``scalars.jsonl``; appended to.
+        workers: ``datasets.train.workers``, for advice on a loader that keeps the training waiting.
     """
 
     priority = "NORMAL"
 
-    def __init__(self, every: int, path: Path) -> None:
+    def __init__(self, every: int, path: Path, workers: int) -> None:
         self.every = every
         self.path = path
+        self.workers = workers
         self._file: IO[str] | None = None
         self._since = 0.0
         self._last_iteration = 0
         self._data_seconds = 0.0
+        self._first: tuple[int, float, float] | None = None  # iteration, clock and data_seconds at the first record
         self._advised = False
 
     def before_train(self, runner: Any) -> None:
@@ -88,7 +92,7 @@ class ScalarsHook(Hook):
         }
         runner.record({"iteration": iteration, "epoch": runner.epoch, **rates, **values}, clock)
         self._say(runner, iteration, values, rates, clock)
-        self._advise(runner, seconds, waiting)
+        self._advise(runner)
         self._since = time.perf_counter()
         self._last_iteration = iteration
         self._data_seconds = runner.train_loop.data_seconds
@@ -115,19 +119,30 @@ class ScalarsHook(Hook):
     ) -> None:
         shown = {name: value for name, value in values.items() if name == "loss" or name.split("/")[0] != "grad"}
         numbers = " ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        speed = f"{clock['time']:.3f} s/it (data {clock['data_time']:.3f})"
+        speed = f"{clock['time']:.3f} s/it ({clock['data_time'] / clock['time']:.0%} waiting for data)"
         eta = datetime.timedelta(seconds=clock["eta"])
         runner.logger.info(
             f"iteration {iteration}/{runner.max_iters} lr {rates['lr/generator']:.3g} {numbers} | {speed} eta {eta}"
         )
 
-    def _advise(self, runner: Any, seconds: float, waiting: float) -> None:
-        if not self._advised and runner.iter > 0 and waiting > _WAITING * seconds:
-            self._advised = True
-            runner.logger.info(
-                f"{waiting / seconds:.0%} of the time is spent waiting for data: more datasets.train.workers or "
-                "cache: true may help"
-            )
+    def _advise(self, runner: Any) -> None:
+        """Say once what helps, where the loader keeps the training waiting on the whole."""
+        now = (runner.iter, time.perf_counter(), runner.train_loop.data_seconds)
+        if self._first is None:
+            self._first = now
+        iterations, seconds, waiting = (new - old for new, old in zip(now, self._first, strict=True))
+        if self._advised or iterations < _JUDGED or waiting <= _WAITING * seconds:
+            return
+        self._advised = True
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        workers = f"more datasets.train.workers (now {self.workers}, with {cores} cores)"
+        if not self.workers:
+            workers = f"datasets.train.workers (now 0: the training itself reads; there are {cores} cores)"
+        runner.logger.info(
+            f"{waiting / seconds:.0%} of the time is spent waiting for data. What helps: {workers}; cache: true, where "
+            "the decoded images fit into memory; a packed set of crops (tools/prepare_data.py); fewer or cheaper "
+            "transforms in augment"
+        )
 
 
 def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:

@@ -1,0 +1,133 @@
+"""Decoded images kept in one block of memory, which all workers share."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from deblurkit.errors import UserError
+
+_SYSTEM = Path("/proc/meminfo")
+_CONTAINER = Path("/sys/fs/cgroup")
+_GIB = 1 << 30
+
+
+class DecodedPairs:
+    """Pairs of images in a file without a name: forked workers inherit it, spawned ones are handed it, none copies it.
+
+    On Linux the file lies in memory alone; elsewhere it is a temporary one, and the system decides what stays in
+    memory. It is gone with the last process that has it, however that ends.
+
+    Args:
+        pairs: Each ``key`` and images by name, as :meth:`~deblurkit.data.dataset.Pairs.read` gives them.
+    """
+
+    def __init__(self, pairs: Iterable[dict[str, Any]]) -> None:
+        self._file = _nameless_file()
+        self._index: list[dict[str, Any]] = []
+        place = 0
+        for pair in pairs:
+            found = dict(pair)
+            for name, image in pair.items():
+                if isinstance(image, np.ndarray):
+                    self._file.write(np.ascontiguousarray(image).data)
+                    found[name] = _Place(place, image.shape, image.dtype.str)
+                    place += image.nbytes
+            self._index.append(found)
+        self._file.flush()
+        self._map()
+
+    def _map(self) -> None:
+        self._memory = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self._index)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return a pair; its images are views of the block, which cannot be written to."""
+        return {
+            name: value.view(self._memory) if isinstance(value, _Place) else value
+            for name, value in self._index[index].items()
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Hand over the file, not what it holds."""
+        return _reopened, (DupFd(self._file.fileno()), self._index)
+
+
+class _Place(NamedTuple):
+    """Where an image lies in the block: offset in bytes, shape and type."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: str
+
+    def view(self, memory: mmap.mmap) -> np.ndarray:
+        return np.frombuffer(memory, self.dtype, math.prod(self.shape), self.offset).reshape(self.shape)
+
+
+def _reopened(descriptor: Any, index: list[dict[str, Any]]) -> DecodedPairs:
+    pairs = DecodedPairs.__new__(DecodedPairs)
+    pairs._file = os.fdopen(descriptor.detach(), "rb")
+    pairs._index = index
+    pairs._map()
+    return pairs
+
+
+def _nameless_file() -> IO[bytes]:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("decoded images"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def refuse_too_large(needed: int, count: int) -> None:
+    """Refuse to keep more than fits into the memory that is free; where several processes train here, their share.
+
+    Args:
+        needed: Bytes.
+        count: Pairs that take them, for the message.
+
+    Raises:
+        UserError: It does not fit.
+    """
+    free = free_memory()
+    sharers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
+    if free is not None and needed > free // sharers:
+        among = f" for {sharers} processes, each with a cache of its own" if sharers > 1 else ""
+        raise UserError(
+            f"cache: {count} pairs take {needed / _GIB:.1f} GiB, of memory {free / _GIB:.1f} GiB is free{among}; "
+            "leave cache out, or pack the set (tools/prepare_data.py): a packed set is not held in memory"
+        )
+
+
+def free_memory() -> int | None:
+    """Return the bytes that can still be taken, within a container's limit; ``None`` where the system does not say."""
+    found = [bytes_left for bytes_left in (_left_in_system(), _left_in_container()) if bytes_left is not None]
+    return min(found, default=None)
+
+
+def _left_in_system() -> int | None:
+    try:
+        lines = [line.split() for line in _SYSTEM.read_text().splitlines()]
+    except OSError:
+        return None
+    return next((int(line[1]) << 10 for line in lines if line[0] == "MemAvailable:"), None)
+
+
+def _left_in_container() -> int | None:
+    try:
+        limit = int((_CONTAINER / "memory.max").read_text())  # "max" where there is none
+        used = int((_CONTAINER / "memory.current").read_text())
+        counts = dict(line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return limit - used + int(counts["inactive_file"])  # these pages of files the system can drop
