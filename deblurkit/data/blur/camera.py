@@ -1,0 +1,102 @@
+"""Blurred photographs of sharp ones: a blur is drawn, the scene is cut, exposed and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deblurkit.data.blur.sensor import Sensor
+from deblurkit.data.transforms import Pair
+from deblurkit.errors import UserError
+from deblurkit.registry import BLURS
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One photograph about to be taken: everything random about it is drawn.
+
+    Attributes:
+        blur: Number of the blur among those given.
+        linear: The scene with the blur's margin on each side: linear light, float32 ``(h, w, 3)``.
+        drawn: The blur's own parameters.
+        sensor: The sensor's.
+    """
+
+    blur: int
+    linear: np.ndarray
+    drawn: dict[str, np.ndarray]
+    sensor: dict[str, np.ndarray]
+
+
+class Camera:
+    """Takes blurred photographs of sharp ones.
+
+    Args:
+        blur: Blur components ``{type: NAME, share: FREQUENCY, ...}``; one is drawn for each photograph, as often as
+            its share of the sum says (1 by default).
+        sensor: What becomes of the light.
+
+    Raises:
+        UserError: A blur is not known or refuses its arguments.
+        ValueError: There is no blur, or a share is not above 0.
+    """
+
+    def __init__(self, blur: Sequence[str | dict[str, Any]], sensor: Sensor) -> None:
+        if isinstance(blur, (str, dict)) or not blur:
+            raise ValueError(f"blur: came {blur!r}, expected a list such as [{{type: Shake}}]")
+        entries = [{"type": entry} if isinstance(entry, str) else dict(entry) for entry in blur]
+        shares: list[Any] = [entry.pop("share", 1.0) for entry in entries]
+        for number, share in enumerate(shares):
+            if not isinstance(share, (int, float)) or not 0 < share < np.inf:
+                raise ValueError(f"blur[{number}].share: came {share!r}, expected a number above 0")
+        self.names = [str(entry["type"]) for entry in entries]
+        self.models = [BLURS.build(entry, where=f"blur[{number}]") for number, entry in enumerate(entries)]
+        self.shares = np.array(shares) / sum(shares)
+        self.sensor = sensor
+
+    def shoot(self, photograph: np.ndarray, rng: np.random.Generator, crop: tuple[int, int] | None = None) -> Shot:
+        """Draw all that is random and cut the scene.
+
+        The crop lies so that its margin is part of the photograph, where that is large enough; else, and without a
+        crop, what is missing is the photograph's mirror image.
+
+        Args:
+            photograph: ``uint8`` or ``uint16`` ``(h, w, 3)``.
+            rng: All randomness comes from here.
+            crop: ``(h, w)`` of the final images in pixels; ``None`` for the whole photograph.
+
+        Raises:
+            UserError: The photograph is smaller than the crop, or the blur cannot be drawn for this size.
+        """
+        number = int(rng.choice(len(self.models), p=self.shares))
+        model = self.models[number]
+        scene = _cut(photograph, crop or photograph.shape[:2], model.margin, rng)
+        drawn = model.draw(scene.shape[:2], rng)
+        return Shot(number, self.sensor.response.decode(scene), drawn, self.sensor.draw(rng))
+
+    def develop(self, shot: Shot) -> Pair:
+        """Return ``blurred`` and ``sharp``, ``uint8`` ``(h, w, 3)`` without the margin."""
+        model = self.models[shot.blur]
+        inside = slice(model.margin, -model.margin or None)
+        blurred, sharp = (image[inside, inside] for image in model.expose(shot.linear, shot.drawn))
+        blurred, sharp = self.sensor.capture(blurred, sharp, shot.sensor)
+        return {"blurred": blurred, "sharp": sharp}
+
+
+def _cut(photograph: np.ndarray, size: tuple[int, ...], margin: int, rng: np.random.Generator) -> np.ndarray:
+    """Cut a window and its margin at a random place; see :meth:`Camera.shoot`."""
+    places = []
+    for side, wanted in zip(photograph.shape[:2], size, strict=True):
+        if side < wanted:
+            raise UserError(
+                f"{photograph.shape[0]} x {photograph.shape[1]} pixels (h x w), smaller than the crop of "
+                f"{size[0]} x {size[1]}"
+            )
+        room = margin if side >= wanted + 2 * margin else 0
+        start = int(rng.integers(room, side - wanted - room + 1))
+        mirrored = np.pad(np.arange(side), margin, mode="reflect")
+        places.append(mirrored[start : start + wanted + 2 * margin])
+    return photograph[places[0][:, None], places[1]]

@@ -1,0 +1,121 @@
+"""Blur by given kernels: every pixel's light is spread in the same way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from deblurkit.data.blur.kernel_files import centred, read_kernels
+from deblurkit.registry import BLURS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@BLURS.register_module()
+class Kernels:
+    """Blur by one of the given kernels, drawn for each exposure; the same one over the whole image.
+
+    Args:
+        kernels: File, folder or glob of kernels; see :func:`deblurkit.data.blur.kernel_files.read_kernels`.
+        rotate: Turn each drawn kernel by 0, 90, 180 or 270 degrees and mirror it or not, all as likely.
+        scale: Least and greatest magnification of a kernel's size, drawn log-uniformly; ``null`` leaves kernels as
+            they are. Scaling interpolates (bilinear; by area where it shrinks), which softens a kernel by about half
+            a pixel.
+
+    Attributes:
+        margin: How far the widest kernel reaches from its centre, in pixels.
+
+    Raises:
+        UserError: No kernel is found, or a file is not in order.
+        ValueError: ``scale`` is not two positive numbers in order.
+    """
+
+    def __init__(self, kernels: str, rotate: bool = False, scale: Sequence[float] | None = None) -> None:
+        if scale is not None and (len(scale) != 2 or not 0 < scale[0] <= scale[1]):
+            raise ValueError(f"scale: came {list(scale)}, expected [least, greatest], both positive")
+        self.kernels = read_kernels(kernels)
+        self.rotate = rotate
+        self.scale = None if scale is None else (float(scale[0]), float(scale[1]))
+        radius = max(len(kernel.weights) // 2 for kernel in self.kernels)
+        # What is scaled is interpolated, a pixel wide, and centred anew, within half a pixel each time.
+        self.margin = radius if self.scale is None else math.ceil((radius + 1.5) * max(1.0, self.scale[1])) + 1
+
+    def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw one kernel.
+
+        Args:
+            size: ``(h, w)`` of the image, which does not matter here.
+            rng: All randomness comes from here.
+
+        Returns:
+            ``kernel``: float32 ``(k, k)``, ``k = 2 * margin + 1`` for every kernel, so that they can be stacked.
+        """
+        weights = self.kernels[int(rng.integers(len(self.kernels)))].weights
+        if self.scale is not None:
+            weights = _scaled(weights, self.scale[0] * (self.scale[1] / self.scale[0]) ** rng.random())
+        if self.rotate:
+            weights = np.rot90(weights, int(rng.integers(4)))
+            weights = weights[:, ::-1] if rng.integers(2) else weights
+        return {"kernel": np.pad(weights, self.margin - len(weights) // 2)}
+
+    def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the blurred and the sharp image: linear light, float32 ``(h, w, 3)`` as ``linear`` is."""
+        return convolve(linear, drawn["kernel"]), linear
+
+    def expose_batch(self, linear: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the blurred and the sharp images ``(n, 3, h, w)``; ``drawn["kernel"]`` is ``(n, k, k)``."""
+        return convolve_batch(linear, drawn["kernel"]), linear
+
+
+def convolve(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Convolve an image with a kernel: a point of light becomes the kernel, not its mirror image.
+
+    Args:
+        linear: Linear light, float32 ``(h, w, 3)``. What lies outside is its mirror image, the border pixel not
+            repeated.
+        kernel: float32 ``(k, k)``, ``k`` odd.
+
+    Returns:
+        Linear light, float32 ``(h, w, 3)``, within 1e-5 of the exact sum: OpenCV uses the Fourier transform for
+        kernels wider than 11 pixels.
+    """
+    turned = np.ascontiguousarray(kernel[::-1, ::-1])  # filter2D correlates
+    return cv2.filter2D(linear, cv2.CV_32F, turned, borderType=cv2.BORDER_REFLECT_101)
+
+
+def convolve_batch(linear: Tensor, kernels: Tensor) -> Tensor:
+    """Convolve each image with its own kernel, as :func:`convolve` does, by the Fourier transform.
+
+    Args:
+        linear: Linear light ``(n, 3, h, w)`` float32.
+        kernels: ``(n, k, k)`` float32, ``k`` odd.
+
+    Returns:
+        Linear light ``(n, 3, h, w)``.
+    """
+    import torch
+
+    height, width = linear.shape[-2:]
+    reach = kernels.shape[-1] // 2
+    # By index: torch's own mirrored padding refuses images smaller than the kernel.
+    rows, columns = (
+        torch.from_numpy(np.pad(np.arange(side), reach, mode="reflect")).to(linear.device) for side in (height, width)
+    )
+    padded = linear[:, :, rows][:, :, :, columns]
+    size = padded.shape[-2:]
+    spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernels[:, None], s=size)
+    # The transform goes round the border; that reaches only the rows and columns that are cut off.
+    return torch.fft.irfft2(spectrum, s=size)[:, :, 2 * reach :, 2 * reach :]
+
+
+def _scaled(weights: np.ndarray, factor: float) -> np.ndarray:
+    """Scale a kernel's size, keeping its sum and its centre; float32 ``(k, k)``, ``k`` odd."""
+    # Zeros around it, or the outermost weights would be cut where the new size is rounded to whole pixels.
+    framed = np.pad(weights, 1 + math.ceil(1 / factor))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return centred(cv2.resize(framed, None, fx=factor, fy=factor, interpolation=how))

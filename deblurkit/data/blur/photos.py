@@ -1,0 +1,122 @@
+"""Writing blurred versions of sharp photographs to disk: what SynthesizedBlur makes while training, made once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import deblurkit
+from deblurkit.data.blur.pair_folder import Manifest, PairFolder, score
+from deblurkit.data.blur.synthesized import SynthesizedBlur
+from deblurkit.data.images import is_image
+from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
+
+_MADE_BY = "tools/blur.py photos"
+_LISTED = 8  # parameters of one exposure with at most so many numbers are written down whole
+
+Show = Callable[[str, int, int], None]
+
+
+def blur_photos(
+    sharp: str,
+    out: Path,
+    blur: Sequence[str | dict[str, Any]],
+    *,
+    response: str = "srgb",
+    noise: Mapping[str, float] | None = None,
+    gain: Sequence[float] | None = None,
+    jpeg: Sequence[int] | None = None,
+    count: int = 1,
+    seed: int = 0,
+    progress: Show = lambda name, done, total: None,
+) -> Manifest:
+    """Blur every photograph ``count`` times and write the pairs, with their manifest, to ``out``.
+
+    Whole photographs, with their mirror image beyond the border. Started again with the same settings and the same
+    photographs it goes on where it was ended, in whatever way, and ends with the same files.
+
+    Args:
+        sharp: Folder or glob of sharp photographs.
+        out: Folder of the results: new, empty, or left by the same call; see
+            :mod:`deblurkit.data.blur.pair_folder`.
+        blur: Blur components, with ``response``, ``noise``, ``gain`` and ``jpeg`` as
+            :class:`~deblurkit.data.blur.synthesized.SynthesizedBlur` takes them.
+        response: See there.
+        noise: See there.
+        gain: See there.
+        jpeg: See there.
+        count: Pairs made of each photograph; above 1 their number is added to the key.
+        seed: With a photograph's place in the list and a pair's number it decides every random number.
+        progress: Called with a name, the pairs done and all of them.
+
+    Returns:
+        What ``manifest.json`` holds; a pair's record has ``key``, ``photograph``, ``blur`` (the model's name),
+        ``parameters`` (what was drawn, arrays of more than 8 numbers by shape and range) and ``psnr`` in dB.
+
+    Raises:
+        UserError: A setting is wrong, a photograph cannot be read, ``out`` holds something else or cannot be written.
+    """
+    if count < 1 or seed < 0:
+        raise UserError(f"count and seed: came {count} and {seed}, expected at least 1 and at least 0")
+    options = {"sharp": sharp, "blur": list(blur), "response": response, "noise": noise, "gain": gain, "jpeg": jpeg}
+    photographs: SynthesizedBlur = DATASETS.build({"type": "SynthesizedBlur", **options}, where="photos")
+    photographs.verify()
+    _keep_apart(sharp, out)
+    made = {"made_by": _MADE_BY, "version": deblurkit.__version__, "photographs": _identity(photographs)}
+    folder = PairFolder(out, {**made, **options, "count": count, "seed": seed})
+    jobs = [(index, number) for index in range(len(photographs)) for number in range(count)]
+    pairs = []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # OpenCV and the PNG coder release Python's lock
+        for record in pool.map(partial(_make, photographs, folder, seed, count), jobs):
+            pairs.append(record)
+            progress("photographs", len(pairs), len(jobs))
+    return folder.finish(pairs)
+
+
+def _make(
+    photographs: SynthesizedBlur, folder: PairFolder, seed: int, count: int, job: tuple[int, int]
+) -> dict[str, Any]:
+    index, number = job
+    name = photographs.keys()[index]
+    key = name if count == 1 else f"{name}_{number:0{len(str(count - 1))}d}"
+    shot = photographs.shoot(index, np.random.default_rng([seed, index, number]))
+    pair = folder.read(key)
+    if pair is None:
+        made = photographs.camera.develop(shot)
+        pair = made["blurred"], made["sharp"]
+        folder.write(key, *pair)
+    parameters = {name: _summary(value) for name, value in {**shot.drawn, **shot.sensor}.items()}
+    model = photographs.camera.names[shot.blur]
+    return {"key": key, "photograph": name, "blur": model, "parameters": parameters, "psnr": score(*pair)}
+
+
+def _summary(array: np.ndarray) -> Any:
+    """Return a drawn array as JSON can hold it: its numbers, or its shape and range where they are many."""
+    if array.size <= _LISTED:
+        return array.tolist()
+    return {"shape": list(array.shape), "least": float(array.min()), "greatest": float(array.max())}
+
+
+def _identity(photographs: SynthesizedBlur) -> str:
+    """Return what tells one list of photographs from another: a digest of their keys and their files' sizes."""
+    digest = hashlib.sha256()
+    for files in photographs.photographs.files:
+        digest.update(f"{files.key} {files.blurred.stat().st_size}\n".encode())
+    return f"{len(photographs)} files, sha256 {digest.hexdigest()}"
+
+
+def _keep_apart(pattern: str, out: Path) -> None:
+    """Refuse results where a second run would take them for photographs."""
+    parts = Path(pattern).expanduser().parts
+    fixed = parts[: next((number for number, part in enumerate(parts) if "*" in part), len(parts))]
+    reaches_below = "**" in parts or not is_image(parts[-1].replace("*", "x"))
+    if reaches_below and Path(*fixed).resolve() in (out.resolve(), *out.resolve().parents):
+        raise UserError(f"--out {out}: it lies among the photographs {pattern}; give a folder outside")

@@ -1,0 +1,183 @@
+"""What a camera makes of the light that reached it: noise, saturation, response, levels and JPEG.
+
+    photograph = JPEG(quantise(encode(clip(noise(gain * light)))))
+
+The true sharp image is that of a sensor without noise and of a file without compression; it has the same gain, and
+saturates where the light does.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from deblurkit.data.blur import light
+from deblurkit.data.blur.light import Response, quantise
+from deblurkit.data.shake import add_sensor_noise
+from deblurkit.errors import did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_NOISE = ("full_well", "read_noise")
+_KNOTS = 65536  # of the curve by which light is encoded on a device: exact to 1e-5 between them
+
+
+class Sensor:
+    """A camera's sensor and file format.
+
+    Args:
+        response: ``linear``, ``gamma``, ``srgb``, or the file of a measured curve.
+        noise: ``{full_well: electrons of a saturated pixel, read_noise: standard deviation of the read-out in
+            electrons}``, see :func:`deblurkit.data.shake.add_sensor_noise`; ``null`` for none.
+        gain: Least and greatest factor by which the light is multiplied before it saturates at 1, drawn uniformly:
+            above 1 is a longer exposure, in which bright places burn out and leave their full trace; ``null`` for 1.
+        jpeg: Least and greatest JPEG quality of the blurred image, 1 to 100, drawn uniformly (libjpeg's scale, colour
+            at half the resolution); ``null`` for none.
+
+    Raises:
+        UserError: The response is not known.
+        ValueError: Another argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        response: str = "srgb",
+        noise: Mapping[str, float] | None = None,
+        gain: Sequence[float] | None = None,
+        jpeg: Sequence[int] | None = None,
+    ) -> None:
+        self.response = light.response(response)
+        self.noise = None if noise is None else _electrons(noise)
+        self.gain = _range((1.0, 1.0) if gain is None else gain, "gain", "two factors above 0", 0.0)
+        self.jpeg = None
+        if jpeg is not None:
+            limits = _range(jpeg, "jpeg", "two qualities from 1 to 100", 0.0, 100.0)
+            if any(int(limit) != limit for limit in limits):
+                raise ValueError(f"jpeg: came {list(jpeg)}, expected whole numbers")
+            self.jpeg = int(limits[0]), int(limits[1])
+
+    def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw one photograph's ``gain`` and, where there are such, ``noise_seed`` and ``quality``: arrays ``()``."""
+        drawn = {"gain": np.array(rng.uniform(*self.gain), dtype=np.float32)}
+        if self.noise is not None:
+            drawn["noise_seed"] = np.array(rng.integers(2**63))
+        if self.jpeg is not None:
+            drawn["quality"] = np.array(rng.integers(self.jpeg[0], self.jpeg[1] + 1))
+        return drawn
+
+    def capture(
+        self, blurred: np.ndarray, sharp: np.ndarray, drawn: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the blurred photograph and its true sharp image.
+
+        Args:
+            blurred: Linear light, float32 ``(h, w, 3)``, 1 = saturation before the gain.
+            sharp: The same.
+            drawn: What :meth:`draw` returned.
+
+        Returns:
+            Both as ``uint8`` ``(h, w, 3)``.
+        """
+        blurred, sharp = blurred * drawn["gain"], sharp * drawn["gain"]
+        if self.noise is not None:
+            blurred = add_sensor_noise(blurred, np.random.default_rng(int(drawn["noise_seed"])), *self.noise)
+        photograph, truth = (quantise(self.response.encode(linear)) for linear in (blurred, sharp))
+        if self.jpeg is not None:
+            photograph = through_jpeg(photograph, int(drawn["quality"]))
+        return photograph, truth
+
+    def draw_field(self, size: tuple[int, int], drawn: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what :meth:`capture_batch` takes in the place of ``drawn``.
+
+        Args:
+            size: ``(h, w)`` of the image.
+            drawn: What :meth:`draw` returned.
+
+        Returns:
+            ``gain``: ``()``; and, where there is noise, ``noise``: float32 ``(3, h, w)``, standard normal, the same
+            numbers that :meth:`capture` draws.
+        """
+        if self.noise is None:
+            return {"gain": drawn["gain"]}
+        rng = np.random.default_rng(int(drawn["noise_seed"]))
+        field = rng.standard_normal((*size, 3), dtype=np.float32)
+        return {"gain": drawn["gain"], "noise": np.ascontiguousarray(field.transpose(2, 0, 1))}
+
+    def capture_batch(self, blurred: Tensor, sharp: Tensor, fields: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Do what :meth:`capture` does, without JPEG, on the device where the images lie.
+
+        Args:
+            blurred: Linear light ``(n, 3, h, w)`` float32.
+            sharp: The same.
+            fields: Stacked arrays of :meth:`draw_field`.
+
+        Returns:
+            Both as float32 ``(n, 3, h, w)`` in [0, 1], on the 256 levels.
+        """
+        gain = fields["gain"].reshape(-1, 1, 1, 1)
+        blurred, sharp = blurred * gain, sharp * gain
+        if self.noise is not None:
+            full_well, read_noise = self.noise
+            electrons = blurred.clamp(min=0) * full_well
+            blurred = (electrons + (electrons + read_noise**2).sqrt() * fields["noise"]) / full_well
+        return on_levels(encode_batch(blurred, self.response)), on_levels(encode_batch(sharp, self.response))
+
+
+def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """Return what is left of a ``uint8`` ``(h, w, 3)`` image after JPEG of a quality from 1 to 100."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.array(Image.open(file))
+
+
+def encode_batch(linear: Tensor, curve: Response) -> Tensor:
+    """Return the encoded values in [0, 1] of linear light, clipped to [0, 1] first; any shape, within 1e-5 of numpy's.
+
+    The curve is interpolated linearly between 65536 levels, so that a measured one needs nothing else.
+    """
+    import torch
+
+    linear = linear.clamp(0, 1).contiguous()
+    knots = _knots(curve, linear.device)
+    above = torch.searchsorted(knots, linear).clamp_(1, _KNOTS - 1)
+    low, high = knots[above - 1], knots[above]
+    share = (linear - low) / (high - low).clamp_(min=torch.finfo(linear.dtype).tiny)
+    return (above - 1 + share) / (_KNOTS - 1)
+
+
+def on_levels(encoded: Tensor) -> Tensor:
+    """Round encoded values in [0, 1] to the nearest of 256 levels, halves up; still in [0, 1]."""
+    return (encoded * 255 + 0.5).floor() / 255
+
+
+@lru_cache(maxsize=4)
+def _knots(curve: Response, device: torch.device) -> Tensor:
+    import torch
+
+    return torch.from_numpy(curve.decode(np.arange(_KNOTS, dtype=np.uint16))).to(device)
+
+
+def _electrons(noise: Mapping[str, float]) -> tuple[float, float]:
+    """Return ``(full_well, read_noise)``."""
+    unknown = [key for key in noise if key not in _NOISE]
+    missing = [key for key in _NOISE if key not in noise]
+    if unknown or missing:
+        hint = did_you_mean(unknown[0], _NOISE) if unknown else ""
+        raise ValueError(f"noise: came {dict(noise)}{hint}, expected {{full_well: ELECTRONS, read_noise: ELECTRONS}}")
+    full_well, read_noise = (float(noise[key]) for key in _NOISE)
+    if full_well <= 0 or read_noise < 0:
+        raise ValueError(f"noise: came {dict(noise)}, expected full_well above 0 and read_noise not negative")
+    return full_well, read_noise
+
+
+def _range(limits: Sequence[Any], name: str, what: str, above: float, most: float = np.inf) -> tuple[float, float]:
+    if len(limits) != 2 or not above < limits[0] <= limits[1] <= most:
+        raise ValueError(f"{name}: came {list(limits)}, expected [least, greatest], {what}")
+    return float(limits[0]), float(limits[1])

@@ -1,0 +1,230 @@
+"""Blurred and sharp pairs made from sharp photographs while training asks for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from deblurkit.data.blur.camera import Camera, Shot
+from deblurkit.data.blur.sensor import Sensor
+from deblurkit.data.dataset import ImagePairs, PairFiles, Pairs, shorten
+from deblurkit.data.paired import find_images
+from deblurkit.data.transforms import HorizontalFlip, Pair, Rotate90, Size, VerticalFlip
+from deblurkit.errors import UserError
+from deblurkit.registry import BLURS, DATASETS, Nested
+
+_FIXED = 20_261_121  # seed of the pairs that do not change, with the index
+_TURNS = (HorizontalFlip, VerticalFlip, Rotate90)
+
+
+class Blurring:
+    """A data set's first transform: puts a pair in the place of a photograph."""
+
+    def __init__(self, camera: Camera, crop: tuple[int, int] | None) -> None:
+        self.camera, self.crop = camera, crop
+
+    def __call__(self, images: Pair, rng: np.random.Generator) -> Pair:
+        """Return ``blurred`` and ``sharp`` made from the one image given."""
+        (photograph,) = images.values()
+        return self.camera.develop(self.camera.shoot(photograph, rng, self.crop))
+
+
+@DATASETS.register_module()
+class SynthesizedBlur(Pairs):
+    """Sharp photographs, blurred anew for every sample: cropped, blurred in linear light, photographed, augmented.
+
+    Every random number of a sample comes from the generator that it is given, so that equal (seed, epoch, index) give
+    equal pixels. In validation and tests, which draw by index alone, and in :meth:`read`, pairs do not change.
+
+    Args:
+        sharp: Folder or glob of sharp photographs, as in :class:`~deblurkit.data.paired.PairedImages`.
+        blur: Blur models, ``{type: NAME, ...}``: ``Shake``, ``ObjectMotion``, ``Kernels`` or a plugin's. One is drawn
+            for each sample, as often as its ``share`` (1 where none is given) of the sum of shares.
+        response: How levels encode light: ``srgb``, ``gamma`` (2.2), ``linear``, or the file of a measured curve.
+        noise: ``{full_well: electrons, read_noise: electrons}`` of the sensor, ``null`` for none.
+        gain: Least and greatest factor of the light, before it saturates; ``null`` for 1.
+        jpeg: Least and greatest quality of the blurred image's compression, 1 to 100; ``null`` for none.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before everything else.
+        crop: Size of the random crop, given as ``resize``. The blur's margin is cut around it where the photograph is
+            large enough, and mirrored elsewhere.
+        augment: Names of registered transforms of the finished pair.
+        where: ``worker`` blurs on the CPU, in the loader's workers. ``device``, for training sets only, draws there
+            and blurs whole batches where they are trained on, in :meth:`finish`: one blur model that can, no JPEG,
+            and of the transforms only ``hflip vflip rot90``, which are then applied before the blur. Without
+            ``augment`` both give the same images but for rounding.
+
+    Raises:
+        UserError: No photograph is found, keys occur twice, or a component is wrong.
+        ValueError: An argument is out of its range, or ``device`` cannot do what is asked for.
+    """
+
+    nested: ClassVar[dict[str, Nested]] = {**Pairs.nested, "blur": Nested(BLURS, ("share",))}
+
+    def __init__(
+        self,
+        sharp: str,
+        blur: Sequence[str | dict[str, Any]],
+        response: str = "srgb",
+        noise: Mapping[str, float] | None = None,
+        gain: Sequence[float] | None = None,
+        jpeg: Sequence[int] | None = None,
+        resize: Size | None = None,
+        crop: Size | None = None,
+        augment: Sequence[str | dict[str, Any]] = (),
+        where: Literal["worker", "device"] = "worker",
+    ) -> None:
+        super().__init__(resize, crop, augment)
+        self.camera = Camera(blur, Sensor(response, noise, gain, jpeg))
+        self.sharp, self.where = sharp, where
+        self._check_where()
+        self.photographs = ImagePairs(_photographs(sharp), resize)
+        self.photographs.augment = [Blurring(self.camera, self._crop_size), *self.augment]
+
+    def __len__(self) -> int:
+        """Return the number of photographs."""
+        return len(self.photographs)
+
+    def keys(self) -> list[str]:
+        """Return each photograph's key, by index."""
+        return self.photographs.keys()
+
+    def place(self, index: int) -> str:
+        """Return the photograph's file."""
+        return self.photographs.place(index)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return the photograph's ``(h, w)`` from its header."""
+        return self.photographs.size(index)
+
+    def load(self, index: int) -> dict[str, Any]:
+        """Return the whole photograph and its blurred version, the same ones at each call."""
+        shot = self.shoot(index, np.random.default_rng([_FIXED, index]))
+        return {**self.camera.develop(shot), "key": self.keys()[index]}
+
+    def shoot(self, index: int, rng: np.random.Generator) -> Shot:
+        """Draw an exposure of the whole photograph, as it is stored."""
+        return self.camera.shoot(self.photographs.read(index)["blurred"], rng)
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Return a pair as every data set does; with ``where: device``, what :meth:`finish` makes it from.
+
+        That is ``sharp``, linear light ``(3, h, w)`` with the blur's margin; ``drawn`` and ``sensor``, the parameters;
+        and ``key``.
+        """
+        if self.where == "worker":
+            self.photographs.used = self.used
+            return self.photographs.sample(index, rng)
+        return self._undeveloped(index, rng)
+
+    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Blur a batch on the device where its tensors lie.
+
+        Args:
+            batch: Collated samples of ``where: device``.
+
+        Returns:
+            ``blurred`` and ``sharp``, float32 ``(n, 3, h, w)`` in [0, 1] on 256 levels, and ``key``; another batch as
+            it is.
+        """
+        if self.where == "worker":
+            return batch
+        (model,) = self.camera.models
+        inside = slice(model.margin, -model.margin or None)
+        blurred, sharp = (image[..., inside, inside] for image in model.expose_batch(batch["sharp"], batch["drawn"]))
+        blurred, sharp = self.camera.sensor.capture_batch(blurred, sharp, batch["sensor"])
+        return {"blurred": blurred, "sharp": sharp, "key": batch["key"]}
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the set's name, the pattern of the photographs, the response and the blur models."""
+        made = {"response": self.camera.sensor.response.name, "blur": ", ".join(self.camera.names)}
+        return {**super().describe(), "sharp": self.sharp, **made}
+
+    def verify(self) -> None:
+        """Look at every photograph's header, and draw each blur once for the largest images that will be blurred.
+
+        Raises:
+            UserError: One line for each problem found.
+        """
+        super().verify()
+        fixed = self._crop_size or (self.resize.size if self.resize else None)
+        size = fixed or max((self.size(index) for index in range(len(self))), key=lambda sides: math.hypot(*sides))
+        problems = []
+        for number, model in enumerate(self.camera.models):
+            try:
+                model.draw((size[0] + 2 * model.margin, size[1] + 2 * model.margin), np.random.default_rng(0))
+            except UserError as error:
+                problems += [f"blur[{number}]: {problem}" for problem in error.problems]
+        if problems:
+            raise UserError(*problems)
+
+    def cache(self, count: int | None = None) -> None:
+        """Decode the first ``count`` photographs (all, by default) and keep them in memory; blur stays random.
+
+        Raises:
+            UserError: They do not fit into the memory that is free, or a file cannot be read.
+        """
+        self.photographs.cache(count)
+
+    @property
+    def _crop_size(self) -> tuple[int, int] | None:
+        return self.crop.size if self.crop else None
+
+    def _undeveloped(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        import torch
+
+        images = {"sharp": self.photographs.read(index)["blurred"]}
+        for step in filter(None, (self.resize, *self.augment)):
+            images = step(images, rng)
+        shot = self.camera.shoot(images["sharp"], rng, self._crop_size)
+        reach = 2 * self.camera.models[shot.blur].margin
+        size = shot.linear.shape[0] - reach, shot.linear.shape[1] - reach
+        parameters = {"drawn": shot.drawn, "sensor": self.camera.sensor.draw_field(size, shot.sensor)}
+        tensors = {
+            group: {name: torch.from_numpy(np.array(value)) for name, value in values.items()}
+            for group, values in parameters.items()
+        }
+        linear = torch.from_numpy(np.ascontiguousarray(shot.linear.transpose(2, 0, 1)))
+        return {"sharp": linear, **tensors, "key": self.keys()[index]}
+
+    def _check_where(self) -> None:
+        """Refuse what cannot be done on the device.
+
+        Raises:
+            ValueError: It is asked for.
+        """
+        if self.where not in ("worker", "device"):
+            raise ValueError(f"where: came {self.where!r}, expected 'worker' or 'device'")
+        if self.where == "worker":
+            return
+        camera = self.camera
+        refused = [type(step).__name__ for step in self.augment if not isinstance(step, _TURNS)]
+        lacking = [n for n, m in zip(camera.names, camera.models, strict=True) if not hasattr(m, "expose_batch")]
+        for found, why in (
+            (len(camera.models) > 1, f"it takes one blur model, came {', '.join(camera.names)}"),
+            (lacking, f"{', '.join(lacking)} cannot blur a batch (it has no expose_batch)"),
+            (camera.sensor.jpeg, "there is no JPEG on a device; remove jpeg"),
+            (refused, f"augment: {', '.join(refused)} cannot be applied before the blur; hflip, vflip and rot90 can"),
+        ):
+            if found:
+                raise ValueError(f"where: device: {why}; or blur with where: worker")
+
+
+def _photographs(pattern: str) -> list[PairFiles]:
+    if not isinstance(pattern, str) or not pattern:
+        raise UserError(f"sharp: came {pattern!r}, expected the path of a folder or a glob")
+    found = find_images(pattern)
+    if not found:
+        raise UserError(f"sharp: {pattern}: no image is there; expected a folder or a glob of sharp photographs")
+    paths: dict[str, Path] = {}
+    twice = []
+    for key, path in found:
+        if key in paths:
+            twice.append(f"sharp: {paths[key]} and {path} have the same key {key!r}; remove one")
+        paths[key] = path
+    if twice:
+        raise UserError(*shorten(twice))
+    return [PairFiles(key, path, None) for key, path in sorted(paths.items())]

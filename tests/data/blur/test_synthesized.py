@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deblurkit.data.blur.camera import Camera
+from deblurkit.data.blur.kernels import Kernels, convolve
+from deblurkit.data.blur.sensor import Sensor
+from deblurkit.data.blur.synthesized import SynthesizedBlur
+from deblurkit.data.images import to_uint8, write_image
+from deblurkit.data.loader import build_train_loader, collate
+from deblurkit.data.shake import linear_to_srgb, srgb_to_linear
+from deblurkit.data.source import open_source
+from deblurkit.errors import UserError
+from deblurkit.options.schema import Loader
+from deblurkit.registry import BLURS
+
+NOISE = {"full_well": 10_000, "read_noise": 3}
+
+
+@pytest.fixture
+def sharp(tmp_path: Path, photograph: np.ndarray) -> Path:
+    folder = tmp_path / "sharp"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(("a", "b", "more/a", "more/c")):
+        write_image(folder / f"{name}.png", np.roll(photograph, 7 * number, axis=1))
+    return folder
+
+
+@pytest.fixture
+def kernels(tmp_path: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    for number, side in enumerate((3, 9, 13)):
+        np.save(tmp_path / f"kernel{number}.npy", rng.random((side, side)) ** 4)
+    return {"type": "Kernels", "kernels": f"{tmp_path}/kernel?.npy", "rotate": True}
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "point.txt").write_text("1")
+    return {"type": "Kernels", "kernels": str(tmp_path / "point.txt")}
+
+
+def _blur(name: str, kernels: dict[str, Any]) -> dict[str, Any]:
+    small: dict[str, dict[str, Any]] = {
+        "Kernels": kernels,
+        "Shake": {"extent": [2, 6], "tilt": [0, 0.1], "margin": 24},
+        "ObjectMotion": {"extent": [2, 6], "margin": 24, "steps": 9},
+    }
+    return {"type": name, **small[name]}
+
+
+def _levels(sample: dict[str, Any], name: str) -> np.ndarray:
+    return to_uint8(sample[name]).astype(int)
+
+
+@pytest.mark.parametrize("name", BLURS.names())
+def test_samples_repeat_and_the_device_gives_the_same(sharp: Path, kernels: dict[str, Any], name: str) -> None:
+    arguments: dict[str, Any] = {"blur": [_blur(name, kernels)], "noise": NOISE, "gain": [0.8, 1.6], "crop": [40, 56]}
+    worker, device = (SynthesizedBlur(str(sharp), **arguments, where=where) for where in ("worker", "device"))
+    worker.verify()
+    samples = [worker.sample(index, np.random.default_rng([1, 2, index])) for index in range(4)]
+    again = worker.sample(3, np.random.default_rng([1, 2, 3]))
+    assert torch.equal(samples[3]["blurred"], again["blurred"])
+    assert not torch.equal(samples[3]["blurred"], worker.sample(3, np.random.default_rng([1, 3, 3]))["blurred"])
+    assert samples[3]["key"] == "more/c"
+    assert samples[3]["blurred"].shape == (3, 40, 56)
+    batch = collate([device.sample(index, np.random.default_rng([1, 2, index])) for index in range(4)])
+    finished = device.finish(batch)
+    assert finished["key"] == [sample["key"] for sample in samples]
+    for index, sample in enumerate(samples):
+        for side in ("blurred", "sharp"):
+            off = np.abs(_levels(sample, side) - _levels({side: finished[side][index]}, side))
+            assert off.max() <= 1
+            assert (off > 0).mean() < 2e-3
+    assert (_levels(samples[0], "blurred") != _levels(samples[0], "sharp")).mean() > 0.3
+
+
+@pytest.mark.parametrize("name", BLURS.names())
+def test_before_quantisation_the_device_agrees_to_a_thousandth(
+    photograph: np.ndarray, kernels: dict[str, Any], name: str
+) -> None:
+    model = BLURS.build(_blur(name, kernels))
+    linear = srgb_to_linear(photograph)
+    drawn = [model.draw(linear.shape[:2], np.random.default_rng(seed)) for seed in range(2)]
+    alone = [model.expose(linear, one) for one in drawn]
+    stacked = {key: torch.from_numpy(np.stack([one[key] for one in drawn])) for key in drawn[0]}
+    batch = torch.from_numpy(np.stack([linear] * 2)).permute(0, 3, 1, 2)
+    for side, images in enumerate(model.expose_batch(batch, stacked)):
+        expected = np.stack([pair[side] for pair in alone])
+        np.testing.assert_allclose(images.permute(0, 2, 3, 1), expected, atol=1e-3)
+
+
+def test_no_border_shows_in_a_crop_that_has_room(tmp_path: Path, kernels: dict[str, Any]) -> None:
+    rows, columns = np.mgrid[:90, :110]
+    places = np.stack([rows, columns, (rows * 37 + columns * 91) % 251], axis=2).astype(np.uint8)
+    write_image(tmp_path / "places.png", places)
+    (tmp_path / "kernel1.npy").rename(tmp_path / "only.npy")
+    kernel = Kernels(str(tmp_path / "only.npy")).draw((1, 1), np.random.default_rng(0))["kernel"]
+    whole = linear_to_srgb(convolve(srgb_to_linear(places), kernel))
+    data = SynthesizedBlur(
+        f"{tmp_path}/*.png", [{"type": "Kernels", "kernels": str(tmp_path / "only.npy")}], crop=[50, 40]
+    )
+    tops = set()
+    for seed in range(20):
+        sample = data.sample(0, np.random.default_rng(seed))
+        blurred, sharp = _levels(sample, "blurred"), _levels(sample, "sharp")
+        top, left = sharp[0, 0, :2]
+        np.testing.assert_array_equal(sharp, places[top : top + 50, left : left + 40])
+        assert np.abs(blurred - whole[top : top + 50, left : left + 40]).max() <= 1
+        reach = len(kernel) // 2
+        assert reach <= top <= 90 - 50 - reach
+        tops.add(int(top))
+    assert len(tops) > 10
+
+
+@pytest.mark.parametrize("crop", [[120, 150], [118, 160]])
+def test_crops_without_room_for_the_margin(sharp: Path, kernels: dict[str, Any], crop: list[int]) -> None:
+    data = SynthesizedBlur(str(sharp), [kernels], crop=crop)
+    data.verify()
+    assert data.sample(0, np.random.default_rng(0))["blurred"].shape[1:] == tuple(crop)
+
+
+def test_what_lies_outside_is_mirrored(sharp: Path, photograph: np.ndarray, kernels: dict[str, Any]) -> None:
+    data = SynthesizedBlur(str(sharp), [kernels])
+    shot = data.shoot(0, np.random.default_rng(0))
+    whole = linear_to_srgb(convolve(srgb_to_linear(photograph), shot.drawn["kernel"]))
+    assert np.abs(_levels(data.sample(0, np.random.default_rng(0)), "blurred") - whole).max() <= 1
+
+
+@pytest.mark.parametrize("where", ["worker", "device"])
+def test_pairs_stay_aligned(sharp: Path, identity: dict[str, Any], where: str) -> None:
+    # On the device turns come before the crop; in a worker 40 x 50, turned, would not stack.
+    augment = ["hflip", "vflip", *(["rot90"] if where == "device" else [])]
+    data = SynthesizedBlur(str(sharp), [identity], resize=[70, 60], crop=[40, 50], augment=augment, where=where)
+    finished = data.finish(collate([data.sample(index, np.random.default_rng(index)) for index in (0, 1, 2, 3)]))
+    assert finished["blurred"].shape == (4, 3, 40, 50)
+    torch.testing.assert_close(finished["blurred"], finished["sharp"], atol=1e-6, rtol=0)
+    assert finished["sharp"].std() > 0.05
+
+
+def test_transforms_that_mix_two_pairs_work_on_finished_ones(sharp: Path, kernels: dict[str, Any]) -> None:
+    data = SynthesizedBlur(str(sharp), [kernels], crop=32, augment=[{"type": "Mixup", "probability": 1.0}])
+    sample = data.sample(0, np.random.default_rng(0))
+    assert sample["blurred"].shape == sample["sharp"].shape == (3, 32, 32)
+    plain = SynthesizedBlur(str(sharp), [kernels], crop=32).sample(0, np.random.default_rng(0))
+    assert not torch.equal(sample["sharp"], plain["sharp"])
+
+
+def test_workers_and_epochs(sharp: Path, kernels: dict[str, Any]) -> None:
+    def batches(workers: int) -> list[dict[str, Any]]:
+        data = SynthesizedBlur(str(sharp), [kernels], noise=NOISE, jpeg=[60, 90], crop=32, augment=["hflip"])
+        loader = build_train_loader(data, Loader(batch_size=2, workers=workers), seed=5)
+        iterator = iter(loader)
+        found = [next(iterator) for _ in range(4)]
+        del iterator
+        return found
+
+    alone, spread = batches(0), batches(2)
+    for one, other in zip(alone, spread, strict=True):
+        assert one["key"] == other["key"]
+        assert torch.equal(one["blurred"], other["blurred"])
+    first = {key: image for batch in alone[:2] for key, image in zip(batch["key"], batch["blurred"], strict=True)}
+    second = {key: image for batch in alone[2:] for key, image in zip(batch["key"], batch["blurred"], strict=True)}
+    assert first.keys() == second.keys()
+    assert not any(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_reading_gives_whole_pairs_that_do_not_change(
+    sharp: Path, photograph: np.ndarray, kernels: dict[str, Any]
+) -> None:
+    data = SynthesizedBlur(str(sharp), [kernels], crop=32, where="device")
+    pair = data.read(0)
+    np.testing.assert_array_equal(pair["sharp"], photograph)
+    assert pair["key"] == "a"
+    np.testing.assert_array_equal(pair["blurred"], data.load(0)["blurred"])
+    before = SynthesizedBlur(str(sharp), [kernels], crop=32)
+    sample = before.sample(2, np.random.default_rng(9))
+    before.cache(3)
+    (sharp / "more" / "a.png").unlink()
+    assert torch.equal(before.sample(2, np.random.default_rng(9))["blurred"], sample["blurred"])
+
+
+def test_blurs_are_drawn_as_often_as_their_shares(photograph: np.ndarray, kernels: dict[str, Any]) -> None:
+    camera = Camera([kernels | {"share": 3}, "Shake"], Sensor())
+    small = photograph[:20, :20]
+    numbers = [camera.shoot(small, np.random.default_rng(seed)).blur for seed in range(400)]
+    assert np.mean(numbers) == pytest.approx(0.25, abs=0.06)
+
+
+def test_sixteen_bit_photographs(tmp_path: Path, photograph: np.ndarray, identity: dict[str, Any]) -> None:
+    write_image(tmp_path / "deep.png", photograph.astype(np.uint16) * 257)
+    pair = SynthesizedBlur(f"{tmp_path}/deep.png", [identity]).read(0)
+    np.testing.assert_array_equal(pair["sharp"], photograph)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"jpeg": [50, 90]}, "there is no JPEG on a device"),
+        ({"blur": ["Shake", "ObjectMotion"]}, "it takes one blur model, came Shake, ObjectMotion"),
+        ({"augment": [{"type": "RandomCrop", "size": 8}]}, "augment: RandomCrop cannot be applied before the blur"),
+        ({"blur": ["WorkerOnly"]}, "WorkerOnly cannot blur a batch"),
+    ],
+)
+def test_what_the_device_cannot_do(
+    sharp: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], said: str
+) -> None:
+    class WorkerOnly:
+        margin = 0
+
+        def draw(self, size, rng):
+            return {}
+
+        def expose(self, linear, drawn):
+            return linear, linear
+
+    BLURS.names()
+    monkeypatch.setitem(BLURS._module_dict, "WorkerOnly", WorkerOnly)
+    with pytest.raises(ValueError, match=said):
+        SynthesizedBlur(str(sharp), **{"blur": ["Shake"], **arguments}, where="device")
+    SynthesizedBlur(str(sharp), **{"blur": ["Shake"], **arguments})
+
+
+def test_mistakes_are_said_before_training(sharp: Path, photograph: np.ndarray, identity: dict[str, Any]) -> None:
+    def problems(text: str) -> str:
+        with pytest.raises(UserError) as caught:
+            open_source(text)
+        return "\n".join(caught.value.problems)
+
+    folder = f"type: SynthesizedBlur, sharp: '{sharp}'"
+    assert "did you mean 'Shake'" in problems(f"{{{folder}, blur: [{{type: Shak}}]}}")
+    assert "extend" in problems(f"{{{folder}, blur: [{{type: Shake, extend: [1, 2]}}]}}")
+    assert "share: came 0" in problems(f"{{{folder}, blur: [{{type: Shake, share: 0}}]}}")
+    assert "blur: came []" in problems(f"{{{folder}, blur: []}}")
+    assert "where: should be 'worker' or 'device', not 'gpu'" in problems(f"{{{folder}, blur: [Shake], where: gpu}}")
+    assert "smaller than the crop of 500 x 500" in problems(f"{{{folder}, blur: [Shake], crop: 500}}")
+    assert "blur[0]: Shake: margin: came 5" in problems(f"{{{folder}, blur: [{{type: Shake, margin: 5}}], crop: 64}}")
+    assert "no image is there" in problems("{type: SynthesizedBlur, sharp: nowhere/, blur: [Shake]}")
+    write_image(sharp / "a.jpg", photograph)
+    assert "have the same key 'a'" in problems(f"{{{folder}, blur: [Shake]}}")
+
+
+def test_a_data_set_written_in_an_option_file(sharp: Path, kernels: dict[str, Any]) -> None:
+    text = (
+        f"{{type: SynthesizedBlur, sharp: '{sharp}', crop: 48, augment: [hflip], response: gamma, "
+        f"blur: [{{type: Shake, share: 2, extent: [2, 5]}}, {{type: Kernels, kernels: '{kernels['kernels']}'}}], "
+        "noise: {full_well: 8000, read_noise: 2.5}, gain: [1, 1.4], jpeg: [80, 95]}"
+    )
+    data = open_source(text)
+    facts = {"set": "SynthesizedBlur", "sharp": str(sharp), "response": "gamma", "blur": "Shake, Kernels"}
+    assert data.describe() == facts
+    assert data.sample(1, np.random.default_rng(0))["blurred"].shape == (3, 48, 48)
+
+
+def test_turns_before_the_blur_stack_in_a_batch(sharp: Path, identity: dict[str, Any]) -> None:
+    data = SynthesizedBlur(str(sharp), [identity], crop=[30, 50], augment=["rot90"], where="device")
+    batch = collate([data.sample(index, np.random.default_rng(index)) for index in (0, 1, 2, 3)])
+    assert data.finish(batch)["sharp"].shape == (4, 3, 30, 50)
