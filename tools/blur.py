@@ -1,9 +1,14 @@
-"""Make pairs of blurred and sharp images, for training and for tests."""
+"""Make pairs of blurred and sharp images, for training and for tests: DIR gets blurred/ sharp/ manifest.json.
+
+Started again with the same command, it goes on where it was stopped.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from deblurkit import cli
 
@@ -11,39 +16,57 @@ from deblurkit import cli
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to write")
+    shared.add_argument("--seed", metavar="S", type=int, default=0, help="of everything random")
     commands = parser.add_subparsers(dest="command", required=True)
-    frames = commands.add_parser(
-        "frames",
-        help="average successive frames of a fast camera, as the GoPro set was made",
-        description="Average successive frames of a fast camera; the truth is the one in the middle.",
-    )
-    frames.add_argument("sources", metavar="SOURCE", nargs="+", help="folder of frames or of such folders, or a video")
-    frames.add_argument("--out", metavar="DIR", required=True, help="gets blurred/ sharp/ manifest.json; resumable")
-    frames.add_argument(
-        "--response", metavar="R", required=True, help="gamma (GoPro), linear, srgb, or the file of a measured curve"
-    )
-    frames.add_argument("--average", metavar="N", nargs="+", type=int, default=[7, 13], help="frames, least and most")
-    frames.add_argument("--quantise", default="truncate", choices=("truncate", "round"), help="default: as GoPro's")
-    frames.add_argument("--stride", metavar="N", type=int, help="frames between windows' starts; default: no overlap")
-    frames.add_argument("--fraction", metavar="F", type=float, default=1.0, help="share of N that is averaged")
-    frames.add_argument("--interpolate", metavar="K", type=int, default=0, help="frames between, by optical flow")
-    frames.add_argument("--gain", metavar="G", type=float, default=1.0, help="above 1 highlights saturate, in both")
-    frames.add_argument("--noise", action="store_true", help="add a sensor's noise to the blurred image")
-    frames.add_argument("--seed", metavar="S", type=int, default=0, help="of the windows' lengths and the noise")
+    what = "average successive frames of a fast camera, as the GoPro set was made; the middle one is the truth"
+    add = commands.add_parser("frames", parents=[shared], help=what, description=what).add_argument
+    add("sources", metavar="SOURCE", nargs="+", help="folder of frames or of such folders, or a video")
+    add("--response", metavar="R", required=True, help="gamma (GoPro), linear, srgb, or a measured curve's file")
+    add("--average", metavar="N", nargs="+", type=int, default=[7, 13], help="frames, least and most")
+    add("--quantise", default="truncate", choices=("truncate", "round"), help="default: as GoPro's")
+    add("--stride", metavar="N", type=int, help="frames between windows' starts; default: no overlap")
+    add("--fraction", metavar="F", type=float, default=1.0, help="share of N that is averaged")
+    add("--interpolate", metavar="K", type=int, default=0, help="frames between, by optical flow")
+    add("--gain", metavar="G", type=float, default=1.0, help="above 1 highlights saturate, in both")
+    add("--noise", action="store_true", help="add a sensor's noise to the blurred image")
+    what = "blur sharp photographs as training can do online: camera shake, moving objects, given kernels"
+    add = commands.add_parser("photos", parents=[shared], help=what, description=what).add_argument
+    add("source", metavar="SOURCE", help="folder or glob, '{type: SynthesizedBlur, ...}', or OPTIONS.yml:train")
+    add("--count", metavar="N", type=int, default=1, help="pairs of each photograph")
+    add("--plugin", metavar="P", nargs="+", action="extend", default=[], help="import these first")
     return parser.parse_args()
 
 
 def main() -> None:
     """Run the command."""
     args = parse()
-    from deblurkit.data.blur import averaging, frame_pairs, light, pair_folder  # heavy: once the arguments are right
+    from deblurkit.data.blur.pair_folder import in_words  # heavy imports only once the arguments are right
+
+    with cli.progress() as show:
+        made = (frames if args.command == "frames" else photos)(args, show)
+    print(*made["notes"], in_words(made, args.out), sep="\n")
+
+
+def frames(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Average frames."""
+    from deblurkit.data.blur import averaging, frame_pairs, light
 
     average, response = averaging.as_average(args.average), light.response(args.response)
     drawn = (average, args.stride, args.fraction, args.interpolate)
     exposure = averaging.Exposure(response, *drawn, args.gain, args.noise, args.quantise, args.seed)
-    with cli.progress() as show:
-        made = frame_pairs.blur_frames(args.sources, Path(args.out), exposure, show)
-    print("\n".join([*made["notes"], pair_folder.in_words(made, args.out)]))
+    return frame_pairs.blur_frames(args.sources, args.out, exposure, show)
+
+
+def photos(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> dict[str, Any]:
+    """Blur photographs; those of a folder by camera shake, with a sensor's noise."""
+    from deblurkit.data.blur.photos import blur_photos, by_default
+    from deblurkit.data.source import find_entry
+
+    named = args.source.lstrip().startswith("{") or ".yml:" in args.source
+    component = find_entry(args.source, args.plugin).component if named else by_default(args.source)
+    return blur_photos(component, args.out, args.count, args.seed, show)
 
 
 if __name__ == "__main__":

@@ -45,9 +45,10 @@ def main() -> None:
     from deblurkit.data.packing.lmdb_pairs import write_lmdb
     from deblurkit.data.packing.writer import pack
     from deblurkit.data.source import find_entry
+    from deblurkit.options.schema import Loader
 
     entry = find_entry(args.data, args.plugin)
-    source = build_dataset(entry, "--data")
+    source = build_dataset(entry.model_copy(update={"loader": Loader()}), "--data")  # no cache: each is read once
     write = pack if args.command == "pack" else write_lmdb
     with cli.progress() as show:
         written = write(source, args.out, args.crop, args.step, args.workers, args.overwrite, show)

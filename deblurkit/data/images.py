@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -54,16 +55,28 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         ImageReadError: The file cannot be read or decoded, is cut short, or has floating-point pixels.
     """
-    data = _bytes_of(path)
+    return decode_image(_bytes_of(path), str(path))
+
+
+def decode_image(data: bytes, place: str) -> np.ndarray:
+    """Decode the bytes of an image file as :func:`read_image` does.
+
+    Args:
+        data: The whole file.
+        place: What messages call it.
+
+    Raises:
+        ImageReadError: As :func:`read_image`.
+    """
     image = _decode_tiff_with_alpha(data)
     if image is None:
         with contextlib.suppress(cv2.error):  # reported below, with the file's name
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
             image = None if decoded is None else cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     if image is None:
-        raise ImageReadError(f"{path}: it cannot be decoded: not an image, damaged or cut short")
+        raise ImageReadError(f"{place}: it cannot be decoded: not an image, damaged or cut short")
     if image.dtype not in (np.uint8, np.uint16):
-        raise ImageReadError(f"{path}: pixels are {image.dtype}; expected 8 or 16 bits a channel")
+        raise ImageReadError(f"{place}: pixels are {image.dtype}; expected 8 or 16 bits a channel")
     return image
 
 
@@ -112,12 +125,22 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         raise ValueError(f"expected uint8 or uint16 (h, w, 3), came {image.dtype} {image.shape}")
     if image.dtype == np.uint16 and suffix not in _SIXTEEN_BIT:
         raise UserError(f"{path}: {suffix} cannot hold 16 bits a channel; use one of {', '.join(_SIXTEEN_BIT)}")
-    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(suffix, bgr, _ENCODING.get(suffix, []))
     try:
-        write_atomically(path, encoded.tobytes())
+        write_atomically(path, encode_image(image, suffix, _ENCODING.get(suffix, [])))
     except OSError as error:
         raise UserError(f"{path}: it cannot be written: {error.strerror or error}") from error
+
+
+def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -> bytes:
+    """Return the bytes of an image file.
+
+    Args:
+        image: RGB ``(h, w, 3)``, ``uint8``, or ``uint16`` for PNG and TIFF.
+        suffix: The format's file name ending.
+        settings: OpenCV's ``IMWRITE_`` keys and values.
+    """
+    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(suffix, bgr, settings)[1])
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -61,6 +61,11 @@ def build_dataset(entry: DatasetEntry, where: str) -> Any:
     return dataset if entry.limit is None or entry.limit >= len(dataset) else FirstImages(dataset, entry.limit)
 
 
+def describe(dataset: Any) -> dict[str, str | int]:
+    """Return what a data set says of itself; of one that cannot, its type's name."""
+    return dict(dataset.describe()) if hasattr(dataset, "describe") else {"set": type(dataset).__name__}
+
+
 class FirstImages:
     """The first ``count`` images of a data set.
 
@@ -91,6 +96,11 @@ class FirstImages:
         images: dict[str, Any] = self.dataset.read(index)
         return images
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Return ``(h, w)`` of the whole set's image of that index."""
+        size: tuple[int, int] = self.dataset.size(index)
+        return size
+
     def keys(self) -> list[str]:
         """Return the keys of the images kept."""
         keys: list[str] = self.dataset.keys()
@@ -98,8 +108,7 @@ class FirstImages:
 
     def describe(self) -> dict[str, str | int]:
         """Return what the whole set says of itself."""
-        facts: dict[str, str | int] = self.dataset.describe() if hasattr(self.dataset, "describe") else {}
-        return facts
+        return describe(self.dataset)
 
     @property
     def notes(self) -> list[str]:

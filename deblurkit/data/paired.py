@@ -47,7 +47,9 @@ class PairedImages(ImagePairs):
         augment: Sequence[str | dict[str, Any]] = (),
     ) -> None:
         problems: list[str] = []
-        found = {side: _by_key(side, pattern, problems) for side, pattern in [("blurred", blurred), ("sharp", sharp)]}
+        found = {
+            side: images_by_key(side, pattern, problems) for side, pattern in [("blurred", blurred), ("sharp", sharp)]
+        }
         if all(found.values()):  # else every image would be an orphan
             problems += _orphans(found["blurred"], found["sharp"], "blurred", "sharp")
             problems += _orphans(found["sharp"], found["blurred"], "sharp", "blurred")
@@ -76,7 +78,7 @@ class BlurredImages(ImagePairs):
 
     def __init__(self, blurred: str, resize: Size | None = None) -> None:
         problems: list[str] = []
-        found = _by_key("blurred", blurred, problems)
+        found = images_by_key("blurred", blurred, problems)
         if problems:
             raise UserError(*problems)
         super().__init__([PairFiles(key, path, None) for key, path in sorted(found.items())], resize)
@@ -107,7 +109,14 @@ def find_images(pattern: str) -> list[tuple[str, Path]]:
     return [(key, path) for path, key in sorted(paths.items())]
 
 
-def _by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Path]:
+def images_by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Path]:
+    """Return the images that a folder or glob names by their keys, sorted.
+
+    Args:
+        side: What messages call them.
+        pattern: As :class:`PairedImages` takes it.
+        problems: Takes a line for each thing wrong: nothing found, keys that occur twice, names that cannot be read.
+    """
     if not isinstance(pattern, str) or not pattern:
         problems.append(f"{side}: came {pattern!r}, expected the path of a folder or a glob")
         return {}
@@ -128,7 +137,7 @@ def _by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Path]:
     problems += shorten(twice)
     if not images:
         problems.append(_nothing_found(side, pattern))
-    return images
+    return dict(sorted(images.items()))
 
 
 def _is_utf8(name: str) -> bool:

@@ -74,6 +74,11 @@ class SamplePairs(ImagePairs):
             if image["split"] == split
         ]
         super().__init__(files, resize, crop, augment)
+        self.split = split
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the set's name, its version and the split."""
+        return {**super().describe(), "version": SAMPLE_VERSION, "split": self.split}
 
 
 def default_root() -> Path:

@@ -193,6 +193,7 @@ def _take_weights(setup: Setup, path: Path, say: Callable[[str], None]) -> None:
     if "note" in state:
         say(state["note"])
     complaint = f"--init-from {path}: its weights ({{0}} of {state['options']['generator']['type']}) do not fit {{1}}"
+    setup.loaders.record.start_from(state, path)
     generator = setup.parts.generator
     checkpoint.fill(generator, checkpoint.weights_of(state), complaint.format("generator", type(generator).__name__))
     for name, critic in setup.parts.critics.items():

@@ -12,8 +12,9 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.optim import OptimWrapperDict
 from rich.console import Console
 
-from deblurkit.data.loader import build_train_loader
+from deblurkit.data.loader import build_train_loader, describe
 from deblurkit.data.prefetch import DeviceBatches
+from deblurkit.engine.data_record import DataRecord, in_words
 from deblurkit.engine.hooks.checkpoint import CheckpointHook
 from deblurkit.engine.hooks.ema import EMAHook
 from deblurkit.engine.hooks.freeze import FreezeHook
@@ -52,11 +53,7 @@ class TrainLoaders:
         self.dataset = dataset
         self.used_batches = used_batches
         self.device = device
-
-    @property
-    def notes(self) -> list[str]:
-        """What checkpoints, and so reports, must say of the training set."""
-        return list(getattr(self.dataset, "notes", []))
+        self.record = DataRecord(dataset)
 
     def __call__(self, epoch: int, batch: int) -> DeviceBatches:
         """Return batches on the device, from a batch of an epoch on."""
@@ -183,8 +180,7 @@ class Setup:
             self._introduce_data(f"val.{name}", dataset, runner)
 
     def _introduce_data(self, name: str, dataset: Any, runner: TrainingRunner) -> None:
-        facts = dataset.describe() if hasattr(dataset, "describe") else {"set": type(dataset).__name__}
-        runner.logger.info(f"datasets.{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+        runner.logger.info(f"datasets.{name}: {in_words(describe(dataset))}")
         for note in getattr(dataset, "notes", []):
             runner.logger.warning(f"datasets.{name}: {note}")
 

@@ -41,7 +41,8 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
         "rng": all_gather_object(random_state()),
         "position": {"iteration": runner.iter, "epoch": runner.epoch},
         "best": dict(runner.best),
-        "data_notes": runner.train_loop.dataloader.notes,
+        "trained_on": runner.train_loop.dataloader.record.facts,
+        "data_notes": runner.train_loop.dataloader.record.notes,
         "options": runner.options.to_dict(),
         "versions": {
             "deblurkit": deblurkit.__version__,
@@ -78,6 +79,7 @@ def apply(runner: TrainingRunner, state: dict[str, Any], where: str) -> None:
         raise CheckpointError(
             f"{where}: does not fit these options: {error}; start anew, or take its weights alone with --init-from"
         ) from None
+    runner.train_loop.dataloader.record.go_on_from(state)
     runner.best = dict(state["best"])
     own = state["rng"][get_rank()] if get_rank() < len(state["rng"]) else None
     if own is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from deblurkit import checkpoint
-from deblurkit.data.loader import FirstImages, ImageDataset, build_dataset
+from deblurkit.data.loader import FirstImages, ImageDataset, build_dataset, describe
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation import record
 from deblurkit.evaluation.protocols import Protocol, get_protocol
@@ -113,7 +113,7 @@ def evaluate(
                 name: {
                     **summarise(rows, chosen),
                     "published": published.get(name),
-                    "data": record.description(sets[name]),
+                    "data": describe(sets[name]),
                 }
                 for name, (rows, _) in results.items()
             },

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import deblurkit
+from deblurkit.data.loader import describe
 from deblurkit.evaluation.protocols import Protocol
 from deblurkit.inference.deblurrer import describe_weights
 
@@ -67,11 +68,6 @@ def notes(state: dict[str, Any], protocol: Protocol, mode: str, limits: Mapping[
     return found
 
 
-def description(dataset: Any) -> dict[str, Any]:
-    """Return what a data set says of itself: set, variant, part; nothing where it cannot say."""
-    return dict(dataset.describe()) if hasattr(dataset, "describe") else {}
-
-
 def trained_on(state: dict[str, Any]) -> dict[str, Any] | None:
     """Return the training set's description of itself, ``None`` where it is not known.
 
@@ -97,7 +93,7 @@ def data_notes(state: dict[str, Any], sets: Mapping[str, Any]) -> list[str]:
     found += [f"{name}: {note}" for name, dataset in sets.items() for note in getattr(dataset, "notes", [])]
     trained = trained_on(state) or {}
     for name, dataset in sets.items():
-        tested = description(dataset)
+        tested = describe(dataset)
         variants = (trained.get("variant"), tested.get("variant"))
         if tested.get("set") == trained.get("set") and None not in variants and variants[0] != variants[1]:
             found.append(f"{name}: tested on variant {variants[1]}, but trained on variant {variants[0]}")

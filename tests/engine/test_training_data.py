@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs import checkpoint_of, differences
@@ -102,3 +103,21 @@ def test_no_advice_where_data_come_in_time(start: Callable[..., Path], monkeypat
 
     monkeypatch.setattr(scalars, "_WAITING", 0.9)
     assert "What helps" not in (start("run", 15) / "log.txt").read_text(encoding="utf-8")
+
+
+def test_what_the_weights_have_seen_before_is_not_forgotten(
+    start: Callable[..., Path], option_file: Callable[..., Path], pairs: dict[str, Any]
+):
+    """Initial weights, and a run that goes on with other data: both stand in every later checkpoint."""
+    weights = start("first", 2) / "checkpoints" / "iter_00000002.pth"
+    folder = weights.parents[2] / "second"
+    train(load_options(option_file({"train": {"iters": 2}})), folder, device="cpu", init_from=weights)
+    own = {"set": "PairedImages", "blurred": pairs["blurred"], "sharp": pairs["sharp"]}
+    said = ["trained on set Slow, variant linear", "every second image is a copy"]
+    inherited = [f"initial weights iter_00000002.pth: {note}" for note in said]
+    assert checkpoint_of(folder, 2)["trained_on"] == own
+    assert checkpoint_of(folder, 2)["data_notes"] == inherited
+    assert start("second", 4, resume=True) == folder
+    earlier = f"until iteration 2 trained on set PairedImages, blurred {own['blurred']}, sharp {own['sharp']}"
+    assert checkpoint_of(folder, 4)["trained_on"] == {"set": "Slow", "variant": "linear"}
+    assert checkpoint_of(folder, 4)["data_notes"] == [*inherited, earlier, said[1]]

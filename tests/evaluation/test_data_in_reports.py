@@ -12,6 +12,7 @@ import pytest
 from gopro_tree import make_gopro, mislabel
 
 from deblurkit import checkpoint, evaluate
+from deblurkit.data.loader import describe
 from deblurkit.engine.build import train
 from deblurkit.evaluation import record
 from deblurkit.options.load import load_options
@@ -83,7 +84,7 @@ def test_sets_and_weights_that_cannot_say() -> None:
     class Plain:
         """A plugin's data set with nothing beyond the contract."""
 
-    assert record.description(Plain()) == {}
+    assert describe(Plain()) == {"set": "Plain"}
     assert record.trained_on({"options": {"datasets": {"train": None}}}) is None
     assert record.data_notes({"options": {}}, {"plain": Plain()}) == []
 

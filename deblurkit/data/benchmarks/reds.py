@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from deblurkit.data.benchmarks.layout import Benchmark, Layout, Source, check_choice, in_sequences, the_layout
 from deblurkit.data.transforms import Size
+from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
 Variant = Literal["blur", "blur_comp", "blur_jpeg"]
@@ -62,6 +63,8 @@ class REDS(Benchmark):
         files = the_layout(source, top, [_find(folder, part, variant) for folder in (top / part, top)]).pairs()
         if split == "val300":
             files = [pair for pair in files if pair.key.endswith("9")]
+            if not files:
+                raise UserError(f"{top}: no validation frame's number ends in 9, as those of val300 do")
         facts = {"set": "REDS", "variant": variant, "split": split}
         super().__init__(files, facts, _EXPECTED[split], resize, crop, augment)
 

@@ -38,7 +38,7 @@ class PairFolder:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder, self.settings = folder, json.loads(json.dumps(settings))
         _make_folder(folder)
-        there = sorted(path.name for path in folder.iterdir() if not path.match(f".{_SETTINGS}.*.tmp"))
+        there = sorted(path.name for path in folder.iterdir() if not path.match(".*.tmp"))
         if there:
             self._check_earlier(there)
         else:
@@ -109,7 +109,7 @@ def score(blurred: np.ndarray, sharp: np.ndarray) -> float | None:
     return round(found, 4) if np.isfinite(found) else None
 
 
-def in_words(manifest: Manifest, out: str) -> str:
+def in_words(manifest: Manifest, out: Path) -> str:
     """Return the line that tells a user what was made."""
     scores = manifest["psnr"]
     blur = "no blur in any of them"

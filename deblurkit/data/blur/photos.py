@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,20 +20,15 @@ from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
 _MADE_BY = "tools/blur.py photos"
+_OF_READERS = ("resize", "crop", "augment", "where")
 _LISTED = 8  # parameters of one exposure with at most so many numbers are written down whole
 
 Show = Callable[[str, int, int], None]
 
 
 def blur_photos(
-    sharp: str,
+    component: Mapping[str, Any],
     out: Path,
-    blur: Sequence[str | dict[str, Any]],
-    *,
-    response: str = "srgb",
-    noise: Mapping[str, float] | None = None,
-    gain: Sequence[float] | None = None,
-    jpeg: Sequence[int] | None = None,
     count: int = 1,
     seed: int = 0,
     progress: Show = lambda name, done, total: None,
@@ -44,15 +39,10 @@ def blur_photos(
     photographs it goes on where it was ended, in whatever way, and ends with the same files.
 
     Args:
-        sharp: Folder or glob of sharp photographs.
+        component: A data set as an option file writes it, ``{type: SynthesizedBlur, sharp: ..., blur: [...], ...}``.
+            Its ``resize``, ``crop``, ``augment`` and ``where`` are left out: they go to the set that reads the pairs.
         out: Folder of the results: new, empty, or left by the same call; see
             :mod:`deblurkit.data.blur.pair_folder`.
-        blur: Blur components, with ``response``, ``noise``, ``gain`` and ``jpeg`` as
-            :class:`~deblurkit.data.blur.synthesized.SynthesizedBlur` takes them.
-        response: See there.
-        noise: See there.
-        gain: See there.
-        jpeg: See there.
         count: Pairs made of each photograph; above 1 their number is added to the key.
         seed: With a photograph's place in the list and a pair's number it decides every random number.
         progress: Called with a name, the pairs done and all of them.
@@ -66,10 +56,12 @@ def blur_photos(
     """
     if count < 1 or seed < 0:
         raise UserError(f"count and seed: came {count} and {seed}, expected at least 1 and at least 0")
-    options = {"sharp": sharp, "blur": list(blur), "response": response, "noise": noise, "gain": gain, "jpeg": jpeg}
-    photographs: SynthesizedBlur = DATASETS.build({"type": "SynthesizedBlur", **options}, where="photos")
+    if component.get("type") != SynthesizedBlur.__name__:
+        raise UserError(f"type: came {component.get('type')!r}, expected {SynthesizedBlur.__name__}: it makes the blur")
+    options = {key: value for key, value in component.items() if key not in _OF_READERS}
+    photographs: SynthesizedBlur = DATASETS.build(options, where="photos")
     photographs.verify()
-    _keep_apart(sharp, out)
+    _keep_apart(photographs.sharp, out)
     made = {"made_by": _MADE_BY, "version": deblurkit.__version__, "photographs": _identity(photographs)}
     folder = PairFolder(out, {**made, **options, "count": count, "seed": seed})
     jobs = [(index, number) for index in range(len(photographs)) for number in range(count)]
@@ -79,6 +71,16 @@ def blur_photos(
             pairs.append(record)
             progress("photographs", len(pairs), len(jobs))
     return folder.finish(pairs)
+
+
+def by_default(sharp: str) -> dict[str, Any]:
+    """Return the data set that blurs photographs where nothing more is said: camera shake and a sensor's noise.
+
+    Args:
+        sharp: Folder or glob.
+    """
+    noise = {"full_well": 10_000.0, "read_noise": 3.0}
+    return {"type": SynthesizedBlur.__name__, "sharp": sharp, "blur": [{"type": "Shake"}], "noise": noise}
 
 
 def _make(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from deblurkit.data.blur.camera import Camera, Shot
 from deblurkit.data.blur.sensor import Sensor
-from deblurkit.data.dataset import ImagePairs, PairFiles, Pairs, shorten
-from deblurkit.data.paired import find_images
+from deblurkit.data.dataset import ImagePairs, PairFiles, Pairs
+from deblurkit.data.paired import images_by_key
 from deblurkit.data.transforms import HorizontalFlip, Pair, Rotate90, Size, VerticalFlip
 from deblurkit.errors import UserError
 from deblurkit.registry import BLURS, DATASETS, Nested
@@ -214,17 +213,8 @@ class SynthesizedBlur(Pairs):
 
 
 def _photographs(pattern: str) -> list[PairFiles]:
-    if not isinstance(pattern, str) or not pattern:
-        raise UserError(f"sharp: came {pattern!r}, expected the path of a folder or a glob")
-    found = find_images(pattern)
-    if not found:
-        raise UserError(f"sharp: {pattern}: no image is there; expected a folder or a glob of sharp photographs")
-    paths: dict[str, Path] = {}
-    twice = []
-    for key, path in found:
-        if key in paths:
-            twice.append(f"sharp: {paths[key]} and {path} have the same key {key!r}; remove one")
-        paths[key] = path
-    if twice:
-        raise UserError(*shorten(twice))
-    return [PairFiles(key, path, None) for key, path in sorted(paths.items())]
+    problems: list[str] = []
+    found = images_by_key("sharp", pattern, problems)
+    if problems:
+        raise UserError(*problems)
+    return [PairFiles(key, path, None) for key, path in found.items()]

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from deblurkit.data.dataset import Pairs, shorten
-from deblurkit.data.images import ImageReadError
+from deblurkit.data.images import ImageReadError, decode_image, encode_image
 from deblurkit.data.packing.packed import SIDES, stored_facts
 from deblurkit.data.packing.plan import Plan
 from deblurkit.data.packing.writer import Progress, Written, write_set
@@ -186,8 +186,7 @@ class LMDBStore:
     @staticmethod
     def encode(image: np.ndarray) -> bytes:
         """Return the bytes of a PNG file."""
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        return cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])[1].tobytes()
+        return encode_image(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
 
     def add(self, entry: dict[str, Any], data: dict[str, bytes]) -> None:
         """Keep one pair's images until they are committed."""
@@ -292,10 +291,7 @@ def _image(folder: Path, name: str) -> np.ndarray:
         stored = transaction.get(name.encode())
         if stored is None:
             raise ImageReadError(f"{folder}: {name}: {_META} lists it, data.mdb does not hold it")
-        image = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if image is None or image.dtype not in (np.uint8, np.uint16):
-        raise ImageReadError(f"{folder}: {name}: it cannot be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return decode_image(bytes(stored), f"{folder}: {name}")
 
 
 def _environment(folder: Path) -> lmdb.Environment:

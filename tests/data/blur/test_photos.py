@@ -38,10 +38,16 @@ def main():
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
     settings = json.loads(sys.argv[3])
-    blur_photos(sys.argv[1], Path(sys.argv[2]), progress=lambda *done: print(*done, flush=True), **settings)
+    count, seed = settings.pop("count"), settings.pop("seed")
+    component = {"type": "SynthesizedBlur", "sharp": sys.argv[1], **settings}
+    blur_photos(component, Path(sys.argv[2]), count, seed, lambda *done: print(*done, flush=True))
 
 cli.run(main)
 """
+
+
+def make(sharp: str, out: Path, count: int = 1, seed: int = 0, progress: Any = lambda *_: None, **settings: Any) -> Any:
+    return blur_photos({"type": "SynthesizedBlur", "sharp": sharp, **settings}, out, count, seed, progress)
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def _start(sharp: Path, out: Path, limit: str = "") -> subprocess.Popen[str]:
 def test_what_is_written(sharp: Path, tmp_path: Path, photograph: np.ndarray) -> None:
     shown: list[tuple[str, int, int]] = []
     out = tmp_path / "out"
-    manifest = blur_photos(str(sharp), out, progress=lambda *done: shown.append(done), **SETTINGS)
+    manifest = make(str(sharp), out, progress=lambda *done: shown.append(done), **SETTINGS)
     assert shown[-1] == ("photographs", 6, 6)
     assert manifest == json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert [pair["key"] for pair in manifest["pairs"]] == ["a_0", "a_1", "b_0", "b_1", "sub/a_0", "sub/a_1"]
@@ -82,7 +88,7 @@ def test_what_is_written(sharp: Path, tmp_path: Path, photograph: np.ndarray) ->
     assert manifest["psnr"]["mean"] == pytest.approx(np.mean([pair["psnr"] for pair in manifest["pairs"]]), abs=1e-4)
     assert len({pair["psnr"] for pair in manifest["pairs"]}) == 6
     assert "6 pairs, in here; blurred PSNR" in in_words(manifest, "here")
-    again = blur_photos(str(sharp), tmp_path / "again", **SETTINGS)
+    again = make(str(sharp), tmp_path / "again", **SETTINGS)
     assert again == manifest
     assert _hashes(tmp_path / "again") == _hashes(out)
 
@@ -90,7 +96,7 @@ def test_what_is_written(sharp: Path, tmp_path: Path, photograph: np.ndarray) ->
 @pytest.mark.parametrize("done", [0, 2])
 def test_killed_and_started_again(sharp: Path, tmp_path: Path, done: int) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
-    blur_photos(str(sharp), whole, **SETTINGS)
+    make(str(sharp), whole, **SETTINGS)
     process = _start(sharp, out)
     assert process.stdout is not None
     if done:
@@ -107,7 +113,7 @@ def test_killed_and_started_again(sharp: Path, tmp_path: Path, done: int) -> Non
     (out / "blurred").mkdir(exist_ok=True)
     (out / "blurred" / "sub").mkdir(exist_ok=True)
     (out / "blurred" / "sub" / "a_1.png").write_bytes(b"damaged since")
-    blur_photos(str(sharp), out, **SETTINGS)
+    make(str(sharp), out, **SETTINGS)
     assert _hashes(out) == _hashes(whole)
 
 
@@ -120,47 +126,47 @@ def test_a_full_disk(sharp: Path, tmp_path: Path) -> None:
     assert "Traceback" not in errors
     left = [path.name for path in out.rglob("*") if path.is_file()]
     assert left == ["settings.json"]
-    blur_photos(str(sharp), out, **SETTINGS)
+    make(str(sharp), out, **SETTINGS)
     assert len(_hashes(out)) == 2 + 2 * 6
 
 
 def test_folders_that_are_not_ours(sharp: Path, tmp_path: Path, photograph: np.ndarray) -> None:
     out = tmp_path / "out"
-    blur_photos(str(sharp), out, blur=["Shake"])
+    make(str(sharp), out, blur=["Shake"])
     before = _hashes(out)
     with pytest.raises(UserError, match="other settings: seed is 0 there, 1 now"):
-        blur_photos(str(sharp), out, blur=["Shake"], seed=1)
+        make(str(sharp), out, blur=["Shake"], seed=1)
     with pytest.raises(UserError, match="other settings: blur is"):
-        blur_photos(str(sharp), out, blur=["ObjectMotion"])
+        make(str(sharp), out, blur=["ObjectMotion"])
     write_image(sharp / "new.png", photograph)
     with pytest.raises(UserError, match="other settings: photographs is"):
-        blur_photos(str(sharp), out, blur=["Shake"])
+        make(str(sharp), out, blur=["Shake"])
     assert _hashes(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match=r"it holds something else \(thesis.txt\)"):
-        blur_photos(str(sharp), tmp_path / "mine", blur=["Shake"])
+        make(str(sharp), tmp_path / "mine", blur=["Shake"])
     with pytest.raises(UserError, match="cannot be made a folder"):
-        blur_photos(str(sharp), tmp_path / "mine" / "thesis.txt" / "out", blur=["Shake"])
+        make(str(sharp), tmp_path / "mine" / "thesis.txt" / "out", blur=["Shake"])
     assert _hashes(tmp_path / "mine").keys() == {"thesis.txt"}
 
 
 def test_results_among_the_photographs(sharp: Path) -> None:
     for pattern in (str(sharp), f"{sharp}/**/*.png", f"{sharp}/*"):
         with pytest.raises(UserError, match="it lies among the photographs"):
-            blur_photos(pattern, sharp / "out", blur=["Shake"])
-    manifest = blur_photos(f"{sharp}/*.png", sharp / "out", blur=["Shake"])
+            make(pattern, sharp / "out", blur=["Shake"])
+    manifest = make(f"{sharp}/*.png", sharp / "out", blur=["Shake"])
     assert len(manifest["pairs"]) == 2
 
 
 def test_mistakes_and_no_blur(sharp: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="photos: SynthesizedBlur: gain: came"):
-        blur_photos(str(sharp), tmp_path / "out", blur=["Shake"], gain=[2, 1])
+        make(str(sharp), tmp_path / "out", blur=["Shake"], gain=[2, 1])
     with pytest.raises(UserError, match="count and seed"):
-        blur_photos(str(sharp), tmp_path / "out", blur=["Shake"], count=0)
+        make(str(sharp), tmp_path / "out", blur=["Shake"], count=0)
     assert not (tmp_path / "out").exists()
     (tmp_path / "point.txt").write_text("1")
-    still = blur_photos(str(sharp), tmp_path / "out", blur=[{"type": "Kernels", "kernels": f"{tmp_path}/point.txt"}])
+    still = make(str(sharp), tmp_path / "out", blur=[{"type": "Kernels", "kernels": f"{tmp_path}/point.txt"}])
     assert still["psnr"] == {"mean": None, "least": None, "greatest": None}
     assert still["pairs"][0]["parameters"] == {"kernel": [[1.0]], "gain": 1.0}
     assert "no blur in any of them" in in_words(still, "here")

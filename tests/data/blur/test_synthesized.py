@@ -240,7 +240,7 @@ def test_mistakes_are_said_before_training(sharp: Path, photograph: np.ndarray, 
     assert "where: should be 'worker' or 'device', not 'gpu'" in problems(f"{{{folder}, blur: [Shake], where: gpu}}")
     assert "smaller than the crop of 500 x 500" in problems(f"{{{folder}, blur: [Shake], crop: 500}}")
     assert "blur[0]: Shake: margin: came 5" in problems(f"{{{folder}, blur: [{{type: Shake, margin: 5}}], crop: 64}}")
-    assert "no image is there" in problems("{type: SynthesizedBlur, sharp: nowhere/, blur: [Shake]}")
+    assert "there is no folder nowhere" in problems("{type: SynthesizedBlur, sharp: nowhere/, blur: [Shake]}")
     write_image(sharp / "a.jpg", photograph)
     assert "have the same key 'a'" in problems(f"{{{folder}, blur: [Shake]}}")
 

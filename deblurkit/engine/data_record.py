@@ -1,0 +1,45 @@
+"""What a checkpoint says of the data behind its weights, so that a report of them cannot keep it from its reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from deblurkit.data.loader import describe
+from deblurkit.evaluation.record import trained_on
+
+
+class DataRecord:
+    """The data that a training's weights come from.
+
+    Args:
+        dataset: The training set, its files looked at.
+
+    Attributes:
+        facts: What the set says of itself.
+        notes: What is to be said of it, and of earlier data that the weights have seen.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.facts = describe(dataset)
+        self.notes: list[str] = list(getattr(dataset, "notes", []))
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Keep what the checkpoint that is resumed says; note it where its data were others."""
+        before = state.get("trained_on", self.facts)  # a checkpoint of an earlier version does not say
+        changed = [f"until iteration {state['position']['iteration']} trained on {in_words(before)}"]
+        self._precede([*state.get("data_notes", []), *(changed if before != self.facts else [])])
+
+    def start_from(self, state: dict[str, Any], file: Path) -> None:
+        """Note what the weights that a training begins with were trained on, where they say so."""
+        facts = trained_on(state)
+        seen = [f"trained on {in_words(facts)}"] if facts else []
+        self._precede([f"initial weights {file.name}: {note}" for note in [*seen, *state.get("data_notes", [])]])
+
+    def _precede(self, notes: list[str]) -> None:
+        self.notes = list(dict.fromkeys([*notes, *self.notes]))
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """Return what a data set says of itself as one line."""
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
