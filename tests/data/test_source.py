@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deblurkit.data.source import find_entry, open_source
 from deblurkit.errors import UserError
+from deblurkit.registry import DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,3 +40,21 @@ def test_a_section_of_an_option_file() -> None:
 def test_what_names_no_data_set_is_refused(text: str, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         open_source(text)
+
+
+WRITTEN = re.findall(r"`(\{type: [^`]*\})`", (ROOT / "datasets" / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("text", dict.fromkeys(WRITTEN))
+def test_what_the_readme_writes_is_accepted(text: str) -> None:
+    blur = text.startswith("{type: Kernels")
+    entry = find_entry(f"{{type: SynthesizedBlur, sharp: a, blur: [{text}]}}" if blur else text)
+    assert entry.component["type"] in DATASETS.names()
+
+
+def test_the_base_for_sharp_photographs(tmp_path: Path, sample_root: Path) -> None:
+    bases = [f"{ROOT}/options/{name}.yml" for name in ("quickstart", "_base_/sharp_photos")]
+    file = tmp_path / "mine.yml"
+    file.write_text(f"_base_: {bases}\ndatasets: {{train: {{sharp: '{sample_root}/test/sharp', crop: 64}}}}\n")
+    dataset = open_source(f"{file}:train")
+    assert {dataset.sample(index, np.random.default_rng(index))["blurred"].shape for index in range(8)} == {(3, 64, 64)}
