@@ -12,6 +12,8 @@ counted) is read while crops are drawn.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import itertools
 import json
 import multiprocessing
@@ -71,7 +73,8 @@ def make_lmdb(folder: Path) -> None:
     for side in ("blur", "sharp"):
         names = sorted(path.name for path in (folder / side).iterdir())
         keys = [Path(name).stem for name in names]
-        make_lmdb_from_imgs(str(folder / side), str(folder / f"{side}.lmdb"), names, keys)
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):  # its progress bar
+            make_lmdb_from_imgs(str(folder / side), str(folder / f"{side}.lmdb"), names, keys)
 
 
 def basicsr_batches(folder: Path, kind: str, workers: int) -> Batches:
