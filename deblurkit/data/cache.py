@@ -7,7 +7,6 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterable
-from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,7 +15,10 @@ import numpy as np
 from deblurkit.errors import UserError
 
 _SYSTEM = Path("/proc/meminfo")
-_CONTAINER = Path("/sys/fs/cgroup")
+_GROUPS = Path("/proc/self/cgroup")
+_CONTROL = Path("/sys/fs/cgroup")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _GIB = 1 << 30
 
 
@@ -61,6 +63,8 @@ class DecodedPairs:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Hand over the file, not what it holds."""
+        from multiprocessing.reduction import DupFd  # there is none on Windows
+
         return _reopened, (DupFd(self._file.fileno()), self._index)
 
 
@@ -124,10 +128,26 @@ def _left_in_system() -> int | None:
 
 
 def _left_in_container() -> int | None:
+    """Return the least that is left within the limits of this process's control group and those around it."""
     try:
-        limit = int((_CONTAINER / "memory.max").read_text())  # "max" where there is none
-        used = int((_CONTAINER / "memory.current").read_text())
-        counts = dict(line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
+        lines = [line.split(":", 2) for line in _GROUPS.read_text().splitlines()]
+    except OSError:
         return None
-    return limit - used + int(counts["inactive_file"])  # these pages of files the system can drop
+    found = []
+    for _, kinds, path in lines:
+        if kinds in ("", "memory"):  # version 2 of control groups, and 1
+            top, names = (_CONTROL, _VERSION_2) if kinds == "" else (_CONTROL / "memory", _VERSION_1)
+            group = top / path.strip("/")
+            found += [
+                _left_in_group(folder, *names) for folder in (group, *group.parents) if folder.is_relative_to(top)
+            ]
+    return min((bytes_left for bytes_left in found if bytes_left is not None), default=None)
+
+
+def _left_in_group(folder: Path, most: str, used: str, droppable: str) -> int | None:
+    try:
+        counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        # Pages of files that were not used lately the system can drop.
+        return int((folder / most).read_text()) - int((folder / used).read_text()) + int(counts[droppable])
+    except (OSError, ValueError, KeyError):  # not there, or "max": without a limit
+        return None

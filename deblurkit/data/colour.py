@@ -17,9 +17,10 @@ _GREY = np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
 class ColourJitter:
     """Change brightness, contrast, saturation and hue at random, by the same factors in both images.
 
-    All of it is one affine map of a pixel's three values, so that it commutes with blurring: the changed blurred image
-    is the blur of the changed sharp one, as far as nothing is clipped. It works on the stored (encoded) values, 0 to
-    255 or 0 to 65535, and rounds and clips to that range.
+    All of it is one affine map of a pixel's three stored (encoded) values, 0 to 255 or 0 to 65535, rounded and clipped
+    to that range. Where the blur was averaged in stored values (GoPro's linear variant) the changed blurred image is
+    the blur of the changed sharp one, but for clipping; of blur that was averaged in light it differs from that at
+    strong edges, by up to some 10 levels of 255 at the defaults.
 
     Args:
         brightness: The values are multiplied by a factor within ``1 - brightness`` and ``1 + brightness``.

@@ -6,7 +6,6 @@ has: ``keys()``, ``read(index)``, ``verify()``, ``cache(count)``, ``describe()``
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +17,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from deblurkit.data.cache import DecodedPairs, refuse_too_large
+from deblurkit.data.cores import usable_cores
 from deblurkit.data.images import ImageReadError, image_size, read_image, to_tensor
 from deblurkit.data.transforms import Pair, RandomCrop, Resize, Size
 from deblurkit.errors import UserError
 from deblurkit.registry import TRANSFORMS, Nested
 
 _SHOWN = 10  # problems of one kind
-_THREADS = min(8, os.cpu_count() or 1)
+_THREADS = min(8, usable_cores())
 
 
 @dataclass(frozen=True)
@@ -226,6 +226,12 @@ class ImagePairs(Pairs):
             if sizes[0] != sizes[1]:
                 raise UserError(_mismatch(files, sizes[0], sizes[1]))
         return {**pair, "key": files.key}
+
+    def stamp(self, index: int) -> list[int]:
+        """Return what changes when a pair's files do: their sizes in bytes and times of change in nanoseconds."""
+        files = self.files[index]
+        found = [path.stat() for path in (files.blurred, files.sharp) if path is not None]
+        return [number for stat in found for number in (stat.st_size, stat.st_mtime_ns)]
 
     def size(self, index: int) -> tuple[int, int]:
         """Return ``(h, w)`` from the files' headers."""

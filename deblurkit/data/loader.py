@@ -79,27 +79,16 @@ class FirstImages:
         self.count = count
         if isinstance(dataset, Pairs):
             dataset.used = count
-        if hasattr(dataset, "finish"):
-            self.finish = dataset.finish
 
     def __len__(self) -> int:
         """Return the number of images kept."""
         return self.count
 
-    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Return the whole set's sample of that index."""
-        sample: dict[str, Any] = self.dataset.sample(index, rng)
-        return sample
-
-    def read(self, index: int) -> dict[str, Any]:
-        """Return the whole set's untouched images of that index."""
-        images: dict[str, Any] = self.dataset.read(index)
-        return images
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` of the whole set's image of that index."""
-        size: tuple[int, int] = self.dataset.size(index)
-        return size
+    def __getattr__(self, name: str) -> Any:
+        """Return what the whole set has: its samples, sizes, notes."""
+        if name == "dataset":  # while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
 
     def keys(self) -> list[str]:
         """Return the keys of the images kept."""
@@ -107,13 +96,8 @@ class FirstImages:
         return keys[: self.count]
 
     def describe(self) -> dict[str, str | int]:
-        """Return what the whole set says of itself."""
-        return describe(self.dataset)
-
-    @property
-    def notes(self) -> list[str]:
-        """What the whole set found to be said of it."""
-        return list(getattr(self.dataset, "notes", []))
+        """Return what the whole set says of itself, and the limit."""
+        return {**describe(self.dataset), "limit": self.count}
 
 
 class SeededSamples(Dataset[dict[str, Any]]):

@@ -17,8 +17,9 @@ Finish = Callable[[Batch], Batch]
 class DeviceBatches:
     """A loader's batches on a device.
 
-    On a GPU the next batch is copied, and finished, on a stream of its own while the present one is being used; from
-    page-locked memory that costs the training no time. Elsewhere batches come as the loader gives them.
+    On a GPU the next batch is copied, and finished, on a stream of its own while the present one is being used. From
+    page-locked memory the copy costs the training no time; finishing shares the GPU with it. Elsewhere batches come as
+    the loader gives them.
 
     Args:
         loader: Gives batches whose tensors lie in the host's memory; its iterator is a generator.
@@ -32,7 +33,7 @@ class DeviceBatches:
         self.finish = finish
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches; closing this generator closes the loader's, and so ends its workers.
+        """Yield batches; closing this generator closes the loader's, and its workers end when nothing holds it.
 
         Raises:
             UserError: A sample of the batch could not be made; the batches before it have been given out.
@@ -44,7 +45,7 @@ class DeviceBatches:
             batches.close()
 
     def _placed(self, batch: Batch) -> Batch:
-        batch = _each_tensor(batch, lambda tensor: tensor.to(self.device, non_blocking=True))
+        batch = _each_tensor(batch, lambda tensor: tensor.to(self.device, non_blocking=self.device.type == "cuda"))
         return batch if self.finish is None else self.finish(batch)
 
     def _ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -60,7 +61,8 @@ class DeviceBatches:
 
         def keep(tensor: Tensor) -> None:
             # Its memory belongs to the stream that made it, which must not reuse it while the other one reads it.
-            tensor.record_stream(torch.cuda.current_stream(self.device))
+            if tensor.is_cuda:
+                tensor.record_stream(torch.cuda.current_stream(self.device))
 
         following = prepare()
         while following is not None:

@@ -22,6 +22,7 @@ import cv2
 import filelock
 import numpy as np
 
+from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import ImagePairs, PairFiles
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.photographs import PHOTOGRAPHS, Photograph, photograph_file
@@ -121,7 +122,7 @@ def make_sample_set(folder: Path) -> dict[str, Any]:
     for split in ("train", "test"):
         for name in _FOLDERS:
             (folder / split / name).mkdir(parents=True)
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:  # OpenCV and the PNG coder release Python's lock
+    with ThreadPoolExecutor(min(2, usable_cores())) as pool:  # OpenCV and the PNG coder release Python's lock
         images = [image for made in pool.map(lambda p: list(_images_of(p, folder)), PHOTOGRAPHS) for image in made]
     manifest = {
         "name": _NAME,

@@ -79,7 +79,7 @@ class RandomResizedCrop:
     Args:
         size: Side of a square or ``[h, w]`` of the result, in pixels.
         scale: Least and greatest magnification; drawn between them, log-uniformly. One that would need a window
-            larger than the image is reduced to what fits.
+            larger than the image is raised to what fits.
 
     Raises:
         ValueError: ``scale`` is not two positive numbers in order.

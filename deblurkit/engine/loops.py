@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from mmengine.runner import BaseLoop
 from torch import nn
+
+from deblurkit.engine.waiting import DataClock
 
 LoaderFrom = Callable[[int, int], Iterable[dict[str, Any]]]
 """Makes a loader that starts at (epoch, batch); its iterator is a generator."""
@@ -44,7 +45,7 @@ class IterationLoop(BaseLoop):
         self.max_epochs = max_epochs
         self.batches_per_iteration = batches_per_iteration
         self.iter = 0
-        self.data_seconds = 0.0
+        self.waiting = DataClock(runner.device)
         self.val_interval = self.val_begin = 0  # MMEngine's validation loop is not used
 
     @property
@@ -71,9 +72,9 @@ class IterationLoop(BaseLoop):
 
     def _run_iteration(self, batches: Any) -> None:
         runner = self._runner
-        started = time.perf_counter()
+        self.waiting.start()
         data = [next(batches) for _ in range(self.batches_per_iteration)]
-        self.data_seconds += time.perf_counter() - started
+        self.waiting.stop()
         runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=data)
         runner.restorer.iteration = self.iter
         outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper)

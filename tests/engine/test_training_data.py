@@ -68,7 +68,8 @@ def test_sets_and_their_notes_are_logged_and_kept(start: Callable[..., Path]):
     folder = start("run", 2)
     log = (folder / "log.txt").read_text(encoding="utf-8")
     for name in ("train", "val.again"):
-        assert f"INFO datasets.{name}: set Slow, variant linear\n" in log
+        limit = "" if name == "train" else ", limit 2"
+        assert f"INFO datasets.{name}: set Slow, variant linear{limit}\n" in log
         assert f"WARNING datasets.{name}: every second image is a copy\n" in log
     assert checkpoint_of(folder, 2)["data_notes"] == ["every second image is a copy"]
 

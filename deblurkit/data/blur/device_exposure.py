@@ -76,8 +76,8 @@ def warp(images: Tensor, homographies: Tensor, mirror: bool = True) -> Tensor:
     """
     n, channels, height, width = images.shape
     steps = homographies.shape[1]
-    to_pixels = _pixels_of_unit_square(height, width).to(homographies)
-    to_source = torch.linalg.inv(to_pixels) @ torch.linalg.inv(homographies) @ to_pixels
+    # Without a check for singular ones, for which a GPU would have to be waited for: no camera's path has them.
+    to_source = _in_unit_square(torch.linalg.inv_ex(homographies).inverse, height, width)
     grid = _apply(to_source.to(images.dtype), height, width)
     # The steps lie side by side in the grid's height, so that no image is copied for each of them.
     moved = functional.grid_sample(
@@ -90,10 +90,12 @@ def warp(images: Tensor, homographies: Tensor, mirror: bool = True) -> Tensor:
     return moved.reshape(n, channels, steps, height, width)
 
 
-def _pixels_of_unit_square(height: int, width: int) -> Tensor:
-    """Map ``grid_sample``'s coordinates, -1 to 1 between the centres of the outermost pixels, to pixels."""
-    half_x, half_y = (width - 1) / 2, (height - 1) / 2
-    return torch.tensor([[half_x, 0, half_x], [0, half_y, half_y], [0, 0, 1]], dtype=torch.float64)
+def _in_unit_square(homographies: Tensor, height: int, width: int) -> Tensor:
+    """Bring homographies from pixels to ``grid_sample``'s places: -1 and 1 are the centres of the outermost pixels."""
+    half_x, half_y = max(width - 1, 1) / 2, max(height - 1, 1) / 2
+    x, y, one = homographies.unbind(dim=-1)
+    x, y, one = (torch.stack([x * half_x, y * half_y, x * half_x + y * half_y + one], dim=-1)).unbind(dim=-2)
+    return torch.stack([x / half_x - one, y / half_y - one, one], dim=-2)
 
 
 def _apply(homographies: Tensor, height: int, width: int) -> Tensor:

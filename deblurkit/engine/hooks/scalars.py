@@ -16,6 +16,8 @@ import torch
 from mmengine.dist import all_reduce_dict, is_main_process
 from mmengine.hooks import Hook
 
+from deblurkit.data.cores import usable_cores
+
 _WAITING = 0.05  # share of the time from which on the loader is worth a word
 _JUDGED = 10  # iterations before that is judged, the first one apart: workers start in it
 
@@ -60,7 +62,7 @@ class ScalarsHook(Hook):
     def _restart_clock(self, runner: Any) -> None:
         self._since = time.perf_counter()
         self._last_iteration = runner.iter
-        self._data_seconds = runner.train_loop.data_seconds
+        self._data_seconds = runner.train_loop.waiting.seconds
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Tell the restorer whether to measure gradients."""
@@ -82,7 +84,7 @@ class ScalarsHook(Hook):
         iteration = runner.iter + 1
         done = iteration - self._last_iteration
         seconds = (time.perf_counter() - self._since) / done
-        waiting = (runner.train_loop.data_seconds - self._data_seconds) / done
+        waiting = (runner.train_loop.waiting.seconds - self._data_seconds) / done
         clock = {
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "time": round(seconds, 6),
@@ -95,7 +97,7 @@ class ScalarsHook(Hook):
         self._advise(runner)
         self._since = time.perf_counter()
         self._last_iteration = iteration
-        self._data_seconds = runner.train_loop.data_seconds
+        self._data_seconds = runner.train_loop.waiting.seconds
 
     def on_record(self, runner: Any, record: dict[str, Any]) -> None:
         """Append a record; called by the runner, for validation scores too."""
@@ -127,14 +129,14 @@ class ScalarsHook(Hook):
 
     def _advise(self, runner: Any) -> None:
         """Say once what helps, where the loader keeps the training waiting on the whole."""
-        now = (runner.iter, time.perf_counter(), runner.train_loop.data_seconds)
+        now = (runner.iter, time.perf_counter(), runner.train_loop.waiting.seconds)
         if self._first is None:
             self._first = now
         iterations, seconds, waiting = (new - old for new, old in zip(now, self._first, strict=True))
         if self._advised or iterations < _JUDGED or waiting <= _WAITING * seconds:
             return
         self._advised = True
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = usable_cores()
         workers = f"more datasets.train.workers (now {self.workers}, with {cores} cores)"
         if not self.workers:
             workers = f"datasets.train.workers (now 0: the training itself reads; there are {cores} cores)"
