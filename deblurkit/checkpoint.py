@@ -1,7 +1,7 @@
 """Checkpoints: plain types and tensors, written whole or not at all, read with ``weights_only=True``.
 
 Keys of a checkpoint: ``format``, ``generator``, ``ema`` (or ``None``), ``critics``, ``losses``, ``optimizers``,
-``schedulers``, ``scalers``, ``rng``, ``position``, ``best``, ``options``, ``versions``.
+``schedulers``, ``scalers``, ``rng``, ``position``, ``best``, ``trained_on``, ``data_notes``, ``options``, ``versions``.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from deblurkit.data.cache import DecodedPairs, refuse_too_large
+from deblurkit.data.checking.response import measure_set
 from deblurkit.data.cores import usable_cores
 from deblurkit.data.images import ImageReadError, image_size, read_image, to_tensor
 from deblurkit.data.transforms import Pair, RandomCrop, Resize, Size
@@ -48,9 +49,13 @@ class Pairs(ABC):
         notes: What a log and a report must say of the data, found by :meth:`verify`.
         used: How many of the first pairs are used, all by default; transforms that need a second pair take it from
             these.
+        measured: In what the blur was averaged, as :meth:`verify` finds from some of the pairs: ``linear`` (stored
+            values), ``gamma`` (light) or ``unclear``; ``None`` before, and where there is no truth.
     """
 
     nested: ClassVar[dict[str, Nested]] = {"augment": Nested(TRANSFORMS)}
+    makes_blur: ClassVar[bool] = False
+    """Whether the set makes its blur itself, and so need not measure what it is."""
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class Pairs(ABC):
         entries = [{"type": entry} if isinstance(entry, str) else entry for entry in augment]
         self.augment = [TRANSFORMS.build(entry, where=f"augment[{i}]") for i, entry in enumerate(entries)]
         self.used: int | None = None
+        self.measured: str | None = None
         self._decoded: DecodedPairs | None = None
 
     def __len__(self) -> int:
@@ -133,10 +139,12 @@ class Pairs(ABC):
 
     def describe(self) -> dict[str, str | int]:
         """Return what every report says of the data: the set's name, its variant and part where it has such."""
-        return {"set": type(self).__name__}
+        return {"set": type(self).__name__, **({} if self.measured is None else {"measured": self.measured})}
 
     def verify(self) -> None:
         """Look at every pair's header: unreadable files, unequal sizes, images smaller than the crop.
+
+        Where all is well, a few pairs are read to measure in what their blur was averaged.
 
         Raises:
             UserError: One line for each problem found in the whole set.
@@ -148,6 +156,8 @@ class Pairs(ABC):
             lines += shorten(problem for name, problem in filter(None, found) if name == kind)
         if lines:
             raise UserError(*lines)
+        if not self.makes_blur:
+            self.measured = measure_set(self)
 
     def cache(self, count: int | None = None) -> None:
         """Decode the first ``count`` pairs (all, by default) and keep them in memory, as stored in their files.

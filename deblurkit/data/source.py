@@ -39,8 +39,10 @@ def find_entry(text: str, plugins: Sequence[str] = ()) -> DatasetEntry:
     if text.lstrip().startswith("{"):
         return load_dataset(text, "--data", plugins)
     file, separator, name = text.rpartition(":")
-    if not separator or not Path(file).is_file():
+    if not separator:
         raise UserError(f"--data {text}: {_FORM}")
+    if not Path(file).is_file():
+        raise UserError(f"--data {text}: there is no file {file}; {_FORM}")
     known = named_entries(load_options(file))
     if name not in known:
         hint = did_you_mean(name, known)

@@ -26,14 +26,16 @@ class DataRecord:
 
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Keep what the checkpoint that is resumed says; note it where its data were others."""
-        before = state.get("trained_on", self.facts)  # a checkpoint of an earlier version does not say
+        before = trained_on(state) or {}
+        both = before.keys() & self.facts.keys()  # a checkpoint of an earlier version says less
+        same = all(before[key] == self.facts[key] for key in both)
         changed = [f"until iteration {state['position']['iteration']} trained on {in_words(before)}"]
-        self._precede([*state.get("data_notes", []), *(changed if before != self.facts else [])])
+        self._precede([*state.get("data_notes", []), *([] if same else changed)])
 
     def start_from(self, state: dict[str, Any], file: Path) -> None:
-        """Note what the weights that a training begins with were trained on, where they say so."""
+        """Note what the weights that a training begins with were trained on, as far as they say."""
         facts = trained_on(state)
-        seen = [f"trained on {in_words(facts)}"] if facts else []
+        seen = [f"trained on {in_words(facts)}" if facts else state.get("note", "they do not say what they have seen")]
         self._precede([f"initial weights {file.name}: {note}" for note in [*seen, *state.get("data_notes", [])]])
 
     def _precede(self, notes: list[str]) -> None:

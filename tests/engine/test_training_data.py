@@ -11,6 +11,7 @@ import pytest
 from runs import checkpoint_of, differences
 
 from deblurkit import checkpoint, load_options, train
+from deblurkit.engine.data_record import DataRecord
 
 PLUGIN = """
 import time
@@ -113,12 +114,35 @@ def test_what_the_weights_have_seen_before_is_not_forgotten(
     weights = start("first", 2) / "checkpoints" / "iter_00000002.pth"
     folder = weights.parents[2] / "second"
     train(load_options(option_file({"train": {"iters": 2}})), folder, device="cpu", init_from=weights)
-    own = {"set": "PairedImages", "blurred": pairs["blurred"], "sharp": pairs["sharp"]}
+    own = {"set": "PairedImages", "measured": "linear", "blurred": pairs["blurred"], "sharp": pairs["sharp"]}
     said = ["trained on set Slow, variant linear", "every second image is a copy"]
     inherited = [f"initial weights iter_00000002.pth: {note}" for note in said]
     assert checkpoint_of(folder, 2)["trained_on"] == own
     assert checkpoint_of(folder, 2)["data_notes"] == inherited
     assert start("second", 4, resume=True) == folder
-    earlier = f"until iteration 2 trained on set PairedImages, blurred {own['blurred']}, sharp {own['sharp']}"
+    earlier = "until iteration 2 trained on " + ", ".join(f"{key} {value}" for key, value in own.items())
     assert checkpoint_of(folder, 4)["trained_on"] == {"set": "Slow", "variant": "linear"}
     assert checkpoint_of(folder, 4)["data_notes"] == [*inherited, earlier, said[1]]
+
+
+def test_weights_that_do_not_say_what_they_have_seen() -> None:
+    note = "weights of DeblurGAN, trained elsewhere"
+    for state, said in (({"note": note}, note), ({}, "they do not say what they have seen")):
+        record = DataRecord(object())
+        record.start_from({"options": {"generator": {}}, **state}, Path("latest_net_G.pth"))
+        assert record.notes == [f"initial weights latest_net_G.pth: {said}"]
+
+
+def test_a_checkpoint_of_an_earlier_version_names_its_data_in_its_options() -> None:
+    class GoPro:
+        def describe(self) -> dict[str, str]:
+            return {"set": "GoPro", "variant": "linear", "split": "train"}
+
+    for variant, notes in (
+        ("linear", []),
+        ("gamma", ["until iteration 7 trained on set GoPro, split train, variant gamma"]),
+    ):
+        component = {"type": "GoPro", "split": "train", "variant": variant}
+        record = DataRecord(GoPro())
+        record.go_on_from({"options": {"datasets": {"train": component}}, "position": {"iteration": 7}})
+        assert record.notes == notes
