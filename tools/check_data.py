@@ -21,7 +21,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--against", metavar="SOURCE", help="another set, as --data names it: look for its images too")
     parser.add_argument("--plugin", metavar="P", nargs="+", action="extend", default=[], help="import these first")
     parser.add_argument("--out", metavar="DIR", help="write check.json, contact_sheet.jpg and datasets.yml there")
-    parser.add_argument("--jobs", type=int, metavar="N", help="threads; default: one for each processor")
+    parser.add_argument("--jobs", type=int, metavar="N", help="threads; default: one for each core")
     args = parser.parse_args()
     if bool(args.blurred) != bool(args.sharp):
         parser.error("give both --blurred and --sharp")

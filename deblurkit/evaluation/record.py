@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import deblurkit
+from deblurkit.data.checking.response import AVERAGED
 from deblurkit.data.loader import describe
 from deblurkit.evaluation.protocols import Protocol
 from deblurkit.inference.deblurrer import describe_weights
@@ -93,11 +94,24 @@ def data_notes(state: dict[str, Any], sets: Mapping[str, Any]) -> list[str]:
     found += [f"{name}: {note}" for name, dataset in sets.items() for note in getattr(dataset, "notes", [])]
     trained = trained_on(state) or {}
     for name, dataset in sets.items():
-        tested = describe(dataset)
-        variants = (trained.get("variant"), tested.get("variant"))
-        if tested.get("set") == trained.get("set") and None not in variants and variants[0] != variants[1]:
-            found.append(f"{name}: tested on variant {variants[1]}, but trained on variant {variants[0]}")
+        found += [f"{name}: {difference}" for difference in _differences(trained, describe(dataset))]
     return found
+
+
+def _differences(trained: dict[str, Any], tested: dict[str, Any]) -> Iterator[str]:
+    before, now = (_averaged(facts) for facts in (trained, tested))
+    if before and now and before != now:
+        yield f"tested on blur averaged in {AVERAGED[now]}, but trained on blur averaged in {AVERAGED[before]}"
+    variants = [facts.get("variant") for facts in (trained, tested)]
+    if tested.get("set") != trained.get("set") or None in variants or set(variants) <= set(AVERAGED):
+        return
+    if variants[0] != variants[1]:
+        yield f"tested on variant {variants[1]}, but trained on variant {variants[0]}"
+
+
+def _averaged(facts: dict[str, Any]) -> str | None:
+    """Return what a set's blur was averaged in: as measured, else as it says itself."""
+    return next((facts[key] for key in ("measured", "variant") if facts.get(key) in AVERAGED), None)
 
 
 def command(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,8 @@ class Benchmark(ImagePairs):
         self.expected = expected
 
     def describe(self) -> dict[str, str | int]:
-        """Return the set's name, variant and part, and the number of images found."""
-        return dict(self.facts)
+        """Return the set's name, variant and part, the number of images found, and what was measured."""
+        return {**self.facts, **super().describe()}
 
     def verify(self) -> None:
         """Look at every pair's header; note a number of pairs that is not the published one."""
@@ -153,14 +154,27 @@ def the_layout(source: Source, root: Path, layouts: Sequence[Layout]) -> Layout:
     return found[0]
 
 
+@contextmanager
+def looking_into(folder: Path) -> Iterator[None]:
+    """Turn what the system refuses into a message that names the folder or the file.
+
+    Raises:
+        UserError: The system refused something.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: it cannot be looked into: {error.strerror or error}") from error
+
+
 def images_in(folder: Path) -> dict[str, Path]:
     """Return the images that lie directly in a folder by name without ending; nothing where it does not exist.
 
     Raises:
-        UserError: Two differ in their ending only.
+        UserError: Two differ in their ending only, or the folder cannot be looked into.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in _inside(folder):
         if not is_image(path):
             continue
         if path.stem in found:
@@ -171,12 +185,17 @@ def images_in(folder: Path) -> dict[str, Path]:
 
 def in_sequences(folder: Path, side: str = "") -> dict[str, Path]:
     """Return the images of ``folder/SEQUENCE/side`` (or ``folder/SEQUENCE``) by ``SEQUENCE/NAME``."""
-    sequences = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     return {
-        f"{sequence}/{name}": path
-        for sequence in sequences
-        for name, path in images_in(folder / sequence / side).items()
+        f"{sequence.name}/{name}": path
+        for sequence in _inside(folder)
+        for name, path in images_in(sequence / side).items()
     }
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return what lies in a folder, sorted; nothing where it does not exist or is a file."""
+    with looking_into(folder):
+        return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def check_choice(key: str, value: str, known: Sequence[str]) -> None:

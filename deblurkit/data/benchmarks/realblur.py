@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from deblurkit.data.benchmarks.layout import Benchmark, Layout, Source, check_choice, repackaged, the_layout
+from deblurkit.data.benchmarks.layout import (
+    Benchmark,
+    Layout,
+    Source,
+    check_choice,
+    looking_into,
+    repackaged,
+    the_layout,
+)
 from deblurkit.data.dataset import shorten
 from deblurkit.data.transforms import Size
 from deblurkit.errors import UserError
@@ -67,7 +75,8 @@ def _find(root: Path, split: str, kind: str) -> Layout:
         "https://github.com/rimchang/RealBlur",
         f"{{RealBlur_{kind}_{split}_list.txt,{_FOLDERS[kind]}/scene001/{{blur/blur_1.png,gt/gt_1.png}}}}",
     )
-    official = [_listed(top, split, kind) for top in (root, root / "RealBlur")]
+    with looking_into(root):
+        official = [_listed(top, split, kind) for top in (root, root / "RealBlur")]
     return the_layout(source, root, [*official, *repackaged(root, split, f"RealBlur_{kind}")])
 
 

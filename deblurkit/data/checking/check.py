@@ -16,6 +16,7 @@ from deblurkit.data.checking.found import FoundSet
 from deblurkit.data.checking.pairs import Pair, measure
 from deblurkit.data.checking.section import datasets_section
 from deblurkit.data.checking.sets import assess
+from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import shorten
 from deblurkit.data.images import write_atomically
 from deblurkit.errors import UserError
@@ -39,7 +40,7 @@ def check_sets(
         sets: From :mod:`deblurkit.data.checking.found`.
         against: One more set: it is checked too, and every set is compared with it.
         out: Folder for ``check.json``, ``contact_sheet.jpg`` and ``datasets.yml``; made if need be. ``None``: none.
-        jobs: Threads; by default as many as there are processors.
+        jobs: Threads; by default one for each core that may be used.
         progress: Called with a set's name, the pairs done and all of them.
 
     Returns:
@@ -53,7 +54,7 @@ def check_sets(
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs: came {jobs}, expected a positive number")
     everything = [*sets, *([against] if against else [])]
-    measured = [_measure_all(found, jobs or os.cpu_count() or 1, progress) for found in everything]
+    measured = [_measure_all(found, jobs or usable_cores(), progress) for found in everything]
     assessed = [assess(found, pairs) for found, pairs in zip(everything, measured, strict=True)]
     report: dict[str, Any] = {
         "sets": assessed,
@@ -62,11 +63,11 @@ def check_sets(
         "files": [],
     }
     if out is not None:
-        made = {
-            "contact_sheet.jpg": contact_sheet(assessed, everything),
-            "datasets.yml": datasets_section(assessed[: len(sets)]),
-        }
-        _write(Path(out), report, {name: data for name, data in made.items() if data is not None})
+        found = {name: part for name, part in report.items() if name != "files"}
+        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+        _write(Path(out), "check.json", text.encode("utf-8", "backslashreplace"), report["files"])
+        _write(Path(out), "contact_sheet.jpg", contact_sheet(assessed, everything), report["files"])
+        _write(Path(out), "datasets.yml", datasets_section(assessed[: len(sets)]), report["files"])
     return report
 
 
@@ -107,12 +108,13 @@ def _faults(figures: dict[str, Any]) -> list[str]:
     return [line for kind, lines in kinds.items() for line in (lines if kind == "set" else shorten(lines))]
 
 
-def _write(folder: Path, report: dict[str, Any], files: dict[str, bytes]) -> None:
-    report["files"] = [str(folder / name) for name in ("check.json", *files)]
-    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+def _write(folder: Path, name: str, data: bytes | None, written: list[str]) -> None:
+    """Write a file, unless there is nothing to write, and take it down."""
+    if data is None:
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in {"check.json": text.encode("utf-8", "backslashreplace"), **files}.items():
-            write_atomically(folder / name, data)
+        write_atomically(folder / name, data)
     except OSError as error:
         raise UserError(f"--out {folder}: it cannot be written: {error.strerror or error}") from error
+    written.append(str(folder / name))

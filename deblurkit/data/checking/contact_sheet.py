@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deblurkit.data.checking.alignment import TRUSTED
 from deblurkit.data.checking.found import FoundSet
+from deblurkit.data.checking.pairs import to_8_bits
 from deblurkit.errors import UserError
 
 _THUMBNAIL = (320, 200)  # the most that one takes, (w, h) in pixels
@@ -20,6 +21,7 @@ _AMPLIFIED = 3  # the difference, so that it can be seen
 _WORST, _MIDDLE, _BEST = 3, 2, 3
 _FLAGGED = 8
 _LONGEST_KEY = 60
+_MOST_PAIRS = 128  # of all sets together: about 30,000 pixels, where a JPEG file holds 65,500
 _BACKGROUND, _INK, _FLAG_INK = (24, 24, 24), (225, 225, 225), (255, 150, 90)
 _TITLES = ("blurred", "sharp", f"difference x {_AMPLIFIED}")
 _LEAST_WIDTH = 640  # pixels, for the labels
@@ -37,7 +39,11 @@ def contact_sheet(assessed: Sequence[dict[str, Any]], sets: Sequence[FoundSet]) 
     Returns:
         A JPEG file's bytes; ``None`` where there is no image to show.
     """
-    rows = [row for figures, found in zip(assessed, sets, strict=True) for row in _rows(figures, found)]
+    most = max(1, _MOST_PAIRS // max(1, len(sets)))
+    shown = list(zip(assessed, sets, strict=True))[:_MOST_PAIRS]
+    rows = [row for figures, found in shown for row in _rows(figures, found, most)]
+    if len(sets) > len(shown):
+        rows.append((f"{len(sets) - len(shown)} more sets have no room here", False, []))
     return _drawn(rows) if any(pictures for _, _, pictures in rows) else None
 
 
@@ -64,9 +70,11 @@ def _flagged(figures: dict[str, Any], readable: Sequence[int]) -> list[int]:
     return list(dict.fromkeys(turns))[:_FLAGGED]
 
 
-def _rows(figures: dict[str, Any], found: FoundSet) -> Iterator[Row]:
-    yield f"{figures['name']}: {figures['pairs']} pairs: {' | '.join(_TITLES)}", False, []
-    for index in chosen(figures):
+def _rows(figures: dict[str, Any], found: FoundSet, most: int) -> Iterator[Row]:
+    indices = chosen(figures)
+    cut = f", {most} of the {len(indices)} to look at" if len(indices) > most else ""
+    yield f"{figures['name']}: {figures['pairs']} pairs{cut}: {' | '.join(_TITLES)}", False, []
+    for index in indices[:most]:
         try:
             pair = found.dataset.read(index)
         except UserError:  # it was there a moment ago
@@ -89,16 +97,12 @@ def _label(image: dict[str, Any]) -> str:
 
 
 def _pictures(pair: dict[str, Any]) -> list[np.ndarray]:
-    blurred = _to_8_bits(pair["blurred"])
+    blurred = to_8_bits(pair["blurred"])
     if "sharp" not in pair:
         return [blurred]
-    sharp = _to_8_bits(pair["sharp"])
+    sharp = to_8_bits(pair["sharp"])
     difference = np.abs(blurred.astype(np.int16) - sharp) * _AMPLIFIED
     return [blurred, sharp, np.minimum(difference, 255).astype(np.uint8)]
-
-
-def _to_8_bits(image: np.ndarray) -> np.ndarray:
-    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
 
 
 def _thumbnail(image: np.ndarray) -> Image.Image:

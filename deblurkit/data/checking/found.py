@@ -10,6 +10,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,8 @@ def from_component(name: str, split: str, component: dict[str, Any]) -> FoundSet
         faults = [problem.removeprefix(f"{name}: ") for problem in error.problems]
     found = FoundSet(name, split, component, None, faults)
     if component.get("type") == "PairedImages":
-        _take_whole_pairs(found, component)
+        with suppress(OSError, KeyError, TypeError, ValueError):  # what is wrong is among the faults already
+            _take_whole_pairs(found, component)
     return found
 
 
@@ -209,7 +211,7 @@ def _take_whole_pairs(found: FoundSet, component: dict[str, Any]) -> None:
         found.orphans[side] = [str(path) for key, path in sorted(sides[side].items()) if key not in sides[other]]
     keys = sorted(sides["blurred"].keys() & sides["sharp"].keys())
     files = [PairFiles(key, sides["blurred"][key], sides["sharp"][key]) for key in keys]
-    found.dataset = ImagePairs(files, component.get("resize"), component.get("crop"))
+    found.dataset = ImagePairs(files)
 
 
 def _source_of(name: str, entry: DatasetEntry) -> str:

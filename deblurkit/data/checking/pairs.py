@@ -89,7 +89,7 @@ def measure(dataset: Any, index: int, key: str) -> Pair:
         prints = fingerprint(key, blurred, grey)
         return Pair(key, size=size, blurred_digest=prints.digest, print=prints)
     if sharp.dtype != blurred.dtype:
-        blurred, sharp = _to_8_bits(blurred), _to_8_bits(sharp)
+        blurred, sharp = to_8_bits(blurred), to_8_bits(sharp)
     grey_sharp = _grey(sharp)
     identical = bool(np.array_equal(blurred, sharp))
     return Pair(
@@ -103,6 +103,13 @@ def measure(dataset: Any, index: int, key: str) -> Pair:
         blurred_digest=digest(blurred),
         print=fingerprint(key, sharp, grey_sharp),
     )
+
+
+def to_8_bits(image: np.ndarray) -> np.ndarray:
+    """Return ``uint8`` or ``uint16`` values as ``uint8``, rounded."""
+    if image.dtype == np.uint8:
+        return image
+    return np.asarray((image.astype(np.uint32) + 128) // 257, dtype=np.uint8)
 
 
 def _sharpness(blurred: np.ndarray, sharp: np.ndarray) -> float | None:
@@ -119,9 +126,3 @@ def _grey(image: np.ndarray) -> np.ndarray:
     """Return grey levels of 255, float32 ``(h, w)``."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
     return np.asarray(grey, dtype=np.float32) * np.float32(255 / np.iinfo(image.dtype).max)
-
-
-def _to_8_bits(image: np.ndarray) -> np.ndarray:
-    if image.dtype == np.uint8:
-        return image
-    return np.asarray((image.astype(np.uint32) + 128) // 257, dtype=np.uint8)

@@ -10,13 +10,17 @@ moves in and out at the borders. That holds for the values that were averaged, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from deblurkit.errors import UserError
+
 GAMMA = 2.2
+AVERAGED = {"linear": "stored values (linear)", "gamma": "light (gamma)"}
+"""What the two kinds of blur were averaged in, in words."""
 _MIN_PAIRS = 5
 _MIN_GAP = 0.5  # levels; with less blur or less contrast both means are kept, up to rounding
 _NEAR = 0.5  # of the gap: a mean that is further off follows neither rule
@@ -72,21 +76,22 @@ class Verdict:
         return f"{self.variant}: {self.share:.0%} of {self.n} pairs that can tell agree"
 
 
-def measured_response(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Verdict:
-    """Measure whether blur was averaged as stored or as light, from pairs taken at random from a set.
+def measure_set(dataset: Any, pairs: int = 12) -> str | None:
+    """Measure what a data set's blur was averaged in, from a few pairs spread evenly over it.
 
     Args:
-        pairs: Blurred and sharp images of the same size, ``uint8`` or ``uint16`` ``(h, w, 3)``; one is held at a time.
+        dataset: Has ``__len__()`` and ``read(index)``, as :class:`~deblurkit.data.dataset.Pairs` describes it.
+        pairs: How many are read at most; those that cannot be read are passed over.
 
     Returns:
-        The verdict; ``unclear`` with fewer than 5 pairs that can tell, or where less than 70 % of them agree. Images
-        that were exposed or developed differently, as a beam splitter's two cameras do, are ``unclear`` too.
+        ``linear``, ``gamma`` or ``unclear``; ``None`` where there is no truth, or nothing could be read.
     """
-    return verdict(drift(blurred, sharp) for blurred, sharp in pairs)
+    drifts = [drift(blurred, sharp) for blurred, sharp in _spread(dataset, pairs)]
+    return verdict(drifts).variant if drifts else None
 
 
 def drift(blurred: np.ndarray, sharp: np.ndarray) -> Drift:
-    """Measure one pair; images as in :func:`measured_response`."""
+    """Measure one pair: images of the same size, ``uint8`` or ``uint16`` ``(h, w, 3)``."""
     mean_blurred, light_blurred = _means(blurred)
     mean_sharp, light_sharp = _means(sharp)
     slope = GAMMA * max(mean_sharp, 1 / 255) ** (GAMMA - 1)  # of light over stored value, at the sharp mean
@@ -95,7 +100,12 @@ def drift(blurred: np.ndarray, sharp: np.ndarray) -> Drift:
 
 
 def verdict(drifts: Iterable[Drift]) -> Verdict:
-    """Let the pairs vote; see :func:`measured_response`."""
+    """Let pairs vote that were taken at random from a set.
+
+    Returns:
+        The verdict; ``unclear`` with fewer than 5 pairs that can tell, or where less than 70 % of them agree. Images
+        that were exposed or developed differently, as a beam splitter's two cameras do, are ``unclear`` too.
+    """
     votes = [found.vote for found in drifts if found.gap >= _MIN_GAP]
     if not votes:
         return Verdict("unclear", 0.0, 0)
@@ -104,6 +114,17 @@ def verdict(drifts: Iterable[Drift]) -> Verdict:
     if len(votes) < _MIN_PAIRS or share < _MIN_SHARE:
         return Verdict("unclear", share, len(votes))
     return Verdict("linear" if linear > gamma else "gamma", share, len(votes))
+
+
+def _spread(dataset: Any, pairs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for index in np.unique(np.linspace(0, len(dataset) - 1, min(pairs, len(dataset))).round().astype(int)):
+        try:
+            pair = dataset.read(int(index))
+        except UserError:
+            continue
+        if "sharp" not in pair:
+            return  # nor have the others
+        yield pair["blurred"], pair["sharp"]
 
 
 def _means(image: np.ndarray) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from deblurkit.data.checking.duplicates import repeated
 from deblurkit.data.checking.found import FoundSet
 from deblurkit.data.checking.pairs import Pair
 from deblurkit.data.checking.response import verdict
+from deblurkit.data.loader import describe
 from deblurkit.errors import UserError
 
 SOFTER = 0.9
@@ -36,8 +37,9 @@ class Finding:
     """One thing found in a set.
 
     Attributes:
-        kind: ``set`` (what the set itself says), ``unreadable``, ``unequal``, ``empty``, ``identical``, ``swapped``,
-            ``unlike``, ``misaligned``, ``shifted`` (all of a set), ``repeated`` or ``unchecked``.
+        kind: ``set`` (why it cannot be used), ``note`` (what it notes of itself), ``unreadable``, ``unequal``,
+            ``empty``, ``identical``, ``swapped``, ``unlike``, ``misaligned``, ``shifted`` (all of a set), ``repeated``
+            or ``unchecked``.
         text: What was found, a line.
         fault: Whether training would refuse it.
         keys: The pairs that it is about; the first ones are to be looked at first.
@@ -57,6 +59,7 @@ def assess(found: FoundSet, pairs: Sequence[Pair]) -> dict[str, Any]:
         pairs: Its pairs, measured; none where it could not be looked into.
     """
     findings = [*_of_the_set(found, pairs), *_of_reading(pairs), *_of_images(pairs)]
+    findings += [Finding("note", note) for note in getattr(found.dataset, "notes", [])]  # verified by now
     flags: dict[str, list[str]] = {}
     for finding in findings:
         for key in finding.keys:
@@ -67,8 +70,7 @@ def assess(found: FoundSet, pairs: Sequence[Pair]) -> dict[str, Any]:
         "name": found.name,
         "split": found.split,
         "component": found.component,
-        "facts": found.dataset.describe() if hasattr(found.dataset, "describe") else {},
-        "notes": list(getattr(found.dataset, "notes", [])),
+        "facts": describe(found.dataset) if found.dataset is not None else {},
         "pairs": len(pairs),
         "orphans": found.orphans,
         "sizes": dict(Counter(f"{pair.size[0]} x {pair.size[1]}" for pair in pairs if pair.size).most_common()),

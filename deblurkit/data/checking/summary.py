@@ -32,7 +32,6 @@ def summary(report: dict[str, Any]) -> str:
 
 def _of_set(figures: dict[str, Any]) -> list[str]:
     lines = [f"{figures['name']}: {figures['pairs']} pairs{_source(figures)}"]
-    lines += [f"  note: {note}" for note in figures["notes"]]
     for side, orphans in figures["orphans"].items():
         if orphans:
             lines.append(f"  {side} images without partner: {len(orphans)}")

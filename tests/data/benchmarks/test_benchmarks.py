@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from unreadable import shut
 
 from deblurkit.data.benchmarks.hide import HIDE
 from deblurkit.data.benchmarks.kohler import Kohler
@@ -265,3 +266,28 @@ def test_names_that_differ_in_their_ending_only(trees: Any) -> None:
     (root / "train/notes.txt").write_text("no sequence")
     with pytest.raises(UserError, match=r"000047.jpg and 000047.png have the same name; remove one"):
         build(CASES["gopro-train"][0], root)
+
+
+@pytest.mark.parametrize(
+    ("component", "folder"),
+    [
+        ({"type": "GoPro", "split": "train", "variant": "linear"}, "train/GOPR0372_07_00/blur"),
+        ({"type": "GoPro", "split": "test", "variant": "linear"}, "test"),
+        ({"type": "HIDE", "split": "test"}, "GT"),
+        ({"type": "RealBlur", "split": "train", "kind": "J"}, f"{J}/scene001/blur"),
+        ({"type": "Kohler"}, ""),
+        ({"type": "Lai", "part": "real"}, "real_dataset"),
+        ({"type": "REDS", "split": "val", "variant": "blur"}, "val/val_sharp/000"),
+    ],
+)
+def test_a_folder_that_cannot_be_looked_into_is_named_once(
+    trees: Any, monkeypatch: pytest.MonkeyPatch, component: dict[str, Any], folder: str
+) -> None:
+    root = trees.make(component["type"])
+    monkeypatch.chdir(root.parent)
+    refused = Path(root.name, folder)
+    with shut(refused), pytest.raises(UserError) as caught:
+        DATASETS.build({**component, "root": root.name}, where="train")
+    (problem,) = caught.value.problems
+    assert str(refused) in problem
+    assert problem.endswith("it cannot be looked into: Permission denied")

@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from unreadable import shut
 
 from deblurkit.data.checking.found import from_component, from_folder, from_options, from_source
 from deblurkit.errors import UserError
@@ -78,6 +80,42 @@ def test_orphans_leave_the_rest_to_be_looked_at(clean: Path) -> None:
     assert found.orphans["sharp"] == []
     assert len(found.faults) == 2
     assert all("has no sharp image" in line for line in found.faults)
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault", "looked_at"),
+    [
+        ({"crop": -3}, "crop: came -3", 7),
+        ({"augment": ["hflop"]}, "hflop", 7),
+        ({"sharp": None}, "sharp: came None", 0),
+        ({"blurred": 5}, "blurred: came 5", 0),
+        ({"blurred": "train/*\0/blur"}, "blurred", 0),
+    ],
+)
+def test_a_component_that_cannot_be_built_is_a_fault(
+    clean: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], fault: str, looked_at: int
+) -> None:
+    monkeypatch.chdir(clean)
+    component = {"type": "PairedImages", "blurred": "train/*/blur", "sharp": "train/*/sharp"}
+    found = from_component("train", "train", {**component, **changed})
+    assert any(fault in line for line in found.faults)
+    assert (0 if found.dataset is None else len(found.dataset)) == looked_at
+
+
+def test_a_side_that_is_not_given_is_a_fault() -> None:
+    found = from_component("train", "train", {"type": "PairedImages", "blurred": "blur"})
+    assert found.dataset is None
+    assert "'sharp'" in found.faults[0]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_fault(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clean)
+    folder = Path("train", "sequence 0", "blur")
+    component = {"type": "PairedImages", "blurred": "train/*/blur", "sharp": "train/*/sharp"}
+    with shut(folder):
+        found = from_component("train", "train", component)
+    assert found.dataset is None
+    assert found.faults == [f"blurred: {folder}: it cannot be looked into: Permission denied"]
 
 
 def test_links_that_go_round_end(clean: Path) -> None:

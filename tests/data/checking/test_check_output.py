@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from deblurkit.data.checking import check
 from deblurkit.data.checking.check import check_sets
 from deblurkit.data.checking.contact_sheet import chosen, contact_sheet
 from deblurkit.data.checking.found import from_folder
+from deblurkit.data.checking.pairs import to_8_bits
 from deblurkit.data.checking.section import datasets_section
 from deblurkit.data.images import read_image, write_image
 from deblurkit.options.load import load_options
@@ -88,6 +92,53 @@ def test_the_sheet_of_faulty_sets(clean: Path) -> None:
     assert report["files"] == [f"{clean}/out/{name}" for name in ("check.json", "contact_sheet.jpg", "datasets.yml")]
     assert read_image(clean / "out" / "contact_sheet.jpg").shape[1] >= 640
     assert contact_sheet(report["sets"][:1], sets[:1]) is None
+
+
+@pytest.mark.parametrize(("count", "pairs"), [(60, 120), (130, 128)])
+def test_the_sheet_of_many_sets_can_be_written(
+    clean: Path, monkeypatch: pytest.MonkeyPatch, count: int, pairs: int
+) -> None:
+    drawn: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text", lambda self, at, text, **how: (drawn.append(text), draw(self, at, text, **how))
+    )
+    train = from_folder(clean)[1]
+    figures = check_sets([train])["sets"][0]
+    data = contact_sheet([figures] * count, [train] * count)
+    assert data is not None
+    assert Image.open(io.BytesIO(data)).height < 33_000
+    assert sum(" dB " in label for label in drawn) == pairs
+    assert (
+        drawn[0]
+        == f"train: 7 pairs, {pairs // min(count, 128)} of the 7 to look at: " + "blurred | sharp | difference x 3"
+    )
+    assert (drawn[-1] == "2 more sets have no room here") == (count > 128)
+
+
+def test_sixteen_bits_are_shown_as_they_are_measured() -> None:
+    assert to_8_bits(np.array([0, 128, 129, 65407, 65535], np.uint16)).tolist() == [0, 0, 1, 255, 255]
+    eight = np.arange(256, dtype=np.uint8)
+    assert to_8_bits(eight) is eight
+    assert np.array_equal(to_8_bits(eight.astype(np.uint16) * 257), eight)
+
+
+def test_a_thread_for_each_core_that_may_be_used(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(check, "usable_cores", lambda: 3)
+    monkeypatch.setattr(check, "ThreadPoolExecutor", lambda jobs: (asked.append(jobs), ThreadPoolExecutor(jobs))[1])
+    check_sets(from_folder(clean)[:1])
+    assert asked == [3]
+
+
+def test_the_figures_are_kept_where_the_sheet_fails(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(check, "contact_sheet", fail)
+    with pytest.raises(MemoryError):
+        check_sets(from_folder(clean), out=clean / "out")
+    assert len(json.loads((clean / "out" / "check.json").read_text(encoding="utf-8"))["sets"]) == 2
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from deblurkit.data.checking.response import Drift, drift, measured_response, verdict
+from deblurkit.data.checking.response import Drift, Verdict, drift, measure_set, verdict
 from deblurkit.data.images import read_image
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
+from deblurkit.errors import UserError
 
 
 def _pairs(variant: str, how: str, depth: type = np.uint8) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -20,10 +22,14 @@ def _pairs(variant: str, how: str, depth: type = np.uint8) -> Iterator[tuple[np.
         yield np.floor(mean * highest + (0.5 if how == "round" else 0)).astype(depth), image[40:200, 46:246]
 
 
+def _measured(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Verdict:
+    return verdict(drift(blurred, sharp) for blurred, sharp in pairs)
+
+
 @pytest.mark.parametrize("how", ["round", "truncate"])
 @pytest.mark.parametrize("variant", ["linear", "gamma"])
 def test_the_variant_is_measured(variant: str, how: str) -> None:
-    found = measured_response(_pairs(variant, how))
+    found = _measured(_pairs(variant, how))
     assert found.variant == variant
     assert found.share > 0.8
     assert found.n >= 5
@@ -31,20 +37,20 @@ def test_the_variant_is_measured(variant: str, how: str) -> None:
 
 
 def test_sixteen_bits() -> None:
-    assert measured_response(_pairs("linear", "round", np.uint16)).variant == "linear"
+    assert _measured(_pairs("linear", "round", np.uint16)).variant == "linear"
 
 
 def test_what_cannot_be_told_is_unclear() -> None:
     pairs = list(_pairs("linear", "round"))
-    assert measured_response(pairs[:4]).variant == "unclear"
-    assert "fewer than 5" in str(measured_response(pairs[:4]))
-    assert measured_response([]).n == 0
-    unblurred = measured_response((sharp, sharp) for _, sharp in pairs)
+    assert _measured(pairs[:4]).variant == "unclear"
+    assert "fewer than 5" in str(_measured(pairs[:4]))
+    assert _measured([]).n == 0
+    unblurred = _measured((sharp, sharp) for _, sharp in pairs)
     assert (unblurred.variant, unblurred.n) == ("unclear", 0)
     half = [*_pairs("gamma", "round"), *pairs]
-    assert measured_response(half).variant == "unclear"
+    assert _measured(half).variant == "unclear"
     darker = [((blurred * 0.8).astype(np.uint8), sharp) for blurred, sharp in pairs]
-    assert measured_response(darker).variant == "unclear"
+    assert _measured(darker).variant == "unclear"
 
 
 def test_a_drift_is_what_its_definition_says() -> None:
@@ -63,3 +69,40 @@ def test_votes_near_neither_rule_count_against() -> None:
     assert (linear.vote, neither.vote) == ("linear", "neither")
     assert verdict([linear] * 8 + [neither] * 2).variant == "linear"
     assert verdict([linear] * 6 + [neither] * 4).variant == "unclear"
+
+
+class _Repeated:
+    """A set of 600 pairs, made of a few; every second one is damaged."""
+
+    def __init__(self, variant: str, sides: tuple[str, ...] = ("blurred", "sharp")) -> None:
+        self.pairs = [dict(zip(sides, pair, strict=False)) for pair in _pairs(variant, "round")]
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return 600
+
+    def read(self, index: int) -> dict[str, Any]:
+        self.asked.append(index)
+        if len(self.asked) % 2:
+            raise UserError(f"{index}: damaged")
+        return {**self.pairs[len(self.asked) // 2 % len(self.pairs)], "key": str(index)}
+
+
+@pytest.mark.parametrize("variant", ["linear", "gamma"])
+def test_a_set_is_measured_on_a_few_pairs_from_all_over_it(variant: str) -> None:
+    data = _Repeated(variant)
+    assert measure_set(data) == variant
+    assert (len(data.asked), data.asked[0], data.asked[-1]) == (12, 0, 599)
+    assert measure_set(_Repeated(variant), pairs=4) == "unclear"
+
+
+def test_nothing_is_measured_without_truth_or_pairs() -> None:
+    blind = _Repeated("gamma", ("blurred",))
+    assert measure_set(blind) is None
+    assert len(blind.asked) == 2
+
+    class Empty:
+        def __len__(self) -> int:
+            return 0
+
+    assert measure_set(Empty()) is None

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from gopro_tree import make_gopro, mislabel
 
 from deblurkit.data.checking.check import check_sets
 from deblurkit.data.checking.found import FoundSet, from_component, from_folder
@@ -224,7 +225,7 @@ def test_sets_without_truth_and_sets_that_cannot_be_read(clean: Path) -> None:
     assert "a Odd has no keys() and read(index)" in summary(report)
 
 
-def test_what_a_set_says_of_itself_is_a_fault_or_a_note(clean: Path) -> None:
+def test_what_a_set_says_of_itself_is_a_fault_or_a_warning(clean: Path) -> None:
     class Half(ImagePairs):
         def verify(self) -> None:
             self.notes.append("half of the official set")
@@ -233,7 +234,18 @@ def test_what_a_set_says_of_itself_is_a_fault_or_a_note(clean: Path) -> None:
     files = [PairFiles("a", _blurred(clean, "ihc_05"), _sharp(clean, "ihc_05"))]
     report = check_sets([FoundSet("test.half", "test", None, Half(files)), FoundSet("none", "train", None, Half([]))])
     assert report["faults"] == ["test.half: 1 of 2 images: get the other", "none: it holds no images"]
-    assert "note: half of the official set" in summary(report)
+    assert "warning: half of the official set" in summary(report)
+
+
+def test_blur_under_a_wrong_name_is_a_warning(tmp_path: Path) -> None:
+    component = {"type": "GoPro", "split": "train", "variant": "linear", "root": str(mislabel(make_gopro(tmp_path)))}
+    report = check_sets([from_component("train", "train", component)])
+    text = summary(report)
+    assert "  warning: says variant: linear, but its blur was averaged in light (gamma)\n" in text
+    assert "nothing wrong was found" not in text
+    assert report["faults"] == []
+    assert "note" in _kinds(report)
+    assert report["sets"][0]["facts"]["measured"] == "gamma"
 
 
 def test_images_smaller_than_the_crop(clean: Path) -> None:
