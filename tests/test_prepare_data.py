@@ -95,7 +95,10 @@ def test_pack_there_and_back(folder: Path) -> None:
 
 def test_limit_and_mistakes(folder: Path) -> None:
     limited = SOURCE.replace("crop: 32", "limit: 2")
-    assert run("pack", "--data", limited, "--out", "two").stdout.startswith("two: 2 pairs")
+    first = run("pack", "--data", limited, "--out", "two").stdout.splitlines()
+    assert first[0] == "two: 2 pairs, 0.000 GB"
+    again = run("pack", "--data", limited, "--out", "two").stdout.splitlines()
+    assert again == ["two: already there: 2 pairs, 0.000 GB", *first[1:]]
     for arguments, problem in [
         (["--data", limited, "--out", "two", "--crop", "64"], "holds another set: crop was none, now 64"),
         (["--data", "{type: PairedImage}", "--out", "x"], "did you mean 'PairedImages'"),
@@ -105,6 +108,17 @@ def test_limit_and_mistakes(folder: Path) -> None:
         assert done.returncode == 2
         assert problem in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["pack", "lmdb"])
+def test_crops_of_resized_images_are_refused(folder: Path, command: str) -> None:
+    resized = SOURCE.replace("crop: 32", "resize: [36, 72]")
+    done = run(command, "--data", resized, "--out", "crops", "--crop", "64")
+    expected = "--crop: the source is resized before it is cropped; pack whole images, without --crop\n"
+    assert (done.returncode, done.stderr) == (2, expected)
+    assert not (folder / "crops").exists()
+    done = run(command, "--data", resized, "--out", "whole")
+    assert YAML(typ="safe").load(done.stdout.splitlines()[-1])["datasets"]["train"]["resize"] == [36, 72]
 
 
 def test_help_needs_no_torch(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from deblurkit import cli
+from deblurkit.errors import UserError
 
 
 def parse() -> argparse.Namespace:
@@ -48,11 +49,14 @@ def main() -> None:
     from deblurkit.options.schema import Loader
 
     entry = find_entry(args.data, args.plugin)
+    if args.crop is not None and entry.component.get("resize") is not None:  # the set of crops would resize each
+        raise UserError("--crop: the source is resized before it is cropped; pack whole images, without --crop")
     source = build_dataset(entry.model_copy(update={"loader": Loader()}), "--data")  # no cache: each is read once
     write = pack if args.command == "pack" else write_lmdb
     with cli.progress() as show:
         written = write(source, args.out, args.crop, args.step, args.workers, args.overwrite, show)
-    print(f"{args.out}: {written.pairs} pairs, {written.bytes / 1e9:.3f} GB", *written.notes, sep="\n")
+    out = f"{args.out}: already there" if written.found else args.out
+    print(f"{out}: {written.pairs} pairs, {written.bytes / 1e9:.3f} GB", *written.notes, sep="\n")
     kept = {key: entry.component[key] for key in ("resize", "crop", "augment") if key in entry.component}
     print("datasets: {train: " + json.dumps({**written.component, **kept}, ensure_ascii=False) + "}")
 

@@ -6,11 +6,21 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deblurkit.errors import UserError
 
 Entry = dict[str, Any]
+
+
+class Image(NamedTuple):
+    """What is recorded of one image of the source."""
+
+    stamp: list[int]
+    """What its files were known by when it was stored (:attr:`deblurkit.data.packing.plan.Plan.stamps`)."""
+    pieces: list[Entry]
+    """The entries of the pieces that it gave, in order."""
+
 
 JOURNAL = "journal.jsonl"
 _COMPARED = {
@@ -34,7 +44,7 @@ class Journal:
 
     Attributes:
         header: What it was begun as.
-        images: The entries of each image's pieces, in order.
+        images: What is stored, in order.
 
     Raises:
         UserError: It was begun as something else, or the folder is no unfinished set.
@@ -43,7 +53,7 @@ class Journal:
     def __init__(self, folder: Path, header: Entry, overwrite: bool) -> None:
         self.file = folder / JOURNAL
         self.header = header
-        self.images: list[list[Entry]] = []
+        self.images: list[Image] = []
         if not self.file.exists() and any(folder.iterdir()):
             raise UserError(f"{folder}: in the way, and not the unfinished set that belongs there: move it elsewhere")
         lines, length = _whole_lines(self.file)
@@ -52,7 +62,7 @@ class Journal:
             begun = f"{folder}: was begun with other settings or from another source"
             raise UserError(f"{begun}: {'; '.join(differs)}; --overwrite starts anew")
         if lines and not differs:
-            self.header, self.images = lines[0], lines[1:]
+            self.header, self.images = lines[0], [Image(*line) for line in lines[1:]]
             os.truncate(self.file, length)
         else:
             self.start(header)
@@ -60,16 +70,17 @@ class Journal:
     @property
     def entries(self) -> list[Entry]:
         """Every piece's entry, in order."""
-        return [entry for image in self.images for entry in image]
+        return [entry for image in self.images for entry in image.pieces]
 
     def start(self, header: Entry) -> None:
         """Forget everything and begin with this header."""
         self.header, self.images = header, []
         self.file.write_bytes(b"")
+        self._append([])
+        _clear(self.file.parent)  # between the two: an empty journal is taken for a set to be cleared
         self._append([header])
-        _clear(self.file.parent)
 
-    def record(self, images: list[list[Entry]]) -> None:
+    def record(self, images: list[Image]) -> None:
         """Add images whose pixels have reached the disk."""
         self._append(images)
         self.images += images

@@ -28,7 +28,7 @@ from deblurkit.data.dataset import Pairs, shorten
 from deblurkit.data.images import ImageReadError, decode_image, encode_image
 from deblurkit.data.packing.packed import SIDES, stored_facts
 from deblurkit.data.packing.plan import Plan
-from deblurkit.data.packing.writer import Progress, Written, write_set
+from deblurkit.data.packing.writer import Progress, Written, write_durably, write_set
 from deblurkit.data.transforms import Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
@@ -36,13 +36,13 @@ from deblurkit.registry import DATASETS
 if TYPE_CHECKING:
     import lmdb
 
-_META, _SOURCE = "meta_info.txt", "source.json"
+_DATA, _META, _SOURCE = "data.mdb", "meta_info.txt", "source.json"
 _LINE = re.compile(r"(.+)\.\w+ \((\d+),(\d+),\d+\) \d+")
 _COMPRESSION = 1  # zlib's, as basicsr's: higher ones take far longer and save little
 _LONGEST_KEY = 511  # bytes, LMDB's limit
 _FIRST_MAP = 2**26  # bytes; doubled whenever it is too small
 
-_environments: dict[Path, tuple[int, lmdb.Environment]] = {}  # with the process that opened it
+_environments: dict[Path, tuple[int, int, lmdb.Environment]] = {}  # with the process and the inode that it opened
 _opening = threading.Lock()
 
 
@@ -73,13 +73,17 @@ class LMDBPairs(Pairs):
         augment: Sequence[str | dict[str, Any]] = (),
     ) -> None:
         super().__init__(resize, crop, augment)
-        given = {"blurred": blurred, "sharp": sharp}
-        self.folders = {side: Path(os.path.abspath(folder)) for side, folder in given.items() if folder is not None}
+        self._given = {"blurred": blurred} if sharp is None else {"blurred": blurred, "sharp": sharp}
+        self.folders = {side: Path(os.path.abspath(Path(folder).expanduser())) for side, folder in self._given.items()}
         self.source = _read_source(self.folders["blurred"])
-        self._sizes = {side: _read_meta(folder) for side, folder in self.folders.items()}
+        listed = {side: _read_meta(folder) for side, folder in self.folders.items()}
+        for folder in self.folders.values():
+            _close_replaced(folder)
         if sharp is not None:
-            self._check_partners()
-        self._names = sorted(self._sizes["blurred"])
+            self._check_partners(listed)
+        # Arrays: lists of strings and tuples would be copied into every worker, as it counts references to them.
+        self._names = np.array(sorted(listed["blurred"]))
+        self._sizes = {side: np.array([sizes[name] for name in self._names]) for side, sizes in listed.items()}
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -92,25 +96,29 @@ class LMDBPairs(Pairs):
     def load(self, index: int) -> dict[str, Any]:
         """Decode the pair."""
         self.size(index)  # raises where the two differ
-        images = {side: _image(folder, self._names[index]) for side, folder in self.folders.items()}
+        images = {side: _image(folder, str(self._names[index])) for side, folder in self.folders.items()}
         return {**images, "key": self._key(index)}
 
     def size(self, index: int) -> tuple[int, int]:
         """Return ``(h, w)`` from the lists of images."""
-        name = self._names[index]
-        found = {side: sizes[name] for side, sizes in self._sizes.items()}
+        found = {side: (int(sizes[index, 0]), int(sizes[index, 1])) for side, sizes in self._sizes.items()}
         if len(set(found.values())) > 1:
             sizes = " and ".join(f"{side} {height} x {width}" for side, (height, width) in found.items())
             raise UserError(f"{self.place(index)}: images of different sizes (h x w): {sizes}")
         return found["blurred"]
+
+    def stamp(self, index: int) -> list[int]:
+        """Return what changes when the files do: their sizes in bytes and times of change in nanoseconds."""
+        found = [(folder / _DATA).stat() for folder in self.folders.values()]
+        return [number for stat in found for number in (stat.st_size, stat.st_mtime_ns)]
 
     def place(self, index: int) -> str:
         """Return the blurred images' folder and the pair's key."""
         return f"{self.folders['blurred']}: {self._names[index]}"
 
     def describe(self) -> dict[str, str | int]:
-        """Return what the stored data set said of itself; of basicsr's own files nothing but this class is known."""
-        return stored_facts(self.source) if self.source else super().describe()
+        """Return what the stored data set said of itself; of basicsr's own files this class and the two folders."""
+        return {**super().describe(), **(stored_facts(self.source) if self.source else self._given)}
 
     def verify(self) -> None:
         """Open the files, and compare sizes with each other and with the crop.
@@ -124,12 +132,13 @@ class LMDBPairs(Pairs):
         super().verify()
 
     def _key(self, index: int) -> str:
-        return unquote(self._names[index]) if self.source else self._names[index]
+        name = str(self._names[index])
+        return unquote(name) if self.source else name
 
-    def _check_partners(self) -> None:
+    def _check_partners(self, listed: dict[str, dict[str, tuple[int, int]]]) -> None:
         orphans = []
         for side, other in (("blurred", "sharp"), ("sharp", "blurred")):
-            lonely = sorted(self._sizes[side].keys() - self._sizes[other].keys())
+            lonely = sorted(listed[side].keys() - listed[other].keys())
             orphans += shorten(f"{side}: {self.folders[side]}: {name!r} has no {other} image" for name in lonely)
         if orphans:
             raise UserError(*orphans)
@@ -221,8 +230,8 @@ class LMDBStore:
             ]
             if lines:
                 folder = self._folder / f"{side}.lmdb"
-                _write_durably(folder / _META, "".join(lines))
-                _write_durably(folder / _SOURCE, json.dumps(header, indent=2))
+                write_durably(folder / _META, "".join(lines))
+                write_durably(folder / _SOURCE, json.dumps(header, indent=2))
 
     def close(self) -> None:
         """Close the files."""
@@ -273,8 +282,8 @@ def _read_source(folder: Path) -> dict[str, Any]:
 def _read_meta(folder: Path) -> dict[str, tuple[int, int]]:
     """Return ``(h, w)`` by name."""
     file = folder / _META
-    if not file.is_file() or not (folder / "data.mdb").is_file():
-        raise UserError(f"{folder}: no LMDB of images: expected a folder with data.mdb and {_META}")
+    if not file.is_file() or not (folder / _DATA).is_file():
+        raise UserError(f"{folder}: no LMDB of images: expected a folder with {_DATA} and {_META}")
     sizes: dict[str, tuple[int, int]] = {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         match = _LINE.fullmatch(line)
@@ -287,11 +296,25 @@ def _read_meta(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def _image(folder: Path, name: str) -> np.ndarray:
-    with _environment(folder).begin(buffers=True) as transaction:
-        stored = transaction.get(name.encode())
-        if stored is None:
-            raise ImageReadError(f"{folder}: {name}: {_META} lists it, data.mdb does not hold it")
-        return decode_image(bytes(stored), f"{folder}: {name}")
+    import lmdb
+
+    try:
+        with _environment(folder).begin() as transaction:
+            stored = transaction.get(name.encode())
+    except lmdb.Error as error:
+        raise ImageReadError(f"{folder}: {name}: it cannot be read: {error}") from error
+    if stored is None:
+        raise ImageReadError(f"{folder}: {name}: {_META} lists it, {_DATA} does not hold it")
+    return decode_image(stored, f"{folder}: {name}")
+
+
+def _close_replaced(folder: Path) -> None:
+    """Let go of a file that this process has open and that was written anew since."""
+    with _opening:
+        _, inode, environment = _environments.get(folder, (0, 0, None))
+        if environment is not None and inode != (folder / _DATA).stat().st_ino:
+            environment.close()
+            del _environments[folder]
 
 
 def _environment(folder: Path) -> lmdb.Environment:
@@ -299,7 +322,7 @@ def _environment(folder: Path) -> lmdb.Environment:
     import lmdb
 
     with _opening:
-        pid, environment = _environments.get(folder, (0, None))
+        pid, _, environment = _environments.get(folder, (0, 0, None))
         if environment is not None and pid == os.getpid():
             return environment
         if environment is not None:
@@ -309,16 +332,9 @@ def _environment(folder: Path) -> lmdb.Environment:
         except lmdb.Error as error:
             raise UserError(f"{folder}: it cannot be opened: {error}") from None
         needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        found = (folder / "data.mdb").stat().st_size
-        if found < needed:  # else reading behind the end would kill the process
+        file = (folder / _DATA).stat()
+        if file.st_size < needed:  # else reading behind the end would kill the process
             environment.close()
-            raise UserError(f"{folder}/data.mdb: {found} bytes of {needed}: damaged or not copied whole")
-        _environments[folder] = os.getpid(), environment
+            raise UserError(f"{folder}/{_DATA}: {file.st_size} bytes of {needed}: damaged or not copied whole")
+        _environments[folder] = os.getpid(), file.st_ino, environment
         return environment
-
-
-def _write_durably(file: Path, text: str) -> None:
-    with file.open("w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())

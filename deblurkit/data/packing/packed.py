@@ -36,7 +36,7 @@ SIDES = ("blurred", "sharp")
 _DTYPES = ("|u1", "<u2")
 
 
-class Stored(NamedTuple):
+class _Stored(NamedTuple):
     """Where one image's pixels lie."""
 
     dtype: str
@@ -44,12 +44,12 @@ class Stored(NamedTuple):
     sha256: str
 
 
-class Item(NamedTuple):
+class _Item(NamedTuple):
     """One pair; its images have one size."""
 
     key: str
     size: tuple[int, int]
-    images: dict[str, Stored]
+    images: dict[str, _Stored]
 
 
 @DATASETS.register_module()
@@ -78,13 +78,11 @@ class PackedPairs(Pairs):
         augment: Sequence[str | dict[str, Any]] = (),
     ) -> None:
         super().__init__(resize, crop, augment)
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.facts = read_index(self.path, "packed")
         try:
-            self.items = [_item(entry) for entry in self.facts.pop("items")]
-            if not self.items:
-                raise ValueError("nothing")
-        except (KeyError, TypeError, ValueError) as error:
+            self._items = _table(self.facts.pop("items"))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"{self.path / INDEX}: damaged: {error!r} in its list of items; pack the set anew"
             ) from None
@@ -96,28 +94,37 @@ class PackedPairs(Pairs):
 
     def __len__(self) -> int:
         """Return the number of pairs."""
-        return len(self.items)
+        return len(self._items)
 
     def keys(self) -> list[str]:
         """Return each sample's key, by index."""
-        return [item.key for item in self.items]
+        keys: list[str] = self._items["key"].tolist()
+        return keys
 
     def load(self, index: int) -> dict[str, Any]:
         """Return views of the pair's pixels."""
-        item = self.items[index]
-        return {**{side: self._view(item, stored) for side, stored in item.images.items()}, "key": item.key}
+        item = self._items[index]
+        places = zip(SIDES, item["dtype"].tolist(), item["offset"].tolist(), strict=True)
+        images = {side: self._view(dtype, offset, self.size(index)) for side, dtype, offset in places if dtype}
+        return {**images, "key": str(item["key"])}
 
     def size(self, index: int) -> tuple[int, int]:
         """Return ``(h, w)`` from the index."""
-        return self.items[index].size
+        height, width = self._items["size"][index].tolist()
+        return height, width
+
+    def stamp(self, index: int) -> list[int]:
+        """Return what changes when the set does: its index's size in bytes and time of change in nanoseconds."""
+        stat = (self.path / INDEX).stat()
+        return [stat.st_size, stat.st_mtime_ns]
 
     def place(self, index: int) -> str:
         """Return the folder and the pair's key."""
-        return f"{self.path}: {self.items[index].key}"
+        return f"{self.path}: {self._items['key'][index]}"
 
     def describe(self) -> dict[str, str | int]:
         """Return what the packed data set said of itself, and how it was packed."""
-        return stored_facts(self.facts)
+        return {**super().describe(), **stored_facts(self.facts)}
 
     def verify(self) -> None:
         """Compare the index with the length of the file of pixels, and the sizes with the crop.
@@ -132,15 +139,13 @@ class PackedPairs(Pairs):
     def cache(self, count: int | None = None) -> None:
         """Do nothing: what has been read once lies in the system's cache already, for all processes at once."""
 
-    def _view(self, item: Item, stored: Stored) -> np.ndarray:
-        count = _length(item, stored)
-        return self._map()[stored.offset : stored.offset + count].view(stored.dtype).reshape(*item.size, 3)
+    def _view(self, dtype: str, offset: int, size: tuple[int, int]) -> np.ndarray:
+        return self._map()[offset : offset + _length(size, dtype)].view(dtype).reshape(*size, 3)
 
     def _map(self) -> np.ndarray:
         if self._pixels is None:
             file = self.path / _PIXELS
-            ends = [stored.offset + _length(item, stored) for item in self.items for stored in item.images.values()]
-            needed, found = max(ends), file.stat().st_size if file.is_file() else 0
+            needed, found = int(self._items["end"].max()), file.stat().st_size if file.is_file() else 0
             if found < needed:  # else reading behind the end would kill the process
                 raise UserError(f"{file}: {found} bytes; its index needs {needed}: damaged or not copied whole")
             self._pixels = np.asarray(np.memmap(file, np.uint8, "r"))
@@ -192,7 +197,7 @@ def verify_hashes(path: Path, progress: Callable[[str, int, int], None]) -> int:
     """
     packed = PackedPairs(str(path))
     damaged = []
-    for index, item in enumerate(packed.items):
+    for index, item in enumerate(map(_item, read_index(packed.path, "packed")["items"])):
         pair = packed.load(index)
         for side, stored in item.images.items():
             if hash_pixels(pair[side]) != stored.sha256:
@@ -280,21 +285,42 @@ def _raw(image: np.ndarray) -> memoryview:
     return little.reshape(-1).view(np.uint8).data
 
 
-def _item(entry: dict[str, Any]) -> Item:
-    images = {side: Stored(**entry[side]) for side in SIDES if side in entry}
+def _item(entry: dict[str, Any]) -> _Item:
+    images = {side: _Stored(**entry[side]) for side in SIDES if side in entry}
     for stored in images.values():
         if stored.dtype not in _DTYPES or stored.offset < 0:
             raise ValueError(f"{entry['key']}: {stored}")
     if "blurred" not in images:
         raise ValueError(f"{entry['key']}: no blurred image")
-    return Item(entry["key"], (int(entry["h"]), int(entry["w"])), images)
+    return _Item(entry["key"], (int(entry["h"]), int(entry["w"])), images)
 
 
-def _length(item: Item, stored: Stored) -> int:
-    return item.size[0] * item.size[1] * 3 * np.dtype(stored.dtype).itemsize
+def _table(entries: list[dict[str, Any]]) -> np.ndarray:
+    """Return what reading needs of the items, all but the hashes: a row for each; no image has the ``dtype`` "".
+
+    An array, as lists of objects would be copied into every worker: it counts references to each that it looks at.
+    """
+    if not entries:
+        raise ValueError("nothing")
+    longest = max(len(entry["key"]) for entry in entries)
+    sides = (len(SIDES),)
+    columns = [("key", str, longest), ("size", np.int64, (2,)), ("dtype", "U3", sides), ("offset", np.int64, sides)]
+    table = np.empty(len(entries), [*columns, ("end", np.int64)])
+    none = _Stored("", 0, "")
+    for row, item in enumerate(map(_item, entries)):
+        images = [item.images.get(side, none) for side in SIDES]
+        table[row] = item.key, item.size, [i.dtype for i in images], [i.offset for i in images], _end(item)
+    return table
+
+
+def _length(size: tuple[int, int], dtype: str) -> int:
+    return size[0] * size[1] * 3 * np.dtype(dtype).itemsize
+
+
+def _end(item: _Item) -> int:
+    return max(stored.offset + _length(item.size, stored.dtype) for stored in item.images.values())
 
 
 def _length_of(entries: list[dict[str, Any]]) -> int:
     """Return where the last of the entries ends, in bytes."""
-    item = _item(entries[-1]) if entries else None
-    return 0 if item is None else max(stored.offset + _length(item, stored) for stored in item.images.values())
+    return _end(_item(entries[-1])) if entries else 0

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import shorten
+from deblurkit.data.loader import describe
 from deblurkit.data.packing.crops import Window, check_crop, windows
 from deblurkit.data.packing.packed import FORMAT, SIDES, hash_pixels
 from deblurkit.errors import UserError
@@ -32,10 +33,13 @@ class Plan:
     """What is to be written.
 
     Args:
-        dataset: Any set with ``keys()`` and ``read(index)``; ``size(index)``, ``describe()`` and ``notes`` are used
-            where it has them.
+        dataset: Any set with ``keys()`` and ``read(index)``; ``size(index)``, ``stamp(index)``, ``describe()`` and
+            ``notes`` are used where it has them.
         crop: Side of square windows in pixels, or ``None`` for whole images.
         step: Pixels from one window to the next; by default half a window.
+
+    Attributes:
+        stamps: For each image numbers that change when its files do, ``[]`` where the data set has no ``stamp``.
 
     Raises:
         UserError: The source cannot be stored, the crop makes no grid, or sizes cannot be read.
@@ -48,6 +52,8 @@ class Plan:
         self.dataset = dataset
         self.grid = check_crop(crop, step)
         self.keys: list[str] = dataset.keys()
+        stamp: Callable[[int], list[int]] = getattr(dataset, "stamp", lambda index: [])
+        self.stamps = [stamp(index) for index in range(len(self))]  # taken before anything is read
         self.sizes = self._read_sizes()
         self.areas = [windows(size, *self.grid) if self.grid else None for size in self.sizes]
         self._check_names()
@@ -66,7 +72,7 @@ class Plan:
         return {
             "format": FORMAT,
             "kind": kind,
-            "source": self.dataset.describe() if hasattr(self.dataset, "describe") else {},
+            "source": describe(self.dataset),
             "notes": notes,
             "crop": crop,
             "step": step,
@@ -128,7 +134,9 @@ class Plan:
             raise UserError(*shorten(f"two images would be stored under the key {name!r}" for name in twice))
 
 
-def in_order(function: Callable[[int], Any], indices: range, workers: int | None = None) -> Generator[Any, None, None]:
+def in_order(
+    function: Callable[[int], Any], indices: Iterable[int], workers: int | None = None
+) -> Generator[Any, None, None]:
     """Call ``function`` in threads and yield what it returns, in order, or the :class:`UserError` that it raises.
 
     Only few calls are ahead of what has been taken, so that memory is bounded.
@@ -138,7 +146,7 @@ def in_order(function: Callable[[int], Any], indices: range, workers: int | None
         indices: The indices.
         workers: Threads; by default one for each core, 8 at most.
     """
-    workers = workers or min(8, os.cpu_count() or 1)
+    workers = workers or min(8, usable_cores())
     pool = ThreadPoolExecutor(workers)
     waiting: deque[Future[Any]] = deque()
     try:

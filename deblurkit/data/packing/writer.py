@@ -4,6 +4,10 @@ A set OUT grows in the folder ``OUT.partial`` beside a journal (:mod:`deblurkit.
 image is recorded only after its pixels have reached the disk. A writer that was killed is started again with the same
 command: what is recorded is kept, what lies behind is cut off or written again. At the end the folder is renamed.
 A lock, ``.OUT.lock``, keeps two writers apart; that empty file stays.
+
+Beside the set's own files lies ``sources.json``: the stamps (:attr:`deblurkit.data.packing.plan.Plan.stamps`) that the
+source's images had when they were stored. They tell which images to compare when the same set is asked for again, and
+are no part of what two equal sets have in common.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -21,13 +26,14 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from deblurkit.data.dataset import shorten
-from deblurkit.data.packing.journal import JOURNAL, Entry, Journal, differences
+from deblurkit.data.packing.journal import JOURNAL, Entry, Image, Journal, differences
 from deblurkit.data.packing.packed import INDEX, SIDES, PackedStore
 from deblurkit.data.packing.plan import Piece, Plan, in_order
 from deblurkit.errors import UserError
 
 Progress = Callable[[str, int, int], None]
 
+_STAMPS = "sources.json"
 _COMMIT_BYTES = 64 * 2**20  # what a crash costs at most, and what an LMDB transaction holds in memory
 
 
@@ -70,15 +76,17 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Written:
-    """A set that was written.
+    """A set that was written, or found.
 
     Attributes:
+        found: It was there already, and nothing was written.
         pairs: How many pairs it holds.
         bytes: Their size on disk, with everything else in the folder.
         notes: What is to be said of it.
         component: What an option file writes to read it.
     """
 
+    found: bool
     pairs: int
     bytes: int
     notes: list[str]
@@ -100,16 +108,18 @@ def pack(
 
     Args:
         dataset: The source; see :class:`deblurkit.data.packing.plan.Plan`.
-        out: The folder to write. A set of the same settings is taken up where it was left, or left as it is.
+        out: The folder to write, or a link to it. A set of the same settings is taken up where it was left, or left
+            as it is.
         crop: Side of square windows in pixels (:func:`deblurkit.data.packing.crops.windows`), or ``None``: whole.
         step: Pixels from one window to the next; by default half a window.
         workers: Threads that decode; by default one for each core, 8 at most.
-        overwrite: Replace a set of other settings. A finished one stays until the new one is whole.
+        overwrite: Replace a set, also one of other settings. A finished one stays until the new one is whole.
         progress: Called with a name, the number of images done and the number of all.
 
     Raises:
         UserError: Images cannot be read (all of them are named), settings or source differ from those that the set
-            was begun with, the disk is too small or full, or another process is writing the set.
+            was begun with, images have changed since, the disk is too small or full, or another process is writing
+            the set.
     """
     return write_set(Plan(dataset, crop, step), out, PackedStore, workers, overwrite, progress)
 
@@ -123,22 +133,25 @@ def write_set(
     progress: Progress | None = None,
 ) -> Written:
     """Write a set of the given kind; the other arguments and the errors are those of :func:`pack`."""
-    given, out = out, Path(os.path.abspath(out))
+    given, out = out, Path(os.path.realpath(out))
     header = json.loads(json.dumps(plan.header(store_type.kind)))
     partial, replaced = out.with_name(f"{out.name}.partial"), out.with_name(f".{out.name}.replaced")
     if workers is not None and workers < 1:
         raise UserError(f"workers: came {workers}, expected a positive number of threads")
-    with _held(out):
-        if not _is_there(plan, out, header, overwrite):
-            writing = _Writing(plan, partial, header, store_type, overwrite)
-            writing.run(workers, progress or _show_nothing)
-            writing.put_in_place(out, replaced)
-        # A writer that was killed after its last renaming left these.
-        (out / JOURNAL).unlink(missing_ok=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+    left = [out / JOURNAL, replaced]  # by a writer that was killed after its last renaming
+    found = _is_there(plan, out, header, overwrite)
+    if not found or any(path.exists() for path in left):  # else without the lock: the folder may be read only
+        with _held(out):
+            found = _is_there(plan, out, header, overwrite)
+            if not found:
+                writing = _Writing(plan, partial, header, store_type, overwrite)
+                writing.run(workers, progress or _show_nothing)
+                writing.put_in_place(out, replaced)
+            (out / JOURNAL).unlink(missing_ok=True)
+            shutil.rmtree(replaced, ignore_errors=True)
     written = json.loads((out / INDEX).read_text(encoding="utf-8"))
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return Written(len(written["items"]), size, written["notes"], store_type.component(given))
+    return Written(found, len(written["items"]), size, written["notes"], store_type.component(given))
 
 
 class _Writing:
@@ -152,15 +165,15 @@ class _Writing:
             partial.mkdir(exist_ok=True)
             self.journal = Journal(partial, header, overwrite)
         self.kept = len(self.journal.images)
-        changed = _changed(plan, self.journal.entries, self.kept) if self.kept else None
+        changed = _changed(plan, self.journal.images)
         if changed and not overwrite:
-            raise UserError(f"{partial}: {changed}; --overwrite starts anew")
+            raise UserError(f"{partial}: {'; '.join(changed)}; --overwrite starts anew")
         with self._disk_errors():
             if changed:
                 self.journal.start(header)
                 self.kept = 0
             self.store = store_type(partial, self.journal.entries)
-        self.batch: list[list[Entry]] = []
+        self.batch: list[Image] = []
         self.bytes = 0
 
     def run(self, workers: int | None, progress: Progress) -> None:
@@ -206,7 +219,8 @@ class _Writing:
         with self._disk_errors():
             for piece in pieces:
                 self.store.add(*piece)
-        self.batch.append([piece.entry for piece in pieces])
+        stamp = self.plan.stamps[self.kept + len(self.batch)]
+        self.batch.append(Image(stamp, [piece.entry for piece in pieces]))
         self.bytes += sum(len(data) for piece in pieces for data in piece.data.values())
         if self.bytes >= _COMMIT_BYTES:
             self._commit()
@@ -222,10 +236,8 @@ class _Writing:
         header, entries = self.journal.header, self.journal.entries
         with self._disk_errors():
             self.store.finish(header, entries)
-            with (self.partial / INDEX).open("wb") as file:
-                file.write(json.dumps({**header, "items": entries}).encode())
-                file.flush()
-                os.fsync(file.fileno())
+            write_durably(self.partial / _STAMPS, json.dumps([image.stamp for image in self.journal.images]))
+            write_durably(self.partial / INDEX, json.dumps({**header, "items": entries}))
 
     @contextlib.contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -248,27 +260,64 @@ def _is_there(plan: Plan, out: Path, header: Entry, overwrite: bool) -> bool:
     try:
         there = json.loads((out / INDEX).read_text(encoding="utf-8"))
         differs = differences(there, header)
-        entries: list[Entry] = there["items"]
-    except (OSError, ValueError, KeyError, AttributeError):
+        entries = iter(there["items"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{out}: in the way, and not a set of this kind: choose another --out") from None
     if overwrite:
         return False
     if not differs:
-        changed = _changed(plan, entries, len(plan))
-        differs = [changed] if changed else []
+        pieces = [list(islice(entries, len(plan.names(index)))) for index in range(len(plan))]
+        differs = _changed(plan, [Image(*image) for image in zip(_read_stamps(out, len(plan)), pieces, strict=True)])
     if differs:
         raise UserError(f"{out}: holds another set: {'; '.join(differs)}; --overwrite replaces it")
     return True
 
 
-def _changed(plan: Plan, entries: list[Entry], images: int) -> str | None:
-    """Compare the source with the first and the last of the images that are stored: what differs, or ``None``."""
-    for index, position in ((0, 0), (images - 1, -1)):
-        entry, stored = plan.pieces(index, len)[position].entry, entries[position]
-        for side in SIDES:
-            if entry.get(side, {}).get("sha256") != stored.get(side, {}).get("sha256"):
-                return f"its {side} image {stored['key']} is not the source's: that is another, or has changed"
-    return None
+def _changed(plan: Plan, stored: list[Image]) -> list[str]:
+    """Return in words which of the stored images are not the source's.
+
+    Compared are the first, the last and all that have another stamp than when they were stored: their files may be
+    others, or were only copied.
+
+    Raises:
+        UserError: Of the source's images that are compared some cannot be read.
+    """
+    indices = range(len(stored))
+    suspects = [i for i in indices if i in (0, len(stored) - 1) or stored[i].stamp != plan.stamps[i]]
+    problems: list[str] = []
+    changed: list[str] = []
+    for index, pieces in zip(suspects, in_order(lambda i: plan.pieces(i, len), suspects), strict=True):
+        if isinstance(pieces, UserError):
+            problems += pieces.problems
+            continue
+        now, then = [piece.entry for piece in pieces], stored[index].pieces
+        differ = [side for side in SIDES if _pixels(now, side) != _pixels(then, side)]
+        changed += [f"its {side} image {plan.keys[index]} is not the source's" for side in differ]
+    if problems:
+        raise UserError(*shorten(problems))
+    return shorten(changed)
+
+
+def _pixels(entries: list[Entry], side: str) -> list[str | None]:
+    """Return what tells the pixels of one image's pieces from others."""
+    return [entry.get(side, {}).get("sha256") for entry in entries]
+
+
+def _read_stamps(out: Path, images: int) -> list[list[int]]:
+    """Return the stamps of a finished set; none for each image where their file is lost."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        found: list[list[int]] = json.loads((out / _STAMPS).read_text(encoding="utf-8"))
+        if len(found) == images:
+            return found
+    return [[] for _ in range(images)]
+
+
+def write_durably(file: Path, text: str) -> None:
+    """Write a file that survives a crash of the machine."""
+    with file.open("w", encoding="utf-8", newline="\n") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
 
 
 @contextlib.contextmanager

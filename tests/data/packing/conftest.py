@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from deblurkit.data.images import write_image
-from deblurkit.data.packing import writer
+from deblurkit.data.packing import lmdb_pairs, writer
+from deblurkit.data.packing.lmdb_pairs import LMDBPairs
+from deblurkit.data.packing.packed import PackedPairs
 from deblurkit.data.paired import PairedImages
 from deblurkit.errors import UserError
 
@@ -39,10 +41,10 @@ def pairs(tmp_path: Path, photograph: np.ndarray) -> PairedImages:
 
 @pytest.fixture
 def hashes() -> Callable[[Path], dict[str, str]]:
-    """What tells whether two folders hold the same files."""
+    """What tells whether two folders hold the same files, but for what is said of those they were made from."""
 
     def hash_all(folder: Path) -> dict[str, str]:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "sources.json")
         return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     return hash_all
@@ -107,3 +109,31 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
         yield SmallDisk(path)
     finally:
         subprocess.run(["umount", "-l", path], check=False)
+
+
+@pytest.fixture
+def content() -> Callable[[Path], dict[str, object]]:
+    """What returns a set's pixels as its reader gives them."""
+
+    def read_all(out: Path) -> dict[str, object]:
+        if (out / "pixels.bin").exists():
+            stored = PackedPairs(str(out))
+        else:
+            stored = LMDBPairs(str(out / "blurred.lmdb"), str(out / "sharp.lmdb"))
+            for folder in stored.folders.values():
+                assert lmdb_pairs._environment(folder).stat()["entries"] == len(stored)  # nothing but what is listed
+        read = (stored.read(index) for index in range(len(stored)))
+        return {pair["key"]: (pair["blurred"].tobytes(), pair["sharp"].tobytes()) for pair in read}
+
+    return read_all
+
+
+@pytest.fixture
+def damage() -> Callable[[Path], None]:
+    """What makes an image file one that cannot be decoded."""
+
+    def overwrite(file: Path) -> None:
+        data = file.read_bytes()
+        file.write_bytes(data[:300] + bytes(400) + data[700:])
+
+    return overwrite

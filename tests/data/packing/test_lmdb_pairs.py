@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
+from deblurkit.data.images import ImageReadError
 from deblurkit.data.loader import SeededSamples
 from deblurkit.data.packing import lmdb_pairs
 from deblurkit.data.packing.lmdb_pairs import LMDBPairs, write_lmdb
@@ -91,7 +92,9 @@ def test_basicsr_reads_ours_and_ours_reads_basicsrs(
     stored = opened(tmp_path)
     stored.verify()
     assert_same(stored, PairedImages(f"{tmp_path}/others/*/blur", f"{tmp_path}/others/*/sharp"))
-    assert stored.describe()["set"] == "LMDBPairs"
+    blurred, sharp = str(tmp_path / "blurred.lmdb"), str(tmp_path / "sharp.lmdb")
+    assert opened(tmp_path).describe() == {"set": "LMDBPairs", "blurred": blurred, "sharp": sharp}
+    assert LMDBPairs(blurred).describe() == {"set": "LMDBPairs", "blurred": blurred}
 
 
 def test_the_same_samples_in_workers_after_use_in_the_parent(pairs: PairedImages, tmp_path: Path) -> None:
@@ -118,6 +121,19 @@ def test_blurred_images_without_truth(pairs: PairedImages, tmp_path: Path) -> No
     written = write_lmdb(source, tmp_path / "set")
     assert written.component == {"type": "LMDBPairs", "blurred": str(tmp_path / "set" / "blurred.lmdb")}
     assert set(LMDBPairs(written.component["blurred"]).read(0)) == {"blurred", "key"}
+
+
+def test_a_set_that_was_written_anew(pairs: PairedImages, tmp_path: Path) -> None:
+    write_lmdb(pairs, tmp_path / "set", crop=64)
+    assert opened(tmp_path / "set").read(0)["sharp"].shape == (64, 64, 3)
+    write_lmdb(pairs, tmp_path / "set", overwrite=True)
+    assert_same(opened(tmp_path / "set"), pairs)
+
+
+def test_a_home_folder(pairs: PairedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_lmdb(pairs, tmp_path / "set")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert_same(LMDBPairs("~/set/blurred.lmdb", "~/set/sharp.lmdb"), pairs)
 
 
 def test_keys_that_are_too_long(tmp_path: Path, photograph: np.ndarray) -> None:
@@ -174,3 +190,14 @@ def test_a_damaged_image_is_named(pairs: PairedImages, tmp_path: Path) -> None:
         transaction.put(key.encode(), b"no image")
     with pytest.raises(UserError, match=f"{key}: it cannot be decoded"):
         opened(tmp_path / "set").read(2)
+
+
+def test_damaged_pages_are_reported(pairs: PairedImages, tmp_path: Path) -> None:
+    write_lmdb(pairs, tmp_path / "set")
+    file = tmp_path / "set" / "sharp.lmdb" / "data.mdb"
+    data = bytearray(file.read_bytes())
+    for page in range(2 * 4096, len(data), 4096):  # all but the two that say where the others are
+        data[page : page + 16] = bytes(16)
+    file.write_bytes(data)
+    with pytest.raises(ImageReadError, match=r"sharp\.lmdb: .*: it cannot be read: .*MDB_CORRUPTED"):
+        opened(tmp_path / "set").read(3)

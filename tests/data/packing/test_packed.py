@@ -112,7 +112,8 @@ def test_the_variant_stays_visible(pairs: PairedImages, tmp_path: Path) -> None:
     pack(source, tmp_path / "packed")
     once = PackedPairs(str(tmp_path / "packed"))
     once.verify()
-    assert once.describe() == {**source.describe(), "stored": "packed, whole images"}
+    measured = {"measured": "linear"}  # which the source, as it describes itself, does not say
+    assert once.describe() == {**source.describe(), **measured, "stored": "packed, whole images"}
     assert once.notes == source.notes
     pack(once, tmp_path / "again", crop=64)
     twice = PackedPairs(str(tmp_path / "again"))
@@ -120,12 +121,43 @@ def test_the_variant_stays_visible(pairs: PairedImages, tmp_path: Path) -> None:
     assert twice.describe()["stored"] == "packed, whole images, then packed, crops of 64 step 32"
 
 
+def test_a_home_folder(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(packed.parent))
+    assert len(PackedPairs("~/packed")) == 8
+
+
+def private_bytes() -> int:
+    """What this process shares with no other, in bytes."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def test_a_forked_worker_copies_little_of_the_index(packed: Path, in_child: Callable[..., int]) -> None:
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("needs Linux")
+    file = packed / "index.json"
+    index = json.loads(file.read_text())
+    index["items"] = [{**index["items"][i % 8], "key": f"GOPR0372_07_00/{i:06d}_s001"} for i in range(16824)]
+    file.write_text(json.dumps(index))
+    del index
+    stored = PackedPairs(str(packed))
+    stored.read(0)
+
+    def read_in_worker() -> None:
+        before = private_bytes()
+        for number in np.random.default_rng(0).permutation(len(stored))[:5000]:
+            stored.read(int(number))
+        os._exit(private_bytes() - before > 2 * 2**20)
+
+    assert in_child(read_in_worker) == 0
+
+
 def test_damage_is_found(packed: Path) -> None:
     assert verify_hashes(packed, nothing) == 8
     stored = PackedPairs(str(packed))
     pixels = packed / "pixels.bin"
     with pixels.open("r+b") as file:
-        file.seek(stored.items[3].images["sharp"].offset + 500)
+        file.seek(json.loads((packed / "index.json").read_text())["items"][3]["sharp"]["offset"] + 500)
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 1]))
@@ -158,6 +190,7 @@ def without(key: str) -> Callable[[dict], dict]:
         (lambda index: {**index, "kind": "lmdb"}, "not the index of a packed set"),
         (lambda index: {**index, "items": []}, "damaged"),
         (lambda index: {**index, "items": [{"key": "a"}]}, "damaged"),
+        (lambda index: {**index, "items": [{**index["items"][0], "h": 2**70}]}, "damaged"),
         (lambda index: [], "not the index of a packed set"),
     ],
 )
