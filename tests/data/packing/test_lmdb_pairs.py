@@ -62,7 +62,7 @@ def test_the_same_pixels(pairs: PairedImages, tmp_path: Path) -> None:
     stored = opened(tmp_path / "set")
     stored.verify()
     assert_same(stored, pairs)
-    assert stored.describe() == {**pairs.describe(), "stored": "lmdb, whole images"}
+    assert stored.describe() == {**pairs.describe(), "measured": "linear", "stored": "lmdb, whole images"}
 
 
 def test_basicsr_reads_ours_and_ours_reads_basicsrs(
