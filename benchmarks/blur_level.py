@@ -10,7 +10,6 @@ have 25.6 dB on average.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,10 +20,11 @@ import numpy as np
 
 from deblurkit import cli
 from deblurkit.data.blur.camera import Camera
+from deblurkit.data.blur.pair_folder import make_folder, write_json
 from deblurkit.data.blur.sensor import Sensor
 from deblurkit.data.blur.shake_blur import Shake
 from deblurkit.data.blur.trajectory import TAPS_PX
-from deblurkit.data.images import read_image
+from deblurkit.data.images import read_image, write_image
 from deblurkit.data.paired import find_images
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.errors import UserError
@@ -122,18 +122,31 @@ def read_photographs(pattern: str | None) -> Iterator[np.ndarray]:
 def extent_range(text: str) -> tuple[float, float]:
     """Read ``8`` or ``4:12``."""
     least, _, greatest = text.partition(":")
-    return float(least), float(greatest or least)
+    try:
+        extent = float(least), float(greatest or least)
+    except ValueError:
+        extent = math.nan, math.nan
+    if not 0 <= extent[0] <= extent[1] < math.inf:
+        raise argparse.ArgumentTypeError(f"came {text!r}, expected pixels: 8, or LEAST:GREATEST such as 4:12")
+    return extent
+
+
+def positive(text: str) -> int:
+    """Read a number of images."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"came {text!r}, expected a whole number from 1 on")
+    return int(text)
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photographs", nargs="?", help="folder or glob; default: those that scikit-image bundles")
     parser.add_argument(
         "--extents", nargs="+", type=extent_range, default=[(e, e) for e in (2.0, 4.0, 8.0, 16.0, 24.0)]
     )
-    parser.add_argument("--draws", type=int, default=1, help="blurred images of each photograph")
-    parser.add_argument("--limit", type=int, help="photographs at most, evenly taken")
+    parser.add_argument("--draws", type=positive, default=1, help="blurred images of each photograph")
+    parser.add_argument("--limit", type=positive, help="photographs at most, evenly taken")
     parser.add_argument("--out", required=True, help="PATH of PATH.json and PATH.jpg")
     return parser.parse_args()
 
@@ -141,6 +154,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure, write both files and print the table."""
     args = parse()
+    make_folder(Path(args.out).parent)
     photographs = list(read_photographs(args.photographs))
     if not photographs:
         raise UserError(f"{args.photographs}: no photograph of at least {WINDOW} pixels is there")
@@ -153,9 +167,8 @@ def main() -> None:
             show("extents", done, len(args.extents))
     source = "the sample set's, from scikit-image" if args.photographs is None else Path(args.photographs).name
     found = report(levels, source, len(photographs))
-    Path(f"{args.out}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    sheet = cv2.cvtColor(contact_sheet(photographs, levels), cv2.COLOR_RGB2BGR)
-    cv2.imwrite(f"{args.out}.jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    write_json(Path(f"{args.out}.json"), found)
+    write_image(f"{args.out}.jpg", contact_sheet(photographs, levels))
     for row in found["blurred_psnr_db"]:
         print(row["extent_px"], row["mean"], "+-", row["deviation"], row["percentiles"])
 

@@ -1,4 +1,4 @@
-"""``tools/blur.py`` as a process: what it writes, how it ends, and that a killed run can be taken up again."""
+"""``tools/blur.py`` and ``benchmarks/blur_level.py`` as processes: what they write, how they end, how they go on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from deblurkit.data.paired import PairedImages
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMAND = [sys.executable, str(ROOT / "tools" / "blur.py"), "frames"]
+TOOL = [sys.executable, str(ROOT / "tools" / "blur.py")]
+COMMAND = [*TOOL, "frames"]
+LEVEL = [sys.executable, str(ROOT / "benchmarks" / "blur_level.py")]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 FRAMES = 20
 
@@ -42,8 +44,12 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def blur(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
+    return run(*COMMAND, *arguments, cwd=cwd)
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    words = [str(word) for word in command]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -57,11 +63,12 @@ def test_it_writes_pairs_and_says_what_was_averaged(footage: Path, tmp_path: Pat
     assert (done.returncode, done.stderr) == (0, "")
     manifest = json.loads((tmp_path / "made" / "manifest.json").read_text(encoding="utf-8"))
     pairs = manifest["pairs"]
+    size = sum(frame.stat().st_size for frame in (footage / "pan").iterdir())
     mean = np.mean([pair["psnr"] for pair in pairs])
     assert f"{len(pairs)} pairs, in made; blurred PSNR {mean:.2f} dB on average" in done.stdout
     assert manifest["psnr"]["mean"] == pytest.approx(mean, abs=1e-3)
     assert manifest["settings"]["average"] == [3, 5]
-    assert manifest["settings"]["sequences"] == [{"name": "pan", "frames": FRAMES}]
+    assert manifest["settings"]["sequences"] == [{"name": "pan", "frames": FRAMES, "bytes": size}]
     assert pairs[0]["first"] == "000001"
     assert all(3 <= int(pair["last"]) - int(pair["first"]) + 1 <= 5 for pair in pairs)
     assert all(15 < pair["psnr"] < 40 for pair in pairs)
@@ -90,7 +97,7 @@ def test_a_killed_run_goes_on_to_the_same_files(footage: Path, tmp_path: Path):
     assert 5 < len(left) < len(expected)
     final = {name: digest for name, digest in left.items() if not name.endswith(".tmp")}
     assert final.items() <= expected.items(), "something half-written bears a final name"
-    (killed / "blurred" / "video" / ".000009.png.abc.tmp").write_bytes(b"half an image")
+    (killed / "blurred" / "video" / ".abc_1234.tmp").write_bytes(b"half an image")
     kept = next((killed / "blurred" / "video").glob("0*.png"))
     written = kept.stat().st_mtime_ns
 
@@ -109,3 +116,47 @@ def test_mistakes_end_with_exit_code_2_and_write_nothing(tmp_path: Path):
     assert "nowhere: no frames found" in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text.mp4"]
+
+
+def test_photographs_of_an_option_file_by_any_ending(footage: Path, tmp_path: Path):
+    bases = [f"{ROOT}/options/{name}.yml" for name in ("quickstart", "_base_/sharp_photos")]
+    train = f"{{sharp: '{footage / 'pan'}', crop: 64, limit: 2}}"
+    (tmp_path / "mine.yaml").write_text(f"_base_: {bases}\ndatasets: {{train: {train}}}\n", encoding="utf-8")
+    done = run(*TOOL, "photos", "mine.yaml:train", "--out", "made", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    manifest = json.loads((tmp_path / "made" / "manifest.json").read_text(encoding="utf-8"))
+    assert [pair["key"] for pair in manifest["pairs"]] == ["000001", "000002"], "limit counts"
+    (tmp_path / "a.yml:b").mkdir()
+    write_image(tmp_path / "a.yml:b" / "1.png", read_image(footage / "pan" / "000001.png"))
+    done = run(*TOOL, "photos", "a.yml:b", "--out", "folder", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), "a folder's name may hold anything"
+
+
+def test_the_level_of_a_folders_blur(footage: Path, tmp_path: Path):
+    command = [*LEVEL, footage / "pan", "--limit", "2", "--extents", "4", "6:8", "--out", tmp_path / "new" / "level"]
+    done = run(*command, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = json.loads((tmp_path / "new" / "level.json").read_text(encoding="utf-8"))["blurred_psnr_db"]
+    assert [(row["extent_px"], row["images"]) for row in rows] == [([4, 4], 2), ([6, 8], 2)]
+    assert read_image(tmp_path / "new" / "level.jpg").shape == (3 * 178, 2 * 160, 3)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["level.jpg", "level.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--draws", "0"], "--draws: came '0'"),
+        (["--limit", "-1"], "--limit: came '-1'"),
+        (["--extents", "12:4"], "--extents: came '12:4'"),
+        (["--extents", "4:nan"], "--extents: came '4:nan'"),
+        (["--extents", "wide"], "--extents: came 'wide'"),
+        (["--out", "file/level"], "file: it cannot be made a folder"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_blurred(footage: Path, tmp_path: Path, arguments: list[str], told: str):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = run(*LEVEL, footage / "pan", "--limit", "1", "--out", "level", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

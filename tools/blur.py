@@ -30,7 +30,7 @@ def parse() -> argparse.Namespace:
     add("--fraction", metavar="F", type=float, default=1.0, help="share of N that is averaged")
     add("--interpolate", metavar="K", type=int, default=0, help="frames between, by optical flow")
     add("--gain", metavar="G", type=float, default=1.0, help="above 1 highlights saturate, in both")
-    add("--noise", action="store_true", help="add a sensor's noise to the blurred image")
+    add("--noise", action="store_true", help="a sensor's, on the blurred image: full well 10000, read-out 3 electrons")
     what = "blur sharp photographs as training can do online: camera shake, moving objects, given kernels"
     add = commands.add_parser("photos", parents=[shared], help=what, description=what).add_argument
     add("source", metavar="SOURCE", help="folder or glob, '{type: SynthesizedBlur, ...}', or OPTIONS.yml:train")
@@ -64,9 +64,10 @@ def photos(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> d
     from deblurkit.data.blur.photos import blur_photos, by_default
     from deblurkit.data.source import find_entry
 
-    named = args.source.lstrip().startswith("{") or ".yml:" in args.source
-    component = find_entry(args.source, args.plugin).component if named else by_default(args.source)
-    return blur_photos(component, args.out, args.count, args.seed, show)
+    named = args.source.lstrip().startswith("{") or Path(args.source.rpartition(":")[0]).is_file()
+    entry = find_entry(args.source, args.plugin) if named else None
+    component, limit = (entry.component, entry.limit) if entry else (by_default(args.source), None)
+    return blur_photos(component, args.out, args.count, args.seed, show, limit)
 
 
 if __name__ == "__main__":

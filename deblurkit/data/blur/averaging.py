@@ -63,7 +63,8 @@ class Exposure:
         fraction: Share of the period during which the shutter is open, in (0, 1]: the last frames are not averaged.
         interpolate: Frames put between each two by optical flow, where the video is too slow to average as it is.
         gain: Factor on the light, of the blurred image and of the sharp one; above 1, highlights saturate.
-        noise: Whether the blurred image gets a sensor's noise (:func:`~deblurkit.data.shake.add_sensor_noise`).
+        noise: Whether the blurred image gets a sensor's noise (:func:`~deblurkit.data.shake.add_sensor_noise`): of a
+            full well of 10,000 electrons and a read-out of 3 electrons' standard deviation, which are not settings.
         quantise: ``truncate``, as the GoPro protocol does, or ``round``.
         seed: With a sequence's name and a window's start it decides every random number.
 

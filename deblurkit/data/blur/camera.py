@@ -40,7 +40,7 @@ class Camera:
         sensor: What becomes of the light.
 
     Raises:
-        UserError: A blur is not known or refuses its arguments.
+        UserError: A blur is not known, refuses its arguments, or does not say its margin.
         ValueError: There is no blur, or a share is not above 0.
     """
 
@@ -52,8 +52,14 @@ class Camera:
         for number, share in enumerate(shares):
             if not isinstance(share, (int, float)) or not 0 < share < np.inf:
                 raise ValueError(f"blur[{number}].share: came {share!r}, expected a number above 0")
-        self.names = [str(entry["type"]) for entry in entries]
         self.models = [BLURS.build(entry, where=f"blur[{number}]") for number, entry in enumerate(entries)]
+        self.names = [str(entry["type"]) for entry in entries]
+        for number, (name, model) in enumerate(zip(self.names, self.models, strict=True)):
+            margin = getattr(model, "margin", None)
+            if type(margin) is not int or margin < 0:
+                raise UserError(
+                    f"blur[{number}]: {name}: its attribute margin is {margin!r}, expected a whole number of pixels"
+                )
         self.shares = np.array(shares) / sum(shares)
         self.sensor = sensor
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from deblurkit.data.blur.trajectory import TAPS_PX
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -44,10 +46,11 @@ def expose(linear: np.ndarray, camera: np.ndarray, layers: Sequence[Layer] = ())
         Linear light, float32 ``(h, w, 3)``; bicubic overshoot at strong edges is not clipped.
     """
     total = np.zeros_like(linear)
+    objects = [(layer, _corners(layer.light)) for layer in layers if layer.light[..., 3].any()]
     for step, moved in enumerate(camera):
-        frame = warp(linear, moved)
-        for layer in layers:
-            frame = _over(warp(layer.light, moved @ layer.homographies[step], mirror=False), frame)
+        frame = linear.copy() if np.array_equal(moved, np.eye(3)) else warp(linear, moved)
+        for layer, corners in objects:
+            _lay(frame, layer.light, corners, moved @ layer.homographies[step])
         total += frame
     return total / np.float32(len(camera))
 
@@ -59,15 +62,18 @@ def compose(linear: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
     return linear
 
 
-def warp(image: np.ndarray, homography: np.ndarray, mirror: bool = True) -> np.ndarray:
-    """Move an image as the homography says, at the same size.
+def warp(
+    image: np.ndarray, homography: np.ndarray, mirror: bool = True, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Move an image as the homography says.
 
     Args:
         image: float32 ``(h, w, c)``.
         homography: ``(3, 3)``, from the image to the result.
         mirror: Continue the image beyond its border by its mirror image, else by zeros.
+        size: ``(h, w)`` of the result, of which the first pixel stays; the image's by default.
     """
-    height, width = image.shape[:2]
+    height, width = size or image.shape[:2]
     return cv2.warpPerspective(
         image,
         np.linalg.inv(homography),
@@ -75,6 +81,31 @@ def warp(image: np.ndarray, homography: np.ndarray, mirror: bool = True) -> np.n
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REFLECT_101 if mirror else cv2.BORDER_CONSTANT,
     )
+
+
+def _corners(light: np.ndarray) -> np.ndarray:
+    """Return the corners of the box beyond which a warped layer has no light, homogeneous ``(3, 4)`` in pixels."""
+    x, y, width, height = cv2.boundingRect((light[..., 3] != 0).view(np.uint8))
+    left, top, right, bottom = x - TAPS_PX, y - TAPS_PX, x + width - 1 + TAPS_PX, y + height - 1 + TAPS_PX
+    return np.array([[left, right, left, right], [top, top, bottom, bottom], [1, 1, 1, 1]], dtype=np.float64)
+
+
+def _lay(frame: np.ndarray, light: np.ndarray, corners: np.ndarray, homography: np.ndarray) -> None:
+    """Lay a moved object over the frame, in place, where it may be: within its moved corners."""
+    places = homography @ corners
+    size = np.array(frame.shape[1::-1])
+    first, last = np.zeros(2, dtype=int), size
+    if (places[2] > 0).all():  # else a corner lies behind the camera, and the box is no bound
+        places = places[:2] / places[2]
+        # A pixel more, as OpenCV 4 rounds places.
+        first = np.clip(np.floor(places.min(axis=1)) - 1, 0, size).astype(int)
+        last = np.clip(np.ceil(places.max(axis=1)) + 2, 0, size).astype(int)
+    if (last <= first).any():
+        return
+    (left, top), (right, bottom) = first.tolist(), last.tolist()
+    part = frame[top:bottom, left:right]
+    to_part = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]])
+    part[:] = _over(warp(light, to_part @ homography, mirror=False, size=(bottom - top, right - left)), part)
 
 
 def _over(layer: np.ndarray, behind: np.ndarray) -> np.ndarray:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import deblurkit
 from deblurkit.data.blur.averaging import Exposure, Window
 from deblurkit.data.blur.frames import Frame, FrameFolder, Video, expose, find_sequences, too_short
-from deblurkit.data.blur.light import RESPONSES
-from deblurkit.data.blur.pair_folder import Manifest, PairFolder, score
+from deblurkit.data.blur.pair_folder import Manifest, PairFolder, Show, keep_apart, score
 from deblurkit.data.dataset import shorten
 from deblurkit.errors import UserError
 
 _MADE_BY = "tools/blur.py frames"
 
-Show = Callable[[str, int, int], None]
-
 
 def blur_frames(sources: Sequence[str], out: Path, exposure: Exposure, progress: Show) -> Manifest:
     """Average the frames of folders and videos and write the pairs to ``out``.
 
-    Started again with the same settings and the same frames it goes on where it was ended, in whatever way.
+    Started again with the same settings and the same frames it goes on where it was ended, in whatever way. Frames are
+    told from others by their number and the sum of their files' sizes.
 
     Args:
         sources: Folders, globs and video files; see :func:`~deblurkit.data.blur.frames.find_sequences`.
@@ -41,7 +39,8 @@ def blur_frames(sources: Sequence[str], out: Path, exposure: Exposure, progress:
         UserError: There are no frames, they cannot be read, ``out`` holds something else or cannot be written.
     """
     sequences = find_sequences(sources)
-    _keep_apart(sequences, out)
+    for source in sources:
+        keep_apart(source, out)
     folder = PairFolder(out, _settings(sequences, exposure))
     pairs, notes = [], []
     for sequence in sequences:
@@ -76,27 +75,13 @@ def _pairs_of(
     total = sequence.expected()
     for window, frames in windows_of(sequence, exposure):
         key = f"{sequence.name}/{frames[window.truth - window.start].name}"
-        pair = folder.read(key)
-        if pair is None:
-            pair = expose(exposure, frames, window, sequence.name)
-            folder.write(key, *pair)
+        pair = folder.pair(key, partial(expose, exposure, frames, window, sequence.name))
         progress(sequence.name, window.stop, max(total, window.stop))
         yield {"key": key, "first": frames[0].name, "last": frames[-1].name, "psnr": score(*pair)}
 
 
 def _settings(sequences: Sequence[FrameFolder | Video], exposure: Exposure) -> dict[str, Any]:
     values = {field.name: getattr(exposure, field.name) for field in dataclasses.fields(exposure)}
-    name = exposure.response.name
-    if name not in RESPONSES:
-        name = f"sha256:{hashlib.sha256(Path(name).read_bytes()).hexdigest()}"
+    values["response"] = exposure.response.identity()
     made = {"made_by": _MADE_BY, "version": deblurkit.__version__}
-    return {**made, **values, "response": name, "sequences": [sequence.identity() for sequence in sequences]}
-
-
-def _keep_apart(sequences: Sequence[FrameFolder | Video], out: Path) -> None:
-    """Refuse results among the frames, which a second run would take for frames, and frames among the results."""
-    target = out.resolve()
-    for sequence in sequences:
-        source = (sequence.file if isinstance(sequence, Video) else sequence.files[0].parent).resolve()
-        if target in (source, *source.parents) or (source.is_dir() and source in target.parents):
-            raise UserError(f"--out {out}: it lies within the frames of {source} or around them; give another")
+    return {**made, **values, "sequences": [sequence.identity() for sequence in sequences]}

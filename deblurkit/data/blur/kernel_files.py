@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,8 +125,10 @@ def _arrays(file: Path, variable: str | None) -> list[Named]:
         return [("", _grey(file))]
     try:
         array = np.load(file, allow_pickle=False) if suffix == ".npy" else _of_text(file)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{file}: it cannot be read as numbers: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{file}: an archive of arrays (.npz); expected one array, saved by np.save")
     return [(f"kernel {index}", part) for index, part in enumerate(array)] if array.ndim == 3 else [("", array)]
 
 
@@ -138,7 +141,8 @@ def _grey(file: Path) -> Array:
 
 def _of_text(file: Path) -> Array:
     lines = file.read_text(encoding="utf-8").replace(",", " ").splitlines()
-    return np.loadtxt(lines, ndmin=2)
+    rows = [line for line in lines if line.partition("#")[0].strip()]
+    return np.loadtxt(rows, ndmin=2) if rows else np.empty((0, 0))
 
 
 def _of_matlab(file: Path, variable: str | None) -> list[Named]:
@@ -217,6 +221,8 @@ def _lacking(array: Array) -> str | None:
     """Return what keeps an array from being a kernel, in words."""
     if array.ndim != 2 or array.dtype.kind not in "fiub":
         return f"{array.dtype} {array.shape}; expected numbers in two dimensions"
+    if array.size == 0:
+        return "it holds no numbers"
     if max(array.shape) > GREATEST_SIDE:
         return (
             f"{array.shape[0]} x {array.shape[1]} is too large for a kernel (at most {GREATEST_SIDE} pixels); "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 
 from deblurkit.data.blur.kernel_files import centred, read_kernels
+from deblurkit.data.blur.ranges import as_range
 from deblurkit.registry import BLURS
 
 if TYPE_CHECKING:
@@ -36,11 +38,9 @@ class Kernels:
     """
 
     def __init__(self, kernels: str, rotate: bool = False, scale: Sequence[float] | None = None) -> None:
-        if scale is not None and (len(scale) != 2 or not 0 < scale[0] <= scale[1]):
-            raise ValueError(f"scale: came {list(scale)}, expected [least, greatest], both positive")
+        self.scale = None if scale is None else as_range(scale, "scale", positive=True)
         self.kernels = read_kernels(kernels)
         self.rotate = rotate
-        self.scale = None if scale is None else (float(scale[0]), float(scale[1]))
         radius = max(len(kernel.weights) // 2 for kernel in self.kernels)
         # What is scaled is interpolated, a pixel wide, and centred anew, within half a pixel each time.
         self.margin = radius if self.scale is None else math.ceil((radius + 1.5) * max(1.0, self.scale[1])) + 1
@@ -70,6 +70,13 @@ class Kernels:
     def expose_batch(self, linear: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the blurred and the sharp images ``(n, 3, h, w)``; ``drawn["kernel"]`` is ``(n, k, k)``."""
         return convolve_batch(linear, drawn["kernel"]), linear
+
+    def identity(self) -> str:
+        """Return what tells one set of kernels from another, apart from the arguments: a digest of their weights."""
+        digest = hashlib.sha256()
+        for kernel in self.kernels:
+            digest.update(f"{len(kernel.weights)}\n".encode() + kernel.weights.tobytes())
+        return f"{len(self.kernels)} kernels, sha256 {digest.hexdigest()}"
 
 
 def convolve(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ it is the same for the three channels, in [0, 1] on both sides, 1 = saturation.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +59,12 @@ class Response:
     def encode(self, linear: Array) -> Array:
         """Return the encoded values in [0, 1] of linear light, clipped to [0, 1] first; of the same float type."""
         return self.to_encoded(np.clip(linear, 0, 1)).astype(linear.dtype, copy=False)
+
+    def identity(self) -> str:
+        """Return what tells this response from others: its name; of a measured curve a digest of its numbers."""
+        if self.name in _NAMED:
+            return self.name
+        return f"sha256:{hashlib.sha256(self.to_light(np.linspace(0, 1, LEVELS)).tobytes()).hexdigest()}"
 
 
 def response(name_or_file: str) -> Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +13,19 @@ import cv2
 import numpy as np
 
 from deblurkit.data.blur.exposure import Layer, compose, expose, warp
-from deblurkit.data.blur.shake_blur import Shake, as_range, check_exposure, check_margin, kept
+from deblurkit.data.blur.ranges import as_positive, as_range
+from deblurkit.data.blur.shake_blur import Shake, check_exposure, check_margin, kept
 from deblurkit.data.blur.trajectory import object_homographies
 from deblurkit.data.images import is_image, read_image
 from deblurkit.data.shake import random_trajectory
-from deblurkit.errors import UserError
+from deblurkit.errors import UserError, did_you_mean
 from deblurkit.registry import BLURS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _LOBES = np.arange(2, 5)  # of a blob's outline, in cycles a turn
+_OF_CAMERA = ("extent", "roll", "tilt", "focal", "jerk")
 
 
 @BLURS.register_module()
@@ -43,15 +47,17 @@ class ObjectMotion:
         extent: Least and greatest longest distance between two points of an object's path, in pixels in a whole frame
             interval; drawn between them, as are the next three.
         rotation: Least and greatest range of its angle, in degrees in a frame interval.
-        scale: Least and greatest range of its relative size in a frame interval: 0.1 goes from 95 to 105 %.
+        scale: Least and greatest range of its relative size in a frame interval: at 0.1 its
+            largest size exceeds its smallest by a tenth of that in the sharp image, which is its mean over time.
         diameter: Least and greatest diameter of its mask, as a share of the shorter side of what is kept.
         objects: How many; later ones are in front.
         feather: Width of a drawn mask's soft edge, in pixels.
         masks: A folder of mask images (white = object, their own soft edges are kept), scaled to ``diameter``;
             ``null`` draws round blobs.
-        camera: Arguments of :class:`~deblurkit.data.blur.shake_blur.Shake` for the camera's own motion, without
-            ``exposure``, ``margin`` and ``steps``, which are those given here; ``null`` for a camera at rest.
-        exposure: Share of the frame interval in which the shutter is open, above 0 to 1; it scales all paths.
+        camera: ``extent roll tilt focal jerk`` of :class:`~deblurkit.data.blur.shake_blur.Shake` for the camera's own
+            motion; ``null`` for a camera at rest.
+        exposure: Share of the frame interval in which the shutter is open, above 0 to 1; it scales all paths and
+            nothing else: brightness and noise do not follow.
         margin: Pixels at each side that are blurred and cut off; at least what the ranges can reach.
         steps: Points on each path.
 
@@ -74,21 +80,19 @@ class ObjectMotion:
         margin: int = 52,
         steps: int = 32,
     ) -> None:
-        self.extent, self.rotation = as_range(extent, "extent"), as_range(rotation, "rotation", 45.0)
-        self.scale, self.diameter = as_range(scale, "scale", 1.0), as_range(diameter, "diameter", 1.0)
+        self.extent, self.rotation = as_range(extent, "extent"), as_range(rotation, "rotation", greatest=45.0)
+        self.scale = as_range(scale, "scale", greatest=1.0)
+        self.diameter = as_range(diameter, "diameter", greatest=1.0)
         if objects < 1:
             raise ValueError(f"objects: came {objects}, expected at least 1")
-        if feather <= 0:
-            raise ValueError(f"feather: came {feather}, expected pixels above 0")
         check_exposure(exposure, margin, steps)
-        self.objects, self.feather, self.exposure = objects, feather, exposure
-        self.margin, self.steps = margin, steps
+        self.objects, self.feather = objects, as_positive(feather, "feather", "pixels")
+        self.exposure, self.margin, self.steps = exposure, margin, steps
         self.masks = _mask_files(masks) if masks is not None else []
-        still: dict[str, Any] = {"extent": (0.0, 0.0), "roll": (0.0, 0.0), "tilt": (0.0, 0.0)}
-        self.camera = Shake(**(still if camera is None else camera), exposure=exposure, margin=margin, steps=steps)
+        self.camera = _camera(camera, exposure, margin, steps)
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw the camera's path, and each object's mask, colours and path.
+        """Draw the camera's path, and each object's mask, origin and path.
 
         Args:
             size: ``(h, w)`` of the image with its margins, in pixels.
@@ -96,7 +100,7 @@ class ObjectMotion:
 
         Returns:
             ``homographies``: the camera's path ``(steps, 3, 3)`` float64. ``masks``: opacities
-            ``(objects, h, w)`` float32 in [0, 1]. ``colours``: ``(objects, 3, 3)`` float64, what moves the
+            ``(objects, h, w)`` float32 in [0, 1]. ``origins``: ``(objects, 3, 3)`` float64, what moves the
             photograph to give the object's light. ``paths``: ``(objects, steps, 3, 3)`` float64, the objects' own.
 
         Raises:
@@ -107,15 +111,15 @@ class ObjectMotion:
         check_margin("ObjectMotion", self.margin, self.camera.reach(size) + self._reach(side), size)
         camera = self.camera.draw(size, rng)["homographies"]
         drawn = [self._draw_object(size, side, rng) for _ in range(self.objects)]
-        masks, colours, paths = (np.stack(parts) for parts in zip(*drawn, strict=True))
-        return {"homographies": camera, "masks": masks, "colours": colours, "paths": paths}
+        masks, origins, paths = (np.stack(parts) for parts in zip(*drawn, strict=True))
+        return {"homographies": camera, "masks": masks, "origins": origins, "paths": paths}
 
     def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the blurred and the sharp image with the objects: linear light, float32 ``(h, w, 3)``."""
         layers = []
-        for mask, colours, path in zip(drawn["masks"], drawn["colours"], drawn["paths"], strict=True):
+        for mask, origin, path in zip(drawn["masks"], drawn["origins"], drawn["paths"], strict=True):
             alpha = mask[..., None]
-            layers.append(Layer(np.concatenate([alpha * warp(linear, colours), alpha], axis=2), path))
+            layers.append(Layer(np.concatenate([alpha * warp(linear, origin), alpha], axis=2), path))
         return expose(linear, drawn["homographies"], layers), compose(linear, layers)
 
     def expose_batch(self, linear: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -127,10 +131,15 @@ class ObjectMotion:
         layers = []
         for index in range(self.objects):
             alpha = drawn["masks"][:, index, None].to(linear.dtype)
-            light = device_exposure.warp(linear, drawn["colours"][:, index, None])[:, :, 0]
+            light = device_exposure.warp(linear, drawn["origins"][:, index, None])[:, :, 0]
             layers.append(device_exposure.LayerBatch(torch.cat([alpha * light, alpha], 1), drawn["paths"][:, index]))
         blurred = device_exposure.expose(linear, drawn["homographies"], layers)
         return blurred, device_exposure.compose(linear, layers)
+
+    def identity(self) -> str:
+        """Return what tells one set of masks from another, apart from the arguments: a digest of names and sizes."""
+        listed = "".join(f"{file.name} {file.stat().st_size}\n" for file in self.masks)
+        return f"{len(self.masks)} masks, sha256 {hashlib.sha256(listed.encode()).hexdigest()}"
 
     def _reach(self, side: int) -> float:
         extent, angle, scale = (limits[1] * self.exposure for limits in (self.extent, self.rotation, self.scale))
@@ -152,11 +161,11 @@ class ObjectMotion:
             mask = random_blob(size, centre, diameter, self.feather, rng)
         # At least an eighth of the image away, else the object could hardly be told from what it covers.
         away = rng.uniform(0.125, 0.5, 2) * (size[1], size[0]) * rng.choice([-1, 1], 2)
-        colours = np.array([[1, 0, round(away[0])], [0, 1, round(away[1])], [0, 0, 1]], dtype=np.float64)
+        origin = np.array([[1, 0, round(away[0])], [0, 1, round(away[1])], [0, 0, 1]], dtype=np.float64)
         # The walk of an angle serves for any quantity: smooth, of the range asked for, with a mean of zero.
         growth = random_trajectory(rng, 0.0, scale, self.steps).roll_deg
         path = random_trajectory(rng, extent, angle, self.steps)
-        return mask, colours, object_homographies(path, 1 + growth, centre)
+        return mask, origin, object_homographies(path, 1 + growth, centre)
 
 
 def random_blob(
@@ -174,7 +183,11 @@ def random_blob(
     Returns:
         Opacity, float32 ``(h, w)`` in [0, 1].
     """
-    y, x = np.ogrid[: size[0], : size[1]]
+    (first_x, end_x), (first_y, end_y) = (
+        (max(0, math.floor(middle - diameter / 2)), min(side, math.ceil(middle + diameter / 2) + 1))
+        for middle, side in zip(centre, size[::-1], strict=True)
+    )
+    y, x = np.ogrid[first_y:end_y, first_x:end_x]
     right, down = x - centre[0], y - centre[1]
     distance, angle = np.hypot(right, down), np.arctan2(down, right)
     depth = rng.uniform(0, 0.15, _LOBES.size)
@@ -182,13 +195,34 @@ def random_blob(
     outline = 1 + sum(d * np.cos(lobes * angle + p) for d, lobes, p in zip(depth, _LOBES, phase, strict=True))
     inside = diameter / 2 * outline / (1 + depth.sum()) - distance
     ramp = np.clip(inside / feather, 0, 1)
-    return np.asarray(ramp * ramp * (3 - 2 * ramp), dtype=np.float32)
+    mask = np.zeros(size, dtype=np.float32)
+    mask[first_y:end_y, first_x:end_x] = ramp * ramp * (3 - 2 * ramp)
+    return mask
+
+
+def _camera(arguments: Mapping[str, Any] | None, exposure: float, margin: int, steps: int) -> Shake:
+    still = {"extent": (0.0, 0.0), "roll": (0.0, 0.0), "tilt": (0.0, 0.0)}
+    given: Mapping[str, Any] = still if arguments is None else arguments
+    for key in given:
+        if key not in _OF_CAMERA:
+            hint = did_you_mean(key, _OF_CAMERA)
+            raise ValueError(f"camera: it takes no argument {key!r}{hint}; known: {', '.join(_OF_CAMERA)}")
+    try:
+        return Shake(**given, exposure=exposure, margin=margin, steps=steps)
+    except ValueError as error:
+        raise ValueError(f"camera: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def _opacity(file: Path) -> np.ndarray:
+    """Read a mask, float32 ``(h, w)`` in [0, 1]; kept, as decoding costs more than an exposure."""
+    image = read_image(file)
+    return np.asarray(image.mean(axis=2) / np.iinfo(image.dtype).max, dtype=np.float32)
 
 
 def _placed_mask(file: Path, size: tuple[int, int], centre: tuple[float, float], diameter: float) -> np.ndarray:
     """Read a mask and scale it into the circle of that centre and diameter, float32 ``(h, w)`` in [0, 1]."""
-    image = read_image(file)
-    opacity = np.asarray(image.mean(axis=2) / np.iinfo(image.dtype).max, dtype=np.float32)
+    opacity = _opacity(file)
     scale = diameter / math.hypot(*opacity.shape)
     height, width = (max(1, round(side * scale)) for side in opacity.shape)
     # Area averaging where it shrinks, as interpolation would skip pixels.

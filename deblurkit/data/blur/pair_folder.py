@@ -7,7 +7,9 @@ up again; and after the last one ``manifest.json``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,47 +23,61 @@ from deblurkit.metrics.functional import psnr
 _SETTINGS, _MANIFEST = "settings.json", "manifest.json"
 _SIDES = ("blurred", "sharp")
 
+_LEFTOVER = re.compile(r"\.[a-z0-9_]{8}\.tmp")  # a file that write_atomically has not come to rename
+
 Manifest = dict[str, Any]
+Show = Callable[[str, int, int], None]
+"""Called with a name, the number of things done and that of all."""
 
 
 class PairFolder:
     """Pairs made with one set of settings.
 
     Args:
-        folder: New, empty, or left by the same settings.
-        settings: All that the pairs depend on, as JSON can hold it; ``made_by`` says which maker's they are.
+        folder: New, empty, or left by the same settings. Temporary files that a killed run left in it, or in its
+            ``blurred`` and ``sharp``, are removed once it is known to be ours; no other file is.
+        settings: All that the pairs depend on; what JSON cannot hold is kept as text. ``made_by`` says which maker's
+            they are; a setting that is absent equals one that is ``None``.
 
     Raises:
         UserError: The folder holds something else, pairs made otherwise, or cannot be written to.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self.folder, self.settings = folder, json.loads(json.dumps(settings))
-        _make_folder(folder)
-        there = sorted(path.name for path in folder.iterdir() if not path.match(".*.tmp"))
+        self.folder, self.settings = folder, json.loads(json.dumps(settings, default=str))
+        make_folder(folder)
+        # A run killed while it wrote the settings leaves a folder with nothing else than that file.
+        there = sorted(path.name for path in folder.iterdir() if not _is_leftover(path))
         if there:
             self._check_earlier(there)
         else:
-            _write_json(folder / _SETTINGS, self.settings)
-        for leftover in folder.rglob(".*.tmp"):  # of a run that was killed
+            write_json(folder / _SETTINGS, self.settings)
+        places = (folder.glob(".*.tmp"), *((folder / side).rglob(".*.tmp") for side in _SIDES))
+        for leftover in filter(_is_leftover, chain(*places)):
             leftover.unlink(missing_ok=True)
 
-    def read(self, key: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the blurred and the sharp image that an earlier run wrote, or ``None`` where it did not."""
+    def pair(self, key: str, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the blurred and the sharp image of a key: those that an earlier run wrote, else made and written.
+
+        Raises:
+            UserError: They cannot be made or written; no damaged file is left.
+        """
+        pair = self._read(key)
+        if pair is None:
+            pair = make()
+            self._write(key, *pair)
+        return pair
+
+    def _read(self, key: str) -> tuple[np.ndarray, np.ndarray] | None:
         try:
             blurred, sharp = (read_image(file) for file in self._files(key))
         except ImageReadError:
             return None
         return blurred, sharp
 
-    def write(self, key: str, blurred: np.ndarray, sharp: np.ndarray) -> None:
-        """Write a pair.
-
-        Raises:
-            UserError: It cannot be written; no damaged file is left.
-        """
+    def _write(self, key: str, blurred: np.ndarray, sharp: np.ndarray) -> None:
         for file, image in zip(self._files(key), (blurred, sharp), strict=True):
-            _make_folder(file.parent)
+            make_folder(file.parent)
             write_image(file, image)
 
     def finish(self, pairs: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> Manifest:
@@ -78,7 +94,7 @@ class PairFolder:
         mean = round(float(np.mean(scores)), 4) if scores else None
         summary = {"mean": mean, "least": min(scores, default=None), "greatest": max(scores, default=None)}
         manifest = {"settings": self.settings, "psnr": summary, "notes": list(notes), "pairs": list(pairs)}
-        _write_json(self.folder / _MANIFEST, manifest)
+        write_json(self.folder / _MANIFEST, manifest)
         return manifest
 
     def _files(self, key: str) -> list[Path]:
@@ -94,10 +110,10 @@ class PairFolder:
         if not ours:
             raise UserError(f"{place}: it holds something else ({', '.join(shorten(there, 3))}); give a new folder")
         differing = [
-            f"{place}: it holds pairs of other settings: {name} is {earlier.get(name)!r} there, {value!r} now; "
-            "give a new folder"
-            for name, value in settings.items()
-            if earlier.get(name) != value
+            f"{place}: it holds pairs of other settings: {name} is {earlier.get(name)!r} there, "
+            f"{settings.get(name)!r} now; give a new folder"
+            for name in sorted({*earlier, *settings})
+            if earlier.get(name) != settings.get(name)
         ]
         if differing:
             raise UserError(*differing)
@@ -118,7 +134,30 @@ def in_words(manifest: Manifest, out: Path) -> str:
     return f"{len(manifest['pairs'])} pairs, in {out}; {blur}"
 
 
-def _write_json(file: Path, content: dict[str, Any]) -> None:
+def keep_apart(source: str, out: Path) -> None:
+    """Refuse results that a second run would find among its images, and images within the results.
+
+    Args:
+        source: File, folder or glob, as :func:`deblurkit.data.paired.find_images` takes it.
+        out: Folder of the results.
+
+    Raises:
+        UserError: They are not apart.
+    """
+    for part, place in zip(Path(source).expanduser().resolve().parts, out.resolve().parts, strict=False):
+        if part == "**":
+            break
+        if not re.fullmatch(".*".join(map(re.escape, part.split("*"))), place):
+            return
+    raise UserError(f"--out {out}: it lies among the images of {source} or around them; give another folder")
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Raises:
+        UserError: It cannot be written.
+    """
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     try:
         write_atomically(file, text.encode())
@@ -126,8 +165,17 @@ def _write_json(file: Path, content: dict[str, Any]) -> None:
         raise UserError(f"{file}: it cannot be written: {error.strerror or error}") from error
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those around it, where they are not there yet.
+
+    Raises:
+        UserError: It cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: it cannot be made a folder: {error.strerror or error}") from error
+
+
+def _is_leftover(path: Path) -> bool:
+    return _LEFTOVER.fullmatch(path.name) is not None and path.is_file()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 
 import deblurkit
-from deblurkit.data.blur.pair_folder import Manifest, PairFolder, score
+from deblurkit.data.blur.camera import Camera, Shot
+from deblurkit.data.blur.pair_folder import Manifest, PairFolder, Show, keep_apart, score
 from deblurkit.data.blur.synthesized import SynthesizedBlur
-from deblurkit.data.images import is_image
+from deblurkit.data.cores import usable_cores
 from deblurkit.errors import UserError
-from deblurkit.registry import DATASETS
+from deblurkit.registry import BLURS, DATASETS
 
 _MADE_BY = "tools/blur.py photos"
-_OF_READERS = ("resize", "crop", "augment", "where")
+_OF_READERS = ("crop", "augment", "where")
 _LISTED = 8  # parameters of one exposure with at most so many numbers are written down whole
-
-Show = Callable[[str, int, int], None]
 
 
 def blur_photos(
@@ -32,20 +31,24 @@ def blur_photos(
     count: int = 1,
     seed: int = 0,
     progress: Show = lambda name, done, total: None,
+    limit: int | None = None,
 ) -> Manifest:
     """Blur every photograph ``count`` times and write the pairs, with their manifest, to ``out``.
 
-    Whole photographs, with their mirror image beyond the border. Started again with the same settings and the same
-    photographs it goes on where it was ended, in whatever way, and ends with the same files.
+    Whole photographs, resized if the data set says so, with their mirror image beyond the border. Started again with
+    the same settings and the same photographs it goes on where it was ended, in whatever way, and ends with the same
+    files. Photographs are told from others by their keys and sizes in bytes, a measured curve by its numbers, and the
+    files of a blur model by the text that its method ``identity()`` returns, if it has one.
 
     Args:
         component: A data set as an option file writes it, ``{type: SynthesizedBlur, sharp: ..., blur: [...], ...}``.
-            Its ``resize``, ``crop``, ``augment`` and ``where`` are left out: they go to the set that reads the pairs.
+            Its ``crop``, ``augment`` and ``where`` are left out: the first two go to the set that reads the pairs.
         out: Folder of the results: new, empty, or left by the same call; see
             :mod:`deblurkit.data.blur.pair_folder`.
         count: Pairs made of each photograph; above 1 their number is added to the key.
         seed: With a photograph's place in the list and a pair's number it decides every random number.
         progress: Called with a name, the pairs done and all of them.
+        limit: Blur the first so many photographs only.
 
     Returns:
         What ``manifest.json`` holds; a pair's record has ``key``, ``photograph``, ``blur`` (the model's name),
@@ -61,12 +64,13 @@ def blur_photos(
     options = {key: value for key, value in component.items() if key not in _OF_READERS}
     photographs: SynthesizedBlur = DATASETS.build(options, where="photos")
     photographs.verify()
-    _keep_apart(photographs.sharp, out)
-    made = {"made_by": _MADE_BY, "version": deblurkit.__version__, "photographs": _identity(photographs)}
-    folder = PairFolder(out, {**made, **options, "count": count, "seed": seed})
-    jobs = [(index, number) for index in range(len(photographs)) for number in range(count)]
+    keep_apart(photographs.sharp, out)
+    used = len(photographs.photographs.files[:limit])
+    made = {"made_by": _MADE_BY, "version": deblurkit.__version__, "photographs": _identity(photographs, used)}
+    folder = PairFolder(out, {**made, **_settings(options, photographs), "count": count, "seed": seed})
+    jobs = [(index, number) for index in range(used) for number in range(count)]
     pairs = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # OpenCV and the PNG coder release Python's lock
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:  # OpenCV and the PNG coder release Python's lock
         for record in pool.map(partial(_make, photographs, folder, seed, count), jobs):
             pairs.append(record)
             progress("photographs", len(pairs), len(jobs))
@@ -90,14 +94,15 @@ def _make(
     name = photographs.keys()[index]
     key = name if count == 1 else f"{name}_{number:0{len(str(count - 1))}d}"
     shot = photographs.shoot(index, np.random.default_rng([seed, index, number]))
-    pair = folder.read(key)
-    if pair is None:
-        made = photographs.camera.develop(shot)
-        pair = made["blurred"], made["sharp"]
-        folder.write(key, *pair)
+    pair = folder.pair(key, lambda: _developed(photographs.camera, shot))
     parameters = {name: _summary(value) for name, value in {**shot.drawn, **shot.sensor}.items()}
     model = photographs.camera.names[shot.blur]
     return {"key": key, "photograph": name, "blur": model, "parameters": parameters, "psnr": score(*pair)}
+
+
+def _developed(camera: Camera, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
+    pair = camera.develop(shot)
+    return pair["blurred"], pair["sharp"]
 
 
 def _summary(array: np.ndarray) -> Any:
@@ -107,18 +112,25 @@ def _summary(array: np.ndarray) -> Any:
     return {"shape": list(array.shape), "least": float(array.min()), "greatest": float(array.max())}
 
 
-def _identity(photographs: SynthesizedBlur) -> str:
+def _settings(options: Mapping[str, Any], photographs: SynthesizedBlur) -> dict[str, Any]:
+    """Return the options with every default, and what the files hold that they name."""
+    camera = photographs.camera
+    settings = _with_defaults(SynthesizedBlur, options)
+    entries = [{"type": entry} if isinstance(entry, str) else entry for entry in options["blur"]]
+    settings["blur"] = [{"share": 1.0, **_with_defaults(BLURS.get(entry["type"]), entry)} for entry in entries]
+    settings["response"] = camera.sensor.response.identity()
+    settings["blur_files"] = [model.identity() if hasattr(model, "identity") else None for model in camera.models]
+    return {name: value for name, value in settings.items() if name not in _OF_READERS}
+
+
+def _with_defaults(component: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(component).parameters.values()
+    return {**{one.name: one.default for one in parameters if one.default is not one.empty}, **arguments}
+
+
+def _identity(photographs: SynthesizedBlur, used: int) -> str:
     """Return what tells one list of photographs from another: a digest of their keys and their files' sizes."""
     digest = hashlib.sha256()
-    for files in photographs.photographs.files:
+    for files in photographs.photographs.files[:used]:
         digest.update(f"{files.key} {files.blurred.stat().st_size}\n".encode())
-    return f"{len(photographs)} files, sha256 {digest.hexdigest()}"
-
-
-def _keep_apart(pattern: str, out: Path) -> None:
-    """Refuse results where a second run would take them for photographs."""
-    parts = Path(pattern).expanduser().parts
-    fixed = parts[: next((number for number, part in enumerate(parts) if "*" in part), len(parts))]
-    reaches_below = "**" in parts or not is_image(parts[-1].replace("*", "x"))
-    if reaches_below and Path(*fixed).resolve() in (out.resolve(), *out.resolve().parents):
-        raise UserError(f"--out {out}: it lies among the photographs {pattern}; give a folder outside")
+    return f"{used} files, sha256 {digest.hexdigest()}"

@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from deblurkit.data.blur import light
 from deblurkit.data.blur.light import Response, quantise
+from deblurkit.data.blur.ranges import as_positive, as_range
 from deblurkit.data.shake import add_sensor_noise
 from deblurkit.errors import did_you_mean
 
@@ -55,10 +56,10 @@ class Sensor:
     ) -> None:
         self.response = light.response(response)
         self.noise = None if noise is None else _electrons(noise)
-        self.gain = _range((1.0, 1.0) if gain is None else gain, "gain", "two factors above 0", 0.0)
+        self.gain = as_range((1.0, 1.0) if gain is None else gain, "gain", positive=True)
         self.jpeg = None
         if jpeg is not None:
-            limits = _range(jpeg, "jpeg", "two qualities from 1 to 100", 0.0, 100.0)
+            limits = as_range(jpeg, "jpeg", least=1.0, greatest=100.0)
             if any(int(limit) != limit for limit in limits):
                 raise ValueError(f"jpeg: came {list(jpeg)}, expected whole numbers")
             self.jpeg = int(limits[0]), int(limits[1])
@@ -171,13 +172,6 @@ def _electrons(noise: Mapping[str, float]) -> tuple[float, float]:
     if unknown or missing:
         hint = did_you_mean(unknown[0], _NOISE) if unknown else ""
         raise ValueError(f"noise: came {dict(noise)}{hint}, expected {{full_well: ELECTRONS, read_noise: ELECTRONS}}")
-    full_well, read_noise = (float(noise[key]) for key in _NOISE)
-    if full_well <= 0 or read_noise < 0:
-        raise ValueError(f"noise: came {dict(noise)}, expected full_well above 0 and read_noise not negative")
-    return full_well, read_noise
-
-
-def _range(limits: Sequence[Any], name: str, what: str, above: float, most: float = np.inf) -> tuple[float, float]:
-    if len(limits) != 2 or not above < limits[0] <= limits[1] <= most:
-        raise ValueError(f"{name}: came {list(limits)}, expected [least, greatest], {what}")
-    return float(limits[0]), float(limits[1])
+    full_well = as_positive(noise["full_well"], "noise: full_well", "electrons")
+    read_noise = noise["read_noise"]
+    return full_well, 0.0 if read_noise == 0 else as_positive(read_noise, "noise: read_noise", "0, or electrons")

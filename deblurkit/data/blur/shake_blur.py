@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deblurkit.data.blur.exposure import expose
+from deblurkit.data.blur.ranges import as_positive, as_range
 from deblurkit.data.blur.trajectory import (
     FOCAL_PX,
     TAPS_PX,
@@ -40,11 +41,13 @@ class Shake:
             degrees in a frame interval; 0.1 degrees shift the image by ``focal / 573`` pixels, on top of ``extent``.
         focal: Focal length in pixels of the sharp image: 0.78 times the width of a whole photograph taken by a
             phone's main lens (28 mm on a 36 mm wide frame). Greater is more shift and less perspective by tilt.
-        jerk: Probability of a sudden change of the path's direction at each step.
-        exposure: Share of the frame interval in which the shutter is open, above 0 to 1; it scales the path.
+        jerk: Expected number of sudden turns of the path in an exposure, from 0 to ``steps - 1``.
+        exposure: Share of the frame interval in which the shutter is open, above 0 to 1; it scales the path and
+            nothing else: brightness and noise do not follow.
         margin: Pixels at each side that are blurred and cut off, which keeps the mirrored border out. At least what
             the ranges above can reach in the part that is kept.
-        steps: Points on the path; enough where neighbours are about a pixel apart: 1.5 times the greatest extent.
+        steps: Points on the path; enough where neighbours are about a pixel apart on average: 1.6 times the
+            greatest extent, more for roll and tilt.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -56,19 +59,18 @@ class Shake:
         roll: Sequence[float] = (0.0, 0.6),
         tilt: Sequence[float] = (0.0, 0.15),
         focal: float = FOCAL_PX,
-        jerk: float = 0.03,
+        jerk: float = 0.7,
         exposure: float = 1.0,
         margin: int = 32,
         steps: int = 24,
     ) -> None:
-        self.extent, self.roll = as_range(extent, "extent"), as_range(roll, "roll", 45.0)
-        self.tilt = as_range(tilt, "tilt", 20.0)
-        if focal <= 0:
-            raise ValueError(f"focal: came {focal}, expected a length in pixels above 0")
-        if not 0 <= jerk <= 1:
-            raise ValueError(f"jerk: came {jerk}, expected a probability from 0 to 1")
+        self.extent, self.roll = as_range(extent, "extent"), as_range(roll, "roll", greatest=45.0)
+        self.tilt = as_range(tilt, "tilt", greatest=20.0)
         check_exposure(exposure, margin, steps)
-        self.focal, self.jerk, self.exposure = focal, jerk, exposure
+        if not 0 <= jerk <= steps - 1:
+            raise ValueError(f"jerk: came {jerk}, expected a number of turns from 0 to steps - 1 = {steps - 1}")
+        self.focal = as_positive(focal, "focal", "a length in pixels")
+        self.jerk, self.exposure = jerk, exposure
         self.margin, self.steps = margin, steps
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -105,18 +107,6 @@ class Shake:
         return device_exposure.expose(linear, drawn["homographies"]), linear
 
 
-def as_range(limits: Sequence[float], name: str, greatest: float = math.inf) -> tuple[float, float]:
-    """Return an option's least and greatest value.
-
-    Raises:
-        ValueError: They are not two numbers in order from 0 to ``greatest``; the message names the option.
-    """
-    if len(limits) != 2 or not 0 <= limits[0] <= limits[1] <= greatest:
-        bound = "not negative" if greatest == math.inf else f"from 0 to {greatest:g}"
-        raise ValueError(f"{name}: came {list(limits)}, expected [least, greatest], {bound}")
-    return float(limits[0]), float(limits[1])
-
-
 def check_exposure(exposure: float, margin: int, steps: int) -> None:
     """Check what every blur along a path is given.
 
@@ -140,8 +130,14 @@ def check_margin(name: str, margin: int, reach: float, size: tuple[int, int]) ->
     """Check that the mirrored border stays outside what is kept.
 
     Raises:
-        UserError: It does not; the message says which margin would do.
+        UserError: It does not; the message says which margin would do, if any.
     """
+    if reach == math.inf:
+        height, width = kept(size, margin)
+        raise UserError(
+            f"{name}: tilt: too much tilt for this focal length: in an image of {height} x {width} (h x w) a corner "
+            "could turn by 90 degrees from the optical axis; set less tilt, or a greater focal"
+        )
     needed = math.ceil(reach) + TAPS_PX
     if needed > margin:
         height, width = kept(size, margin)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +11,7 @@ from deblurkit.data.blur.camera import Camera, Shot
 from deblurkit.data.blur.sensor import Sensor
 from deblurkit.data.dataset import ImagePairs, PairFiles, Pairs
 from deblurkit.data.paired import images_by_key
-from deblurkit.data.transforms import HorizontalFlip, Pair, Rotate90, Size, VerticalFlip
+from deblurkit.data.transforms import HorizontalFlip, Pair, RandomResizedCrop, Rotate90, Size, VerticalFlip
 from deblurkit.errors import UserError
 from deblurkit.registry import BLURS, DATASETS, Nested
 
@@ -32,12 +31,40 @@ class Blurring:
         return self.camera.develop(self.camera.shoot(photograph, rng, self.crop))
 
 
+class Exposing:
+    """A data set's last transform for a device: puts what :meth:`SynthesizedBlur.finish` takes in a photograph's place.
+
+    Args:
+        camera: With one blur model.
+        crop: ``(h, w)`` in pixels, ``None`` for the whole photograph.
+    """
+
+    def __init__(self, camera: Camera, crop: tuple[int, int] | None) -> None:
+        self.camera, self.crop = camera, crop
+
+    def __call__(self, images: Pair, rng: np.random.Generator) -> dict[str, Any]:
+        """Return ``sharp``, ``drawn`` and ``sensor`` as tensors; see :meth:`SynthesizedBlur.sample`."""
+        import torch
+
+        (photograph,) = images.values()
+        shot = self.camera.shoot(photograph, rng, self.crop)
+        reach = 2 * self.camera.models[shot.blur].margin
+        size = shot.linear.shape[0] - reach, shot.linear.shape[1] - reach
+        parameters = {"drawn": shot.drawn, "sensor": self.camera.sensor.draw_field(size, shot.sensor)}
+        tensors = {
+            group: {name: torch.from_numpy(np.array(value)) for name, value in values.items()}
+            for group, values in parameters.items()
+        }
+        return {"sharp": torch.from_numpy(np.ascontiguousarray(shot.linear.transpose(2, 0, 1))), **tensors}
+
+
 @DATASETS.register_module()
 class SynthesizedBlur(Pairs):
     """Sharp photographs, blurred anew for every sample: cropped, blurred in linear light, photographed, augmented.
 
     Every random number of a sample comes from the generator that it is given, so that equal (seed, epoch, index) give
-    equal pixels. In validation and tests, which draw by index alone, and in :meth:`read`, pairs do not change.
+    equal pixels. In validation and tests, which draw by index alone, and in :meth:`read`, pairs do not change. All
+    images have 8 bits, also where photographs have 16: light is decoded from 16, the sensor's levels are 256.
 
     Args:
         sharp: Folder or glob of sharp photographs, as in :class:`~deblurkit.data.paired.PairedImages`.
@@ -49,12 +76,14 @@ class SynthesizedBlur(Pairs):
         jpeg: Least and greatest quality of the blurred image's compression, 1 to 100; ``null`` for none.
         resize: Side of a square or ``[h, w]`` in pixels; bicubic, before everything else.
         crop: Size of the random crop, given as ``resize``. The blur's margin is cut around it where the photograph is
-            large enough, and mirrored elsewhere.
+            large enough, and mirrored elsewhere. Without it whole photographs are blurred, even where a transform of
+            ``augment`` then keeps a small part: the time that takes grows with their size.
         augment: Names of registered transforms of the finished pair.
         where: ``worker`` blurs on the CPU, in the loader's workers. ``device``, for training sets only, draws there
             and blurs whole batches where they are trained on, in :meth:`finish`: one blur model that can, no JPEG,
-            and of the transforms only ``hflip vflip rot90``, which are then applied before the blur. Without
-            ``augment`` both give the same images but for rounding.
+            and of the transforms only ``hflip vflip rot90``, which are then applied before the blur (with ``rot90``
+            both sides of the photograph must hold the crop's longer one). Without ``augment`` both give the same
+            images but for rounding.
 
     Raises:
         UserError: No photograph is found, keys occur twice, or a component is wrong.
@@ -62,6 +91,7 @@ class SynthesizedBlur(Pairs):
     """
 
     nested: ClassVar[dict[str, Nested]] = {**Pairs.nested, "blur": Nested(BLURS, ("share",))}
+    makes_blur: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -76,16 +106,27 @@ class SynthesizedBlur(Pairs):
         augment: Sequence[str | dict[str, Any]] = (),
         where: Literal["worker", "device"] = "worker",
     ) -> None:
+        self.photographs = ImagePairs(_photographs(sharp), resize)
         super().__init__(resize, crop, augment)
         self.camera = Camera(blur, Sensor(response, noise, gain, jpeg))
         self.sharp, self.where = sharp, where
         self._check_where()
-        self.photographs = ImagePairs(_photographs(sharp), resize)
         self.photographs.augment = [Blurring(self.camera, self._crop_size), *self.augment]
+        if self.crop and where == "device" and any(isinstance(step, Rotate90) for step in self.augment):
+            self.crop.needed = (max(self.crop.size),) * 2  # photographs are turned first, and may lie either way
 
     def __len__(self) -> int:
         """Return the number of photographs."""
         return len(self.photographs)
+
+    @property
+    def used(self) -> int | None:
+        """How many of the first photographs are used; see :class:`~deblurkit.data.dataset.Pairs`."""
+        return self.photographs.used
+
+    @used.setter
+    def used(self, count: int | None) -> None:
+        self.photographs.used = count
 
     def keys(self) -> list[str]:
         """Return each photograph's key, by index."""
@@ -96,17 +137,21 @@ class SynthesizedBlur(Pairs):
         return self.photographs.place(index)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Return the photograph's ``(h, w)`` from its header."""
-        return self.photographs.size(index)
+        """Return ``(h, w)`` of a pair: the photograph's from its header, or what it is resized to."""
+        stored = self.photographs.size(index)
+        return self.resize.size if self.resize else stored
 
     def load(self, index: int) -> dict[str, Any]:
-        """Return the whole photograph and its blurred version, the same ones at each call."""
+        """Return the whole photograph, resized, and its blurred version, the same ones at each call."""
         shot = self.shoot(index, np.random.default_rng([_FIXED, index]))
-        return {**self.camera.develop(shot), "key": self.keys()[index]}
+        return {**self.camera.develop(shot), "key": self.photographs.files[index].key}
 
     def shoot(self, index: int, rng: np.random.Generator) -> Shot:
-        """Draw an exposure of the whole photograph, as it is stored."""
-        return self.camera.shoot(self.photographs.read(index)["blurred"], rng)
+        """Draw an exposure of the whole photograph, resized before as :meth:`sample` does."""
+        images = {"sharp": self.photographs.read(index)["blurred"]}
+        if self.resize:
+            images = self.resize(images, rng)
+        return self.camera.shoot(images["sharp"], rng)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """Return a pair as every data set does; with ``where: device``, what :meth:`finish` makes it from.
@@ -115,9 +160,10 @@ class SynthesizedBlur(Pairs):
         and ``key``.
         """
         if self.where == "worker":
-            self.photographs.used = self.used
             return self.photographs.sample(index, rng)
-        return self._undeveloped(index, rng)
+        steps = [*filter(None, (self.resize, *self.augment)), Exposing(self.camera, self._crop_size)]
+        key, parts = self.photographs._transformed(index, steps, rng)
+        return {**parts, "key": key}
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Blur a batch on the device where its tensors lie.
@@ -145,12 +191,14 @@ class SynthesizedBlur(Pairs):
     def verify(self) -> None:
         """Look at every photograph's header, and draw each blur once for the largest images that will be blurred.
 
+        That is the greatest height with the greatest width: how far a blur reaches may depend on either.
+
         Raises:
             UserError: One line for each problem found.
         """
         super().verify()
-        fixed = self._crop_size or (self.resize.size if self.resize else None)
-        size = fixed or max((self.size(index) for index in range(len(self))), key=lambda sides: math.hypot(*sides))
+        self.notes = self._remarks()
+        size = self._crop_size or self._greatest_size()
         problems = []
         for number, model in enumerate(self.camera.models):
             try:
@@ -172,22 +220,20 @@ class SynthesizedBlur(Pairs):
     def _crop_size(self) -> tuple[int, int] | None:
         return self.crop.size if self.crop else None
 
-    def _undeveloped(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        import torch
+    def _greatest_size(self) -> tuple[int, int]:
+        if self.resize:
+            return self.resize.size
+        heights, widths = zip(*(self.size(index) for index in range(len(self))), strict=True)
+        return max(heights), max(widths)
 
-        images = {"sharp": self.photographs.read(index)["blurred"]}
-        for step in filter(None, (self.resize, *self.augment)):
-            images = step(images, rng)
-        shot = self.camera.shoot(images["sharp"], rng, self._crop_size)
-        reach = 2 * self.camera.models[shot.blur].margin
-        size = shot.linear.shape[0] - reach, shot.linear.shape[1] - reach
-        parameters = {"drawn": shot.drawn, "sensor": self.camera.sensor.draw_field(size, shot.sensor)}
-        tensors = {
-            group: {name: torch.from_numpy(np.array(value)) for name, value in values.items()}
-            for group, values in parameters.items()
-        }
-        linear = torch.from_numpy(np.ascontiguousarray(shot.linear.transpose(2, 0, 1)))
-        return {"sharp": linear, **tensors, "key": self.keys()[index]}
+    def _remarks(self) -> list[str]:
+        notes = []
+        if self.photographs.read(0)["blurred"].dtype != np.uint8:
+            notes.append(f"{self.place(0)} has 16 bits a channel; the pairs made of {self.sharp} have 8")
+        cutting = [type(step).__name__ for step in self.augment if _cuts(step)]
+        if self.crop is None and cutting:
+            notes.append(f"whole photographs are blurred before {cutting[0]} cuts them: crop would cut them before")
+        return notes
 
     def _check_where(self) -> None:
         """Refuse what cannot be done on the device.
@@ -210,6 +256,10 @@ class SynthesizedBlur(Pairs):
         ):
             if found:
                 raise ValueError(f"where: device: {why}; or blur with where: worker")
+
+
+def _cuts(transform: object) -> bool:
+    return hasattr(transform, "needed") or isinstance(transform, RandomResizedCrop)
 
 
 def _photographs(pattern: str) -> list[PairFiles]:

@@ -46,14 +46,14 @@ def random_camera_path(
         roll_deg: Largest less smallest roll, in degrees.
         tilt_deg: Longest distance between two directions (yaw, pitch) of the optical axis, in degrees.
         steps: Points on the path.
-        jerk: Probability of a sudden change of direction at a step, of the shift and, apart from it, of the tilt.
+        jerk: Expected number of sudden turns, of the shift's course and, apart from it, of the tilt's.
     """
     shift = with_jerks(random_trajectory(rng, extent, roll_deg, steps), rng, jerk)
     tilt = with_jerks(random_trajectory(rng, tilt_deg, 0.0, steps), rng, jerk)
     return CameraPath(shift.x, shift.y, shift.roll_deg, yaw_deg=tilt.x, pitch_deg=tilt.y)
 
 
-def with_jerks(path: Trajectory, rng: np.random.Generator, probability: float) -> Trajectory:
+def with_jerks(path: Trajectory, rng: np.random.Generator, jerk: float) -> Trajectory:
     """Turn the path's course by a random angle at random steps, as impulses to the hand do.
 
     The speeds stay, as do the roll, the mean of zero and, by scaling, the extent.
@@ -61,12 +61,12 @@ def with_jerks(path: Trajectory, rng: np.random.Generator, probability: float) -
     Args:
         path: A smooth path.
         rng: All randomness comes from here.
-        probability: Of a change of direction at each step but the first.
+        jerk: Expected number of turns in the whole path, at most its steps less one.
     """
-    if probability == 0 or path.extent == 0:
+    if jerk == 0 or path.extent == 0:
         return path
     course = np.diff(path.x + 1j * path.y)
-    turns = np.where(rng.random(course.size) < probability, rng.uniform(-np.pi, np.pi, course.size), 0.0)
+    turns = np.where(rng.random(course.size) < jerk / course.size, rng.uniform(-np.pi, np.pi, course.size), 0.0)
     points = np.append(0, np.cumsum(course * np.exp(1j * np.cumsum(turns))))
     points -= points.mean()
     turned = Trajectory(points.real, points.imag, path.roll_deg)
@@ -92,8 +92,10 @@ def camera_homographies(path: CameraPath, size: tuple[int, int], focal: float = 
 
     angles = np.stack([path.roll_deg, -path.pitch_deg, path.yaw_deg], axis=1)
     turns = Rotation.from_euler("ZXY", angles, degrees=True).as_matrix()
-    lens = np.array([[focal, 0, (size[1] - 1) / 2], [0, focal, (size[0] - 1) / 2], [0, 0, 1]])
-    return np.asarray(_shifts(path.x, path.y) @ lens @ turns @ np.linalg.inv(lens))
+    # Focal length and centre apart, so that a camera at rest gives the identity without rounding errors.
+    turned = turns * np.array([[1, 1, focal], [1, 1, focal], [1 / focal, 1 / focal, 1]])
+    x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
+    return np.asarray(_shifts(path.x + x, path.y + y) @ turned @ _shifts(np.array([-x]), np.array([-y])))
 
 
 def object_homographies(path: Trajectory, magnification: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
@@ -114,37 +116,6 @@ def object_homographies(path: Trajectory, magnification: np.ndarray, centre: tup
     return np.asarray(_shifts(path.x + x, path.y + y) @ turns @ _shifts(np.array([-x]), np.array([-y])))
 
 
-def displaced(homographies: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Return where the point ``(x, y)`` of the sharp image lies at each step, ``(steps, 2)`` in pixels."""
-    places = homographies @ np.array([x, y, 1.0])
-    return np.asarray(places[:, :2] / places[:, 2:])
-
-
-def kernel_at(homographies: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Draw the point spread function of one place of the image: the exposure of a point of light there.
-
-    Each step's light is shared between the four nearest pixels, by bilinear weights.
-
-    Args:
-        homographies: ``(steps, 3, 3)``.
-        x: Column of the point in the sharp image, in pixels.
-        y: Its row.
-
-    Returns:
-        ``(k, k)`` float64 with a sum of 1; k is odd, the middle is the point itself.
-    """
-    offsets = displaced(homographies, x, y) - (x, y)
-    radius = int(np.ceil(np.abs(offsets).max()))
-    kernel = np.zeros((2 * radius + 3, 2 * radius + 3))
-    first = np.floor(offsets).astype(int)
-    right, down = (offsets - first).T
-    column, row = first.T + radius + 1
-    for step_x, step_y in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        weight = (right if step_x else 1 - right) * (down if step_y else 1 - down)
-        np.add.at(kernel, (row + step_y, column + step_x), weight)
-    return kernel[1:-1, 1:-1] / len(offsets)
-
-
 def greatest_reach(
     window: tuple[int, int], extent: float, roll_deg: float = 0.0, tilt_deg: float = 0.0, focal: float = FOCAL_PX
 ) -> float:
@@ -159,9 +130,15 @@ def greatest_reach(
         roll_deg: Greatest range of the roll, in degrees.
         tilt_deg: Greatest range of the tilt, in degrees.
         focal: Focal length in pixels.
+
+    Returns:
+        Pixels; infinity where a tilt could turn a corner of the window out of the image's plane.
     """
     radius = math.hypot(window[0] - 1, window[1] - 1) / 2 + extent
-    tilted = focal * math.tan(math.atan(radius / focal) + math.radians(tilt_deg))
+    angle = math.atan(radius / focal) + math.radians(tilt_deg)
+    if angle >= math.pi / 2:
+        return math.inf
+    tilted = focal * math.tan(angle)
     return extent + (tilted - radius) + tilted * math.radians(roll_deg)
 
 

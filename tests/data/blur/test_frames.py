@@ -268,9 +268,25 @@ def test_only_a_folder_of_ours_is_written_to(footage: Path, tmp_path: Path):
         assert [path.name for path in (tmp_path / name).iterdir()] == [f"{name}.json"]
     before = hashes(footage)
     for around in (footage / "GOPR2" / "made", footage / "GOPR2", footage):
-        with pytest.raises(UserError, match="it lies within the frames of"):
+        with pytest.raises(UserError, match="it lies among the images of"):
             write_pairs(footage, around)
     assert hashes(footage) == before
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="file: it cannot be made a folder"):
         write_pairs(footage, tmp_path / "file")
+
+
+def test_results_are_not_written_where_sequences_are_looked_for(footage: Path):
+    before = hashes(footage)
+    with pytest.raises(UserError, match="it lies among the images of"):
+        blur_frames([str(footage)], footage / "made", Exposure(GAMMA, (5, 5)), lambda *_: None)
+    assert hashes(footage) == before
+
+
+def test_other_frames_of_the_same_names_are_noticed(tmp_path: Path, photograph: np.ndarray):
+    write_frames(tmp_path / "s", photograph, 6)
+    exposure = Exposure(GAMMA, (5, 5))
+    blur_frames([str(tmp_path / "s")], tmp_path / "out", exposure, lambda *_: None)
+    write_image(tmp_path / "s" / "5.png", view(photograph, 30))
+    with pytest.raises(UserError, match="other settings: sequences is"):
+        blur_frames([str(tmp_path / "s")], tmp_path / "out", exposure, lambda *_: None)

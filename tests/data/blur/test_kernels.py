@@ -125,6 +125,22 @@ def test_every_problem_is_said_with_file_and_array(tmp_path: Path) -> None:
         read_kernels(f"{tmp_path}/none/*.png")
 
 
+def test_files_that_hold_no_array_of_numbers(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("# nothing\n\n")
+    np.save(tmp_path / "flat.npy", np.zeros((0, 5)))
+    np.savez(tmp_path / "several.npz", a=1)
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    (tmp_path / "torn.npy").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(UserError) as caught:
+        read_kernels(str(tmp_path))
+    assert [problem.removeprefix(f"{tmp_path}/").split(";")[0] for problem in caught.value.problems] == [
+        "empty.txt: it holds no numbers",
+        "flat.npy: it holds no numbers",
+        "several.npy: an archive of arrays (.npz)",
+        "torn.npy: it cannot be read as numbers: File is not a zip file",
+    ]
+
+
 def test_the_centre_of_mass_lies_on_the_middle_pixel() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -210,3 +226,14 @@ def test_scaled_kernels_keep_sum_and_centre_and_grow(tmp_path: Path, limits: tup
     assert spread[2.0] == pytest.approx(spread[1.0] * 2, rel=0.15)
     with pytest.raises(ValueError, match="scale: came"):
         Kernels(str(tmp_path / "box.npy"), scale=(2.0, 1.0))
+    with pytest.raises(ValueError, match=r"scale: came 2, expected \[least, greatest\]"):
+        Kernels(str(tmp_path / "box.npy"), scale=2)
+
+
+def test_the_identity_is_that_of_the_weights(tmp_path: Path) -> None:
+    def identity(weights: np.ndarray) -> str:
+        np.save(tmp_path / "kernel.npy", weights)
+        return Kernels(str(tmp_path / "kernel.npy")).identity()
+
+    assert identity(np.ones((9, 9))) == identity(2 * np.ones((9, 9)))  # only their ratios count
+    assert len({identity(np.ones((9, 9))), identity(np.ones((3, 3))), identity(_lopsided())}) == 3

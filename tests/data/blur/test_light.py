@@ -116,3 +116,13 @@ def test_it_can_be_sent_to_workers(any_response):
     again = pickle.loads(pickle.dumps(any_response))
     levels = EVERY_LEVEL[np.uint8]
     np.testing.assert_array_equal(again.decode(levels), any_response.decode(levels))
+
+
+def test_what_tells_a_response_from_others(tmp_path: Path):
+    assert [response(name).identity() for name in RESPONSES] == list(RESPONSES)
+    curve = np.linspace(0, 1, 256) ** 2.0
+    known = response(str(curve_file(tmp_path, curve, ".npy"))).identity()
+    assert known.startswith("sha256:")
+    assert response(str(curve_file(tmp_path, curve, ".txt"))).identity() == known, "the numbers are the same"
+    curve[100] = np.nextafter(curve[100], 1)
+    assert response(str(curve_file(tmp_path, curve, ".npy"))).identity() != known

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from point_paths import displaced
 
+from deblurkit.data.blur import object_motion
 from deblurkit.data.blur.object_motion import ObjectMotion, random_blob
-from deblurkit.data.blur.trajectory import displaced
-from deblurkit.data.images import write_image
+from deblurkit.data.images import read_image, write_image
 from deblurkit.data.shake import srgb_to_linear
 from deblurkit.errors import UserError
 from deblurkit.registry import BLURS
@@ -28,9 +29,10 @@ def linear(photograph: np.ndarray) -> np.ndarray:
         ({"feather": 0}, "feather: came 0"),
         ({"diameter": [0.2, 2]}, "diameter: came [0.2, 2], expected [least, greatest], from 0 to 1"),
         ({"masks": "nowhere"}, "masks: nowhere: expected a folder of mask images"),
-        ({"camera": {"extnt": [1, 2]}}, "extnt"),
-        ({"camera": {"steps": 3}}, "steps"),
-        ({"camera": {"roll": [2, 1]}}, "roll: came [2, 1]"),
+        ({"feather": float("inf")}, "feather: came inf"),
+        ({"camera": {"extnt": [1, 2]}}, "camera: it takes no argument 'extnt' (did you mean 'extent'?); known: extent"),
+        ({"camera": {"margin": 3}}, "camera: it takes no argument 'margin'; known: extent, roll, tilt, focal, jerk"),
+        ({"camera": {"roll": [2, 1]}}, "camera: roll: came [2, 1]"),
     ],
 )
 def test_refuses_wrong_arguments(arguments: dict[str, Any], problem: str) -> None:
@@ -61,7 +63,7 @@ def test_the_sharp_object_is_the_photograph_from_elsewhere(linear: np.ndarray) -
         blur = ObjectMotion(**SMALL)
         drawn = blur.draw((height, width), np.random.default_rng(seed))
         _, sharp = blur.expose(linear, drawn)
-        right, down = drawn["colours"][0, :2, 2].astype(int)
+        right, down = drawn["origins"][0, :2, 2].astype(int)
         assert width / 8 - 1 <= abs(right) <= width / 2
         assert height / 8 - 1 <= abs(down) <= height / 2
         padded = np.pad(linear, ((height // 2, height // 2), (width // 2, width // 2), (0, 0)), mode="reflect")
@@ -159,3 +161,26 @@ def test_a_large_mask_is_averaged_as_it_shrinks(tmp_path: Path) -> None:
 def test_a_folder_without_masks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no image in this folder"):
         ObjectMotion(masks=str(tmp_path))
+
+
+def test_masks_have_an_identity_of_names_and_sizes(tmp_path: Path) -> None:
+    def identity() -> str:
+        return ObjectMotion(masks=str(tmp_path)).identity()
+
+    write_image(tmp_path / "a.png", np.full((20, 30, 3), 255, np.uint8))
+    one = identity()
+    assert one == identity() != ObjectMotion().identity()
+    (tmp_path / "a.png").rename(tmp_path / "b.png")
+    renamed = identity()
+    write_image(tmp_path / "b.png", np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8))
+    assert len({one, renamed, identity()}) == 3
+
+
+def test_a_mask_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "a.png", np.full((20, 30, 3), 255, np.uint8))
+    read = []
+    monkeypatch.setattr(object_motion, "read_image", lambda file: read.append(file) or read_image(file))
+    blur = ObjectMotion(**SMALL, masks=str(tmp_path))
+    first, second = (blur.draw((120, 160), np.random.default_rng(3))["masks"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert len(read) == 1

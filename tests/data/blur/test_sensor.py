@@ -99,7 +99,16 @@ def test_a_batch_is_captured_as_each_image_is(photograph: np.ndarray) -> None:
     [
         ({"noise": {"full_wel": 1, "read_noise": 1}}, "did you mean 'full_well'"),
         ({"noise": {"full_well": 1000}}, "expected {full_well: ELECTRONS"),
-        ({"noise": {"full_well": 0, "read_noise": 1}}, "full_well above 0"),
+        (
+            {"noise": {"full_well": 0, "read_noise": 1}},
+            "noise: full_well: came 0, expected electrons, a finite number above 0",
+        ),
+        ({"noise": {"full_well": 1000, "read_noise": -1}}, "noise: read_noise: came -1, expected 0, or electrons"),
+        ({"noise": {"full_well": float("inf"), "read_noise": 1}}, "full_well: came inf"),
+        ({"noise": {"full_well": "a", "read_noise": 1}}, "full_well: came 'a'"),
+        ({"gain": 2}, r"gain: came 2, expected \[least, greatest\], above 0"),
+        ({"gain": [1, float("inf")]}, r"gain: came \[1, inf\]"),
+        ({"jpeg": 50}, r"jpeg: came 50, expected \[least, greatest\], from 1 to 100"),
         ({"gain": [2, 1]}, "gain: came"),
         ({"gain": [0, 1]}, "gain: came"),
         ({"jpeg": [0, 50]}, "jpeg: came"),

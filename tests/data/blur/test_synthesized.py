@@ -11,10 +11,12 @@ from deblurkit.data.blur.camera import Camera
 from deblurkit.data.blur.kernels import Kernels, convolve
 from deblurkit.data.blur.sensor import Sensor
 from deblurkit.data.blur.synthesized import SynthesizedBlur
+from deblurkit.data.dataset import ImagePairs
 from deblurkit.data.images import to_uint8, write_image
-from deblurkit.data.loader import build_train_loader, collate
+from deblurkit.data.loader import FirstImages, build_train_loader, collate
 from deblurkit.data.shake import linear_to_srgb, srgb_to_linear
 from deblurkit.data.source import open_source
+from deblurkit.data.transforms import Resize
 from deblurkit.errors import UserError
 from deblurkit.options.schema import Loader
 from deblurkit.registry import BLURS
@@ -78,21 +80,6 @@ def test_samples_repeat_and_the_device_gives_the_same(sharp: Path, kernels: dict
             assert off.max() <= 1
             assert (off > 0).mean() < 2e-3
     assert (_levels(samples[0], "blurred") != _levels(samples[0], "sharp")).mean() > 0.3
-
-
-@pytest.mark.parametrize("name", BLURS.names())
-def test_before_quantisation_the_device_agrees_to_a_thousandth(
-    photograph: np.ndarray, kernels: dict[str, Any], name: str
-) -> None:
-    model = BLURS.build(_blur(name, kernels))
-    linear = srgb_to_linear(photograph)
-    drawn = [model.draw(linear.shape[:2], np.random.default_rng(seed)) for seed in range(2)]
-    alone = [model.expose(linear, one) for one in drawn]
-    stacked = {key: torch.from_numpy(np.stack([one[key] for one in drawn])) for key in drawn[0]}
-    batch = torch.from_numpy(np.stack([linear] * 2)).permute(0, 3, 1, 2)
-    for side, images in enumerate(model.expose_batch(batch, stacked)):
-        expected = np.stack([pair[side] for pair in alone])
-        np.testing.assert_allclose(images.permute(0, 2, 3, 1), expected, atol=1e-3)
 
 
 def test_no_border_shows_in_a_crop_that_has_room(tmp_path: Path, kernels: dict[str, Any]) -> None:
@@ -170,6 +157,29 @@ def test_workers_and_epochs(sharp: Path, kernels: dict[str, Any]) -> None:
     assert not any(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_cache_and_limit_change_nothing_for_a_device(sharp: Path, method: str) -> None:
+    def batches(workers: int) -> list[dict[str, Any]]:
+        data = SynthesizedBlur(
+            str(sharp), [{"type": "ObjectMotion", "steps": 4}], noise=NOISE, crop=32, augment=["rot90"], where="device"
+        )
+        if workers:
+            data.cache(3)
+        loader = build_train_loader(FirstImages(data, 3), Loader(batch_size=3, workers=workers), seed=5)
+        if workers:
+            loader.multiprocessing_context = method
+        iterator = iter(loader)
+        found = [data.finish(next(iterator)) for _ in range(2)]
+        del iterator
+        return found
+
+    for one, other in zip(batches(0), batches(1), strict=True):
+        assert one["key"] == other["key"]
+        assert set(one["key"]) == {"a", "b", "more/a"}
+        assert torch.equal(one["blurred"], other["blurred"])
+        assert torch.equal(one["sharp"], other["sharp"])
+
+
 def test_reading_gives_whole_pairs_that_do_not_change(
     sharp: Path, photograph: np.ndarray, kernels: dict[str, Any]
 ) -> None:
@@ -185,6 +195,38 @@ def test_reading_gives_whole_pairs_that_do_not_change(
     assert torch.equal(before.sample(2, np.random.default_rng(9))["blurred"], sample["blurred"])
 
 
+def test_each_photograph_has_its_own_blur(sharp: Path, photograph: np.ndarray) -> None:
+    write_image(sharp / "b.png", photograph)  # as a.png
+    data = SynthesizedBlur(str(sharp), ["Shake"])
+    first, second = data.read(0), data.read(1)
+    np.testing.assert_array_equal(first["sharp"], second["sharp"])
+    assert (first["blurred"] != second["blurred"]).mean() > 0.3
+
+
+def test_what_is_read_is_resized_before_it_is_blurred(sharp: Path, kernels: dict[str, Any]) -> None:
+    """So that blur made once is as wide, in the network's pixels, as blur made while training."""
+    data = SynthesizedBlur(str(sharp), [kernels], resize=[60, 80])
+    photograph = Resize([60, 80])({"sharp": ImagePairs(data.photographs.files).read(2)["blurred"]}, None)["sharp"]
+    shot = data.shoot(2, np.random.default_rng(5))
+    assert data.size(2) == (60, 80)
+    np.testing.assert_array_equal(data.read(2)["sharp"], photograph)
+    pair = data.camera.develop(shot)
+    whole = linear_to_srgb(convolve(srgb_to_linear(photograph), shot.drawn["kernel"]))
+    assert np.abs(pair["blurred"].astype(int) - whole).max() <= 1
+    sample = data.sample(2, np.random.default_rng(5))
+    np.testing.assert_array_equal(_levels(sample, "blurred"), pair["blurred"])
+
+
+def test_a_limit_holds_for_partners_too(sharp: Path, kernels: dict[str, Any]) -> None:
+    data = SynthesizedBlur(str(sharp), [kernels], crop=32, augment=[{"type": "Mixup", "probability": 1.0}])
+    limited = FirstImages(data, 2)
+    for name in ("more/a", "more/c"):
+        (sharp / f"{name}.png").unlink()
+    for seed in range(12):
+        assert limited.sample(seed % 2, np.random.default_rng(seed))["key"] in ("a", "b")
+    assert data.used == 2
+
+
 def test_blurs_are_drawn_as_often_as_their_shares(photograph: np.ndarray, kernels: dict[str, Any]) -> None:
     camera = Camera([kernels | {"share": 3}, "Shake"], Sensor())
     small = photograph[:20, :20]
@@ -196,6 +238,41 @@ def test_sixteen_bit_photographs(tmp_path: Path, photograph: np.ndarray, identit
     write_image(tmp_path / "deep.png", photograph.astype(np.uint16) * 257)
     pair = SynthesizedBlur(f"{tmp_path}/deep.png", [identity]).read(0)
     np.testing.assert_array_equal(pair["sharp"], photograph)
+
+
+def test_what_verify_notes(sharp: Path, tmp_path: Path, photograph: np.ndarray, identity: dict[str, Any]) -> None:
+    write_image(tmp_path / "deep.png", photograph.astype(np.uint16) * 257)
+    deep = SynthesizedBlur(f"{tmp_path}/deep.png", [identity])
+    for _ in range(2):
+        deep.verify()
+        assert deep.notes == [
+            f"{tmp_path}/deep.png has 16 bits a channel; the pairs made of {tmp_path}/deep.png have 8"
+        ]
+    for cutting in ("RandomRotatedCrop", "RandomResizedCrop", "RandomCrop"):
+        late = SynthesizedBlur(str(sharp), [identity], augment=["hflip", {"type": cutting, "size": 32}])
+        late.verify()
+        assert late.notes == [f"whole photographs are blurred before {cutting} cuts them: crop would cut them before"]
+        early = SynthesizedBlur(str(sharp), [identity], crop=64, augment=[{"type": cutting, "size": 32}])
+        early.verify()
+        assert early.notes == []
+
+
+def test_photographs_that_are_turned_first_must_hold_the_crop_both_ways(sharp: Path, identity: dict[str, Any]) -> None:
+    arguments = {"blur": [identity], "crop": [50, 130], "augment": ["rot90"]}
+    SynthesizedBlur(str(sharp), **arguments).verify()
+    turned = SynthesizedBlur(str(sharp), **arguments, where="device")
+    with pytest.raises(UserError, match=r"a.png: 120 x 160 pixels \(h x w\), smaller than the crop of 130 x 130"):
+        turned.verify()
+    with pytest.raises(UserError, match=r"^more/c: 160 x 120 pixels \(h x w\), smaller than the crop of 50 x 130"):
+        [turned.sample(3, np.random.default_rng(seed)) for seed in range(20)]
+
+
+def test_the_largest_sides_of_all_photographs_are_tried(tmp_path: Path) -> None:
+    """The panorama has the longer diagonal, the square the longer shorter side, which objects grow with."""
+    for name, size in (("panorama", (300, 1500)), ("square", (1000, 1000))):
+        write_image(tmp_path / f"{name}.png", np.zeros((*size, 3), np.uint8))
+    with pytest.raises(UserError, match=r"ObjectMotion: margin: came 52, .* 1000 x 1500"):
+        SynthesizedBlur(str(tmp_path), ["ObjectMotion"]).verify()
 
 
 @pytest.mark.parametrize(
@@ -226,6 +303,27 @@ def test_what_the_device_cannot_do(
     SynthesizedBlur(str(sharp), **{"blur": ["Shake"], **arguments})
 
 
+@pytest.mark.parametrize("margin", [None, 2.5, -1])
+def test_a_blur_must_say_its_margin(sharp: Path, monkeypatch: pytest.MonkeyPatch, margin: Any) -> None:
+    class Marginless:
+        def draw(self, size, rng):
+            return {}
+
+        def expose(self, linear, drawn):
+            return linear, linear
+
+    Marginless.margin = margin
+    BLURS.names()
+    monkeypatch.setitem(BLURS._module_dict, "Marginless", Marginless)
+    with pytest.raises(UserError, match=rf"blur\[1\]: Marginless: its attribute margin is {margin}, expected a whole"):
+        SynthesizedBlur(str(sharp), ["Shake", "Marginless"])
+
+
+def test_a_blur_without_a_type(sharp: Path) -> None:
+    with pytest.raises(UserError, match=r"blur\[0\]: no blur is named None"):
+        SynthesizedBlur(str(sharp), [{"extent": [1, 2]}])
+
+
 def test_mistakes_are_said_before_training(sharp: Path, photograph: np.ndarray, identity: dict[str, Any]) -> None:
     def problems(text: str) -> str:
         with pytest.raises(UserError) as caught:
@@ -236,6 +334,9 @@ def test_mistakes_are_said_before_training(sharp: Path, photograph: np.ndarray, 
     assert "did you mean 'Shake'" in problems(f"{{{folder}, blur: [{{type: Shak}}]}}")
     assert "extend" in problems(f"{{{folder}, blur: [{{type: Shake, extend: [1, 2]}}]}}")
     assert "share: came 0" in problems(f"{{{folder}, blur: [{{type: Shake, share: 0}}]}}")
+    assert "extent: should be a valid array, not 5" in problems(f"{{{folder}, blur: [{{type: Shake, extent: 5}}]}}")
+    assert "focal: came inf" in problems(f"{{{folder}, blur: [{{type: Shake, focal: .inf}}]}}")
+    assert "gain: came [1, inf]" in problems(f"{{{folder}, blur: [Shake], gain: [1, .inf]}}")
     assert "blur: came []" in problems(f"{{{folder}, blur: []}}")
     assert "where: should be 'worker' or 'device', not 'gpu'" in problems(f"{{{folder}, blur: [Shake], where: gpu}}")
     assert "smaller than the crop of 500 x 500" in problems(f"{{{folder}, blur: [Shake], crop: 500}}")
