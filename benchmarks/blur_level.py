@@ -24,7 +24,7 @@ from deblurkit.data.blur.pair_folder import make_folder, write_json
 from deblurkit.data.blur.sensor import Sensor
 from deblurkit.data.blur.shake_blur import Shake
 from deblurkit.data.blur.trajectory import TAPS_PX
-from deblurkit.data.images import read_image, write_image
+from deblurkit.data.images import encode_image, read_image, write_atomically
 from deblurkit.data.paired import find_images
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.errors import UserError
@@ -168,7 +168,8 @@ def main() -> None:
     source = "the sample set's, from scikit-image" if args.photographs is None else Path(args.photographs).name
     found = report(levels, source, len(photographs))
     write_json(Path(f"{args.out}.json"), found)
-    write_image(f"{args.out}.jpg", contact_sheet(photographs, levels))
+    picture = encode_image(contact_sheet(photographs, levels), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 80])
+    write_atomically(Path(f"{args.out}.jpg"), picture)
     for row in found["blurred_psnr_db"]:
         print(row["extent_px"], row["mean"], "+-", row["deviation"], row["percentiles"])
 
