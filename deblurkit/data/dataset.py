@@ -114,10 +114,15 @@ class Pairs(ABC):
             UserError: A file cannot be read, the two differ in size, or are smaller than the crop.
         """
         steps = [step for step in (self.resize, self.crop, *self.augment) if step is not None]
-        key, images = self._transformed(index, steps, rng)
+        key, images = self.transformed(index, steps, rng)
         return {**{name: to_tensor(image) for name, image in images.items()}, "key": key}
 
-    def _transformed(self, index: int, steps: Sequence[Any], rng: np.random.Generator) -> tuple[str, Pair]:
+    def transformed(self, index: int, steps: Sequence[Any], rng: np.random.Generator) -> tuple[str, Pair]:
+        """Return a pair's key, and its images after the given transforms.
+
+        Raises:
+            UserError: As :meth:`sample`; names the pair.
+        """
         pair = self.read(index)
         key = pair["key"]
         images = {name: image for name, image in pair.items() if name != "key"}
@@ -135,7 +140,7 @@ class Pairs(ABC):
         if count < 2:
             raise UserError("there is no second pair in the set")
         other = int(rng.integers(count - 1))
-        return self._transformed(other + (other >= index), steps, rng)[1]
+        return self.transformed(other + (other >= index), steps, rng)[1]
 
     def describe(self) -> dict[str, str | int]:
         """Return what every report says of the data: the set's name, its variant and part where it has such."""

@@ -162,7 +162,7 @@ class SynthesizedBlur(Pairs):
         if self.where == "worker":
             return self.photographs.sample(index, rng)
         steps = [*filter(None, (self.resize, *self.augment)), Exposing(self.camera, self._crop_size)]
-        key, parts = self.photographs._transformed(index, steps, rng)
+        key, parts = self.photographs.transformed(index, steps, rng)
         return {**parts, "key": key}
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
