@@ -35,7 +35,7 @@ def test_pairs_are_matched_by_path_not_by_stem(gopro: Path, photograph: np.ndarr
     assert sample["blurred"].shape == (3, 120, 160)
     assert sample["key"] == "GOPR0372_07_00/000047"
     patterns = {"blurred": f"{gopro}/*/blur", "sharp": f"{gopro}/*/sharp"}
-    assert pairs.describe() == {"set": "PairedImages", **patterns}
+    assert pairs.describe() == {"set": "PairedImages", "measured": "unclear", **patterns}  # four pairs tell nothing
     assert BlurredImages(patterns["blurred"]).describe() == {"set": "BlurredImages", "blurred": patterns["blurred"]}
 
 
