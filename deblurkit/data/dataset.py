@@ -245,8 +245,7 @@ class ImagePairs(Pairs):
     def stamp(self, index: int) -> list[int]:
         """Return what changes when a pair's files do: their sizes in bytes and times of change in nanoseconds."""
         files = self.files[index]
-        found = [path.stat() for path in (files.blurred, files.sharp) if path is not None]
-        return [number for stat in found for number in (stat.st_size, stat.st_mtime_ns)]
+        return stamp_of(path for path in (files.blurred, files.sharp) if path is not None)
 
     def size(self, index: int) -> tuple[int, int]:
         """Return ``(h, w)`` from the files' headers."""
@@ -256,6 +255,11 @@ class ImagePairs(Pairs):
         if size != sharp_size:
             raise UserError(_mismatch(files, size, sharp_size))
         return size
+
+
+def stamp_of(files: Iterable[Path]) -> list[int]:
+    """Return what changes when files do: each one's size in bytes and time of change in nanoseconds."""
+    return [number for stat in (file.stat() for file in files) for number in (stat.st_size, stat.st_mtime_ns)]
 
 
 def shorten(lines: Iterable[str], shown: int = _SHOWN) -> list[str]:

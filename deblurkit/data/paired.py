@@ -148,14 +148,19 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
+def no_folder(folder: Path) -> str:
+    """Return the message that a folder does not exist, with the nearest one above it that does."""
+    nearest = next((parent for parent in folder.absolute().parents if parent.is_dir()), "/")
+    return f"there is no folder {folder} (the nearest that exists is {nearest})"
+
+
 def _nothing_found(side: str, pattern: str) -> str:
     fixed, wild = _split(pattern)
     place = f"{side}: {pattern}"
     if fixed.is_file():
         return f"{place}: this is a file and no image; expected a folder or a glob such as {fixed.parent / '*.png'}"
     if not fixed.is_dir():
-        nearest = next((parent for parent in fixed.absolute().parents if parent.is_dir()), Path("/"))
-        return f"{place}: there is no folder {fixed} (the nearest that exists is {nearest}); {_ADVICE}"
+        return f"{place}: {no_folder(fixed)}; {_ADVICE}"
     kinds = " ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
     what = "nothing under it matches the pattern or is an image" if wild else "the folder holds no image"
     return f"{place}: {what} (searched {fixed.absolute()} for {kinds}); {_ADVICE}"

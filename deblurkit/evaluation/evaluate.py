@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,9 +98,9 @@ def evaluate(
         experiment.generator.to(where), chosen, precision, mode, options.seed, folder, save_images, progress
     )
     results = {name: runner.run(name, dataset) for name, dataset in sets.items()}
+    scores = {name: rows for name, (rows, _) in results.items()}
 
     limits = {name: (len(part), len(part.dataset)) for name, part in sets.items() if isinstance(part, FirstImages)}
-    published = options.paper.published if options.paper is not None else {}
     metrics: dict[str, Any] = plain(
         {
             "name": options.name,
@@ -109,14 +109,7 @@ def evaluate(
             "weights": record.weights_record(experiment.state, experiment.weights),
             "trained_on": record.trained_on(experiment.state),
             "environment": record.environment(where, precision),
-            "datasets": {
-                name: {
-                    **summarise(rows, chosen),
-                    "published": published.get(name),
-                    "data": describe(sets[name]),
-                }
-                for name, (rows, _) in results.items()
-            },
+            "datasets": _figures(scores, sets, chosen, options),
             "notes": [
                 *record.notes(experiment.state, chosen, mode, limits),
                 *record.data_notes(experiment.state, sets),
@@ -127,7 +120,7 @@ def evaluate(
     write_report(
         folder,
         metrics,
-        {name: rows for name, (rows, _) in results.items()},
+        scores,
         protocol=chosen.explain(),
         command=record.command(
             experiment.weights, chosen, plugins, datasets, precision, mode, folder / "options.yml" if foreign else None
@@ -138,6 +131,17 @@ def evaluate(
     if foreign:
         write_options(options, folder / "options.yml")
     return metrics
+
+
+def _figures(
+    scores: Mapping[str, list[ImageScore]], sets: Mapping[str, ImageDataset], protocol: Protocol, options: Options
+) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of each data set."""
+    published = options.paper.published if options.paper is not None else {}
+    return {
+        name: {**summarise(rows, protocol), "published": published.get(name), "data": describe(sets[name])}
+        for name, rows in scores.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from deblurkit.data.dataset import ImagePairs, PairFiles, shorten
 from deblurkit.data.images import is_image
+from deblurkit.data.paired import no_folder
 from deblurkit.data.transforms import Size
 from deblurkit.errors import UserError, did_you_mean
 
@@ -32,8 +33,7 @@ class Source:
 
     def missing(self, root: Path, looked: Iterable[str]) -> UserError:
         """Return the error that says what was looked for, how to get it, and how it should lie."""
-        nearest = next((str(parent) for parent in root.absolute().parents if parent.is_dir()), "/")
-        gone = "" if root.is_dir() else f"; there is no folder {root} (the nearest that exists is {nearest})"
+        gone = "" if root.is_dir() else f"; {no_folder(root)}"
         return UserError(
             f"{self.name}: no image found in any of {', '.join(looked)}{gone}",
             f"{self.name}: get {self.archives} at {self.page} and unpack into {root}; datasets/README.md says more",

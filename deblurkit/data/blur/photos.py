@@ -91,7 +91,7 @@ def _make(
     photographs: SynthesizedBlur, folder: PairFolder, seed: int, count: int, job: tuple[int, int]
 ) -> dict[str, Any]:
     index, number = job
-    name = photographs.keys()[index]
+    name = photographs.photographs.files[index].key
     key = name if count == 1 else f"{name}_{number:0{len(str(count - 1))}d}"
     shot = photographs.shoot(index, np.random.default_rng([seed, index, number]))
     pair = folder.pair(key, lambda: _developed(photographs.camera, shot))

@@ -24,7 +24,7 @@ from urllib.parse import quote, unquote
 import cv2
 import numpy as np
 
-from deblurkit.data.dataset import Pairs, shorten
+from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.images import ImageReadError, decode_image, encode_image
 from deblurkit.data.packing.packed import SIDES, stored_facts
 from deblurkit.data.packing.plan import Plan
@@ -109,8 +109,7 @@ class LMDBPairs(Pairs):
 
     def stamp(self, index: int) -> list[int]:
         """Return what changes when the files do: their sizes in bytes and times of change in nanoseconds."""
-        found = [(folder / _DATA).stat() for folder in self.folders.values()]
-        return [number for stat in found for number in (stat.st_size, stat.st_mtime_ns)]
+        return stamp_of(folder / _DATA for folder in self.folders.values())
 
     def place(self, index: int) -> str:
         """Return the blurred images' folder and the pair's key."""

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 
-from deblurkit.data.dataset import Pairs, shorten
+from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.transforms import Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
@@ -115,8 +115,7 @@ class PackedPairs(Pairs):
 
     def stamp(self, index: int) -> list[int]:
         """Return what changes when the set does: its index's size in bytes and time of change in nanoseconds."""
-        stat = (self.path / INDEX).stat()
-        return [stat.st_size, stat.st_mtime_ns]
+        return stamp_of([self.path / INDEX])
 
     def place(self, index: int) -> str:
         """Return the folder and the pair's key."""
