@@ -28,7 +28,7 @@ from deblurkit.data.images import encode_image, read_image, write_atomically
 from deblurkit.data.paired import find_images
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.errors import UserError
-from deblurkit.metrics.functional import psnr
+from deblurkit.metrics.functional.psnr import psnr
 
 NOISE = {"full_well": 10_000, "read_noise": 3}
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from deblurkit.compat import ensure_torchvision
 from deblurkit.errors import UserError
 
 
 class MissingWeightsError(UserError):
     """Weights are nowhere to be had without a download."""
+
+
+class Published(NamedTuple):
+    """ImageNet weights that torchvision publishes for one of its networks."""
+
+    title: str
+    """The network's name in messages."""
+    file: str
+    """The file's name; what stands behind the last hyphen begins the file's SHA-256."""
+
+    @property
+    def url(self) -> str:
+        """Where it is published."""
+        return f"https://download.pytorch.org/models/{self.file}"
+
+
+PUBLISHED = {
+    "alexnet": Published("AlexNet", "alexnet-owt-7be5be79.pth"),
+    "squeezenet1_1": Published("SqueezeNet 1.1", "squeezenet1_1-b8a52dc0.pth"),
+    "vgg16": Published("VGG-16", "vgg16-397923af.pth"),
+    "vgg19": Published("VGG-19", "vgg19-dcbb9e9d.pth"),
+}
+"""By the name of torchvision's function that builds the network."""
 
 
 def read_pretrained(file: str, url: str, path: str | None, download: bool, what: str, advice: str) -> dict[str, Tensor]:
@@ -30,7 +56,7 @@ def read_pretrained(file: str, url: str, path: str | None, download: bool, what:
         MissingWeightsError: There is no such file, and none may be fetched.
         UserError: The file cannot be read, or is no state dict.
     """
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / file
+    cached = _in_cache(file)
     chosen = Path(path) if path is not None else cached
     if path is None and not cached.is_file():
         if not download:
@@ -50,3 +76,74 @@ def read_pretrained(file: str, url: str, path: str | None, download: bool, what:
     if not isinstance(state, dict):
         raise UserError(f"{chosen}: holds a {type(state).__name__}, not the state dict of {what}")
     return state
+
+
+def torchvision_features(
+    name: str, weights: str | None, *, advice: str, what: str = "", download: bool = False, layers: int | None = None
+) -> nn.Sequential:
+    """Build the convolutional part of a classifier of torchvision's with published weights, frozen, on the CPU.
+
+    Args:
+        name: One of :data:`PUBLISHED`.
+        weights: A state dict file of the network or of its features alone; ``None`` for torchvision's cache;
+            ``random`` for He-initialised weights that are the same in every run.
+        advice: As :func:`read_pretrained` takes it.
+        what: What the weights are, for messages; absent: ``the ImageNet weights of`` the network.
+        download: Whether to fetch the file where the cache lacks it.
+        layers: How many layers to build; absent: all.
+
+    Returns:
+        The layers under torchvision's names, in evaluation mode. No stream of random numbers is touched.
+
+    Raises:
+        MissingWeightsError: There is no such file, and none may be fetched.
+        UserError: The file cannot be read, or does not fit the network.
+    """
+    ensure_torchvision()
+    from torchvision import models
+
+    with torch.device("meta"):
+        features: nn.Sequential = getattr(models, name)(weights=None).features[:layers]
+    features.eval().requires_grad_(False)
+    if weights == "random":
+        return _random_features(features)
+    title, file = PUBLISHED[name]
+    what = what or f"the ImageNet weights of {title}"
+    state = read_pretrained(file, PUBLISHED[name].url, weights, download, what, advice)
+    wanted = {key: state.get(f"features.{key}", state.get(key)) for key in features.state_dict()}
+    missing = [key for key, value in wanted.items() if value is None]
+    if missing:
+        raise UserError(f"{weights or file}: not the weights of {title}, features.{missing[0]} is missing")
+    try:
+        features.load_state_dict(wanted, assign=True)
+    except RuntimeError as error:
+        raise UserError(f"{weights or file}: not the weights of {title}: {error}") from None
+    return features.float().requires_grad_(False)
+
+
+def is_published(name: str, weights: str | None) -> bool:
+    """Say whether a file that :func:`torchvision_features` reads is, byte for byte, the one that is published.
+
+    Its SHA-256 is compared with the start of it that the published file's name holds.
+    """
+    file = PUBLISHED[name].file
+    digest = hashlib.sha256()
+    with (Path(weights) if weights is not None else _in_cache(file)).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest().startswith(file.removesuffix(".pth").rsplit("-", 1)[1])
+
+
+def _in_cache(file: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / file
+
+
+def _random_features(features: nn.Sequential) -> nn.Sequential:
+    features.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    for module in features.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return features

@@ -7,14 +7,10 @@ import re
 import torch
 from torch import Tensor, nn
 
-from deblurkit.compat import ensure_torchvision
-from deblurkit.errors import UserError
 from deblurkit.losses.functional import Distance, feature_distance
-from deblurkit.pretrained import read_pretrained
+from deblurkit.pretrained import torchvision_features
 from deblurkit.registry import LOSSES
 
-VGG19_FILE = "vgg19-dcbb9e9d.pth"
-VGG19_URL = f"https://download.pytorch.org/models/{VGG19_FILE}"
 _CONVS = (2, 2, 4, 4, 4)  # convolutions of each of VGG-19's blocks; a pooling layer ends each
 
 
@@ -33,42 +29,6 @@ def feature_index(layer: str) -> int:
     block, convolution = int(match[2]), int(match[3])
     before = sum(2 * convs + 1 for convs in _CONVS[: block - 1])
     return before + 2 * (convolution - 1) + (match[1] == "relu")
-
-
-def _vgg19_features(last: int, weights: str | None, download: bool) -> nn.Sequential:
-    ensure_torchvision()
-    from torchvision.models import vgg19
-
-    with torch.device("meta"):
-        features = vgg19(weights=None).features[: last + 1]
-    if weights == "random":
-        return _random_features(features)
-    state = _read_weights(weights, download)
-    wanted = {name: state.get(f"features.{name}", state.get(name)) for name in features.state_dict()}
-    missing = [name for name, value in wanted.items() if value is None]
-    if missing:
-        raise UserError(f"{weights or VGG19_FILE}: not the weights of VGG-19, features.{missing[0]} is missing")
-    try:
-        features.load_state_dict(wanted, assign=True)
-    except RuntimeError as error:
-        raise UserError(f"{weights or VGG19_FILE}: not the weights of VGG-19: {error}") from None
-    return features
-
-
-def _random_features(features: nn.Sequential) -> nn.Sequential:
-    """Give the features He-initialised weights that are the same in every run and touch no other random stream."""
-    features.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(0)
-    for module in features:
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-    return features
-
-
-def _read_weights(weights: str | None, download: bool) -> dict[str, Tensor]:
-    advice = "or name the file with `weights: PATH`, or allow `download: true`; `weights: random` is for trials only"
-    return read_pretrained(VGG19_FILE, VGG19_URL, weights, download, "the ImageNet weights of VGG-19", advice)
 
 
 @LOSSES.register_module()
@@ -119,7 +79,11 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         if distance not in ("mse", "l1", "l2"):
             raise ValueError(f"distance is mse, l1 or l2, got {distance!r}")
-        self.features = _vgg19_features(feature_index(layer), weights, download).eval().requires_grad_(False)
+        advice = (
+            "or name the file with `weights: PATH`, or allow `download: true`; `weights: random` is for trials only"
+        )
+        layers = feature_index(layer) + 1
+        self.features = torchvision_features("vgg19", weights, advice=advice, download=download, layers=layers)
         for module in self.features:
             if isinstance(module, nn.ReLU):
                 module.inplace = False

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from deblurkit.metrics.functional import Array, psnr
+from deblurkit.metrics.functional.images import Array, Channels, check_channels, check_crop
+from deblurkit.metrics.functional.psnr import psnr
 from deblurkit.registry import METRICS
 
 
 @METRICS.register_module()
 class PSNR:
-    """Peak signal-to-noise ratio of one image in decibels, see :func:`deblurkit.metrics.functional.psnr`.
+    """Peak signal-to-noise ratio of one image, see :func:`deblurkit.metrics.functional.psnr.psnr`.
 
     Args:
-        y_channel: Compare luma instead of RGB.
+        channels: ``rgb``, or the luma ``y`` (MATLAB's, [16, 235]) or ``luma`` (full range).
         crop_border: Pixels left out at each edge.
+        single: Take differences of float images in float32.
     """
 
     higher_is_better = True
+    unit = "dB"
+    takes_mask = True
+    can_be_single = True
 
-    def __init__(self, y_channel: bool = False, crop_border: int = 0) -> None:
-        self.y_channel = y_channel
-        self.crop_border = crop_border
+    def __init__(self, channels: Channels = "rgb", crop_border: int = 0, single: bool = False) -> None:
+        self.channels = check_channels(channels)
+        self.crop_border = check_crop(crop_border)
+        self.single = single
 
-    def __call__(self, restored: Array, sharp: Array) -> float:
-        """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]."""
-        return psnr(restored, sharp, y_channel=self.y_channel, crop_border=self.crop_border)
+    def __call__(self, restored: Array, sharp: Array, mask: Array | None = None) -> float:
+        """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]; ``mask`` ``(h, w)``."""
+        return psnr(
+            restored, sharp, channels=self.channels, crop_border=self.crop_border, mask=mask, single=self.single
+        )

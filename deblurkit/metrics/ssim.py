@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from deblurkit.metrics.functional import Array, ssim
+from deblurkit.metrics.functional.images import Array, Channels, check_channels, check_crop
+from deblurkit.metrics.functional.ssim import MASKED, Kind, check_kind, ssim
 from deblurkit.registry import METRICS
 
 
 @METRICS.register_module()
 class SSIM:
-    """Structural similarity of one image (``ssim2d``), see :func:`deblurkit.metrics.functional.ssim`.
+    """Structural similarity of one image, see :func:`deblurkit.metrics.functional.ssim.ssim`.
 
     Args:
-        y_channel: Compare luma instead of RGB.
+        kind: The definition: ``2d`` (BasicSR), ``3d`` (MATLAB on a colour image), ``uniform`` (scikit-image's
+            default), ``gauss`` (scikit-image, Gaussian weights) or ``zero`` (DeblurGAN). On one image they can differ
+            by 0.2.
+        channels: ``rgb``, or the luma ``y`` (MATLAB's, [16, 235]) or ``luma`` (full range).
         crop_border: Pixels left out at each edge.
+        single: Compute in float32.
+
+    Attributes:
+        takes_mask: Whether this kind has a masked form.
     """
 
     higher_is_better = True
+    unit = ""
+    takes_mask = True
+    can_be_single = True
 
-    def __init__(self, y_channel: bool = False, crop_border: int = 0) -> None:
-        self.y_channel = y_channel
-        self.crop_border = crop_border
+    def __init__(
+        self, kind: Kind = "2d", channels: Channels = "rgb", crop_border: int = 0, single: bool = False
+    ) -> None:
+        self.kind = check_kind(kind)
+        self.channels = check_channels(channels)
+        self.crop_border = check_crop(crop_border)
+        self.single = single
+        self.takes_mask = kind in MASKED
 
-    def __call__(self, restored: Array, sharp: Array) -> float:
-        """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]."""
-        return ssim(restored, sharp, y_channel=self.y_channel, crop_border=self.crop_border)
+    def __call__(self, restored: Array, sharp: Array, mask: Array | None = None) -> float:
+        """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]; ``mask`` ``(h, w)``."""
+        return ssim(
+            restored,
+            sharp,
+            kind=self.kind,
+            channels=self.channels,
+            crop_border=self.crop_border,
+            mask=mask,
+            single=self.single,
+        )

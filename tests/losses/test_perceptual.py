@@ -11,8 +11,10 @@ import torch
 from deblurkit import checkpoint, load_options, train
 from deblurkit.errors import UserError
 from deblurkit.losses.functional import feature_distance
-from deblurkit.losses.perceptual import VGG19_FILE, PerceptualLoss, feature_index
-from deblurkit.pretrained import MissingWeightsError
+from deblurkit.losses.perceptual import PerceptualLoss, feature_index
+from deblurkit.pretrained import PUBLISHED, MissingWeightsError
+
+VGG19_FILE = PUBLISHED["vgg19"].file
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +187,7 @@ losses: {content: {type: PerceptualLoss, layer: conv1_2, weights: random}}
 optimizers: {generator: {type: Adam, lr: 1e-3}}
 datasets: {train: {type: SamplePairs, split: train, crop: 32, batch_size: 1}}
 train: {iters: 2, ema: {decay: 0.9}}
-logging: {tensorboard: false}
+logging: {tensorboard: false, curves: false}
 """
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from deblurkit.data.dataset import shorten
 from deblurkit.data.images import ImageReadError, read_image, write_atomically, write_image
 from deblurkit.errors import UserError
-from deblurkit.metrics.functional import psnr
+from deblurkit.metrics.functional.psnr import psnr
 
 _SETTINGS, _MANIFEST = "settings.json", "manifest.json"
 _SIDES = ("blurred", "sharp")

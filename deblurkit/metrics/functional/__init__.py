@@ -1,0 +1,1 @@
+"""Metrics as pure functions of two images, computed in float64 unless ``single`` is asked for."""

@@ -1,0 +1,62 @@
+"""The metric ``NIQE``, which needs no sharp image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deblurkit.compat import import_basicsr
+from deblurkit.metrics.functional.images import Array, comparable
+from deblurkit.registry import METRICS
+
+_BLOCK = 96
+
+
+@METRICS.register_module()
+class NIQE:
+    """Natural image quality evaluator: how far an image's statistics are from those of unspoilt photographs.
+
+    Computed by ``basicsr.metrics.calculate_niqe`` with the parameters it ships, those of the method's authors: on
+    the luma of MATLAB's ``rgb2ycbcr``, rounded, in blocks of 96x96 pixels without overlap at two scales. What remains
+    right and below of the last whole block is left out. Lower is better. MATLAB's built-in ``niqe`` gives other
+    values.
+
+    Reference:
+        Mittal, Soundararajan, Bovik: Making a "completely blind" image quality analyzer, IEEE Signal Processing
+        Letters 2013.
+    """
+
+    higher_is_better = False
+    unit = ""
+    needs_sharp = False
+
+    def __init__(self) -> None:
+        import_basicsr()
+        from basicsr.metrics.niqe import calculate_niqe
+
+        self._compute = calculate_niqe
+
+    def __call__(self, restored: Array, sharp: Array | None) -> float:
+        """Score ``restored``, ``(h, w, 3)`` RGB; ``sharp`` is not looked at.
+
+        Returns:
+            The distance, 0 or more; NaN where fewer than two blocks have any texture, as in an image of one colour.
+
+        Raises:
+            ValueError: The image holds fewer than two blocks, is not RGB, or is of another dtype than uint8, uint16 and
+                float.
+        """
+        image, _, white = comparable(restored, restored)  # its check of the dtype
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"NIQE needs an image of shape (h, w, 3), this one has {image.shape}")
+        height, width = image.shape[:2]
+        if (height // _BLOCK) * (width // _BLOCK) < 2:
+            raise ValueError(
+                f"NIQE compares blocks of {_BLOCK} x {_BLOCK} pixels and needs two of them, "
+                f"the image has {height} x {width} pixels"
+            )
+        bgr = image[..., ::-1].astype(np.float32) * np.float32(255 / white)
+        try:
+            with np.errstate(all="ignore"):  # a block of one colour: 0 / 0, which the method leaves out
+                return float(self._compute(bgr, crop_border=0))
+        except np.linalg.LinAlgError:
+            return float("nan")
