@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from deblurkit import checkpoint
-from deblurkit.data.images import to_tensor, to_uint8
 from deblurkit.errors import UserError
-from deblurkit.inference.restore import PRECISIONS, NonFiniteOutputError, check_inference, non_finite, restore
+from deblurkit.inference.restore import PRECISIONS
+from deblurkit.inference.session import AUTO, Session
 from deblurkit.interop.foreign import read_weights
 
 
@@ -26,17 +27,21 @@ class Deblurrer:
         plugins: Modules or Python files to import first, where the generator comes from a plugin.
         device: Where to compute; by default CUDA where there is one, else the CPU.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
-        inference: ``whole``, or ``x8``: the mean over the flips and quarter turns, eight times the work.
+        inference: ``auto``: the whole image where it fits the memory, else tiles that do; or a mode of
+            :mod:`deblurkit.options.inference`, such as ``x8``: the mean over the flips and quarter turns.
+        memory: GiB that one photograph may take above the weights; by default what is free, and with ``auto`` on a CPU
+            1.5 of it at most.
 
     Attributes:
         generator: The network, in eval mode on ``device``.
         device: Where it computes.
+        session: What restores; says in which modes it was done.
         source: Where the weights come from: ``name`` of the experiment, ``file``, ``iteration``, ``ema``; ``note``
             where they were trained elsewhere.
 
     Raises:
         CheckpointError: The file cannot be read or is none of these, or its generator is not registered.
-        UserError: The device does not exist, or the precision is unknown.
+        UserError: The device does not exist, the precision or the mode is unknown, or there is no memory above 0.
     """
 
     def __init__(
@@ -45,15 +50,18 @@ class Deblurrer:
         plugins: Sequence[str] = (),
         device: str | torch.device | None = None,
         precision: str = "fp32",
-        inference: str = "whole",
+        inference: str = AUTO,
+        memory: float | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise UserError(f"precision: {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+        if memory is not None and not 0 < memory < math.inf:
+            raise UserError(f"memory: a photograph takes more than 0 GiB, got {memory:g}")
         state = read_weights(weights)
         self.device = pick_device(device)
         self.generator = checkpoint.load_generator(state, weights, tuple(plugins)).to(self.device)
-        self.precision = precision
-        self.inference = check_inference(inference)
+        memory_bytes = None if memory is None else int(memory * 2**30)
+        self.session = Session(self.generator, precision, inference, memory_bytes)
         self.source: dict[str, Any] = {"name": state["options"]["name"], **describe_weights(state, weights)}
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
@@ -68,6 +76,7 @@ class Deblurrer:
         Raises:
             ValueError: ``image`` has another shape or dtype.
             NonFiniteOutputError: The network returned pixels that are no numbers.
+            UserError: The memory does not suffice.
         """
         if image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
@@ -76,11 +85,7 @@ class Deblurrer:
             )
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a photograph is uint8 or uint16, this one is {image.dtype}")
-        blurred = to_tensor(image).unsqueeze(0).to(self.device)
-        restored = restore(self.generator, blurred, self.precision, self.inference)[0].cpu()
-        if not torch.isfinite(restored).all():
-            raise NonFiniteOutputError(non_finite(self.generator, self.precision))
-        return to_uint8(restored) if image.dtype == np.uint8 else _to_uint16(restored)
+        return self.session.restore_array(image)
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -106,9 +111,3 @@ def describe_weights(state: dict[str, Any], weights: str | Path) -> dict[str, An
     """
     described = {"file": str(weights), "iteration": state["position"]["iteration"], "ema": state["ema"] is not None}
     return {**described, "note": state["note"]} if "note" in state else described
-
-
-def _to_uint16(image: torch.Tensor) -> NDArray[np.uint16]:
-    """Return ``(3, h, w)`` in [0, 1] as ``(h, w, 3)`` uint16, rounded half up."""
-    scaled = image.permute(1, 2, 0).double().numpy() * 65535.0
-    return np.floor(scaled + 0.5).astype(np.uint16)

@@ -81,7 +81,7 @@ def deblur_photos(
             _deblur_photo(deblurrer, job)
         except UserError as error:
             failures += error.problems
-        except (OSError, RuntimeError, ValueError) as error:  # a disk, a network or a memory that this image exceeds
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:  # what this image alone may exceed
             failures.append(f"{job.source}: {' '.join(str(error).split()) or type(error).__name__}")
         if progress is not None:
             progress(index + 1, len(jobs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit.errors import UserError
+from deblurkit.inference.passes import bands, fitted
+from deblurkit.inference.sources import Source, TensorSource
+from deblurkit.options.inference import Inference, parse_inference
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """What :func:`restore` computes in: ``tf32`` differs from ``fp32`` on CUDA devices only."""
-
-INFERENCE_MODES = ("whole", "x8")
-"""How :func:`restore` passes an image through the generator."""
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -65,42 +66,86 @@ def pad_to_divisor(images: Tensor, divisor: int, min_size: int = 0) -> Tensor:
 
 
 def check_inference(mode: str) -> str:
-    """Return ``mode``, or raise a ``UserError`` where there is no such inference mode."""
-    if mode not in INFERENCE_MODES:
-        raise UserError(f"inference: there is no mode {mode!r}; known: {', '.join(INFERENCE_MODES)}")
-    return mode
+    """Return an inference mode in the one text that it has, or raise a ``UserError`` where there is no such mode."""
+    try:
+        return str(parse_inference(mode))
+    except ValueError as error:
+        raise UserError(f"inference: {error}") from None
 
 
 @torch.inference_mode()
-def restore(generator: nn.Module, blurred: Tensor, precision: str = "fp32", inference: str = "whole") -> Tensor:
+def restore(
+    generator: nn.Module, blurred: Tensor, precision: str = "fp32", inference: str | Inference = "whole"
+) -> Tensor:
     """Restore images in the way that ``inference`` names.
 
-    ``whole``: each image at once. ``x8``: the mean of the eight flips and quarter turns of it, each restored and
-    turned back (geometric self-ensemble, Lim et al., EDSR, CVPR Workshops 2017, section 3.4); eight times the work.
+    ``whole``: each image at once. ``tile``: in tiles that overlap and blend into each other, cut from the padded image
+    at multiples of ``size_divisor``: the same as ``whole`` for a generator that looks no farther than
+    :func:`deblurkit.inference.tiling.margin`. ``grid``: in crops spread evenly, overlaps averaged (the adaptive grid of
+    HINet's and NAFNet's public code). ``tlc``: under :func:`deblurkit.inference.tlc.local_means`. ``x8``: the mean of
+    the eight flips and quarter turns of the image, each restored and turned back (geometric self-ensemble, Lim et al.,
+    EDSR, CVPR Workshops 2017, section 3.4); eight times the work.
 
     Args:
         generator: ``forward(blurred) -> Tensor | dict`` with the restored image as ``image``.
         blurred: ``(n, 3, h, w)`` in [0, 1], on the generator's device.
         precision: One of :data:`PRECISIONS`; half precisions run under autocast.
-        inference: One of :data:`INFERENCE_MODES`.
+        inference: See :mod:`deblurkit.options.inference`; sizes become what
+            :func:`deblurkit.inference.passes.fitted` makes of them.
 
     Returns:
         ``(n, 3, h, w)`` float32 in [0, 1]; a pixel that was not finite is NaN.
 
     Raises:
-        ValueError: As :func:`restore_whole`, or ``inference`` is unknown.
+        ValueError: As :func:`restore_whole`, or there is no such inference mode.
     """
-    if inference not in INFERENCE_MODES:
-        raise ValueError(f"inference is one of {', '.join(INFERENCE_MODES)}, got {inference!r}")
-    if inference == "whole":
-        return restore_whole(generator, blurred, precision)
-    total = torch.zeros_like(blurred, dtype=torch.float32)
-    for turns in range(4):
-        turned = torch.rot90(blurred, turns, (2, 3))
-        total += torch.rot90(restore_whole(generator, turned, precision), -turns, (2, 3))
-        mirrored = restore_whole(generator, turned.flip(3), precision).flip(3)
-        total += torch.rot90(mirrored, -turns, (2, 3))
-    return total / 8
+    mode = parse_inference(inference) if isinstance(inference, str) else inference
+    mode = fitted(mode, *size_rules(generator))
+    with converted(generator, mode):
+        found = [band for _, band in restored_bands(generator, TensorSource(blurred), precision, mode)]
+    return torch.cat(found, dim=2) if len(found) > 1 else found[0]
+
+
+@contextlib.contextmanager
+def converted(generator: nn.Module, mode: Inference) -> Iterator[None]:
+    """Let the generator's global averages be local ones while active, where ``mode`` says so."""
+    if mode.tlc is None:
+        yield
+        return
+    from deblurkit.inference.tlc import local_means
+
+    with local_means(generator, mode.tlc, mode.tlc_factor):
+        yield
+
+
+def restored_bands(
+    generator: nn.Module, source: Source, precision: str, mode: Inference
+) -> Iterator[tuple[int, Tensor]]:
+    """Restore an image from top to bottom: see :func:`deblurkit.inference.passes.bands`.
+
+    Args:
+        generator: See :func:`restore`; under :func:`converted`.
+        source: The image.
+        precision: One of :data:`PRECISIONS`.
+        mode: From :func:`deblurkit.inference.passes.fitted`.
+    """
+    device = device_of(generator, source.device)
+
+    def network(crop: Tensor) -> Tensor:
+        return restore_whole(generator, crop.to(device), precision).to(source.device)
+
+    return bands(network, source, mode, *size_rules(generator))
+
+
+def size_rules(generator: nn.Module) -> tuple[int, int]:
+    """Return what both sides of a generator's input divide by, and the least side that it takes."""
+    return getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0)
+
+
+def device_of(generator: nn.Module, otherwise: torch.device) -> torch.device:
+    """Return where a generator's weights lie; ``otherwise`` where it has none."""
+    weight = next(itertools.chain(generator.parameters(), generator.buffers()), None)
+    return otherwise if weight is None else weight.device
 
 
 def restore_whole(generator: nn.Module, blurred: Tensor, precision: str = "fp32") -> Tensor:
@@ -122,7 +167,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: str = "fp32"
     """
     height, width = blurred.shape[-2:]
     low, high = getattr(generator, "value_range", (0.0, 1.0))
-    padded = pad_to_divisor(blurred, getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0))
+    padded = pad_to_divisor(blurred, *size_rules(generator))
     with _compute_in(precision, blurred.device.type):
         outputs = generator(to_value_range(padded, (low, high)))
     image = _image_of(outputs, generator)

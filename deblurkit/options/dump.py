@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -42,15 +43,21 @@ def write_options(options: Options, path: str | os.PathLike[str]) -> None:
         options: What ``load_options`` returned.
         path: Written whole or not at all: to ``*.tmp``, then renamed.
     """
+    temporary = Path(f"{os.fspath(path)}.tmp")
+    try:
+        temporary.write_text(options_text(options), encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def options_text(options: Options) -> str:
+    """Return the text of the option file that :func:`write_options` writes."""
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment] # annotated as None there
     yaml.width = 2**16
-    temporary = Path(f"{os.fspath(path)}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            yaml.dump(options.to_dict(), file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = io.StringIO()
+    yaml.dump(options.to_dict(), text)
+    return text.getvalue()

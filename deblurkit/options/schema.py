@@ -19,14 +19,13 @@ from pydantic import (
 )
 
 from deblurkit.errors import UserError
+from deblurkit.options.inference import parse_inference
 
 Component = dict[str, Any]
 """``{type: NAME, **arguments}``."""
 
 DEFAULT_RESTORER = "GANRestorer"
 
-_MODES = "whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8"
-_MODE = re.compile(r"whole|x8|tile:[1-9]\d*,\d+|grid:[1-9]\d*|tlc:[1-9]\d*(,\d+(\.\d+)?)?")
 _FORBIDDEN_IN_FOLDERS = set('/\\:*?"<>|')
 _RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _MAX_NAME = 100
@@ -50,9 +49,7 @@ def _entry_name(name: str) -> str:
 
 
 def _inference_mode(mode: str) -> str:
-    for part in mode.split("+"):
-        if not _MODE.fullmatch(part):
-            raise ValueError(f"{part!r} is no inference mode; known, joined by +: {_MODES}")
+    parse_inference(mode)
     return mode
 
 
@@ -231,6 +228,10 @@ class Logging(Section):
     """Iterations between log entries."""
     tensorboard: bool = True
     """Write TensorBoard event files."""
+    samples: NonNegativeInt = 3
+    """Images of each validation set in the strips that are written at each validation; 0: none."""
+    curves: bool = True
+    """Write the page of curves and samples at the end of a run."""
     wandb: dict[str, Any] | None = None
     """Arguments of ``wandb.init``; null: do not use it."""
 

@@ -50,7 +50,7 @@ def test_folder_as_a_process(photos: Path, weights: Path, plugin: str, tmp_path:
     arguments = (photos, "--weights", weights, "--plugin", plugin, "--out", "Ergebnis ü", "--compare")
     done = deblur(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "3 of 3 photographs restored" in done.stdout
+    assert "inference whole: 3 photographs\n3 of 3 photographs restored" in done.stdout
     out = tmp_path / "Ergebnis ü"
     names = {"astronaut.png", "astronaut.jpg", "été 夏/猫 (1).png"}
     assert set(contents(out)) == {str(Path(name)) for name in names | {f"compare/{name}" for name in names}}
@@ -69,6 +69,21 @@ def test_folder_as_a_process(photos: Path, weights: Path, plugin: str, tmp_path:
     assert again.returncode == 2
     assert again.stderr.splitlines()[0].endswith("exists already; choose another --out or say --overwrite")
     assert deblur(*arguments, "--overwrite", cwd=tmp_path).returncode == 0
+
+
+def test_the_way_that_was_taken_is_told(photos: Path, weights: Path, plugin: str, tmp_path: Path) -> None:
+    arguments = (photos, "--weights", weights, "--plugin", plugin, "--out", "out", "--overwrite")
+    done = deblur(*arguments, "--inference", "x8+tile:30,14", "--memory", "0.5", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-3:] == [
+        "inference tile:32,16+x8: 3 photographs",
+        "tile:30,14+x8 was done as tile:32,16+x8: inputs of InferenceSharpener have sides that divide by 4",
+        "3 of 3 photographs restored, in out",
+    ]
+    for wrong, message in ((("--inference", "tile:30"), "expected tile:SIZE,OVERLAP"), (("--memory", "0"), "0 GiB")):
+        refused = deblur(*arguments, *wrong, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert message in refused.stderr
 
 
 def test_unreadable_files_do_not_stop_the_others(photos: Path, weights: Path, plugin: str, tmp_path: Path) -> None:

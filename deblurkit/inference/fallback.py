@@ -1,0 +1,112 @@
+"""What an image is restored in where the memory does not suffice for what was asked: tiles, as large as fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from deblurkit.inference.locality import reach
+from deblurkit.inference.memory import free_bytes, live_bytes, scratch
+from deblurkit.inference.passes import fitted
+from deblurkit.inference.restore import size_rules
+from deblurkit.options.inference import Inference
+
+_AUTO_BYTES_ON_CPU = 3 << 29  # 1.5 GiB: with a photograph of 24 megapixels and its result still below 2
+_SIZES = (2048, 1536, 1280, 1024, 896, 768, 640, 512, 448, 384, 320, 256, 192, 128)
+_SMALLEST = _SIZES[-1]
+_OVERLAP = 128
+_BAND_BYTES = 4 * 3 * 4  # a pixel of a row of tiles: RGB float32; the row, its part carried on, and what it becomes
+_VIEWS_BYTES = 2 * 3 * 4  # a pixel under x8: the sum of the views, and one of them flipped
+_GIB = 1 << 30
+
+
+class Fallback:
+    """Finds the mode in which images fit the memory.
+
+    Args:
+        generator: In the mode (train or eval) and on the device in which it is to run.
+        mode: What was asked for, from :func:`deblurkit.inference.passes.fitted`.
+        device: Where the generator computes.
+        auto: Whether ``whole`` is a wish only, so that on a CPU the memory is used sparingly.
+        memory_bytes: What one image may take above the weights; by default what is free, and with ``auto`` on a CPU
+            1.5 GiB of it at most.
+    """
+
+    def __init__(
+        self, generator: nn.Module, mode: Inference, device: torch.device, auto: bool, memory_bytes: int | None
+    ) -> None:
+        self.generator = generator
+        self.mode = mode
+        self.device = device
+        self.auto = auto
+        self.memory_bytes = memory_bytes
+        self._estimates: dict[tuple[int, int], int | None] = {}
+
+    def first(self, height: int, width: int) -> tuple[Inference, str]:
+        """Return the mode to try first for an image, and why it is not the one asked for (``""`` where it is).
+
+        Where memory or its need is unknown, that is what was asked for; tiles and grids are never replaced here.
+        """
+        allowed = self._allowed()
+        needed = self.needed(self.mode, height, width)
+        if self.mode.space != "whole" or allowed is None or needed is None or needed <= allowed:
+            return self.mode, ""
+        tiles = self._tiles(_SMALLEST)
+        for size in _SIZES:
+            tried = self._tiles(size)
+            if (self.needed(tried, height, width) or 0) <= allowed:
+                tiles = tried
+                break
+        return tiles, f"{self.mode} would take {needed / _GIB:.2f} GiB, {allowed / _GIB:.2f} GiB may be used"
+
+    def smaller(self, mode: Inference, height: int, width: int) -> Inference | None:
+        """Return what to try when ``mode`` ran out of memory; ``None`` for a grid, and for the smallest tiles."""
+        if mode.space == "grid":
+            return None
+        side = min(mode.size or max(height, width), max(height, width))
+        smaller = self._tiles(max(_SMALLEST, side // 2))
+        return smaller if smaller.size < side else None
+
+    def needed(self, mode: Inference, height: int, width: int) -> int | None:
+        """Return about how many bytes an image takes above the weights; ``None`` where that cannot be told."""
+        covered = (min(mode.size, height), min(mode.size, width)) if mode.size else (height, width)
+        live = self.estimate(*covered)
+        if live is None:
+            return None
+        band = _BAND_BYTES * covered[0] * width if mode.size else 0
+        views = _VIEWS_BYTES * height * width if mode.x8 else 0
+        return int(scratch(self.device) * live) + band + views
+
+    def estimate(self, height: int, width: int) -> int | None:
+        """Return the bytes of live tensors while one crop is restored: see :func:`live_bytes`."""
+        size = (height, width)
+        if size not in self._estimates:
+            one_pass = dataclasses.replace(self.mode, space="whole", size=0, overlap=0, x8=False)
+            self._estimates[size] = live_bytes(self.generator, height, width, one_pass)
+        return self._estimates[size]
+
+    @cached_property
+    def reach(self) -> int | None:
+        """How far the network looks: see :func:`deblurkit.inference.locality.reach`."""
+        return reach(self.generator)
+
+    def _allowed(self) -> int | None:
+        if self.memory_bytes is not None:
+            return self.memory_bytes
+        free = free_bytes(self.device)
+        if self.auto and self.device.type == "cpu":
+            return _AUTO_BYTES_ON_CPU if free is None else min(free, _AUTO_BYTES_ON_CPU)
+        return free
+
+    def _tiles(self, size: int) -> Inference:
+        """Return tiles of a size, which equal the whole image where an overlap of half of it suffices for that."""
+        exact = None if self.reach is None else 4 * self.reach
+        if self.mode.space == "tile":
+            overlap = min(self.mode.overlap, size // 2)
+        else:
+            overlap = exact if exact is not None and 2 * exact <= size else min(_OVERLAP, size // 4)
+        mode = dataclasses.replace(self.mode, space="tile", size=size, overlap=overlap)
+        return fitted(mode, *size_rules(self.generator))

@@ -1,0 +1,85 @@
+"""Whether an image may be restored in tiles: how far a pixel's influence goes, and what carries it everywhere."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deblurkit.inference.reductions import larger_side, probe, record, side_taken
+
+LONGEST = 1024
+"""Pixels of the longest strip that is tried."""
+
+_SHORTEST = 256
+_NARROW = 64  # the other side of a strip: cheap, and wider than any padding here
+
+
+def global_layers(generator: nn.Module) -> list[str]:
+    """Return in words why tiles of an image are not the whole image; ``[]`` where they are, but for their borders.
+
+    What the network does decides (:func:`reach`); the operations that a forward pass calls give the words. Costs a few
+    forwards of small strips.
+
+    Args:
+        generator: In the mode (train or eval) in which it will be used.
+
+    Returns:
+        Such as ``["instance normalisation", "global average pooling"]``, in the order in which they come.
+    """
+    if reach(generator) is not None:
+        return []
+    side = side_taken(generator, _NARROW)
+    small, larger = record(generator, side), record(generator, larger_side(generator, side))
+    fixed = {(item.words, item.layer, item.extents) for item in small}
+    growing = [item.words for item in larger if (item.words, item.layer, item.extents) not in fixed]
+    return list(dict.fromkeys(growing)) or [f"a pixel's influence goes further than {LONGEST // 2} pixels"]
+
+
+def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
+    """Return how far an input pixel's influence goes in the output, in pixels along an axis; at most this far.
+
+    One half of a strip becomes NaN, and so does every output pixel that depends on it, whatever the weights are: a
+    factor that is zero before training hides nothing, nor do gaps between the taps of dilated convolutions. Which of
+    ``size_divisor`` neighbours reaches furthest is not looked into; so the result is an upper bound, by less than
+    ``size_divisor`` too large. Measured to all four sides, on strips that grow until the influence ends inside.
+
+    Args:
+        generator: On any device, in any mode; left as it was.
+        size: Length of the longest strip, in pixels.
+
+    Returns:
+        The distance, or ``None`` where it goes further than half of ``size``.
+    """
+    across = _reach_along(generator, size, 3)
+    down = None if across is None else _reach_along(generator, size, 2)
+    return None if across is None or down is None else max(across, down)
+
+
+def _reach_along(generator: nn.Module, size: int, axis: int) -> int | None:
+    narrow = side_taken(generator, _NARROW)
+    length = side_taken(generator, min(_SHORTEST, size))
+    divisor = int(getattr(generator, "size_divisor", 1))
+    while True:
+        middle = length // 2 // divisor * divisor
+        strips = torch.full((2, 3, narrow, length), 0.5)
+        strips[0, ..., :middle] = torch.nan
+        strips[1, ..., middle:] = torch.nan
+        after, before = _not_a_number(generator, strips if axis == 3 else strips.mT.contiguous(), axis)
+        last, first = max(after, default=-1), min(before, default=length)
+        if first > 0 and last < length - 1:
+            return max(last - (middle - 1), middle - first, 0) + divisor - 1
+        if length >= size:
+            return None
+        length = side_taken(generator, min(2 * length, size))
+
+
+def _not_a_number(generator: nn.Module, images: Tensor, axis: int) -> list[list[int]]:
+    """Return for each image the positions along ``axis`` where any output pixel is NaN.
+
+    Without cuDNN: it may convolve through Fourier transforms of tiles, in which one NaN spreads over the tile.
+    """
+    with torch.backends.cudnn.flags(enabled=False):
+        output = probe(generator, images)
+    image = output["image"] if isinstance(output, dict) else output
+    lines = image.isnan().movedim(axis, 1).flatten(2).any(dim=2)
+    return [line.nonzero().flatten().tolist() for line in lines]

@@ -1,0 +1,122 @@
+"""What memory a generator takes for an image, what is free, and what tells that it did not suffice."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from deblurkit.data.cache import free_memory
+from deblurkit.inference.restore import restore
+from deblurkit.options.inference import Inference
+
+_ALLOCATORS_SAY = (
+    "can't allocate memory",  # PyTorch on a CPU
+    "not enough memory",  # the same on Windows
+    "std::bad_alloc",
+    "could not create a primitive",  # oneDNN, whose convolutions allocate for themselves
+    "could not create a memory",
+    "cudnn_status_alloc_failed",
+    "cublas_status_alloc_failed",
+)
+_OF_FREE_CUDA = 0.8  # the rest is for the workspaces of kernels and for fragments between tensors
+
+
+def live_bytes(generator: nn.Module, height: int, width: int, mode: Inference) -> int | None:
+    """Return the most that live tensors take while an image is restored, image and result included, weights not.
+
+    Counted on a copy on the meta device, in fp32, without computing anything: exact, but for what kernels allocate
+    inside (:func:`scratch`), and with attention as plain matrix products.
+
+    Args:
+        generator: On any device; unchanged.
+        height: Pixels of the image.
+        width: Pixels of the image.
+        mode: How it is restored.
+
+    Returns:
+        Bytes; ``None`` for a generator that cannot run on the meta device.
+    """
+    try:
+        copied = _on_meta(generator)
+        image = torch.zeros(1, 3, height, width, device="meta")
+        with LiveTensors([image, *copied.parameters(), *copied.buffers()]) as memory:
+            restore(copied, image, "fp32", mode)
+    except Exception:  # a plugin's network may look at values, which there are none of
+        return None
+    return memory.peak_bytes + image.nbytes
+
+
+def scratch(device: torch.device) -> float:
+    """Return what to multiply :func:`live_bytes` by, so that what kernels allocate inside is covered too.
+
+    On CPUs convolutions reorder what they read and write; the networks here were measured to take 1.05 to 1.98 times
+    their live tensors. On CUDA devices :func:`free_bytes` leaves room for it.
+    """
+    return 2.0 if device.type == "cpu" else 1.0
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Return what may be allocated on a device; ``None`` where the system does not say."""
+    if device.type == "cpu":
+        return free_memory()
+    if device.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's, and not in use
+    return int(_OF_FREE_CUDA * (torch.cuda.mem_get_info(device)[0] + kept))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory did not suffice, on whatever device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _ALLOCATORS_SAY)
+
+
+def _on_meta(generator: nn.Module) -> nn.Module:
+    """Return a copy without values, made without copying any."""
+    with torch.no_grad():
+        tensors = [*generator.parameters(), *generator.buffers()]
+        empty = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors}
+    for weight in generator.parameters():
+        empty[id(weight)] = nn.Parameter(empty[id(weight)], requires_grad=False)
+    return copy.deepcopy(generator, empty)
+
+
+class LiveTensors(TorchDispatchMode):
+    """While active, follows which tensors are alive after each operation, and what they take together.
+
+    Views count once, with the memory that they share. What a kernel allocates and frees inside is not seen.
+
+    Args:
+        given: Tensors that do not count, such as weights.
+
+    Attributes:
+        peak_bytes: The most that was alive at once.
+    """
+
+    def __init__(self, given: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        self.peak_bytes = 0
+        self._given = {tensor.untyped_storage()._cdata for tensor in given}
+        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run the operation, then count."""
+        outputs = func(*args, **(kwargs or {}))
+        self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self._given:
+                    self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+        self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._live.values()))
+        return outputs

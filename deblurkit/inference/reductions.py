@@ -1,0 +1,220 @@
+"""Operations of a forward pass that look at a whole map: what they are, in which layer, over how many positions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from deblurkit.inference.restore import to_value_range
+
+AVERAGE = "global average pooling"
+MAXIMUM = "global max pooling"
+STATISTICS = "statistics of the whole map"
+ATTENTION = "attention over all positions"
+FOURIER = "a Fourier transform of the whole map"
+
+Arguments = tuple[Any, ...]
+Named = Mapping[str, Any]
+
+
+class Reduction(NamedTuple):
+    """One call that reduces, normalises or weighs over axes of a map.
+
+    Attributes:
+        words: What it is.
+        layer: Name of the innermost module that makes the call; empty for the network itself.
+        extents: Lengths of the axes it goes over.
+        pooled: ``map`` where it is a mean as :func:`average_pooled` recognises it, ``vector`` where that drops the two
+            axes; else empty.
+    """
+
+    words: str
+    layer: str
+    extents: tuple[int, ...]
+    pooled: Literal["", "map", "vector"] = ""
+
+
+def side_taken(generator: nn.Module, side: int) -> int:
+    """Return the next side, from ``side`` on, that the generator says it takes."""
+    divisor = int(getattr(generator, "size_divisor", 1))
+    return -(-max(side, int(getattr(generator, "min_size", 0))) // divisor) * divisor
+
+
+def record(generator: nn.Module, side: int) -> list[Reduction]:
+    """Return the reductions of one forward of a grey image ``(side, side)``, in the order of the calls.
+
+    They include those over channels and over parameters, whose extents do not change with the size.
+    """
+    with layer_names(generator) as running, _Recorder(running) as recorder:
+        probe(generator, torch.full((1, 3, side, side), 0.5))
+    return recorder.found
+
+
+def larger_side(generator: nn.Module, side: int) -> int:
+    """Return a side at which also the smallest maps, of a 64th of the image, are larger than at ``side``."""
+    return side_taken(generator, side + 64)
+
+
+@torch.no_grad()
+def probe(generator: nn.Module, images: Tensor) -> Tensor | dict[str, Any]:
+    """Run the generator and leave no trace: statistics, random numbers and compiled code stay as they were.
+
+    Args:
+        generator: Wherever it is, in whatever mode; it computes in its own precision.
+        images: ``(n, 3, h, w)`` in [0, 1], of a size that it takes.
+
+    Returns:
+        What it returns, in its own range.
+    """
+    weight = next((p for p in generator.parameters() if p.is_floating_point()), torch.zeros(()))
+    images = to_value_range(images.to(weight), getattr(generator, "value_range", (0.0, 1.0)))
+    buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
+    devices = [weight.device] if weight.is_cuda else []
+    with torch.random.fork_rng(devices), uncompiled(generator):
+        output: Tensor | dict[str, Any] = torch.func.functional_call(generator, buffers, (images,))
+    return output
+
+
+@contextlib.contextmanager
+def uncompiled(generator: nn.Module) -> Iterator[None]:
+    """Run as written what was given to ``torch.compile``, so that each call can be seen."""
+    compiled = any(module._compiled_call_impl is not None for module in generator.modules())
+    with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+        yield
+
+
+def average_pooled(name: str, args: Arguments, kwargs: Named) -> tuple[Tensor, bool] | None:
+    """Return the map ``(n, c, h, w)`` that a call averages over all its positions, and whether the axes are kept.
+
+    ``None`` for every other call. Recognised are adaptive pooling to one position (also as a module), pooling whose
+    window is the map, and ``mean`` over exactly the last two axes.
+
+    Args:
+        name: Of the function that is called.
+        args: What it is called with.
+        kwargs: The same, by name.
+    """
+    features = _given(args, kwargs, 0, "input", "self")
+    if name not in ("adaptive_avg_pool2d", "avg_pool2d", "mean") or not isinstance(features, Tensor):
+        return None
+    if features.dim() != 4:
+        return None
+    if name == "mean":
+        axes = _axes(features, _given(args, kwargs, 1, "dim", "axis"))
+        return (features, bool(_given(args, kwargs, 2, "keepdim"))) if axes == {2, 3} else None
+    if name == "avg_pool2d":
+        window = _given(args, kwargs, 1, "kernel_size")
+        return (features, True) if _pair(window) == tuple(features.shape[2:]) else None
+    return (features, True) if _pair(_given(args, kwargs, 1, "output_size")) == (1, 1) else None
+
+
+@contextlib.contextmanager
+def layer_names(generator: nn.Module) -> Iterator[list[str]]:
+    """Give a list whose last item is always the name of the innermost module that is running."""
+    running: list[str] = [""]
+
+    def enter(name: str, module: nn.Module, inputs: Any) -> None:
+        running.append(name)
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        running.pop()
+
+    hooks = []
+    for name, module in generator.named_modules():
+        hooks.append(module.register_forward_pre_hook(partial(enter, name)))
+        hooks.append(module.register_forward_hook(leave, always_call=True))
+    try:
+        yield running
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, running: list[str]) -> None:
+        super().__init__()
+        self.found: list[Reduction] = []
+        self._running = running
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Arguments = (), kwargs: Named | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        seen = _reduction(getattr(func, "__name__", ""), args, kwargs, self._running[-1])
+        if seen is not None:
+            self.found.append(seen)
+        return func(*args, **kwargs)
+
+
+def _reduction(name: str, args: Arguments, kwargs: Named, layer: str) -> Reduction | None:
+    features = _given(args, kwargs, 0, "input", "query", "self")
+    if not isinstance(features, Tensor):
+        return None
+    averaged = average_pooled(name, args, kwargs)
+    if averaged is not None:
+        return Reduction(AVERAGE, layer, tuple(features.shape[2:]), "map" if averaged[1] else "vector")
+    seen = _seen(name, features, args, kwargs)
+    return None if seen is None else Reduction(seen[0], layer, tuple(seen[1]))
+
+
+def _seen(name: str, features: Tensor, args: Arguments, kwargs: Named) -> tuple[str, Sequence[int]] | None:
+    """Return what a call is and the lengths of the axes that it goes over, if it goes over any."""
+    shape = features.shape
+    if name in _ALONG_AXES:
+        axes = _axes(features, _given(args, kwargs, 1, "dim", "axis"))
+        return _ALONG_AXES[name], [shape[axis] for axis in sorted(axes)]
+    if name in _NORMS:
+        words, switch, default = _NORMS[name]
+        own = switch is None or _given(args, kwargs, 5, switch, default=default)
+        return (words, shape[2:]) if own else None
+    if name == "layer_norm":
+        return STATISTICS, _given(args, kwargs, 1, "normalized_shape")
+    if name == "adaptive_max_pool2d":
+        return (MAXIMUM, shape[2:]) if _pair(_given(args, kwargs, 1, "output_size")) == (1, 1) else None
+    if name in _KEYS_LENGTH:
+        return ATTENTION, [_given(args, kwargs, 1, "key").shape[_KEYS_LENGTH[name]]]
+    return (FOURIER, shape[-2:]) if name.startswith("fft_") else None
+
+
+_KEYS_LENGTH = {"scaled_dot_product_attention": -2, "multi_head_attention_forward": 0}
+_ALONG_AXES = {
+    "mean": AVERAGE,
+    "amax": MAXIMUM,
+    "amin": MAXIMUM,
+    "sum": STATISTICS,
+    "std": STATISTICS,
+    "var": STATISTICS,
+    "std_mean": STATISTICS,
+    "var_mean": STATISTICS,
+    "softmax": ATTENTION,
+}
+# What it is, the argument (the sixth) by which it takes the map's own statistics, and that argument's default.
+_NORMS: dict[str, tuple[str, str | None, bool]] = {
+    "instance_norm": ("instance normalisation", "use_input_stats", True),
+    "batch_norm": ("batch normalisation by the image's own statistics", "training", False),
+    "group_norm": ("group normalisation", None, True),
+}
+
+
+def _given(args: Arguments, kwargs: Named, position: int, *names: str, default: Any = None) -> Any:
+    """Return an argument, passed by position or by one of its names."""
+    if position < len(args):
+        return args[position]
+    return next((kwargs[name] for name in names if name in kwargs), default)
+
+
+def _axes(features: Tensor, dim: Any) -> set[int]:
+    """Return axes counted from 0; all of them where no axis was named."""
+    if not isinstance(dim, (int, tuple, list)):
+        return set(range(features.dim()))
+    return {axis % features.dim() for axis in ((dim,) if isinstance(dim, int) else dim)}
+
+
+def _pair(size: Any) -> tuple[Any, ...]:
+    return (size, size) if isinstance(size, int) else tuple(size)

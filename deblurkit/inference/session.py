@@ -1,0 +1,222 @@
+"""One network and many images: restored within the memory that there is, with a record of how."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deblurkit.data.images import to_uint8
+from deblurkit.errors import UserError
+from deblurkit.inference.fallback import Fallback
+from deblurkit.inference.locality import global_layers
+from deblurkit.inference.memory import is_out_of_memory
+from deblurkit.inference.passes import fitted, layout
+from deblurkit.inference.restore import (
+    NonFiniteOutputError,
+    check_inference,
+    device_of,
+    non_finite,
+    restored_bands,
+    size_rules,
+)
+from deblurkit.inference.sources import ArraySource, Source, TensorSource
+from deblurkit.inference.tiling import margin
+from deblurkit.inference.tlc import local_means
+from deblurkit.options.inference import Inference, parse_inference
+
+AUTO = "auto"
+"""The mode of :class:`Session` that passes the whole image where it fits the memory, else tiles that do."""
+
+_RAN_OUT = "memory ran out"
+
+_Keep = Callable[[int, Tensor], None]
+
+
+class Session:
+    """Restores image after image with one network.
+
+    What does not fit the memory as a whole is done in tiles, and that is noted: before an image is restored its live
+    tensors are counted, and where an allocation fails all the same, the tiles are halved until none does.
+
+    Args:
+        generator: In the mode (train or eval) and on the device in which it is to run.
+        precision: One of :data:`deblurkit.inference.restore.PRECISIONS`.
+        inference: See :mod:`deblurkit.options.inference`; or ``auto``, which ``x8`` and ``tlc`` can be joined to.
+        memory_bytes: What one image may take above the weights, kernels included; by default what is free, and with
+            ``auto`` on a CPU 1.5 GiB of it at most.
+
+    Attributes:
+        used: How many images were restored in which mode; one that a single tile or crop covers counts as whole.
+        events: To how many images happened what, such as tiles in place of the whole. What :meth:`notes` says is told
+            from these two alone, so that an interrupted run's can be added.
+
+    Raises:
+        UserError: There is no such mode, or ``tlc`` finds nothing to convert in the network.
+    """
+
+    def __init__(
+        self, generator: nn.Module, precision: str = "fp32", inference: str = "whole", memory_bytes: int | None = None
+    ) -> None:
+        self.generator = generator
+        self.precision = precision
+        self.used: Counter[str] = Counter()
+        self._asked, auto = _read(inference)
+        mode = fitted(self._asked, *size_rules(generator))
+        device = device_of(generator, torch.device("cpu"))
+        self._fallback = Fallback(generator, mode, device, auto, memory_bytes)
+        self._local: AbstractContextManager[Any] = nullcontext()
+        if mode.tlc is not None:
+            self._local = local_means(generator, mode.tlc, mode.tlc_factor)
+        self._instead: Inference | None = None  # of what once ran out of memory
+        self.events: Counter[str] = Counter()
+
+    def __call__(self, blurred: Tensor) -> Tensor:
+        """Restore an image.
+
+        Args:
+            blurred: ``(3, h, w)`` in [0, 1], on the CPU.
+
+        Returns:
+            The same, float32; a pixel that was not finite is NaN.
+
+        Raises:
+            UserError: The memory does not suffice.
+        """
+        restored = torch.empty_like(blurred, dtype=torch.float32)
+
+        def keep(top: int, band: Tensor) -> None:
+            restored[:, top : top + band.shape[2]] = band[0]
+
+        self._restore(TensorSource(blurred.unsqueeze(0)), keep)
+        return restored
+
+    def restore_array(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Restore an image as it was decoded; in tiles, memory holds one row of them beside the image and the result.
+
+        Args:
+            image: RGB ``(h, w, 3)``, uint8 or uint16.
+
+        Returns:
+            The same shape and type.
+
+        Raises:
+            NonFiniteOutputError: The network returned pixels that are no numbers.
+            UserError: The memory does not suffice.
+        """
+        restored = np.empty(image.shape, image.dtype)
+        to_levels = to_uint8 if image.dtype == np.uint8 else _to_uint16
+
+        def keep(top: int, band: Tensor) -> None:
+            if not torch.isfinite(band).all():
+                raise NonFiniteOutputError(non_finite(self.generator, self.precision))
+            restored[top : top + band.shape[2]] = to_levels(band[0])
+
+        self._restore(ArraySource(image), keep)
+        return restored
+
+    def estimate(self, height: int, width: int) -> int | None:
+        """Return how many bytes live tensors take while an image is restored whole; ``None`` where that is unknown.
+
+        See :func:`deblurkit.inference.memory.live_bytes`. What ``x8`` keeps of the other views is not in it.
+        """
+        return self._fallback.estimate(height, width)
+
+    def notes(self) -> list[str]:
+        """Return what has to be said beside the results: other sizes than asked for, tiles in place of the whole."""
+        found = []
+        if self._fallback.mode != self._asked:
+            unit, least = size_rules(self.generator)
+            rule = f"have sides that divide by {unit}" + (f" and are at least {least}" if least else "")
+            found.append(f"{self._asked} was done as {self._fallback.mode}: inputs of {self._name} {rule}")
+        images = self.used.total()
+        found += [f"{count} of {images} images: {event}" for event, count in sorted(self.events.items())]
+        return found + self._about_seams()
+
+    @property
+    def _name(self) -> str:
+        return type(self.generator).__name__
+
+    def _about_seams(self) -> list[str]:
+        """Say whether parts of an image, where there were such, can differ from the whole."""
+        in_parts = [mode for mode in map(parse_inference, self.used) if mode.space != "whole"]
+        if not in_parts:
+            return []
+        why = global_layers(self.generator)
+        looks = self._fallback.reach if not why else None
+        if looks is None:
+            return [f"tiles and crops are not the whole image for {self._name}: {', '.join(why)}"]
+        short = sorted(str(mode) for mode in in_parts if margin(mode.overlap) < looks)
+        if not short:
+            return []
+        enough = f"tiles that overlap by {4 * looks} would be"
+        return [
+            f"{', '.join(short)}: not the whole image near seams, as {self._name} looks {looks} pixels far; {enough}"
+        ]
+
+    def _restore(self, source: Source, keep: _Keep) -> None:
+        height, width = source.height, source.width
+        if self._instead is None:
+            mode, why = self._fallback.first(height, width)
+        else:
+            mode, why = self._instead, _RAN_OUT
+        while failure := self._failure(source, mode, keep):
+            smaller = self._fallback.smaller(mode, height, width)
+            if smaller is None:
+                raise UserError(
+                    f"inference: {self._name} ran out of memory with an image of {height}x{width} in {mode}, where "
+                    f"smaller tiles or crops may fit: {failure}"
+                )
+            self._instead = mode = smaller
+            why = _RAN_OUT
+        self._record(height, width, mode, why)
+
+    @torch.inference_mode()
+    def _failure(self, source: Source, mode: Inference, keep: _Keep) -> str:
+        """Restore an image; return what was said where the memory did not suffice, else ``""``."""
+        try:
+            with self._local:
+                for top, band in restored_bands(self.generator, source, self.precision, mode):
+                    keep(top, band)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            said = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+        else:
+            return ""
+        if self._fallback.device.type == "cuda":  # only here, where the error no longer holds what was computed
+            torch.cuda.empty_cache()
+        return said
+
+    def _record(self, height: int, width: int, mode: Inference, why: str) -> None:
+        rows, columns = layout(height, width, mode, *size_rules(self.generator))
+        if len(rows.starts) == len(columns.starts) == 1:
+            self.used[str(dataclasses.replace(mode, space="whole", size=0, overlap=0))] += 1
+            return
+        self.used[str(mode)] += 1
+        if why:
+            self.events[f"done in {mode}: {why}"] += 1
+
+
+def _read(text: str) -> tuple[Inference, bool]:
+    """Return a mode, and whether tiles may stand in for the whole image as memory demands."""
+    parts = text.split("+")
+    others = [part for part in parts if part != AUTO]
+    check_inference("+".join(others) or "whole")
+    mode = parse_inference("+".join(others) or "whole")
+    if len(others) < len(parts) and (mode.space != "whole" or "whole" in others):
+        raise UserError(f"inference: {text!r} names how the image passes, and leaves it to {AUTO} too: say one of them")
+    return mode, len(others) < len(parts)
+
+
+def _to_uint16(image: Tensor) -> NDArray[np.uint16]:
+    """Return ``(3, h, w)`` in [0, 1] as ``(h, w, 3)`` uint16, rounded half up."""
+    scaled = image.permute(1, 2, 0).double().numpy() * 65535.0
+    return np.floor(scaled + 0.5).astype(np.uint16)

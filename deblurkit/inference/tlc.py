@@ -1,0 +1,214 @@
+"""Local means in place of global average pools: an image is judged in windows of about the size that training saw.
+
+A network that is trained on crops learns what means over a crop look like; those over a whole photograph differ (Chu
+et al.: Improving Image Restoration by Revisiting Global Information Aggregation, ECCV 2022: "TLC").
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from deblurkit.errors import UserError
+from deblurkit.inference.reductions import Reduction, average_pooled, larger_side, probe, record, side_taken, uncompiled
+
+Window = tuple[int, int]
+
+
+def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMeans:
+    """Return the context in which ``generator`` takes local means in place of its global average pools.
+
+    The windows are ``int(size * factor)`` pixels of the image; in a pool's map so much less, rounded down, as its map
+    is smaller than the image, which a forward at ``size`` tells. Make it once for a generator and use it for any
+    number of images::
+
+        means = local_means(generator, 256)
+        with means:
+            restored = restore(generator, blurred)
+
+    Pools are those that :func:`~deblurkit.inference.reductions.average_pooled` recognises, on maps that grow with the
+    image: means of parameters, of channels and of maps of a fixed size stay as they are, and so do other global
+    operations (maxima, norms, attention). Nothing in the network changes; it may move to another device later.
+
+    Args:
+        generator: Any network whose calls come in the same order for every image.
+        size: Side of the crops that it was trained on, in pixels; taken up to the next side that it accepts.
+        factor: Of the window to the crop; 1.5 is the published choice.
+
+    Raises:
+        UserError: It has no such pool, or one that what follows needs as a vector (``x.mean((2, 3))`` without
+            ``keepdim``, ``flatten`` and ``nn.Linear`` behind it).
+
+    Source:
+        The windows' rule: the public code of NAFNet, ``NAFNetLocal``.
+    """
+    name = type(generator).__name__
+    base = int(size * factor)
+    if size < 1 or base < 1:
+        raise UserError(f"tlc: needs a size of at least 1 pixel and a window as large, got {size} and factor {factor}")
+    side = side_taken(generator, size)
+    pools = _pools(generator, side)
+    if not any(pools):
+        raise UserError(f"tlc: {name} has no global average pooling, so local means change nothing: leave tlc out")
+    _require_maps(generator, pools, side)
+    return LocalMeans(generator, [pool and _window(pool, base, side) for pool in pools])
+
+
+class LocalMeans:
+    """What :func:`local_means` returns: a context, to be entered as often as needed, though not inside itself.
+
+    Args:
+        generator: Whose means are replaced, while it runs.
+        windows: For each mean over positions, in the order of the calls: the window's height and width in its map, or
+            ``None`` to leave it.
+    """
+
+    def __init__(self, generator: nn.Module, windows: Sequence[Window | None]) -> None:
+        self.generator = generator
+        self.windows = list(windows)
+        self.calls = 0  # in the present forward, or in the last
+        self.running = False
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> LocalMeans:
+        with contextlib.ExitStack() as entered:
+            entered.enter_context(uncompiled(self.generator))
+            entered.callback(self.generator.register_forward_pre_hook(self._begin).remove)
+            entered.callback(self.generator.register_forward_hook(self._end, always_call=True).remove)
+            entered.enter_context(_Replacing(self))
+            self._held = entered.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._held.__exit__(kind, error, traceback)
+
+    def mean(self, features: Tensor, taken: Callable[[], Tensor]) -> Tensor:
+        """Return the next mean of the forward: local, or as ``taken`` takes it where its window covers the map.
+
+        Raises:
+            ValueError: The network takes more means than when it was calibrated.
+        """
+        self.calls += 1
+        if self.calls > len(self.windows):
+            raise self._other_calls("more")
+        window = self.windows[self.calls - 1]
+        if window is None or (window[0] >= features.shape[2] and window[1] >= features.shape[3]):
+            return taken()
+        return local_mean(features, window)
+
+    def _begin(self, module: nn.Module, inputs: Any) -> None:
+        self.calls, self.running = 0, True
+
+    def _end(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.running = False
+        if output is not None and self.calls < len(self.windows):  # none: the forward failed
+            raise self._other_calls("fewer")
+
+    def _other_calls(self, how_many: str) -> ValueError:
+        name = type(self.generator).__name__
+        return ValueError(
+            f"tlc: {name} takes {how_many} means for this image than the {len(self.windows)} of its calibration: its "
+            "calls depend on the image, so its means cannot be told apart"
+        )
+
+
+class _Replacing(TorchFunctionMode):
+    def __init__(self, means: LocalMeans) -> None:
+        super().__init__()
+        self.means = means
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        pooled = average_pooled(getattr(func, "__name__", ""), args, kwargs) if self.means.running else None
+        if pooled is None:
+            return func(*args, **kwargs)
+        return self.means.mean(pooled[0], lambda: func(*args, **kwargs))
+
+
+def local_mean(features: Tensor, window: Window) -> Tensor:
+    """Return the mean around each position, over a window that is moved inward at the border.
+
+    Away from the border it is the mean over ``window``; it exists where the window fits and is repeated outward: above
+    and to the left half of what is missing, rounded down. A window longer than a side of the map is cut to it.
+
+    The running sums are of what is left after the map's mean is taken off, along the rows, then along the columns, in
+    float32 at least: so they stay small, and so does what rounding does to their differences.
+
+    Args:
+        features: ``(n, c, h, w)``.
+        window: Height and width.
+
+    Returns:
+        ``(n, c, h, w)`` in the precision of ``features``.
+    """
+    height, width = (min(pair) for pair in zip(window, features.shape[2:], strict=True))
+    precise = features.to(torch.promote_types(features.dtype, torch.float32))
+    overall = precise.mean((2, 3), keepdim=True)
+    sums = _windowed(_windowed(precise - overall, width, 3), height, 2)
+    means = sums.div_(height * width).add_(overall)
+    down, across = (whole - inner for whole, inner in zip(features.shape[2:], means.shape[2:], strict=True))
+    border = (across // 2, across - across // 2, down // 2, down - down // 2)
+    return functional.pad(means, border, mode="replicate").to(features.dtype)
+
+
+def _windowed(values: Tensor, length: int, axis: int) -> Tensor:
+    """Return the sums over each window of ``length`` along ``axis``, as differences of running sums."""
+    border = (1, 0) if axis == 3 else (0, 0, 1, 0)
+    running = functional.pad(values, border).cumsum_(axis)
+    inner = running.shape[axis] - length
+    return running.narrow(axis, length, inner) - running.narrow(axis, 0, inner)
+
+
+def _pools(generator: nn.Module, side: int) -> list[Reduction | None]:
+    """Return each mean over positions in the order of the calls; ``None`` where its map does not grow with the image.
+
+    Raises:
+        UserError: A larger image is not treated alike.
+    """
+    larger = larger_side(generator, side)
+    first, second = ([item for item in record(generator, length) if item.pooled] for length in (side, larger))
+    if [item.layer for item in first] != [item.layer for item in second]:
+        raise UserError(
+            f"tlc: {type(generator).__name__} takes other means for {side}x{side} than for {larger}x{larger}: they "
+            "cannot be told apart"
+        )
+    return [None if one.extents == other.extents else one for one, other in zip(first, second, strict=True)]
+
+
+def _window(pool: Reduction, base: int, side: int) -> Window:
+    height, width = (max(1, extent * base // side) for extent in pool.extents)
+    return height, width
+
+
+def _require_maps(generator: nn.Module, pools: Sequence[Reduction | None], side: int) -> None:
+    """Try local means of half the map.
+
+    Raises:
+        UserError: Something takes a mean for a vector.
+    """
+    name = type(generator).__name__
+    advice = "a local mean is a map: take means with keepdim=True, and 1x1 convolutions behind them"
+    for pool in pools:
+        if pool is not None and pool.pooled == "vector":
+            raise UserError(f"tlc: {name}: layer {pool.layer!r} takes its mean as a vector (n, c); {advice}")
+    means = LocalMeans(generator, [pool and _window(pool, side // 2, side) for pool in pools])
+    try:
+        with means:
+            probe(generator, torch.full((1, 3, side, side), 0.5))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a network raises at a shape that it does not expect
+        pool = pools[max(0, means.calls - 1)]
+        layer = "" if pool is None else f" behind layer {pool.layer!r}"
+        raise UserError(f"tlc: {name}: what stands{layer} does not take a local mean ({error}); {advice}") from error
