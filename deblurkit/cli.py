@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from deblurkit.errors import UserError
+
+INFERENCE_HELP = (
+    "whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8, joined by +; "
+    "default: val.inference, else the protocol's"
+)
 
 OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 1, 2, 130
 
@@ -42,6 +48,41 @@ def print_problems(error: UserError) -> None:
     """Print each problem as one line on standard error."""
     for problem in error.problems:
         print(" ".join(line.strip() for line in problem.splitlines()), file=sys.stderr)
+
+
+def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what all tools that score have: ``--plugin``, ``--backbone``, ``--single`` and ``--device``."""
+    parser.add_argument("--plugin", metavar="P", nargs="+", action="extend", default=[], help="import these first")
+    parser.add_argument(
+        "--backbone",
+        metavar="NET=FILE|random",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="weights of the networks inside metrics, such as alex=alexnet.pth; random ones are labelled",
+    )
+    parser.add_argument("--single", action="store_true", help="metrics in single precision: faster, a deviation")
+    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
+
+
+def scoring_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what :func:`add_scoring_arguments` read, with ``protocol`` and ``out``, as arguments by name.
+
+    Raises:
+        UserError: A backbone is not ``NET=FILE``.
+    """
+    pairs = [text.partition("=") for text in args.backbone]
+    wrong = ["".join(pair) for pair in pairs if not all(pair)]
+    if wrong:
+        raise UserError(*(f"--backbone {text}: expected NET=FILE or NET=random, such as alex=random" for text in wrong))
+    return {
+        "protocol": args.protocol,
+        "plugins": args.plugin,
+        "out": args.out,
+        "device": args.device,
+        "backbones": {net: file for net, _, file in pairs},
+        "single": args.single,
+    }
 
 
 @contextlib.contextmanager

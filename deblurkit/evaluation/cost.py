@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.checkpoint import build_generator
 from deblurkit.errors import UserError
 from deblurkit.evaluation.record import environment
 from deblurkit.evaluation.scoring import synchronise
+from deblurkit.inference.memory import LiveTensors
 from deblurkit.inference.restore import PRECISIONS, restore, restore_whole
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
@@ -258,39 +256,6 @@ def count(generator: nn.Module, shape: tuple[int, int]) -> Counts:
     finally:
         hook.remove()
     return Counts(seen[0], work.get_total_flops() // 2, memory.peak_bytes)
-
-
-class LiveTensors(TorchDispatchMode):
-    """While active, follows which tensors are alive after each operation, and what they take together.
-
-    Views count once, with the memory that they share. What a kernel allocates and frees inside is not seen.
-
-    Args:
-        given: Tensors that do not count, such as weights.
-
-    Attributes:
-        peak_bytes: The most that was alive at once.
-    """
-
-    def __init__(self, given: Iterable[Tensor] = ()) -> None:
-        super().__init__()
-        self.peak_bytes = 0
-        self._given = {tensor.untyped_storage()._cdata for tensor in given}
-        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Run the operation, then count."""
-        outputs = func(*args, **(kwargs or {}))
-        self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
-        for tensor in tree_leaves(outputs):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                if storage._cdata not in self._given:
-                    self._live[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
-        self.peak_bytes = max(self.peak_bytes, sum(size for _, size in self._live.values()))
-        return outputs
 
 
 def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> Latency:

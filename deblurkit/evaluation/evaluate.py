@@ -1,48 +1,73 @@
-"""Evaluate an experiment on its test sets and write the report."""
+"""Evaluate checkpoints on test sets, or folders of images that were restored elsewhere, and write the report."""
 
 from __future__ import annotations
 
-import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
-from deblurkit import checkpoint
-from deblurkit.data.loader import FirstImages, ImageDataset, build_dataset, describe
+from deblurkit.data.loader import build_dataset
+from deblurkit.data.source import open_source
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation import record
-from deblurkit.evaluation.protocols import Protocol, get_protocol
-from deblurkit.evaluation.scoring import score_dataset, summarise
-from deblurkit.evaluation.strips import write_strips
+from deblurkit.evaluation.contenders import (
+    Contender,
+    Folder,
+    Network,
+    find_weights,
+    settle_names,
+    split_names,
+    work_dir_of,
+)
+from deblurkit.evaluation.folders import open_references
+from deblurkit.evaluation.judging import Evaluation, NamedProgress, ScoredSet, judge
+from deblurkit.evaluation.protocols.protocol import get_protocol
+from deblurkit.evaluation.reporting import Report, report
+from deblurkit.evaluation.scoring import check_truths, image_file, scored_images
 from deblurkit.inference.deblurrer import pick_device
 from deblurkit.inference.restore import PRECISIONS, check_inference
-from deblurkit.interop.foreign import read_weights
-from deblurkit.options.dump import write_options
 from deblurkit.options.load import options_from_dict
 from deblurkit.registry import load_plugins
-from deblurkit.report.scores import ImageScore
-from deblurkit.report.write import plain, write_report
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Options
 
-NamedProgress = Callable[[str, int, int], None]
-"""Called with the data set's name, the number of its images done and the number of all."""
-
 
 @dataclass(frozen=True)
-class _Experiment:
-    """What is evaluated: the options that name the data, and the checkpoint with its generator."""
+class Settings:
+    """How to score, whatever is scored.
 
-    options: Options
-    state: dict[str, Any]
-    weights: Path
-    work_dir: Path
-    generator: nn.Module
+    Attributes:
+        protocol: By default the experiment's ``val.protocol``.
+        plugins: Modules or files to import first. Plugins that a checkpoint names are never imported.
+        datasets: Names of test sets; by default all of them.
+        inference: By default ``val.inference``, else what the protocol prescribes.
+        out: The report's folder.
+        save_images: Also write the restored images to ``<out>/images/<data set>/<key>.png``.
+        device: By default CUDA where there is one, else the CPU.
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
+        backbones: Weights of the metrics' networks: network to a file, or to ``random``.
+        single: Compute the metrics that can in single precision.
+        progress: Told of each image done.
+        say: Told, in lines, what became of an interrupted run, and where the data sets come from.
+    """
+
+    protocol: str | None = None
+    plugins: Sequence[str] = ()
+    datasets: Sequence[str] | None = None
+    inference: str | None = None
+    out: str | Path | None = None
+    save_images: bool = False
+    device: str | torch.device | None = None
+    precision: str = "fp32"
+    backbones: Mapping[str, str] = field(default_factory=dict)
+    single: bool = False
+    progress: NamedProgress | None = None
+    say: Callable[[str], None] = logging.getLogger("deblurkit").warning
 
 
 def evaluate(
@@ -58,24 +83,30 @@ def evaluate(
     device: str | torch.device | None = None,
     precision: str = "fp32",
     work_dir: str | Path | None = None,
+    backbones: Mapping[str, str] | None = None,
+    single: bool = False,
     progress: NamedProgress | None = None,
 ) -> dict[str, Any]:
-    """Restore and score the test sets of an experiment and write ``metrics.json``, ``per_image.csv``, ``report.md``.
+    """Restore and score the test sets of an experiment and write its report: see :mod:`deblurkit.report.write`.
+
+    A run that is interrupted goes on where it stopped when it is started again with the same arguments.
 
     Args:
         options: The experiment; by default the one that ``weights`` holds.
         weights: A checkpoint, or a published weight file (:mod:`deblurkit.interop`), whose generator then takes the
             place of the options'; by default the best checkpoint in the work dir, else its newest.
-        plugins: Modules or files to import first. Plugins that a checkpoint names are never imported.
-        datasets: Names of test sets; by default all of them.
-        protocol: By default the experiment's ``val.protocol``.
-        inference: By default ``val.inference``, else what the protocol prescribes.
+        plugins: See :class:`Settings`.
+        datasets: See there.
+        protocol: See there.
+        inference: See there.
         out: The report's folder; by default ``<work_dir>/report``.
-        save_images: Also write the restored images to ``<out>/images/<data set>/<key>.png``.
-        device: By default CUDA where there is one, else the CPU.
-        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
+        save_images: See :class:`Settings`.
+        device: See there.
+        precision: See there.
         work_dir: By default the one that ``weights`` lie in, else ``work_dirs/<name>``.
-        progress: Told of each image done.
+        backbones: See :class:`Settings`.
+        single: See there.
+        progress: See there.
 
     Returns:
         The content of ``metrics.json``.
@@ -84,161 +115,212 @@ def evaluate(
         UserError: Something asked for does not exist or does not fit together.
         NonFiniteOutputError: The generator returned pixels that are no numbers; names the image.
     """
-    if precision not in PRECISIONS:
-        raise UserError(f"precision: {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
-    where = pick_device(device)
-    experiment = _gather(options, weights, tuple(plugins), work_dir)
-    options = experiment.options
-    chosen = get_protocol(protocol or options.val.protocol, "--protocol" if protocol else "val.protocol")
-    mode = check_inference(inference or options.val.inference or chosen.inference)
-    entries = _choose_sets(options, datasets)
-    sets = {name: build_dataset(entry, f"datasets.test.{name}") for name, entry in entries.items()}
-    folder = Path(out) if out is not None else experiment.work_dir / "report"
-    runner = _Runner(
-        experiment.generator.to(where), chosen, precision, mode, options.seed, folder, save_images, progress
+    settings = Settings(
+        protocol=protocol,
+        plugins=plugins,
+        datasets=datasets,
+        inference=inference,
+        out=out,
+        save_images=save_images,
+        device=device,
+        precision=precision,
+        backbones=backbones or {},
+        single=single,
+        progress=progress,
     )
-    results = {name: runner.run(name, dataset) for name, dataset in sets.items()}
-    scores = {name: rows for name, (rows, _) in results.items()}
-
-    limits = {name: (len(part), len(part.dataset)) for name, part in sets.items() if isinstance(part, FirstImages)}
-    metrics: dict[str, Any] = plain(
-        {
-            "name": options.name,
-            "protocol": {"id": chosen.id, "version": chosen.version},
-            "inference": mode,
-            "weights": record.weights_record(experiment.state, experiment.weights),
-            "trained_on": record.trained_on(experiment.state),
-            "environment": record.environment(where, precision),
-            "datasets": _figures(scores, sets, chosen, options),
-            "notes": [
-                *record.notes(experiment.state, chosen, mode, limits),
-                *record.data_notes(experiment.state, sets),
-            ],
-        }
-    )
-    foreign = "note" in experiment.state  # such weights name no data: the options that did go with the report
-    write_report(
-        folder,
-        metrics,
-        scores,
-        protocol=chosen.explain(),
-        command=record.command(
-            experiment.weights, chosen, plugins, datasets, precision, mode, folder / "options.yml" if foreign else None
-        ),
-        strips={name: strips for name, (_, strips) in results.items()},
-        paper=options.paper.model_dump(include={"title", "compared"}) if options.paper is not None else None,
-    )
-    if foreign:
-        write_options(options, folder / "options.yml")
-    return metrics
+    done = evaluate_all(options, [] if weights is None else [weights], settings, work_dir)
+    return dict(done.candidates[0].metrics)
 
 
-def _figures(
-    scores: Mapping[str, list[ImageScore]], sets: Mapping[str, ImageDataset], protocol: Protocol, options: Options
-) -> dict[str, Any]:
-    """Return what ``metrics.json`` says of each data set."""
-    published = options.paper.published if options.paper is not None else {}
+def evaluate_all(
+    options: Options | None,
+    weights: Sequence[str | Path],
+    settings: Settings,
+    work_dir: str | Path | None = None,
+) -> Report:
+    """Score one or several checkpoints on the same test sets, one after the other, and write the report of all.
+
+    Args:
+        options: Whose test sets; by default those that the first checkpoint holds.
+        weights: ``[NAME=]CHECKPOINT``; none: the best of ``options``' work dir, else its newest.
+        settings: How.
+        work_dir: See :func:`evaluate`; the report of several goes to ``comparison`` below the first one's.
+
+    Raises:
+        UserError: See :func:`evaluate`.
+        NonFiniteOutputError: See there.
+    """
+    if settings.precision not in PRECISIONS:
+        raise UserError(f"precision: {settings.precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+    device = pick_device(settings.device)
+    load_plugins(settings.plugins)
+    named = split_names(weights) or [(None, _weights_of(options, work_dir))]
+    networks = [Network(file, name, settings.plugins, device, settings.precision) for name, file in named]
+    settle_names(networks, [name for name, _ in named])
+    chosen = _options_for(networks, options, settings.say)
+    evaluation = _evaluation(settings, chosen, device)
+    mode = check_inference(settings.inference or chosen.val.inference or evaluation.protocol.inference)
+    for network in networks:
+        network.restores_by(mode)
+    base = Path(work_dir or work_dir_of(networks[0].file, chosen.name))
+    folder = Path(settings.out or base / ("report" if len(networks) == 1 else "comparison"))
+    kept = None if chosen.to_dict() == networks[0].state["options"] else folder / "options.yml"
+    flags: dict[str, Any] = {
+        "-opt": None if kept is None else str(kept),
+        "--weights": [str(file) if name is None else f"{name}={file}" for name, file in named],
+        **_flags(settings, evaluation),
+        "--dataset": settings.datasets,
+        "--save-images": settings.save_images,
+        "--precision": settings.precision,
+        "--inference": mode,
+    }
+    judged = [judge(network, evaluation, _folder_of(network, networks, folder)) for network in networks]
+    return report(
+        evaluation, judged, folder, command=record.command("tools/test.py", flags), options=chosen, keep_options=kept
+    )
+
+
+def score_folders(
+    restored: Sequence[str | Path],
+    settings: Settings,
+    *,
+    sharp: str | None = None,
+    blurred: str | None = None,
+    data: str | None = None,
+) -> Report:
+    """Score images that were restored by any code, and write the same report as :func:`evaluate_all`.
+
+    Args:
+        restored: ``[NAME=]FOLDER``: images named as those of the data set, or a report with saved images.
+        settings: How; ``protocol`` is needed.
+        sharp: Folder or glob of the true images; where the protocol scores against many, one folder for each image.
+        blurred: The same of the blurred ones; without it their columns stay empty.
+        data: A data set instead: ``FILE.yml:test.NAME`` or ``{type: NAME, ...}``.
+
+    Raises:
+        UserError: Images are missing, too many or of another size, or something does not exist.
+    """
+    if settings.protocol is None or (data is None) == (sharp is None):
+        raise UserError("give a protocol, and either sharp images or a data set")
+    device = pick_device(settings.device)
+    load_plugins(settings.plugins)
+    protocol = get_protocol(settings.protocol, "--protocol", backbones=settings.backbones, single=settings.single)
+    protocol.to(device)
+    if data is not None:
+        dataset = open_source(data, settings.plugins)
+        name = data.rpartition(".")[2] if not data.lstrip().startswith("{") else str(record.describe(dataset)["set"])
+    else:
+        dataset, name = open_references(str(sharp), blurred, protocol.all_truths), "images"
+    check_truths(dataset, protocol)
+    sets = {name: ScoredSet(dataset, scored_images(dataset, protocol))}
+    evaluation = Evaluation(protocol, sets, device, "", 0, False, settings.backbones, settings.progress, settings.say)
+    named = split_names(restored)
+    wanted = {name: (dataset, sets[name].indices)}
+    folders = [Folder(folder, given, protocol, wanted) for given, folder in named]
+    settle_names(folders, [given for given, _ in named])
+    out = Path(settings.out or "report")
+    flags = {
+        "--restored": [str(text) for text in restored],
+        "--sharp": sharp,
+        "--blurred": blurred,
+        "--data": data,
+        **_flags(settings, evaluation),
+    }
+    judged = [judge(folder, evaluation, _folder_of(folder, folders, out)) for folder in folders]
+    return report(evaluation, judged, out, command=record.command("tools/score.py", flags))
+
+
+def _evaluation(settings: Settings, options: Options, device: torch.device) -> Evaluation:
+    """Return how the checkpoints are scored, the data sets' files looked at."""
+    asked = settings.protocol
+    protocol = get_protocol(
+        asked or options.val.protocol,
+        "--protocol" if asked else "val.protocol",
+        backbones=settings.backbones,
+        single=settings.single,
+    )
+    protocol.to(device)
+    entries = _choose_sets(options, settings.datasets)
+    sets = {}
+    for name, entry in entries.items():
+        dataset = build_dataset(entry, f"datasets.test.{name}")
+        check_truths(dataset, protocol)
+        sets[name] = ScoredSet(dataset, scored_images(dataset, protocol))
+        if settings.save_images and hasattr(dataset, "keys"):
+            _check_keys(dataset.keys())
+    return Evaluation(
+        protocol,
+        sets,
+        device,
+        settings.precision,
+        options.seed,
+        settings.save_images,
+        settings.backbones,
+        settings.progress,
+        settings.say,
+    )
+
+
+def _check_keys(keys: Sequence[str]) -> None:
+    """Refuse names under which no image can be saved, before any work."""
+    for key in keys:
+        image_file(Path("images"), key)
+
+
+def _flags(settings: Settings, evaluation: Evaluation) -> dict[str, Any]:
+    """Return the flags that both tools have."""
     return {
-        name: {**summarise(rows, protocol), "published": published.get(name), "data": describe(sets[name])}
-        for name, rows in scores.items()
+        "--protocol": evaluation.protocol.id,
+        "--plugin": settings.plugins,
+        "--backbone": [f"{net}={file}" for net, file in settings.backbones.items()],
+        "--single": settings.single,
+        "--device": None if settings.device is None else str(settings.device),
     }
 
 
-@dataclass(frozen=True)
-class _Runner:
-    """What is the same for all data sets of one evaluation."""
-
-    generator: nn.Module
-    protocol: Protocol
-    precision: str
-    inference: str
-    seed: int
-    folder: Path
-    save_images: bool
-    progress: NamedProgress | None
-
-    def run(self, name: str, dataset: ImageDataset) -> tuple[list[ImageScore], dict[str, str]]:
-        """Score one data set; return its rows, and its strips: caption to path below the report's folder."""
-        rows = score_dataset(
-            self.generator,
-            dataset,
-            self.protocol,
-            precision=self.precision,
-            inference=self.inference,
-            seed=self.seed,
-            save_to=self.folder / "images" / name if self.save_images else None,
-            progress=None if self.progress is None else functools.partial(self.progress, name),
-        )
-        strips = write_strips(
-            self.generator,
-            dataset,
-            rows,
-            self.folder / "strips" / name,
-            metric=next(iter(self.protocol.metrics)),
-            precision=self.precision,
-            inference=self.inference,
-            seed=self.seed,
-        )
-        return rows, {caption: f"strips/{name}/{file}" for caption, file in strips.items()}
+def _folder_of(contender: Contender, contenders: Sequence[Contender], out: Path) -> Path:
+    return out if len(contenders) == 1 else out / contender.name
 
 
-def work_dir_of(weights: str | Path, name: str) -> Path:
-    """Return the work dir that a checkpoint lies in, else the one that the experiment ``name`` has by default."""
-    folder = Path(weights).parent
-    return folder.parent if folder.name == "checkpoints" else Path("work_dirs") / name
-
-
-def find_weights(work_dir: Path) -> Path:
-    """Return an experiment's best checkpoint, else its newest.
-
-    Raises:
-        UserError: There is none; names the folder.
-    """
-    folder = work_dir / "checkpoints"
-    best, last = folder / "best_psnr.pth", folder / "last"
-    if best.is_file():
-        return best
-    if last.is_file():
-        return folder / last.read_text(encoding="utf-8").strip()
-    raise UserError(f"no checkpoint in {folder}: train the experiment first, or name one with --weights")
-
-
-def _gather(
-    options: Options | None, weights: str | Path | None, plugins: tuple[str, ...], work_dir: str | Path | None
-) -> _Experiment:
-    if weights is None:
-        if options is None:
-            raise UserError("nothing to evaluate: give the options, the weights, or both")
-        file = find_weights(Path(work_dir or Path("work_dirs") / options.name))
-    else:
-        file = Path(weights)
-    load_plugins(plugins)
-    state = read_weights(file)
-    generator = checkpoint.load_generator(state, file, plugins)
-    if options is None and "note" in state:
-        raise UserError(f"{file}: weights of {state['layout']} name no test sets: give the options that do (-opt)")
+def _weights_of(options: Options | None, work_dir: str | Path | None) -> Path:
     if options is None:
-        options = _options_of(state, file)
-    elif not _same_generator(options, state):
-        raise UserError(
-            f"{file}: it holds another generator than the options of {options.name}: "
-            f"{state['options']['generator']}, not {options.generator}"
-        )
-    return _Experiment(options, state, file, Path(work_dir or work_dir_of(file, options.name)), generator)
+        raise UserError("nothing to evaluate: give the options, the weights, or both")
+    return find_weights(Path(work_dir or Path("work_dirs") / options.name))
 
 
-def _same_generator(options: Options, state: dict[str, Any]) -> bool:
+def _options_for(networks: Sequence[Network], options: Options | None, say: Callable[[str], None]) -> Options:
+    """Return the options whose test sets are used, and see that a single checkpoint is one of theirs."""
+    first = networks[0]
+    if options is None:
+        if first.foreign:
+            layout = first.state["layout"]
+            raise UserError(f"{first.file}: weights of {layout} name no test sets: give the options that do (-opt)")
+        if len(networks) > 1:
+            say(f"the test sets are those that {first.file} was trained with")
+        return _options_of(first)
+    if len(networks) == 1:
+        if not _same_generator(options, first):
+            raise UserError(
+                f"{first.file}: it holds another generator than the options of {options.name}: "
+                f"{first.state['options']['generator']}, not {options.generator}"
+            )
+        first.name = options.name
+        first.published = options.paper.published if options.paper is not None else {}
+    return options
+
+
+def _same_generator(options: Options, network: Network) -> bool:
     """Tell whether a checkpoint holds the options' generator; weights trained elsewhere need to share its type only."""
-    held = state["options"]["generator"]
-    return options.generator["type"] == held["type"] if "note" in state else options.generator == held
+    held = network.state["options"]["generator"]
+    return options.generator["type"] == held["type"] if network.foreign else options.generator == held
 
 
-def _options_of(state: dict[str, Any], file: Path) -> Options:
+def _options_of(network: Network) -> Options:
     try:
-        return options_from_dict(state["options"], str(file))
+        return options_from_dict(network.state["options"], str(network.file))
     except UserError as error:
-        wanted = state["options"].get("plugins") or []
-        hint = [f"{file}: it was trained with {', '.join(wanted)}: name them with --plugin"] if wanted else []
+        wanted = network.state["options"].get("plugins") or []
+        hint = [f"{network.file}: it was trained with {', '.join(wanted)}: name them with --plugin"] if wanted else []
         raise UserError(*error.problems, *hint) from None
 
 

@@ -16,19 +16,35 @@ import torch
 
 import deblurkit
 from deblurkit.data.checking.response import AVERAGED
-from deblurkit.data.loader import describe
-from deblurkit.evaluation.protocols import Protocol
+from deblurkit.data.loader import FirstImages, describe
+from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.inference.deblurrer import describe_weights
+from deblurkit.registry import METRICS
 
 
 def weights_record(state: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return ``file``, ``sha256``, ``iteration`` and ``ema`` of a checkpoint, and the ``note`` of foreign weights."""
+    described = describe_weights(state, file)
+    return {"file": described.pop("file"), "sha256": sha256_of(file), **described}
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(file, "rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
-    described = describe_weights(state, file)
-    return {"file": described.pop("file"), "sha256": digest.hexdigest(), **described}
+    return digest.hexdigest()
+
+
+def metrics_record(protocol: Protocol) -> dict[str, dict[str, Any]]:
+    """Return, of each score that a protocol gives, its ``unit`` and whether higher is better."""
+    found = {}
+    for name, component in protocol.metrics.items():
+        metric = METRICS.get(component["type"])
+        better = getattr(metric, "higher_is_better", True)
+        found[name] = {"unit": getattr(metric, "unit", ""), "higher_is_better": better}
+    return found
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:
@@ -48,28 +64,34 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
     }
 
 
-def notes(state: dict[str, Any], protocol: Protocol, mode: str, limits: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Say what a reader of the numbers must know.
-
-    Args:
-        state: The checkpoint.
-        protocol: How the images were scored.
-        mode: The inference mode.
-        limits: Data sets of which only a part was used: how many images, of how many.
-    """
+def weights_notes(state: Mapping[str, Any]) -> list[str]:
+    """Say where weights come from, if not from here, and whether a part of their objective was not what it says."""
     found = [state["note"]] if "note" in state else []
-    found += [f"{name}: limited to {used} of {total} images" for name, (used, total) in limits.items()]
-    if mode != protocol.inference:
-        found.append(f"inference {mode} deviates from the protocol's own, {protocol.inference}")
-    found += [
+    return found + [
         f"the loss {name!r} was trained with random instead of pretrained weights (weights: random)"
         for name, term in state["options"]["losses"].items()
         if term.get("weights") == "random"
     ]
+
+
+def set_notes(sets: Mapping[str, tuple[Any, Sequence[int]]], protocol: Protocol) -> list[str]:
+    """Say which data sets are scored in part, and which are not what the protocol is for.
+
+    Args:
+        sets: The test sets by name, each with the indices of the images that are scored.
+        protocol: How they are scored.
+    """
+    found = []
+    for name, (dataset, indices) in sets.items():
+        if isinstance(dataset, FirstImages):
+            found.append(f"{name}: limited to {len(dataset)} of {len(dataset.dataset)} images")
+        if len(indices) < len(dataset):
+            found.append(f"{name}: protocol {protocol.id} scores {len(indices)} of {len(dataset)} images")
+        found += [f"{name}: {deviation}" for deviation in protocol.deviations(describe(dataset))]
     return found
 
 
-def trained_on(state: dict[str, Any]) -> dict[str, Any] | None:
+def trained_on(state: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the training set's description of itself, ``None`` where it is not known.
 
     Checkpoints without ``trained_on`` name the set in their options: its name and the texts it was built from.
@@ -83,16 +105,16 @@ def trained_on(state: dict[str, Any]) -> dict[str, Any] | None:
     return {"set": component["type"], **texts}
 
 
-def data_notes(state: dict[str, Any], sets: Mapping[str, Any]) -> list[str]:
+def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, Any]) -> list[str]:
     """Say what was found wrong with the data, in training and now, and where the two are not of one kind.
 
     Args:
-        state: The checkpoint.
+        state: The checkpoint; ``None`` where nothing is known of the training.
         sets: The test sets by name, their files looked at.
     """
-    found = [f"training data: {note}" for note in state.get("data_notes", [])]
+    found = [f"training data: {note}" for note in (state or {}).get("data_notes", [])]
     found += [f"{name}: {note}" for name, dataset in sets.items() for note in getattr(dataset, "notes", [])]
-    trained = trained_on(state) or {}
+    trained = (trained_on(state) if state is not None else None) or {}
     for name, dataset in sets.items():
         found += [f"{name}: {difference}" for difference in _differences(trained, describe(dataset))]
     return found
@@ -114,19 +136,15 @@ def _averaged(facts: dict[str, Any]) -> str | None:
     return next((facts[key] for key in ("measured", "variant") if facts.get(key) in AVERAGED), None)
 
 
-def command(
-    weights: Path,
-    protocol: Protocol,
-    plugins: Sequence[str],
-    datasets: Sequence[str] | None,
-    precision: str,
-    inference: str,
-    options: Path | None = None,
-) -> str:
-    """Return the command line that computes the same scores, from the checkpoint alone unless ``options`` is a file."""
-    words = ["python", "tools/test.py", *(["-opt", str(options)] if options is not None else [])]
-    words += ["--weights", str(weights), "--protocol", protocol.id]
-    for flag, values in (("--plugin", plugins), ("--dataset", datasets or ())):
-        for value in values:
-            words += [flag, value]
-    return shlex.join([*words, "--precision", precision, "--inference", inference])
+def command(tool: str, flags: Mapping[str, str | Sequence[str] | bool | None]) -> str:
+    """Return a command line.
+
+    Args:
+        tool: The script.
+        flags: Values by flag: one, several, or whether it is given; what has none is left out.
+    """
+    words = ["python", tool]
+    for flag, value in flags.items():
+        if value:
+            words += [flag, *([] if value is True else [value] if isinstance(value, str) else value)]
+    return shlex.join(words)

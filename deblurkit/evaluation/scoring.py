@@ -1,94 +1,179 @@
-"""Restore and score a data set, image by image: the same for validation during training and for tests."""
+"""Restore and score a data set: the same for validation during training, for tests, and for folders of images.
+
+Three things go on at once: threads read ahead, the calling thread restores, threads score what is restored.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypedDict
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from deblurkit.data.images import to_uint8, write_image
-from deblurkit.data.loader import ImageDataset, collate
+from deblurkit.data.cores import usable_cores
+from deblurkit.data.dataset import Pairs
+from deblurkit.data.images import to_tensor, to_uint8, write_image
+from deblurkit.data.loader import FirstImages, ImageDataset, collate
 from deblurkit.errors import UserError
-from deblurkit.evaluation.protocols import Protocol
-from deblurkit.inference.restore import NonFiniteOutputError, non_finite, restore
-from deblurkit.report.scores import ImageScore, Scores
+from deblurkit.evaluation.protocols.protocol import Protocol, Scored
+from deblurkit.evaluation.sources import Restored, Source
+from deblurkit.inference.restore import NonFiniteOutputError
+from deblurkit.metrics.functional.images import Array
+from deblurkit.report.scores import ImageScore
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number of all."""
 
+MOST_THREADS = 16
+PIXELS_AHEAD = 2**25
+"""At most so many pixels are read ahead, and at most so many wait for their scores; but one image at least."""
 
-class Summary(TypedDict):
-    """What is said of a data set: mean scores (``None`` where no image has its truth) and times in seconds."""
 
-    images: int
-    blurred: Scores | None
-    restored: Scores | None
-    seconds_per_image: dict[str, float]
+class ScoringError(RuntimeError):
+    """Something failed that no user is to blame for; names the image."""
+
+
+class Spent(NamedTuple):
+    """Seconds that one image took, each part as the clock of its thread ran: parts of several images overlap."""
+
+    decode: float
+    network: float
+    metrics: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that is kept of one image.
+
+    Attributes:
+        index: Where it stands in its data set.
+        row: Its scores.
+        mode: The inference mode that was used; ``None`` where it was restored elsewhere.
+        events: What happened on the way, such as a fall-back to tiles.
+        spent: How long it took.
+        thumbnail: What :attr:`Keeping.picture` made of the restored image.
+    """
+
+    index: int
+    row: ImageScore
+    mode: str | None
+    events: tuple[str, ...]
+    spent: Spent
+    thumbnail: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is done with each image beyond scoring it; all of it in the threads that score.
+
+    Attributes:
+        folder: Where restored images go, as ``<key>.png``.
+        picture: Makes a thumbnail of a restored image, uint8 ``(h, w, 3)``.
+        record: Told of each outcome once its restored image is saved, one call at a time, in any order.
+    """
+
+    folder: Path | None = None
+    picture: Callable[[np.ndarray], bytes] | None = None
+    record: Callable[[Outcome], None] | None = None
 
 
 def score_dataset(
-    generator: nn.Module,
+    source: Source,
     dataset: ImageDataset,
     protocol: Protocol,
     *,
-    device: torch.device | str | None = None,
-    precision: str = "fp32",
-    inference: str = "whole",
     seed: int = 0,
-    save_to: Path | None = None,
+    indices: Sequence[int] | None = None,
+    done: Mapping[int, Outcome] | None = None,
+    keeping: Keeping | None = None,
+    threads: int | None = None,
     progress: Progress | None = None,
-) -> list[ImageScore]:
-    """Restore every image of a data set and score it and its blurred input; one image in memory at a time.
+) -> list[Outcome]:
+    """Restore the images of a data set, and score each and its blurred input.
+
+    At most ``threads`` images are read ahead and as many wait for their scores, fewer where they are large
+    (:data:`PIXELS_AHEAD`), while one is restored: memory does not grow with the number of images. The scores do not
+    depend on the number of threads.
 
     Args:
-        generator: Run in eval mode, and given back in the mode it came in.
-        dataset: Images without ``sharp`` are restored and timed, their scores are ``None``.
+        source: What restores. A network's ``seconds`` on the CPU are those beside threads that read and score.
+        dataset: Images without ``sharp`` get the scores that need none.
         protocol: What is computed.
-        device: Where the generator computes; by default where its weights lie.
-        precision: See :func:`deblurkit.inference.restore.restore`.
-        inference: See there.
         seed: Image ``index`` is drawn with random numbers of ``(seed, 0, index)``.
-        save_to: A folder for the restored images, ``<key>.png``.
-        progress: Told of each image done.
+        indices: Which images; by default those that the protocol scores (:func:`scored_images`).
+        done: Outcomes known already, by index: these images are not touched again.
+        keeping: What else to do with each image.
+        threads: How many read and score; by default one a core, :data:`MOST_THREADS` at most.
+        progress: Told of images done, in this thread.
+
+    Returns:
+        One outcome for each index, in their order.
 
     Raises:
         NonFiniteOutputError: The generator returned pixels that are no numbers; names the image.
+        UserError: An image cannot be read or scored.
+        ScoringError: Anything else went wrong with one image.
     """
-    device = torch.device(device) if device is not None else _device_of(generator)
-    modes = {module: module.training for module in generator.modules()}
-    generator.to(device).eval()
-    rows = []
-    try:
-        for index in range(len(dataset)):
-            sample = draw(dataset, index, seed)
-            restored, seconds = _restore_timed(generator, sample, device, precision, inference)
-            if save_to is not None:
-                write_image(image_file(save_to, sample["key"]), to_uint8(restored))
-            rows.append(_score(sample, restored, seconds, protocol))
+    chosen = scored_images(dataset, protocol) if indices is None else list(indices)
+    known = dict(done or {})
+    outcomes = {index: known[index] for index in chosen if index in known}
+    threads = threads or min(MOST_THREADS, usable_cores())
+    work = _Work(source, dataset, protocol, seed, keeping or Keeping())
+    remaining = [index for index in chosen if index not in outcomes]
+    with source.running(protocol.training_mode), _one_opencv_thread():
+        for outcome in _stream(work, remaining, threads):
+            outcomes[outcome.index] = outcome
             if progress is not None:
-                progress(index + 1, len(dataset))
-    finally:
-        for module, training in modes.items():  # one by one: a part that is held in eval mode stays in it
-            module.training = training
-    return rows
+                progress(len(outcomes), len(chosen))
+    return [outcomes[index] for index in chosen]
 
 
-def summarise(rows: Sequence[ImageScore], protocol: Protocol) -> Summary:
-    """Return a data set's scores, averaged as ``protocol`` says, and the median and 95th percentile of the times."""
-    blurred = [row.blurred for row in rows if row.blurred is not None]
-    restored = [row.restored for row in rows if row.restored is not None]
-    median, p95 = np.percentile([row.seconds for row in rows], [50, 95]) if rows else (0.0, 0.0)
-    return {
-        "images": len(rows),
-        "blurred": protocol.average(blurred) if blurred else None,
-        "restored": protocol.average(restored) if restored else None,
-        "seconds_per_image": {"median": float(median), "p95": float(p95)},
-    }
+def restore_again(
+    source: Source, dataset: ImageDataset, protocol: Protocol, seed: int, indices: Sequence[int]
+) -> Iterator[tuple[int, dict[str, Any], Tensor]]:
+    """Restore a few images exactly as :func:`score_dataset` does.
+
+    Yields:
+        An index, its sample, and its restored image ``(3, h, w)`` in [0, 1].
+    """
+    work = _Work(source, dataset, protocol, seed, Keeping())
+    with source.running(protocol.training_mode):
+        for index in indices:
+            ready = work.read(index)
+            yield index, ready.sample, work.restore(ready).image
+
+
+def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
+    """Return the indices of the images that a protocol scores.
+
+    Raises:
+        UserError: The protocol does not score all of them, and the data set cannot name its images.
+    """
+    if hasattr(dataset, "keys"):
+        return list(protocol.select(dataset.keys()))
+    if type(protocol).select is not Protocol.select:
+        raise UserError(f"protocol {protocol.id} chooses images by name; {_name(dataset)} has no method keys()")
+    return list(range(len(dataset)))
+
+
+def check_truths(dataset: ImageDataset, protocol: Protocol) -> None:
+    """Refuse a data set with one true image each where a protocol needs them all."""
+    if protocol.all_truths and not hasattr(dataset, "truths"):
+        raise UserError(
+            f"protocol {protocol.id} scores against all true frames of an image, but {_name(dataset)} gives one: "
+            "it is for data sets with a method truths(index), such as Kohler"
+        )
 
 
 def draw(dataset: ImageDataset, index: int, seed: int) -> dict[str, Any]:
@@ -99,7 +184,7 @@ def draw(dataset: ImageDataset, index: int, seed: int) -> dict[str, Any]:
 
 
 def image_file(folder: Path, key: str) -> Path:
-    """Return ``folder/<key>.png``, having made the folders that ``key`` names.
+    """Return ``folder/<key>.png``.
 
     Raises:
         UserError: ``key`` leads out of the folder.
@@ -107,29 +192,7 @@ def image_file(folder: Path, key: str) -> Path:
     parts = PurePosixPath(key).parts
     if not parts or ".." in parts or PurePosixPath(key).is_absolute():
         raise UserError(f"image {key!r}: its name does not stay inside a folder, it cannot be saved under {folder}")
-    path = folder.joinpath(*parts[:-1], f"{parts[-1]}.png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _device_of(generator: nn.Module) -> torch.device:
-    weight = next(generator.parameters(), None)
-    return weight.device if weight is not None else torch.device("cpu")
-
-
-def _restore_timed(
-    generator: nn.Module, sample: dict[str, Any], device: torch.device, precision: str, inference: str
-) -> tuple[Tensor, float]:
-    """Return the restored image ``(3, h, w)`` on the CPU, and the seconds from the tensor in memory to the result."""
-    synchronise(device)
-    start = time.perf_counter()
-    restored = restore(generator, sample["blurred"].unsqueeze(0).to(device), precision, inference)[0]
-    synchronise(device)
-    seconds = time.perf_counter() - start
-    restored = restored.cpu()
-    if not torch.isfinite(restored).all():
-        raise NonFiniteOutputError(f"{sample['key']}: {non_finite(generator, precision)}")
-    return restored, seconds
+    return folder.joinpath(*parts[:-1], f"{parts[-1]}.png")
 
 
 def synchronise(device: torch.device) -> None:
@@ -138,12 +201,142 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _score(sample: dict[str, Any], restored: Tensor, seconds: float, protocol: Protocol) -> ImageScore:
-    if sample.get("sharp") is None:
-        return ImageScore(sample["key"], None, None, seconds)
-    sharp = protocol.quantise(sample["sharp"])
+@dataclass(frozen=True)
+class _Ready:
+    """A sample that was read."""
+
+    index: int
+    sample: dict[str, Any]
+    seconds: float
+
+
+class _Work:
+    """What is done with one image: read, restore, score."""
+
+    def __init__(self, source: Source, dataset: Any, protocol: Protocol, seed: int, keeping: Keeping) -> None:
+        check_truths(dataset, protocol)
+        self.source, self.dataset, self.protocol, self.seed, self.keeping = source, dataset, protocol, seed, keeping
+        self.stopped = threading.Event()
+        whole = dataset.dataset if isinstance(dataset, FirstImages) else dataset
+        # Our own sets may be read by several threads; nobody asked that of plugins'.
+        self._reading: Any = contextlib.nullcontext() if isinstance(whole, Pairs) else threading.Lock()
+        self._recording = threading.Lock()
+
+    def read(self, index: int) -> _Ready:
+        start = time.perf_counter()
+        with _naming(f"image {index}"), self._reading:
+            sample = draw(self.dataset, index, self.seed)
+        with _naming(sample["key"]):
+            sample = self.protocol.prepare(sample, np.random.default_rng((self.seed, 1, index)))
+            return _Ready(index, self.source.fetch(sample), time.perf_counter() - start)
+
+    def restore(self, ready: _Ready) -> Restored:
+        with _naming(ready.sample["key"]):
+            restored = self.source.restore(ready.sample, (self.seed, 2, ready.index))
+            return restored._replace(image=self.protocol.after(restored.image, ready.sample))
+
+    def score(self, ready: _Ready, restored: Restored) -> Outcome:
+        start = time.perf_counter()
+        key = ready.sample["key"]
+        with _naming(key):
+            given = ready.sample.get("blurred")
+            blurred = self._scored(ready, None if given is None else self.protocol.after(given, ready.sample))
+            after = self._scored(ready, restored.image)
+            row = ImageScore(
+                key, blurred.scores or None, after.scores or None, restored.seconds, blurred.facts, after.facts
+            )
+            spent = Spent(ready.seconds, restored.seconds or 0.0, time.perf_counter() - start)
+            return self._keep(Outcome(ready.index, row, restored.mode, restored.events, spent), restored)
+
+    def _scored(self, ready: _Ready, image: Tensor | None) -> Scored:
+        if image is None:
+            return Scored({}, {})
+        try:
+            return self.protocol.score(self.protocol.quantise(image), self._truths(ready))
+        except ValueError as error:
+            raise UserError(f"{ready.sample['key']}: protocol {self.protocol.id}: {error}") from None
+
+    def _truths(self, ready: _Ready) -> Iterator[Array]:
+        """Yield the true images, read when they are wanted; none once the work is stopped."""
+        if self.protocol.all_truths:
+            for truth in self.dataset.truths(ready.index):
+                if self.stopped.is_set():
+                    raise _StoppedError
+                yield truth if truth.dtype == np.uint8 else self.protocol.quantise(to_tensor(truth))
+        elif ready.sample.get("sharp") is not None:
+            yield self.protocol.quantise(ready.sample["sharp"])
+
+    def _keep(self, outcome: Outcome, restored: Restored) -> Outcome:
+        keeping = self.keeping
+        if keeping.folder is not None or keeping.picture is not None:
+            pixels = to_uint8(restored.image)
+            if keeping.picture is not None:
+                outcome = replace(outcome, thumbnail=keeping.picture(pixels))
+            if keeping.folder is not None:
+                file = image_file(keeping.folder, outcome.row.key)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_image(file, pixels)
+        if keeping.record is not None:
+            with self._recording:
+                keeping.record(outcome)
+        return outcome
+
+
+class _StoppedError(Exception):
+    """The work was stopped; nobody waits for its result any more."""
+
+
+def _stream(work: _Work, indices: Sequence[int], threads: int) -> Iterator[Outcome]:
+    """Yield the images' outcomes in order; what is under way when the caller stops is finished, nothing is begun."""
+    waiting = iter(indices)
+    reading: deque[Future[_Ready]] = deque()
+    scoring: deque[Future[Outcome]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="scoring")
+    most, largest = 1, 1  # how large they are is known from the first one on
     try:
-        before, after = (protocol.score(protocol.quantise(image), sharp) for image in (sample["blurred"], restored))
-    except ValueError as error:
-        raise UserError(f"{sample['key']}: protocol {protocol.id}: {error}") from None
-    return ImageScore(sample["key"], before, after, seconds)
+        reading.extend(pool.submit(work.read, index) for index in itertools.islice(waiting, 1))
+        while reading:
+            ready = reading.popleft().result()
+            largest = max(largest, _pixels(ready.sample))
+            most = max(1, min(threads, PIXELS_AHEAD // largest))
+            ahead = itertools.islice(waiting, max(0, most - len(reading)))
+            reading.extend(pool.submit(work.read, index) for index in ahead)
+            restored = work.restore(ready)
+            while scoring and (len(scoring) >= most or scoring[0].done()):
+                yield scoring.popleft().result()
+            scoring.append(pool.submit(work.score, ready, restored))
+        while scoring:
+            yield scoring.popleft().result()
+    finally:
+        work.stopped.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pixels(sample: Mapping[str, Any]) -> int:
+    return max(value.shape[-1] * value.shape[-2] for value in sample.values() if isinstance(value, Tensor))
+
+
+@contextlib.contextmanager
+def _naming(image: str) -> Iterator[None]:
+    """Name the image in what goes wrong, but for what names it already or is no fault."""
+    try:
+        yield
+    except (UserError, NonFiniteOutputError, ScoringError, _StoppedError):
+        raise
+    except Exception as error:
+        raise ScoringError(f"{image}: {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Keep OpenCV from using all cores in each of our threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _name(dataset: Any) -> str:
+    return type(dataset.dataset if isinstance(dataset, FirstImages) else dataset).__name__

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from deblurkit.errors import UserError
-from deblurkit.report.tables import escape
+from deblurkit.report.tables import NOTHING, WIDE, Table, escape, rich_table
 from deblurkit.report.write import write_text
 
 GIGA, MIB = 10**9, 2**20
-_NOTHING = "-"
-_WIDE = 200  # columns where no terminal says how many there are: a file should hold no broken rows
 _GMACS_AT = {"gmacs_256": "256x256", "gmacs_720p": "720x1280"}
 _SECONDS_AT = {"seconds_720p": "720x1280"}
 
@@ -108,23 +106,6 @@ class Comparison:
     deviation_percent: float | None
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of finished texts.
-
-    Attributes:
-        title: Its heading.
-        columns: Names of the columns; those after the first ``texts`` ones hold numbers.
-        rows: Cells, as many as columns in each row.
-        texts: Number of columns on the left that hold text.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    texts: int = 1
-
-
 def compare(cost: GeneratorCost) -> list[Comparison]:
     """Return each published figure of a generator beside the one measured."""
     at = {size.size: size for size in cost.sizes}
@@ -159,21 +140,14 @@ def tables(costs: Sequence[GeneratorCost]) -> list[Table]:
 
 def show(costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]) -> None:
     """Print the tables, what failed, how it was measured and where on standard output."""
-    from rich import box
     from rich.console import Console
-    from rich.table import Table as RichTable
     from rich.text import Text
 
     console = Console()
     if not console.is_terminal:
-        console.width = _WIDE
+        console.width = WIDE
     for table in tables(costs):
-        shown = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for index, column in enumerate(table.columns):
-            shown.add_column(column, justify="left" if index < table.texts else "right", overflow="fold")
-        for row in table.rows:
-            shown.add_row(*map(Text, row))
-        console.print(shown)
+        console.print(rich_table(table))
     for title, lines in _notes(costs, methods, environment).items():
         console.print(Text("\n".join([f"{title}:", *(f"  {line}" for line in lines)])), soft_wrap=True)
 
@@ -237,7 +211,7 @@ def _work(costs: Sequence[GeneratorCost]) -> Table:
     for cost in costs:
         at = {size.size: size for size in cost.sizes}
         parameters = "failed" if cost.parameters is None else f"{cost.parameters:,}"
-        work = [_gmacs(at[size]) if size in at else _NOTHING for size in sizes]
+        work = [_gmacs(at[size]) if size in at else NOTHING for size in sizes]
         rows.append([cost.name, cost.generator, parameters, _number(cost.mib, 2), *work])
     columns = ["options", "generator", "parameters", "MiB fp32", *(f"GMACs {size}" for size in sizes)]
     return Table("Size and work", columns, rows, texts=2)
@@ -255,7 +229,7 @@ def _published(costs: Sequence[GeneratorCost]) -> Table:
     for cost in costs:
         for item in compare(cost):
             decimals = 0 if item.figure == "parameters" else 3
-            off = _NOTHING if item.deviation_percent is None else f"{item.deviation_percent:+.2f} %"
+            off = NOTHING if item.deviation_percent is None else f"{item.deviation_percent:+.2f} %"
             ours, theirs = _number(item.measured, decimals), _number(item.published, decimals)
             rows.append([cost.name, item.figure, ours, theirs, off])
     return Table("Beside the published figures", ["options", "figure", "ours", "published", "deviation"], rows, texts=2)
@@ -273,11 +247,11 @@ def _memory_and_time(costs: Sequence[GeneratorCost]) -> Table:
             if on_device:
                 cells.append(_number(None if size.device_peak_bytes is None else size.device_peak_bytes / MIB, 1))
             if timed:
-                cells += [_NOTHING] * 2 if times is None else [f"{times.median_s:.4f}", f"{times.p95_s:.4f}"]
+                cells += [NOTHING] * 2 if times is None else [f"{times.median_s:.4f}", f"{times.p95_s:.4f}"]
             rows.append([cost.name, size.size, *cells])
     measured = [*(["device peak MiB"] if on_device else []), *(["median s", "p95 s"] if timed else [])]
     return Table("Memory and time of one image", ["options", "size", "live peak MiB", *measured], rows, texts=2)
 
 
 def _number(value: float | None, decimals: int) -> str:
-    return _NOTHING if value is None else f"{value:,.{decimals}f}"
+    return NOTHING if value is None else f"{value:,.{decimals}f}"

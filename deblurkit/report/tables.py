@@ -1,110 +1,202 @@
-"""The report's page in Markdown, made from plain values."""
+"""Tables for the terminal and for ``report.md``, made from plain values."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from deblurkit.report.scores import ImageScore, ranked, share_gained
+from deblurkit.report.model import Candidate
+from deblurkit.report.scores import ImageScore, ranked, ranked_by_score, share_gained
+from deblurkit.report.statistics import INTERVALS
 
-Rows = Mapping[str, Sequence[ImageScore]]
-_SHOWN = 3  # best and worst images listed for each data set
-_NOTHING = "-"
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from rich.table import Table as RichTable
+
+Value = float | str | None
+"""A score in plain values: infinities are the texts that ``float`` reads."""
+
+NOTHING = "-"
+_ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+_EXTREMES = 3  # best and worst images listed for each data set
+_GROUPS = 30  # videos, posters or scenes listed for each data set
+WIDE = 200  # columns where no terminal says how many there are: a file should hold no broken rows
 
 
-def page(
-    metrics: Mapping[str, Any],
-    rows: Rows,
-    protocol: str,
-    command: str,
-    strips: Mapping[str, Mapping[str, str]],
-    paper: Mapping[str, Any] | None = None,
-) -> str:
-    """Return the whole page.
+@dataclass(frozen=True)
+class Scale:
+    """How a metric's numbers are read and written.
+
+    Attributes:
+        name: The score's name in reports.
+        unit: ``dB`` or empty.
+        higher_is_better: ``None`` where it is not known, as of a published figure that was not measured.
+    """
+
+    name: str
+    unit: str = ""
+    higher_is_better: bool | None = None
+
+    @property
+    def title(self) -> str:
+        """The name with its unit and an arrow to where it is better: ``psnr (dB) ↑``."""
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{self.name}{unit}{_ARROWS[self.sign]}"
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is, 0 where it is not known."""
+        return 0 if self.higher_is_better is None else 1 if self.higher_is_better else -1
+
+    def write(self, value: Value, signed: bool = False) -> str:
+        """Write one score: see :func:`number`."""
+        return number(value, self.name, signed)
+
+    def with_interval(self, value: Value, ends: Sequence[float] | None, signed: bool = False) -> str:
+        """Write a mean and, where there is one, its interval: ``27.83 [27.61, 28.05]``."""
+        written = self.write(value, signed)
+        return written if ends is None else f"{written} [{self.write(ends[0])}, {self.write(ends[1])}]"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of finished texts.
+
+    Attributes:
+        title: Its heading.
+        columns: Names of the columns; those after the first ``texts`` ones hold numbers.
+        rows: Cells, as many as columns in each row.
+        texts: Number of columns on the left that hold text.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int = 1
+
+
+def scale(name: str, described: Mapping[str, Mapping[str, Any]]) -> Scale:
+    """Return the scale of a score.
 
     Args:
-        metrics: What ``metrics.json`` holds.
-        rows: Each data set's images.
-        protocol: The protocol explained, several lines.
-        command: What to run to get these numbers again.
-        strips: Pictures ``blurred | restored | sharp`` by data set: caption to path relative to the page.
-        paper: See :func:`published_rows`.
+        name: The score's name.
+        described: ``metrics`` of ``metrics.json``: by name ``unit`` and ``higher_is_better``.
     """
-    weights = metrics["weights"]
-    kind = "EMA weights" if weights["ema"] else "raw weights"
-    notes = [f"- **{escape(note)}**" for note in metrics["notes"]]
-    return "\n".join(
-        [
-            f"# {escape(metrics['name'])}",
-            "",
-            f"Scored by `{metrics['protocol']['id']}` (version {metrics['protocol']['version']}), "
-            f"inference `{metrics['inference']}`.",
-            "",
-            *(["## Mind", "", *notes, ""] if notes else []),
-            *["## Scores", "", *headline(metrics["datasets"]), ""],
-            *published_rows(paper),
-            *_data(metrics),
-            *[line for name in rows for line in _dataset(name, metrics, rows[name], strips.get(name, {}))],
-            *["## Protocol", "", "```", protocol, "```", ""],
-            *["## Weights", "", f"`{weights['file']}`: iteration {weights['iteration']}, {kind}  "],
-            *[f"sha256 `{weights['sha256']}`", "", "## Environment", "", "| | |", "| --- | --- |"],
-            *[f"| {escape(key)} | {escape(value)} |" for key, value in metrics["environment"].items()],
-            *["", "## How to reproduce", "", "```", command, "```", ""],
-        ]
-    )
+    facts = described.get(name, {})
+    return Scale(name, facts.get("unit", ""), facts.get("higher_is_better"))
 
 
-def headline(datasets: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the table of all data sets: blurred, restored, gain and, labelled, the published value."""
-    lines = [
-        "| data set | images | score | blurred | restored | gain | published | s/image |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, entry in datasets.items():
-        before, after, published = (entry[key] or {} for key in ("blurred", "restored", "published"))
-        seconds = f"{entry['seconds_per_image']['median']:.3f}"
-        for metric in list(dict.fromkeys([*after, *published])) or [_NOTHING]:
-            pair = (before.get(metric), after.get(metric))
-            cells = [*pair, _gain(*pair), published.get(metric)]
-            shown = [number(value, metric, signed=index == 2) for index, value in enumerate(cells)]
-            lines.append(f"| {escape(name)} | {entry['images']} | {metric} | {' | '.join(shown)} | {seconds} |")
-    return lines
-
-
-def published_rows(paper: Mapping[str, Any] | None) -> list[str]:
-    """Return the section with the rows that a paper compares with, labelled as published; nothing without any.
-
-    Args:
-        paper: ``title`` and ``compared``: rows of ``method``, ``dataset`` and values.
-    """
-    if not paper or not paper["compared"]:
-        return []
-    rows = paper["compared"]
-    values = list(dict.fromkeys(key for row in rows for key in row if key not in ("method", "dataset")))
-    lines = [
-        "## Published by others",
-        "",
-        f"As printed in: {escape(paper['title'])}. Not measured by us; protocols differ.",
-        "",
-    ]
-    lines += [f"| method | data set | {' | '.join(values)} |", f"| --- | --- |{' ---: |' * len(values)}"]
-    for row in rows:
-        cells = [escape(row.get(key, _NOTHING)) for key in ("method", "dataset", *values)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, ""]
-
-
-def number(value: float | str | None, metric: str, signed: bool = False) -> str:
+def number(value: Value, metric: str, signed: bool = False) -> str:
     """Write one score: decibels with two decimals, others with four; ``-`` where there is none.
 
     >>> number(27.8251, "psnr"), number(0.25, "psnr", signed=True), number(None, "ssim"), number("inf", "psnr")
     ('27.83', '+0.25', '-', 'inf')
     """
     if value is None:
-        return _NOTHING
-    decimals = 2 if metric.startswith("psnr") else 4
-    return f"{float(value):{'+' if signed else ''}.{decimals}f}"
+        return NOTHING
+    return f"{float(value):{'+' if signed else ''}.{2 if 'psnr' in metric else 4}f}"
+
+
+def headline(metrics: Mapping[str, Any]) -> Table:
+    """Return the table of all data sets: blurred, restored, gain and, labelled, the published value.
+
+    Args:
+        metrics: The content of ``metrics.json``.
+    """
+    columns = ["data set", "score", "images", "blurred", "restored", "gain", "published", "s/image"]
+    rows = [row for name, entry in metrics["datasets"].items() for row in _headline_rows(name, entry, metrics)]
+    unused = [
+        index
+        for index, column in enumerate(columns)
+        if column in ("published", "s/image") and all(row[index] == NOTHING for row in rows)
+    ]
+    kept = [[cell for index, cell in enumerate(row) if index not in unused] for row in (columns, *rows)]
+    return Table("Scores", kept[0], kept[1:], texts=2)
+
+
+def published(paper: Mapping[str, Any] | None) -> Table | None:
+    """Return the rows that a paper compares with, as it prints them; ``None`` without any.
+
+    Args:
+        paper: ``title`` and ``compared``: rows of ``method``, ``dataset`` and values.
+    """
+    if not paper or not paper["compared"]:
+        return None
+    rows = paper["compared"]
+    columns = ["method", "dataset", *(key for row in rows for key in row if key not in ("method", "dataset"))]
+    columns = list(dict.fromkeys(columns))
+    cells = [[str(row.get(column, NOTHING)) for column in columns] for row in rows]
+    return Table("Published by others", ["method", "data set", *columns[2:]], cells, texts=2)
+
+
+def as_text(*tables: Table) -> str:
+    """Return tables as a terminal shows them, aligned; as wide as they are where standard output is no terminal."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDE
+    texts = []
+    for table in tables:
+        with console.capture() as captured:
+            console.print(rich_table(table))
+        texts.append("\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip()))
+    return "\n\n".join(texts)
+
+
+def rich_table(table: Table) -> RichTable:
+    """Return a table for a console of rich; nothing in its cells is read as markup."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(table.columns):
+        shown.add_column(Text(column), justify="left" if index < table.texts else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*map(Text, row))
+    return shown
+
+
+def report_markdown(
+    candidate: Candidate,
+    protocol: str,
+    command: str,
+    strips: Mapping[str, Mapping[str, str]],
+    paper: Mapping[str, Any] | None = None,
+) -> str:
+    """Return ``report.md``.
+
+    Args:
+        candidate: What was scored.
+        protocol: The protocol explained, several lines.
+        command: What to run to get these numbers again.
+        strips: Pictures ``blurred | restored | sharp`` by data set: caption to path relative to the page.
+        paper: See :func:`published`.
+    """
+    metrics = candidate.metrics
+    content = {
+        "name": candidate.name,
+        "metrics": metrics,
+        "headline": headline(metrics),
+        "about_intervals": INTERVALS,
+        "paper": paper,
+        "published": published(paper),
+        "data": _data(metrics),
+        "datasets": [_dataset(name, rows, metrics, strips.get(name, {})) for name, rows in candidate.rows.items()],
+        "environment": Table("Environment", ["", ""], _environment_rows(metrics["environment"]), texts=2),
+        "protocol": protocol,
+        "command": command,
+    }
+    return render("report.md.j2", content)
+
+
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """Fill in one of the Markdown templates; a name that it misses is an error."""
+    return _environment().get_template(template).render(content)
 
 
 def escape(text: object) -> str:
@@ -115,50 +207,111 @@ def escape(text: object) -> str:
     return escaped
 
 
-def _data(metrics: Mapping[str, Any]) -> list[str]:
-    """Return the section that says which data were trained and tested on; nothing for reports that do not know."""
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown, not HTML: what comes from outside passes the filter `md`
+        keep_trailing_newline=True,
+    )
+    environment.filters["md"] = escape
+    return environment
+
+
+def _headline_rows(name: str, entry: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[list[str]]:
+    before, after, gain, printed = (entry[key] or {} for key in ("blurred", "restored", "gain", "published"))
+    ends = entry["intervals"]
+    seconds = entry["seconds_per_image"]
+    scored = entry["scored"]
+    images = str(entry["images"]) if scored in (0, entry["images"]) else f"{scored} of {entry['images']}"
+    for metric in list(dict.fromkeys([*before, *after, *printed])) or [NOTHING]:
+        written = scale(metric, metrics["metrics"])
+        yield [
+            name,
+            written.title,
+            images,
+            written.with_interval(before.get(metric), ends["blurred"].get(metric)),
+            written.with_interval(after.get(metric), ends["restored"].get(metric)),
+            written.with_interval(gain.get(metric), ends["gain"].get(metric), signed=True),
+            str(printed.get(metric, NOTHING)),  # as it was printed: more decimals would claim too much
+            NOTHING if seconds is None else f"{seconds['median']:.3f}",
+        ]
+
+
+def _data(metrics: Mapping[str, Any]) -> Table | None:
+    """Return what is known of the data that were trained and tested on."""
     described = {"training": metrics.get("trained_on")}
     described |= {name: entry.get("data") for name, entry in metrics["datasets"].items()}
-    rows = [
-        f"| {escape(name)} | {escape(', '.join(f'{key}: {value}' for key, value in facts.items()))} |"
-        for name, facts in described.items()
-        if facts
-    ]
-    return ["## Data", "", "| data set | what it is |", "| --- | --- |", *rows, ""] if rows else []
+    rows = [[name, _listed(facts)] for name, facts in described.items() if facts]
+    return Table("Data", ["data set", "what it is"], rows, texts=2) if rows else None
 
 
-def _gain(before: float | str | None, after: float | str | None) -> float | None:
-    if before is None or after is None:
-        return None
-    gain = float(after) - float(before)
-    return None if math.isnan(gain) else gain
+def _environment_rows(environment: Mapping[str, Any]) -> list[list[str]]:
+    return [[name, str(value)] for name, value in environment.items() if value not in (None, "")]
 
 
-def _dataset(name: str, metrics: Mapping[str, Any], rows: Sequence[ImageScore], strips: Mapping[str, str]) -> list[str]:
-    lines = [f"## {escape(name)}", ""]
+def _dataset(
+    name: str, rows: Sequence[ImageScore], metrics: Mapping[str, Any], strips: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the page says of one data set."""
     entry = metrics["datasets"][name]
-    scores = list(entry["restored"] or {})
-    if scores:
-        first = scores[0]
-        share = share_gained(rows, first)
-        gained = "" if share is None else f"{100 * share:.1f} % of the images gained in {first}. "
-        lines += [f"{gained}The greatest and the smallest gains:", "", *_extremes(rows, scores), ""]
-    else:
-        lines += [f"{len(rows)} images without their true ones: restored, not scored.", ""]
-    for caption, path in strips.items():
-        lines += [f"![{escape(caption)}]({path})  ", escape(caption), ""]
-    return lines
+    scales = [scale(metric, metrics["metrics"]) for metric in entry["restored"] or {}]
+    gains, shown = _extremes(rows, scales)
+    timed, seconds = entry["seconds_per_image"], entry["seconds"] or {}
+    return {
+        "name": name,
+        "images": len(rows),
+        "first": scales[0] if scales else None,
+        "share": share_gained(rows, scales[0].name, scales[0].sign >= 0) if scales else None,
+        "by_gain": gains,
+        "extremes": shown,
+        "groups": [_group(title, group, scales) for title, group in entry["groups"].items() if len(group) > 1],
+        "strips": strips,
+        "seconds": ", ".join(f"{part} {value:.1f}" for part, value in seconds.items() if value is not None),
+        "per_image": None if timed is None else f"median {timed['median']:.3f}, 95th percentile {timed['p95']:.3f}",
+        "inference": _listed(entry["inference_used"]),
+    }
 
 
-def _extremes(rows: Sequence[ImageScore], scores: Sequence[str]) -> list[str]:
-    order = ranked(rows, scores[0])
-    chosen = order if len(order) <= 2 * _SHOWN else [*order[:_SHOWN], *order[-_SHOWN:]]
-    titles = [f"{score} {side}" for score in scores for side in ("blurred", "restored", "gain")]
-    lines = [f"| image | {' | '.join(titles)} |", f"| --- |{' ---: |' * len(titles)}"]
+def _extremes(rows: Sequence[ImageScore], scales: Sequence[Scale]) -> tuple[bool, Table | None]:
+    """Return whether images are ranked by gain (else by score: nothing is known of the blurred), and both ends."""
+    if not scales:
+        return False, None
+    first, higher = scales[0].name, scales[0].sign >= 0
+    by_gain = ranked(rows, first, higher)
+    order = by_gain or ranked_by_score(rows, first, higher)
+    chosen = order if len(order) <= 2 * _EXTREMES else [*order[:_EXTREMES], *order[-_EXTREMES:]]
+    sides = ("blurred", "restored", "gain") if by_gain else ("restored",)
+    columns = ["image", *(f"{each.name} {side}" for each in scales for side in sides)]
+    cells = []
     for row in chosen:
-        cells = []
-        for score in scores:
-            before, after = (row.blurred or {}).get(score), (row.restored or {}).get(score)
-            cells += [number(before, score), number(after, score), number(row.gain(score), score, signed=True)]
-        lines.append(f"| {escape(row.key)} | {' | '.join(cells)} |")
-    return lines
+        values = [_values(row, each) for each in scales]
+        cells.append([row.key, *(value[side] for value in values for side in sides)])
+    return bool(by_gain), Table("Extremes", columns, cells)
+
+
+def _values(row: ImageScore, written: Scale) -> dict[str, str]:
+    return {
+        "blurred": written.write((row.blurred or {}).get(written.name)),
+        "restored": written.write((row.restored or {}).get(written.name)),
+        "gain": written.write(row.gain(written.name), signed=True),
+    }
+
+
+def _group(title: str, group: Mapping[str, Mapping[str, Any]], scales: Sequence[Scale]) -> dict[str, Any]:
+    rows = []
+    for value, part in list(group.items())[:_GROUPS]:
+        sides = (part["blurred"] or {}, part["restored"] or {})
+        cells = [each.write(side.get(each.name)) for each in scales for side in sides]
+        rows.append([value, str(part["images"]), *cells])
+    columns = [title, "images", *(f"{each.name} {side}" for each in scales for side in ("blurred", "restored"))]
+    return {"table": Table(f"By {title}", columns, rows), "left_out": max(0, len(group) - _GROUPS)}
+
+
+def _listed(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in facts.items())

@@ -1,4 +1,4 @@
-"""The report's files: ``metrics.json``, ``per_image.csv`` and ``report.md``, each replaced whole or not at all."""
+"""The report's files, rendered before any is replaced, each replaced whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,38 +7,127 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deblurkit.report.tables import Rows, page
+from deblurkit.report.comparison import comparison, comparison_markdown
+from deblurkit.report.model import Candidate, PageContent, Picture
+from deblurkit.report.publication import csv_table, latex
+from deblurkit.report.tables import report_markdown
+
+Files = Mapping[str, Mapping[str, Mapping[str, str]]]
+"""By data set and key: paths of full images relative to the page, by the names of ``Picture.panels``."""
 
 
 def write_report(
     out: Path,
-    metrics: Mapping[str, Any],
-    rows: Rows,
+    candidate: Candidate,
     *,
     protocol: str,
     command: str,
+    pictures: Mapping[str, Sequence[Picture]],
+    thumbnails: Mapping[str, Mapping[str, bytes]],
     strips: Mapping[str, Mapping[str, str]],
+    options: str | None = None,
     paper: Mapping[str, Any] | None = None,
+    files: Files | None = None,
 ) -> None:
-    """Write the report's three files into ``out``, which is made where it is missing.
+    """Write one candidate's files into ``out``, which is made where it is missing.
+
+    These are ``metrics.json``, ``per_image.csv``, ``report.md``, ``report.html``, ``tables.tex`` and ``tables.csv``.
 
     Args:
         out: The folder.
-        metrics: The content of ``metrics.json``, already plain: see :func:`plain`.
-        rows: Each data set's images.
+        candidate: What was scored; its metrics are plain already: see :func:`plain`.
         protocol: The protocol explained.
         command: What to run to get these numbers again.
-        strips: Pictures by data set: caption to path relative to ``out``.
+        pictures: Crops by data set.
+        thumbnails: Small encoded pictures by data set and key.
+        strips: Pictures for ``report.md`` by data set: caption to path relative to ``out``.
+        options: The option file's text.
         paper: ``title`` of the experiment's paper and the rows that it has ``compared``.
+        files: Full images beside the page.
     """
+    from deblurkit.report.page.page import page_html  # the page's template engine and plots take long to import
+
+    alone = comparison([candidate])
+    content = PageContent(
+        title=candidate.name,
+        candidates=[candidate],
+        comparison=None,
+        pictures=pictures,
+        thumbnails=thumbnails,
+        protocol=protocol,
+        command=command,
+        options=options,
+        paper=paper,
+        files=files or {},
+    )
+    texts = {
+        "metrics.json": _json(candidate.metrics),
+        "per_image.csv": per_image_csv(candidate),
+        "report.md": report_markdown(candidate, protocol, command, strips, paper),
+        "report.html": page_html(content),
+        "tables.tex": latex([candidate], alone, paper),
+        "tables.csv": csv_table([candidate], alone, paper),
+    }
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "metrics.json", json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    write_text(out / "per_image.csv", per_image_csv(rows))
-    write_text(out / "report.md", page(metrics, rows, protocol, command, strips, paper))
+    _write_texts(out, texts)
+
+
+def write_comparison(
+    out: Path,
+    candidates: Sequence[Candidate],
+    compared: Mapping[str, Any],
+    *,
+    pictures: Mapping[str, Sequence[Picture]],
+    thumbnails: Mapping[str, Mapping[str, bytes]],
+    protocol: str,
+    command: str,
+    options: str | None = None,
+    paper: Mapping[str, Any] | None = None,
+    files: Files | None = None,
+) -> None:
+    """Write what stands above several candidates' folders into ``out``, which is made where it is missing.
+
+    These are ``comparison.json``, ``comparison.md``, ``report.html``, ``tables.tex`` and ``tables.csv``.
+
+    Args:
+        out: The folder.
+        candidates: What was scored.
+        compared: What :func:`deblurkit.report.comparison.comparison` returns.
+        pictures: Crops by data set.
+        thumbnails: Small encoded pictures by data set and key.
+        protocol: The protocol explained.
+        command: What to run to get these numbers again.
+        options: The option file's text.
+        paper: ``title`` of the experiment's paper and the rows that it has ``compared``.
+        files: Full images beside the page.
+    """
+    from deblurkit.report.page.page import page_html  # the page's template engine and plots take long to import
+
+    content = PageContent(
+        title=", ".join(candidate.name for candidate in candidates),
+        candidates=candidates,
+        comparison=plain(compared),
+        pictures=pictures,
+        thumbnails=thumbnails,
+        protocol=protocol,
+        command=command,
+        options=options,
+        paper=paper,
+        files=files or {},
+    )
+    texts = {
+        "comparison.json": _json(plain(compared)),
+        "comparison.md": comparison_markdown(compared, protocol, command, paper),
+        "report.html": page_html(content),
+        "tables.tex": latex(candidates, compared, paper),
+        "tables.csv": csv_table(candidates, compared, paper),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    _write_texts(out, texts)
 
 
 def plain(value: Any) -> Any:
@@ -61,26 +150,50 @@ def plain(value: Any) -> Any:
     return value
 
 
-def per_image_csv(rows: Rows) -> str:
-    """Return the table ``dataset,image,psnr_blurred,psnr_restored,...,seconds``; unknown scores are empty cells."""
-    metrics = list(dict.fromkeys(name for images in rows.values() for row in images for name in row.restored or {}))
+def per_image_csv(candidate: Candidate) -> str:
+    """Return the table ``dataset,image,psnr_blurred,psnr_restored,...,seconds``; what is unknown is an empty cell.
+
+    Between scores and seconds stand the facts that the protocol found, ``<fact>_blurred`` and ``<fact>_restored``,
+    and in every row ``protocol`` and ``inference``, without which a score means nothing.
+    """
+    images = [(name, row) for name, part in candidate.rows.items() for row in part]
+    scores = [((row.blurred or {}), (row.restored or {})) for _, row in images]
+    facts = [(row.blurred_facts, row.restored_facts) for _, row in images]
+    columns = [(values, _names(values)) for values in (scores, facts)]
+    titles = [f"{name}_{side}" for _, names in columns for name in names for side in ("blurred", "restored")]
+    protocol = candidate.metrics["protocol"]
+    how = [f"{protocol['id']} version {protocol['version']}", candidate.metrics["inference"]]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    titles = [f"{metric}_{side}" for metric in metrics for side in ("blurred", "restored")]
-    writer.writerow(["dataset", "image", *titles, "seconds"])
-    for name, images in rows.items():
-        for row in images:
-            sides = (row.blurred or {}, row.restored or {})
-            scores = [side.get(metric) for metric in metrics for side in sides]
-            writer.writerow([name, row.key, *scores, f"{row.seconds:.6f}"])
+    writer.writerow(["dataset", "image", *titles, "protocol", "inference", "seconds"])
+    for index, (dataset, row) in enumerate(images):
+        cells = [side.get(name) for values, names in columns for name in names for side in values[index]]
+        seconds = None if row.seconds is None else f"{row.seconds:.6f}"
+        writer.writerow([dataset, row.key, *cells, *how, seconds])
     return table.getvalue()
 
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` in UTF-8 under another name first, then rename."""
-    temporary = path.with_name(path.name + ".tmp")
+    _write_texts(path.parent, {path.name: text})
+
+
+def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write every file under another name first, and rename them once all are on the disk."""
+    temporary = {folder / name: folder / f"{name}.tmp" for name in texts}
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
+        for beside, text in zip(temporary.values(), texts.values(), strict=True):
+            beside.write_text(text, encoding="utf-8", newline="\n")
+        for path, beside in temporary.items():
+            os.replace(beside, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for beside in temporary.values():
+            beside.unlink(missing_ok=True)
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _names(sides: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[str]:
+    return list(dict.fromkeys(name for pair in sides for side in pair for name in side))

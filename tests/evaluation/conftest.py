@@ -17,6 +17,9 @@ from deblurkit.data.images import write_image
 from deblurkit.options.load import load_options
 
 PLUGIN = '''
+import os
+import time
+
 import torch
 from torch import nn
 
@@ -25,7 +28,7 @@ from deblurkit.registry import ARCHS
 
 @ARCHS.register_module()
 class EvaluationSharpener(nn.Module):
-    """Adds `strength` times what a blur takes away."""
+    """Adds `strength` times what a blur takes away; leaves a mark in the file FORWARDS, and takes PAUSE seconds."""
 
     size_divisor = 4
 
@@ -34,6 +37,10 @@ class EvaluationSharpener(nn.Module):
         self.strength = nn.Parameter(torch.tensor(float(strength)))
 
     def forward(self, blurred):
+        if "FORWARDS" in os.environ and blurred.device.type != "meta":
+            with open(os.environ["FORWARDS"], "a") as file:
+                file.write("x")
+            time.sleep(float(os.environ.get("PAUSE", "0")))
         smooth = nn.functional.avg_pool2d(nn.functional.pad(blurred, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         return blurred + self.strength * (blurred - smooth)
 '''

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from deblurkit.errors import UserError
 from deblurkit.evaluation import cost
+from deblurkit.inference.memory import LiveTensors
 from deblurkit.options.load import load_options, options_from_dict
 from deblurkit.options.schema import Options
 from deblurkit.registry import ARCHS
@@ -95,7 +96,7 @@ def test_live_peak_is_the_same_where_it_is_computed():
 
 def test_live_tensors_count_views_once_and_what_is_given_or_gone_not_at_all():
     given = torch.ones(1000)
-    with cost.LiveTensors([given]) as memory:
+    with LiveTensors([given]) as memory:
         view = (given.view(10, 100) + 1).t()
         assert view[0, 0] == 2
         del view

@@ -20,7 +20,8 @@ from deblurkit import Deblurrer, evaluate
 from deblurkit.data.images import read_image
 from deblurkit.errors import UserError
 from deblurkit.evaluation.evaluate import find_weights
-from deblurkit.metrics.functional import psnr, ssim
+from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.functional.ssim import ssim
 from deblurkit.options.load import load_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,18 +45,21 @@ def test_numbers_equal_a_computation_by_hand(experiment: Any) -> None:
     report = experiment.work_dir / "report"
     assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == metrics
     assert list(metrics) == [
-        *("name", "protocol", "inference", "weights", "trained_on", "environment", "datasets", "notes"),
+        *("name", "protocol", "metrics", "inference", "weights", "restored", "trained_on", "environment"),
+        *("datasets", "notes"),
     ]
     assert metrics["name"] == "sharpener"
-    assert metrics["protocol"] == {"id": "gopro-basicsr-v1", "version": 1}
-    assert metrics["inference"] == "whole"
+    assert (metrics["protocol"]["id"], metrics["protocol"]["version"]) == ("gopro-basicsr-v1", 1)
+    assert metrics["metrics"]["psnr"] == {"unit": "dB", "higher_is_better": True}
+    assert (metrics["inference"], metrics["restored"]) == ("whole", None)
     assert metrics["weights"] == {
         "file": str(experiment.best),
         "iteration": 10,
         "ema": True,
         "sha256": hashlib.sha256(experiment.best.read_bytes()).hexdigest(),
     }
-    assert metrics["notes"] == []
+    assert [note.split(": ")[0] for note in metrics["notes"]] == ["pairs", "blind"]
+    assert all("gopro-basicsr-v1 is defined on GoPro" in note for note in metrics["notes"])
 
     rows = [row for row in rows_of(report / "per_image.csv") if row["dataset"] == "pairs"]
     keys = [f"{name}/{number:06}" for name in ("astronaut", "chelsea") for number in range(3)]
@@ -77,9 +81,16 @@ def test_numbers_equal_a_computation_by_hand(experiment: Any) -> None:
     assert pairs["images"] == 6
     assert pairs["published"] == {"psnr": 30.18, "ssim": 0.9312}
     assert set(pairs["seconds_per_image"]) == {"median", "p95"}
+    assert set(pairs["seconds"]) == {"decode", "network", "metrics", "wall"}
+    assert (pairs["scored"], pairs["inference_used"], pairs["groups"]) == (6, {"whole": 6}, {})
+    gains = [float(row["psnr_restored"]) - float(row["psnr_blurred"]) for row in rows]
+    assert pairs["gain"]["psnr"] == pytest.approx(np.mean(gains))
+    low, high = pairs["intervals"]["gain"]["psnr"]
+    assert min(gains) <= low < pairs["gain"]["psnr"] < high <= max(gains)
 
     blind = metrics["datasets"]["blind"]
-    assert (blind["images"], blind["blurred"], blind["restored"], blind["published"]) == (6, None, None, None)
+    assert (blind["images"], blind["scored"], blind["published"]) == (6, 0, None)
+    assert (blind["blurred"], blind["restored"], blind["gain"]) == (None, None, None)
     assert (report / "images" / "blind" / "chelsea" / "000002.png").is_file()
 
 
@@ -87,10 +98,7 @@ def test_the_page(experiment: Any) -> None:
     evaluate(weights=experiment.best, plugins=[experiment.plugin], device="cpu")
     report = experiment.work_dir / "report"
     page = (report / "report.md").read_text(encoding="utf-8")
-    assert "| pairs | 6 | psnr |" in page
     assert "| 30.18 |" in page
-    assert "100.0 % of the images gained in psnr" in page
-    assert "6 images without their true ones" in page
     assert f"--weights {experiment.best} --protocol gopro-basicsr-v1 --plugin {experiment.plugin}" in page
     links = [line.split("](")[1].split(")")[0] for line in page.splitlines() if line.startswith("![")]
     assert len(links) == 6
@@ -98,13 +106,17 @@ def test_the_page(experiment: Any) -> None:
         picture = read_image(report / link)
         panels = 3 if "pairs" in link else 2
         assert picture.shape == (61, 90 * panels + 4 * (panels - 1), 3)
+    html = (report / "report.html").read_text(encoding="utf-8")
+    assert "EvaluationSharpener" in html, "the option file"
+    assert not (report / "unfinished").exists()
 
 
 def test_only_the_sets_asked_for(experiment: Any, tmp_path: Path) -> None:
     out = tmp_path / "elsewhere"
     metrics = evaluate(load_options(experiment.options), experiment.best, datasets=["blind"], out=out, device="cpu")
     assert list(metrics["datasets"]) == ["blind"]
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "per_image.csv", "report.md", "strips"]
+    reports = ["metrics.json", "per_image.csv", "report.html", "report.md", "strips", "tables.csv", "tables.tex"]
+    assert sorted(path.name for path in out.iterdir()) == reports
     assert not (experiment.work_dir / "report").exists()
     with pytest.raises(
         UserError, match=r"no test set is named 'pears' \(did you mean 'pairs'\?\); known: pairs, blind"
@@ -133,9 +145,9 @@ def test_limited_sets_say_so(experiment: Any, rewrite: Rewrite) -> None:
     experiment.save("best_psnr.pth", losses={"vgg": {"type": "PerceptualLoss", "weights": "random"}})
     metrics = evaluate(load_options(experiment.options), experiment.best, device="cpu")
     assert metrics["datasets"]["blind"]["images"] == 2
-    assert metrics["notes"] == [
-        "blind: limited to 2 of 6 images",
+    assert [note for note in metrics["notes"] if "is defined on" not in note] == [
         "the loss 'vgg' was trained with random instead of pretrained weights (weights: random)",
+        "blind: limited to 2 of 6 images",
     ]
     assert "**blind: limited to 2 of 6 images**" in (experiment.work_dir / "report" / "report.md").read_text("utf-8")
 
@@ -152,7 +164,7 @@ def test_nothing_to_evaluate(experiment: Any, rewrite: Rewrite) -> None:
     options = load_options(experiment.options)
     with pytest.raises(UserError, match="precision: 'int8' is unknown"):
         evaluate(options, device="cpu", precision="int8")
-    with pytest.raises(UserError, match="inference: there is no mode 'x4'; known: whole, x8"):
+    with pytest.raises(UserError, match="x4"):
         evaluate(options, device="cpu", inference="x4")
     with pytest.raises(UserError, match="--protocol: no protocol is named 'psnr'"):
         evaluate(options, device="cpu", protocol="psnr")
@@ -166,7 +178,7 @@ def test_nothing_to_evaluate(experiment: Any, rewrite: Rewrite) -> None:
 def test_tool_with_a_checkpoint_alone(experiment: Any) -> None:
     done = run_tool("--weights", experiment.best, "--plugin", experiment.plugin, "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "| pairs | 6 | psnr |" in done.stdout
+    assert "| pairs | psnr (dB) ↑ | 6 |" in done.stdout
     assert done.stdout.splitlines()[-1] == f"report: {experiment.work_dir / 'report'}"
     assert (experiment.work_dir / "report" / "metrics.json").is_file()
 
@@ -194,7 +206,7 @@ def test_tool_explains_protocols() -> None:
     assert "rounded half up to 8 bits" in done.stdout
     done = run_tool("--explain", "gopro")
     assert done.returncode == 2
-    assert "known: gopro-basicsr-v1" in done.stderr
+    assert "--explain: no protocol is named 'gopro'; known: " in done.stderr
 
 
 def test_help_is_fast() -> None:

@@ -1,4 +1,4 @@
-"""What a protocol fixes."""
+"""What a protocol fixes, whichever it is."""
 
 from __future__ import annotations
 
@@ -12,51 +12,172 @@ import torch
 
 from deblurkit.data.images import to_tensor
 from deblurkit.errors import UserError
-from deblurkit.evaluation.protocols import Protocol, get_protocol
-from deblurkit.metrics.functional import psnr, ssim
+from deblurkit.evaluation.protocols.protocol import Protocol, find_protocol, get_protocol
+from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.functional.ssim import ssim
+
+
+class CroppedY(Protocol):
+    id = "cropped-y-v1"
+    version = 1
+    description = "for these tests"
+    crop_border = 3
+    metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {"psnr_y": {"type": "PSNR", "channels": "y"}}
+
+
+class Blind(Protocol):
+    id = "blind-v1"
+    version = 1
+    description = "one metric that needs a truth and one that does not"
+    metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {"psnr": {"type": "PSNR"}, "niqe": {"type": "NIQE"}}
+
+
+def photograph() -> np.ndarray:
+    return np.ascontiguousarray(skimage.data.coffee()[:200, :210])
 
 
 def test_gopro_basicsr_rounds_and_scores() -> None:
     protocol = get_protocol("gopro-basicsr-v1")
-    sharp = np.ascontiguousarray(skimage.data.coffee()[:40, :50])
+    sharp = photograph()
     restored = (to_tensor(sharp) + 0.013).mul(1.001)
     first, second = protocol.quantise(restored), protocol.quantise(to_tensor(sharp))
     assert np.array_equal(second, sharp)
     exact = np.clip(np.floor(restored.numpy().astype(np.float64) * 255 + 0.5), 0, 255).transpose(1, 2, 0)
     assert np.abs(first - exact).max() <= 1
     assert (first != exact).mean() < 1e-3  # float32 against float64 next to a half
-    assert protocol.score(first, second) == {"psnr": psnr(first, sharp), "ssim": ssim(first, sharp)}
+    assert protocol.score(first, [second]) == ({"psnr": psnr(first, sharp), "ssim": ssim(first, sharp)}, {})
+
+
+def test_quantisations_differ_as_named() -> None:
+    ramp = torch.tensor([-0.2, 0.0, 0.4, 0.5, 0.9, 254.0, 254.5, 255.0, 300.0]).div(255).expand(3, 1, 9)
+
+    def quantised(protocol: str) -> list[float]:
+        return get_protocol(protocol).quantise(ramp)[0, :, 0].tolist()
+
+    assert quantised("gopro-basicsr-v1") == [0, 0, 0, 1, 1, 254, 255, 255, 255]
+    assert quantised("deblurgan-v1-legacy") == [0, 0, 0, 0, 0, 254, 254, 255, 255]
+    assert quantised("gopro-float-v1") == ramp[0, 0].clamp(0, 1).tolist()
+
+
+@pytest.mark.parametrize("protocol", ["gopro-basicsr-v1", "deblurgan-v1-legacy"])
+def test_eight_bit_images_survive_quantisation(protocol: str) -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    assert np.array_equal(get_protocol(protocol).quantise(to_tensor(levels)), levels)
 
 
 def test_identical_images_are_infinite_and_so_is_their_mean() -> None:
     protocol = get_protocol("gopro-basicsr-v1")
     image = protocol.quantise(torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1)))
-    scores = protocol.score(image, image)
+    scores = protocol.score(image, [image]).scores
     assert scores == {"psnr": float("inf"), "ssim": 1.0}
     assert protocol.average([scores, {"psnr": 30.0, "ssim": 0.5}]) == {"psnr": float("inf"), "ssim": 0.75}
 
 
-def test_attributes_make_another_protocol() -> None:
-    class Cropped(Protocol):
-        id = "cropped-y-v1"
-        version = 1
-        description = "for this test"
-        crop_border = 3
-        metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {"psnr_y": {"type": "PSNR", "y_channel": True}}
+def test_average_is_over_the_images_that_have_a_score() -> None:
+    protocol = get_protocol("gopro-basicsr-v1")
+    assert protocol.average([{"psnr": 20.0}, {"psnr": 30.0, "ssim": 0.5}]) == {"psnr": 25.0, "ssim": 0.5}
+    assert protocol.average([{"psnr": 20.0}]) == {"psnr": 20.0}
 
-    sharp = np.ascontiguousarray(skimage.data.coffee()[:40, :50])
+
+def test_attributes_make_another_protocol() -> None:
+    sharp = photograph()
     restored = np.roll(sharp, 1, axis=1)
-    expected = psnr(restored, sharp, y_channel=True, crop_border=3)
-    assert Cropped().score(restored, sharp) == {"psnr_y": expected}
-    assert "crop_border: 3 pixels" in Cropped().explain()
+    expected = psnr(restored, sharp, channels="y", crop_border=3)
+    assert CroppedY().score(restored, [sharp]).scores == {"psnr_y": expected}
+    assert "3 pixels" in CroppedY.definition()
+
+
+def test_without_a_truth_only_blind_metrics_score() -> None:
+    assert set(Blind().score(photograph(), []).scores) == {"niqe"}
+    assert set(Blind().score(photograph(), [photograph()]).scores) == {"psnr", "niqe"}
+    assert get_protocol("gopro-basicsr-v1").score(photograph(), []) == ({}, {})
+
+
+def test_digest_follows_the_definition_and_not_its_wording() -> None:
+    class Reworded(CroppedY):
+        description = "in other words"
+        source = "somewhere else"
+
+    class Wider(CroppedY):
+        crop_border = 4
+
+    class WithFurther(CroppedY):
+        margin = 5
+
+    digests = [kind().digest for kind in (CroppedY, Reworded, Wider, WithFurther)]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+    assert digests[0] in CroppedY().explain()
+
+
+def test_unknown_attributes_are_refused() -> None:
+    class Rounded(CroppedY):
+        quantisation = "round_8"
+
+    with pytest.raises(ValueError, match=r"quantisation: came 'round_8', expected one of .*did you mean 'round_u8'"):
+        Rounded()
 
 
 def test_unknown_protocol() -> None:
     with pytest.raises(UserError, match=r"--protocol: no protocol is named 'gopro-basicsr'.*did you mean"):
         get_protocol("gopro-basicsr", "--protocol")
+    with pytest.raises(UserError, match=r"--explain: no protocol is named 'gopro'"):
+        find_protocol("gopro", "--explain")
 
 
-def test_explanation_says_it_all() -> None:
-    text = get_protocol("gopro-basicsr-v1").explain()
-    for part in ("version 1", "round_u8", "whole", "psnr: type=PSNR", "ssim: type=SSIM", "mean of the images"):
-        assert part in text
+def test_backbones_go_to_the_metrics_that_use_them() -> None:
+    protocol = get_protocol("perceptual-v1", backbones={"alex": "random", "vgg": "random"})
+    assert len(protocol.notes()) == 3  # LPIPS twice, and the metric of texture and structure
+    assert all("random" in note for note in protocol.notes())
+    assert all(note in protocol.explain() for note in protocol.notes())
+    with pytest.raises(UserError, match=r"backbones: came 'alx', but its networks are alex, vgg .*mean 'alex'"):
+        get_protocol("perceptual-v1", backbones={"alx": "random"})
+    with pytest.raises(UserError, match="came 'vgg', but none of its metrics is a network"):
+        get_protocol("gopro-basicsr-v1", backbones={"vgg": "random"})
+
+
+def test_single_precision_is_close_and_said_aloud() -> None:
+    sharp = photograph()
+    restored = np.roll(sharp, 1, axis=0)
+    double, single = (get_protocol("gopro-matlab-v1", single=value) for value in (False, True))
+    first, second = (protocol.score(restored, [sharp]).scores for protocol in (double, single))
+    assert first != second
+    assert first == pytest.approx(second, abs=2e-6)
+    assert double.notes() == []
+    assert ["single precision" in note for note in single.notes()] == [True]
+    assert single.digest == double.digest
+
+
+def test_data_that_a_protocol_is_not_defined_on_is_said() -> None:
+    protocol = get_protocol("gopro-matlab-v1")
+    right = {"set": "GoPro", "variant": "linear", "split": "test", "images": 1111}
+    assert protocol.deviations(right) == []
+    assert protocol.deviations({}) == []
+    assert "variant: gamma" in protocol.deviations({**right, "variant": "gamma"})[0]
+    assert protocol.deviations({"set": "SamplePairs"})[0].endswith("scored was SamplePairs")
+    assert get_protocol("gopro-deepdeblur-v1").deviations({**right, "variant": "gamma"}) == []
+    assert get_protocol("video-shift-v1").deviations({"set": "SamplePairs"}) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key", "groups"),
+    [
+        ("gopro-matlab-v1", "GOPR0384_11_00/000001", {"video": "GOPR0384_11_00"}),
+        ("gopro-basicsr-v1", "GOPR0384_11_00-000001", {"video": "GOPR0384_11_00"}),
+        ("gopro-matlab-v1", "test-close-ups/1fromGOPR1096", {}),
+        ("reds-val300-v1", "003/00000009", {"video": "003"}),
+        ("kohler-official-v1", "Blurry1_12", {"poster": "1", "trajectory": "12"}),
+        ("kohler-mid-v1", "4_3", {"poster": "4", "trajectory": "3"}),
+        ("realblur-ecc-v1", "scene230/7", {}),
+        ("video-shift-v1", "IMG_0030/00002", {"video": "IMG_0030"}),
+    ],
+)
+def test_images_are_grouped_by_their_keys(protocol: str, key: str, groups: dict[str, str]) -> None:
+    assert get_protocol(protocol).groups(key) == groups
+
+
+def test_videos_lose_their_first_frames() -> None:
+    keys = ["b/00003", "b/00002", "a/00001", "a/00010", "a/00002", "b/00004"]
+    assert get_protocol("video-shift-v1").select(keys) == [0, 3, 4, 5]
+    assert get_protocol("video-shift-v1").select(["2", "1", "3"]) == [0, 2]
+    assert get_protocol("gopro-matlab-v1").select(keys) == list(range(6))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,13 @@ from torch import Tensor, nn
 
 from deblurkit.data.images import read_image, to_tensor, to_uint8
 from deblurkit.errors import UserError
-from deblurkit.evaluation.protocols import get_protocol
-from deblurkit.evaluation.scoring import image_file, score_dataset, summarise
+from deblurkit.evaluation.figures import figures, summarise
+from deblurkit.evaluation.protocols.protocol import Scored, get_protocol
+from deblurkit.evaluation.scoring import Keeping, Outcome, ScoringError, image_file, score_dataset
+from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.restore import NonFiniteOutputError
-from deblurkit.metrics.functional import psnr, ssim
+from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.functional.ssim import ssim
 
 PROTOCOL = get_protocol("gopro-basicsr-v1")
 
@@ -47,10 +53,14 @@ class Shift(nn.Module):
         return self.active(self.frozen(blurred.roll(-1, dims=3))) * self.gain
 
 
+def rows_of(generator: nn.Module, dataset: Any, **options: Any) -> list[Any]:
+    return [outcome.row for outcome in score_dataset(NetworkSource(generator), dataset, PROTOCOL, **options)]
+
+
 def test_scores_of_input_and_output() -> None:
     generator = Shift()
     told: list[tuple[int, int]] = []
-    rows = score_dataset(generator, Crops(), PROTOCOL, seed=4, progress=lambda done, total: told.append((done, total)))
+    rows = rows_of(generator, Crops(), seed=4, progress=lambda done, total: told.append((done, total)))
     assert [row.key for row in rows] == ["scene/0", "scene/1", "scene/2"]
     assert told == [(1, 3), (2, 3), (3, 3)]
     for index, row in enumerate(rows[:2]):
@@ -66,27 +76,112 @@ def test_scores_of_input_and_output() -> None:
 
 
 def test_samples_depend_on_seed_and_index_alone() -> None:
-    first, second, other = (score_dataset(Shift(), Crops(), PROTOCOL, seed=seed) for seed in (4, 4, 5))
+    first, second, other = (rows_of(Shift(), Crops(), seed=seed) for seed in (4, 4, 5))
     assert [row.blurred for row in first] == [row.blurred for row in second]
     assert [row.blurred for row in first] != [row.blurred for row in other]
 
 
+class Photographs(Crops):
+    """Enough images for several threads to be busy."""
+
+    def __len__(self) -> int:
+        return 24
+
+
+def test_values_and_their_order_do_not_depend_on_the_number_of_threads() -> None:
+    alone, together = (rows_of(Shift(), Photographs(), threads=threads) for threads in (1, 7))
+    assert [(row.key, row.blurred, row.restored) for row in alone] == [
+        (row.key, row.blurred, row.restored) for row in together
+    ]
+
+
+class Counted(Photographs):
+    """Counts the samples that were drawn and are not restored yet."""
+
+    def __init__(self) -> None:
+        self.lock, self.ahead, self.most = threading.Lock(), 0, 0
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        with self.lock:
+            self.ahead += 1
+            self.most = max(self.most, self.ahead)
+        return super().sample(index, rng)
+
+
+class Slow(Shift):
+    """Takes longer than reading does."""
+
+    def __init__(self, data: Counted) -> None:
+        super().__init__()
+        self.data = data
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        time.sleep(0.01)
+        with self.data.lock:
+            self.data.ahead -= 1
+        return super().forward(blurred)
+
+
+@pytest.mark.parametrize(("pixels", "most"), [(2**25, 4), (2 * 40 * 60, 3), (1, 2)])
+def test_no_more_is_read_ahead_than_was_said(pixels: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three threads: at most three images wait while one is restored; fewer where images are large."""
+    monkeypatch.setattr("deblurkit.evaluation.scoring.PIXELS_AHEAD", pixels)
+    data = Counted()
+    score_dataset(NetworkSource(Slow(data)), data, PROTOCOL, threads=3)
+    assert 1 < data.most <= most
+
+
 def test_summary() -> None:
-    rows = score_dataset(Shift(), Crops(), PROTOCOL)
+    outcomes = score_dataset(NetworkSource(Shift()), Crops(), PROTOCOL)
+    rows = [outcome.row for outcome in outcomes]
     summary = summarise(rows, PROTOCOL)
     assert summary["images"] == 3
     assert summary["blurred"]["psnr"] == pytest.approx((rows[0].blurred["psnr"] + rows[1].blurred["psnr"]) / 2)
     assert summary["restored"] == {"psnr": float("inf"), "ssim": 1.0}
-    assert summary["seconds_per_image"]["median"] == pytest.approx(sorted(row.seconds for row in rows)[1])
     blind = summarise(rows[2:], PROTOCOL)
     assert (blind["blurred"], blind["restored"]) == (None, None)
 
+    entry = figures(outcomes, PROTOCOL, 2.5)
+    assert (entry["images"], entry["scored"], entry["inference_used"]) == (3, 2, {"whole": 3})
+    assert entry["gain"]["ssim"] == 1.0 - entry["blurred"]["ssim"]
+    low, high = entry["intervals"]["blurred"]["psnr"]
+    assert low <= entry["blurred"]["psnr"] <= high
+    assert "psnr" not in entry["intervals"]["restored"], "the mean is infinite"
+    assert entry["seconds_per_image"]["median"] == pytest.approx(sorted(row.seconds for row in rows)[1])
+    assert entry["seconds"]["wall"] == 2.5
+    assert entry["seconds"]["network"] == pytest.approx(sum(row.seconds for row in rows))
+    assert entry["seconds"]["decode"] > 0 < entry["seconds"]["metrics"]
 
-def test_restored_images_are_saved_under_their_keys(tmp_path: Path) -> None:
-    score_dataset(Shift(), Crops(), PROTOCOL, save_to=tmp_path)
+
+def test_restored_images_are_saved_under_their_keys_before_they_are_recorded(tmp_path: Path) -> None:
+    recorded: list[Outcome] = []
+
+    def record(outcome: Outcome) -> None:
+        assert (tmp_path / f"{outcome.row.key}.png").is_file()
+        recorded.append(outcome)
+
+    keeping = Keeping(tmp_path, lambda image: bytes(image[0, 0]), record)
+    outcomes = score_dataset(NetworkSource(Shift()), Crops(), PROTOCOL, keeping=keeping)
     sample = Crops().sample(0, np.random.default_rng((0, 0, 0)))
-    assert np.array_equal(read_image(tmp_path / "scene" / "0.png"), to_uint8(sample["sharp"]))
+    restored = to_uint8(sample["sharp"])
+    assert np.array_equal(read_image(tmp_path / "scene" / "0.png"), restored)
     assert sorted(path.name for path in (tmp_path / "scene").iterdir()) == ["0.png", "1.png", "2.png"]
+    assert sorted(recorded, key=lambda outcome: outcome.index) == outcomes
+    assert outcomes[0].thumbnail == bytes(restored[0, 0])
+
+
+def test_what_is_known_is_not_touched_again() -> None:
+    """And what is scored again is as it was."""
+    first = score_dataset(NetworkSource(Shift()), Photographs(), PROTOCOL)
+    data = Counted()
+    told: list[tuple[int, int]] = []
+    known = {outcome.index: outcome for outcome in first if outcome.index not in (3, 7)}
+    second = score_dataset(
+        NetworkSource(Shift()), data, PROTOCOL, done=known, progress=lambda *numbers: told.append(numbers)
+    )
+    assert (data.ahead, told) == (2, [(23, 24), (24, 24)])
+    assert all(outcome is first[index] for index, outcome in enumerate(second) if index not in (3, 7))
+    assert [outcome.row.restored for outcome in second] == [outcome.row.restored for outcome in first]
 
 
 @pytest.mark.parametrize("key", ["../outside", "/outside", "a/../../outside", ""])
@@ -99,7 +194,7 @@ def test_pixels_that_are_no_numbers_name_the_image() -> None:
     generator = Shift()
     nn.init.constant_(generator.gain, float("inf"))
     with pytest.raises(NonFiniteOutputError, match="scene/0: Shift returned pixels that are NaN or infinite"):
-        score_dataset(generator, Crops(), PROTOCOL)
+        rows_of(generator, Crops())
     assert generator.training
 
 
@@ -112,4 +207,116 @@ class Tiny(Crops):
 
 def test_images_that_cannot_be_scored_are_named() -> None:
     with pytest.raises(UserError, match="icon: protocol gopro-basicsr-v1: SSIM needs at least 11 x 11"):
-        score_dataset(Shift(), Tiny(), PROTOCOL)
+        rows_of(Shift(), Tiny())
+
+
+class Broken(Photographs):
+    """Its fifth image is a bug of somebody's plugin."""
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        return {}["no such key"] if index == 5 else super().sample(index, rng)
+
+
+class Refusing(Shift):
+    """Fails where an image is darker than the others."""
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        raise IndexError("out of range")
+
+
+@pytest.mark.parametrize(
+    ("generator", "data", "message"),
+    [(Shift, Broken, "image 5: KeyError: 'no such key'"), (Refusing, Crops, "scene/0: IndexError: out of range")],
+)
+def test_bugs_name_the_image_and_end_the_threads(generator: type, data: type, message: str) -> None:
+    before = threading.active_count()
+    with pytest.raises(ScoringError, match=message):
+        rows_of(generator(), data(), threads=4)
+    assert threading.active_count() == before
+
+
+def test_an_interrupt_stops_at_once_and_what_is_done_is_recorded() -> None:
+    class Interrupted(Shift):
+        calls = 0
+
+        def forward(self, blurred: Tensor) -> Tensor:
+            self.calls += 1
+            if self.calls == 6:
+                raise KeyboardInterrupt
+            return super().forward(blurred)
+
+    recorded: list[Outcome] = []
+    with pytest.raises(KeyboardInterrupt):
+        score_dataset(
+            NetworkSource(Interrupted()), Photographs(), PROTOCOL, threads=2, keeping=Keeping(record=recorded.append)
+        )
+    assert 3 <= len(recorded) <= 5, "those under way are finished, those in the queue are not begun"
+
+
+class Frames(Crops):
+    """With several true images of each."""
+
+    def truths(self, index: int) -> Iterator[np.ndarray]:
+        image = skimage.data.astronaut()
+        for left in (100, 101, 102):
+            yield image[50:90, left : left + 60]
+
+
+class BestOf(type(PROTOCOL)):
+    """The best PSNR over all true frames."""
+
+    id = "best-of"
+    all_truths = True
+
+    def score(self, image: np.ndarray, truths: Iterable[np.ndarray]) -> Scored:
+        values = [psnr(image, truth) for truth in truths]
+        return Scored({"psnr": max(values), "ssim": 0.0}, {"best_frame": int(np.argmax(values))})
+
+
+def test_all_true_frames() -> None:
+    data = Frames()
+    outcomes = score_dataset(NetworkSource(Shift()), data, BestOf())
+    for index, outcome in enumerate(outcomes):
+        sample = data.sample(index, np.random.default_rng((0, 0, index)))
+        blurred = to_uint8(sample["blurred"])
+        values = [psnr(blurred, truth) for truth in data.truths(index)]
+        assert outcome.row.blurred["psnr"] == max(values)
+        assert outcome.row.blurred_facts == {"best_frame": int(np.argmax(values))}
+    with pytest.raises(UserError, match=r"best-of scores against all true frames .* Crops gives one: .* Kohler"):
+        score_dataset(NetworkSource(Shift()), Crops(), BestOf())
+
+
+class Training(type(PROTOCOL)):
+    """Dropout on, normalisation by the image itself."""
+
+    id = "training"
+    training_mode = True
+
+
+class Random(nn.Module):
+    """Draws random numbers and keeps running statistics in training mode only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        return self.drop(self.norm(blurred))
+
+
+def test_training_mode_is_repeatable_and_leaves_no_trace() -> None:
+    generator = Random().eval()
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    whole = score_dataset(NetworkSource(generator), Crops(), Training())
+    assert torch.equal(torch.rand(3), expected), "torch's own random numbers are not used up"
+    assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
+    assert not any(module.training for module in generator.modules())
+    alone = score_dataset(NetworkSource(generator), Crops(), Training(), indices=[1])
+    assert alone[0].row.restored == whole[1].row.restored
+    plain = score_dataset(NetworkSource(generator), Crops(), PROTOCOL)
+    assert plain[1].row.restored != whole[1].row.restored
+    assert whole[0].row.restored != whole[1].row.restored

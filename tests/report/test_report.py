@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_candidates import PAPER, candidate, entry, images
 
-from deblurkit.report.scores import ImageScore, ranked, share_gained
-from deblurkit.report.tables import escape, headline, published_rows
-from deblurkit.report.write import per_image_csv, plain, write_report
+from deblurkit.report.comparison import comparison
+from deblurkit.report.model import Candidate
+from deblurkit.report.scores import ImageScore, ranked, ranked_by_score, share_gained
+from deblurkit.report.tables import as_text, escape, headline, published, report_markdown, scale
+from deblurkit.report.write import per_image_csv, plain, write_comparison, write_report, write_text
 
 ROWS = {
     "gopro": [
@@ -23,77 +27,93 @@ ROWS = {
     ],
     "blind": [ImageScore("x|y", None, None, 1.0)],
 }
-METRICS: dict[str, Any] = {
-    "name": "my_*experiment*",
-    "protocol": {"id": "gopro-basicsr-v1", "version": 1},
-    "inference": "whole",
-    "weights": {"file": "w.pth", "sha256": "0" * 64, "iteration": 5, "ema": False},
-    "trained_on": {"set": "GoPro", "variant": "linear"},
-    "environment": {"device": "cpu (a|b)"},
-    "datasets": {
-        "gopro": {
-            "images": 3,
-            "blurred": {"psnr": 28.0, "ssim": 0.8833},
-            "restored": {"psnr": math.inf, "ssim": 0.9167},
-            "published": {"psnr": 30.18, "lpips": 0.1},
-            "seconds_per_image": {"median": 0.25, "p95": 0.475},
-            "data": {"set": "GoPro", "variant": "gamma", "images": 3},
-        },
-        "blind": {
-            "images": 1,
-            "blurred": None,
-            "restored": None,
-            "published": None,
-            "seconds_per_image": {"median": 1.0, "p95": 1.0},
-        },
-    },
-    "notes": ["gopro: limited to 3 of 1111 images"],
-}
+FILES = ["metrics.json", "per_image.csv", "report.html", "report.md", "tables.csv", "tables.tex"]
+REST: dict[str, Any] = {"protocol": "explained", "command": "python tools/test.py --weights w.pth"}
 
 
-def test_published_rows() -> None:
-    compared = [
-        {"method": "Nah", "dataset": "gopro", "psnr": 29.08, "ssim": 0.9135},
-        {"method": "A|B", "dataset": "gopro", "psnr": 27, "seconds": 0.85},
+@pytest.fixture
+def scored() -> Candidate:
+    videos = {
+        name: {"images": 1, "blurred": {"psnr": 26.0, "ssim": 0.8}, "restored": {"psnr": 27.5, "ssim": 0.85}}
+        for name in ("a", "b")
+    }
+    gopro = entry(ROWS["gopro"], published={"psnr": 30.18, "lpips": 0.1}, groups={"video": videos})
+    blind = entry(ROWS["blind"], data=None)
+    notes = ["gopro: limited to 3 of 1111 images"]
+    return candidate("my_*experiment*", ROWS, datasets={"gopro": gopro, "blind": blind}, notes=notes)
+
+
+def test_published() -> None:
+    table = published(PAPER)
+    assert table.columns == ["method", "data set", "psnr", "ssim", "seconds"]
+    assert table.rows == [["Nah", "gopro", "29.08", "0.9135", "-"], ["A|B", "gopro", "27", "-", "0.85"]]
+    assert published({"title": "A paper", "compared": []}) is published(None) is None
+
+
+def test_headline(scored: Candidate) -> None:
+    table = headline(scored.metrics)
+    assert table.columns == ["data set", "score", "images", "blurred", "restored", "gain", "published", "s/image"]
+    gain = "+0.0333 [0.0000, 0.0500]"
+    assert table.rows == [
+        ["gopro", "psnr (dB) ↑", "3", "28.00 [26.00, 30.00]", "inf", "+inf", "30.18", "0.250"],
+        ["gopro", "ssim ↑", "3", "0.8833 [0.8000, 0.9500]", "0.9167 [0.8500, 1.0000]", gain, "-", "0.250"],
+        ["gopro", "lpips ↓", "3", "-", "-", "-", "0.1", "0.250"],
+        ["blind", "-", "1", "-", "-", "-", "-", "0.250"],
     ]
-    lines = published_rows({"title": "A paper", "compared": compared})
-    assert "Not measured by us" in lines[2]
-    assert lines[4:] == [
-        "| method | data set | psnr | ssim | seconds |",
-        "| --- | --- | ---: | ---: | ---: |",
-        "| Nah | gopro | 29.08 | 0.9135 | - |",
-        "| A\\|B | gopro | 27 | - | 0.85 |",
-        "",
-    ]
-    assert published_rows({"title": "A paper", "compared": []}) == published_rows(None) == []
 
 
-def test_headline() -> None:
-    lines = headline(plain(METRICS["datasets"]))
-    assert "published" in lines[0]
-    assert lines[2:] == [
-        "| gopro | 3 | psnr | 28.00 | inf | +inf | 30.18 | 0.250 |",
-        "| gopro | 3 | ssim | 0.8833 | 0.9167 | +0.0334 | - | 0.250 |",
-        "| gopro | 3 | lpips | - | - | - | 0.1000 | 0.250 |",
-        "| blind | 1 | - | - | - | - | - | 1.000 |",
-    ]
+def test_headline_of_a_folder(scored: Candidate) -> None:
+    """What is known of nothing has no column: no paper and no time; part of the images has scores."""
+    part = entry(images([27.0, 28.0]), images=5, seconds_per_image=None)
+    table = headline(candidate("folder", {}, datasets={"gopro": part}).metrics)
+    assert table.columns == ["data set", "score", "images", "blurred", "restored", "gain"]
+    assert table.rows[1] == ["gopro", "lpips ↓", "2 of 5", *["0.5000 [0.5000, 0.5000]"] * 2, "+0.0000 [0.0000, 0.0000]"]
+
+
+def test_tables_print_aligned_and_unbroken(scored: Candidate) -> None:
+    printed = as_text(headline(scored.metrics))
+    assert as_text(headline(scored.metrics), headline(scored.metrics)) == f"{printed}\n\n{printed}"
+    assert printed.startswith("Scores\n  data set   score         images ")
+    assert "  gopro      ssim ↑             3   0.8833 [0.8000, 0.9500]   0.9167 [0.8500, 1.0000]" in printed
 
 
 def test_gains() -> None:
     assert [row.key for row in ranked(ROWS["gopro"])] == ['b,"1"', "a/1", "a/2"]
+    assert [row.key for row in ranked(ROWS["gopro"], higher_is_better=False)] == ["a/2", "a/1", 'b,"1"']
     assert share_gained(ROWS["gopro"]) == pytest.approx(2 / 3)
+    assert share_gained(ROWS["gopro"], higher_is_better=False) == pytest.approx(1 / 3)
     assert share_gained(ROWS["blind"]) is None
+    assert [row.key for row in ranked_by_score(ROWS["gopro"], "ssim")] == ['b,"1"', "a/2", "a/1"]
+    assert ranked_by_score(ROWS["gopro"], "ssim", higher_is_better=False)[0].key == "a/1"
+    assert ranked_by_score(ROWS["blind"], "ssim") == []
     unchanged = ImageScore("same", {"psnr": math.inf}, {"psnr": math.inf}, 0.0)
     assert unchanged.gain("psnr") is None
 
 
+def test_scales() -> None:
+    known = {"lpips": {"higher_is_better": False, "unit": ""}, "psnr": {"higher_is_better": True, "unit": "dB"}}
+    assert [scale(name, known).title for name in ("psnr", "lpips", "other")] == ["psnr (dB) ↑", "lpips ↓", "other"]
+    assert [scale(name, known).sign for name in ("psnr", "lpips", "other")] == [1, -1, 0]
+
+
 def test_csv_holds_full_precision_and_quotes_names() -> None:
-    assert per_image_csv(ROWS).splitlines() == [
-        "dataset,image,psnr_blurred,psnr_restored,ssim_blurred,ssim_restored,seconds",
-        "gopro,a/1,26.0,27.5,0.8,0.85,0.250000",
-        "gopro,a/2,28.0,27.75,0.9,0.9,0.500000",
-        'gopro,"b,""1""",30.0,inf,0.95,1.0,0.125000',
-        "blind,x|y,,,,,1.000000",
+    assert per_image_csv(candidate("a", ROWS)).splitlines() == [
+        "dataset,image,psnr_blurred,psnr_restored,ssim_blurred,ssim_restored,protocol,inference,seconds",
+        "gopro,a/1,26.0,27.5,0.8,0.85,gopro-basicsr-v1 version 1,whole,0.250000",
+        "gopro,a/2,28.0,27.75,0.9,0.9,gopro-basicsr-v1 version 1,whole,0.500000",
+        'gopro,"b,""1""",30.0,inf,0.95,1.0,gopro-basicsr-v1 version 1,whole,0.125000',
+        "blind,x|y,,,,,gopro-basicsr-v1 version 1,whole,1.000000",
+    ]
+
+
+def test_csv_of_facts_and_of_what_is_unknown() -> None:
+    shifted = ImageScore("1", {"psnr": 1.0}, {"psnr": 2.0}, None, {"ecc": "failed"}, {"ecc": "converged", "best": 3})
+    alone = ImageScore("2", None, {"psnr": 2.0, "niqe": 4.5}, None)
+    assert per_image_csv(candidate("a", {"s": [shifted, alone]}, inference=None)).splitlines() == [
+        "dataset,image,psnr_blurred,psnr_restored,niqe_blurred,niqe_restored,"
+        "ecc_blurred,ecc_restored,best_blurred,best_restored,protocol,inference,seconds",
+        "s,1,1.0,2.0,,,failed,converged,,3,gopro-basicsr-v1 version 1,,",
+        "s,2,,2.0,,4.5,,,,,gopro-basicsr-v1 version 1,,",
     ]
 
 
@@ -103,46 +123,100 @@ def test_values_that_json_cannot_hold() -> None:
         plain({"a": math.nan})
 
 
-def test_files(tmp_path: Path) -> None:
+def test_files(tmp_path: Path, scored: Candidate) -> None:
     out = tmp_path / "new" / "Bericht ü"
-    arguments: dict[str, Any] = {
-        "protocol": "explained",
-        "command": "python tools/test.py --weights w.pth",
-        "strips": {"gopro": {"best: a|1": "strips/gopro/best.png"}},
-    }
-    write_report(out, plain(METRICS), ROWS, **arguments)
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "per_image.csv", "report.md"]
-    assert (
-        json.loads((out / "metrics.json").read_text(encoding="utf-8"))["datasets"]["gopro"]["restored"]["psnr"] == "inf"
-    )
+    strips = {"gopro": {"best: a|1": "strips/gopro/best.png"}}
+    write_report(out, scored, **REST, pictures={}, thumbnails={}, strips=strips, paper=PAPER)
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["datasets"]["gopro"]["restored"]["psnr"] == "inf"
     page = (out / "report.md").read_text(encoding="utf-8")
     for part in (
-        "# my\\_\\*experiment\\*",
+        "# my\\_\\*experiment\\*\n\nScored by `gopro-basicsr-v1` (version 1), inference `whole`.\n\n## Mind\n\n",
         "- **gopro: limited to 3 of 1111 images**",
-        "66.7 % of the images gained in psnr",
+        "| gopro | psnr (dB) ↑ | 3 | 28.00 [26.00, 30.00] | inf | +inf | 30.18 | 0.250 |",
+        "Frames of one video are alike",
+        "As printed in: Blur & how\\_to. Not measured by us; protocols differ.\n\n| method |",
+        "66.7 % of the images gained in psnr. The greatest and the smallest gains:\n\n| image |",
         "| training | set: GoPro, variant: linear |\n| gopro | set: GoPro, variant: gamma, images: 3 |\n\n",
-        "![best: a\\|1](strips/gopro/best.png)",
+        "| video | images | psnr blurred | psnr restored | ssim blurred | ssim restored |",
+        "Inference used, images: whole: 3.  \nSeconds an image: median 0.250, 95th percentile 0.475.  \n"
+        "Seconds for all, parts of different images overlap: decode 0.0, network 1.0, metrics 0.5, wall 1.2.\n\n"
+        "![best: a\\|1](strips/gopro/best.png)  \nbest: a\\|1\n\n",
+        "1 images without their true ones: restored, not scored.\n",
         "`w.pth`: iteration 5, raw weights",
         "| device | cpu (a\\|b) |",
         "| a/2 | 28.00 | 27.75 | -0.25 | 0.9000 | 0.9000 | +0.0000 |",
-        "python tools/test.py --weights w.pth",
+        "```\npython tools/test.py --weights w.pth\n```\n",
     ):
         assert part in page
-    with pytest.raises(ValueError, match="not JSON compliant"):  # refused before anything is replaced
-        write_report(out, METRICS, {}, **arguments)
-    assert "66.7 %" in (out / "report.md").read_text(encoding="utf-8")
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "per_image.csv", "report.md"]
+    assert "\n\n\n" not in page
+
+
+def test_nothing_is_replaced_unless_all_is_rendered(tmp_path: Path, scored: Candidate) -> None:
+    rest = {**REST, "pictures": {}, "thumbnails": {}, "strips": {}}
+    write_report(tmp_path, scored, **rest)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    not_plain = dataclasses.replace(scored, metrics={**scored.metrics, "notes": [math.inf]})
+    for broken in (not_plain, dataclasses.replace(scored, metrics={**scored.metrics, "environment": None})):
+        with pytest.raises((ValueError, AttributeError)):
+            write_report(tmp_path, broken, **rest)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_no_file_stays_half_written(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_text(tmp_path / "taken", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_files_of_a_comparison(tmp_path: Path) -> None:
+    both = [candidate(name, {"gopro": images([value] * 7)}) for name, value in (("A", 27.0), ("B", math.inf))]
+    write_comparison(tmp_path, both, comparison(both), **REST, pictures={}, thumbnails={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "comparison.json",
+        "comparison.md",
+        "report.html",
+        "tables.csv",
+        "tables.tex",
+    ]
+    compared = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
+    assert compared["datasets"]["gopro"]["restored"]["B"]["psnr"] == "inf"
+    assert compared["datasets"]["gopro"]["pairs"][0]["excluded"] == 7
+    assert "# A, B\n" in (tmp_path / "comparison.md").read_text(encoding="utf-8")
 
 
 def test_long_tables_show_both_ends() -> None:
-    from deblurkit.report.tables import page
-
     many = [ImageScore(f"i{n:02}", {"psnr": 20.0}, {"psnr": 20.0 + n}, 0.1) for n in range(20)]
-    entry = {**METRICS["datasets"]["gopro"], "restored": {"psnr": 29.5}, "blurred": {"psnr": 20.0}}
-    text = page({**METRICS, "datasets": {"gopro": entry}}, {"gopro": many}, "", "", {})
-    assert "## Data" not in page({**METRICS, "trained_on": None, "datasets": {}}, {}, "", "", {})
+    groups = {"scene": {f"s{n:02}": {"images": 1, "blurred": None, "restored": {"psnr": 20.0}} for n in range(40)}}
+    long = candidate("long", {"gopro": many}, datasets={"gopro": entry(many, groups=groups)})
+    text = report_markdown(long, "", "", {})
     listed = [line.split(" | ")[0][2:] for line in text.splitlines() if line.startswith("| i")]
     assert listed[1:] == ["i19", "i18", "i17", "i02", "i01", "i00"]
+    assert "| s29 | 1 | - | 20.00 |\n\n10 more are in `metrics.json`.\n" in text
+
+
+def test_lower_is_better_first() -> None:
+    rows = [ImageScore(f"i{n}", {"lpips": 0.5}, {"lpips": 0.5 - n / 100}, 0.1) for n in range(3)]
+    text = report_markdown(candidate("perceptual", {"s": rows}), "", "", {})
+    assert "66.7 % of the images gained in lpips." in text
+    assert text.index("| i2 | 0.5000 | 0.4800 | -0.0200 |") < text.index("| i0 | 0.5000 | 0.5000 | +0.0000 |")
+
+
+def test_restorations_made_elsewhere() -> None:
+    """A folder of images, with neither weights nor blurred input nor times."""
+    rows = [ImageScore(f"i{n}", None, {"psnr": 20.0 + n}, None) for n in range(3)]
+    unknown = {"weights": None, "restored": {"folder": "their/out"}, "inference": None, "trained_on": None}
+    timeless = entry(rows, seconds_per_image=None, seconds={"decode": 1.0, "metrics": None}, inference_used={}, data={})
+    text = report_markdown(candidate("theirs", {"s": rows}, datasets={"s": timeless}, **unknown), "", "", {})
+    assert "Scored by `gopro-basicsr-v1` (version 1).\n" in text
+    assert "Scored as they lie in `their/out`; how they were made is not known here." in text
+    assert "The best and the worst in psnr:\n\n| image | psnr restored |\n| --- | ---: |\n| i2 | 22.00 |\n" in text
+    assert "Seconds for all, parts of different images overlap: decode 1.0.\n" in text
+    assert "## Data" not in text
+    assert "None" not in text
+    assert "\n\n\n" not in text
 
 
 def test_escape() -> None:
@@ -150,5 +224,9 @@ def test_escape() -> None:
 
 
 def test_reports_need_no_torch() -> None:
-    code = "import sys, deblurkit.report.write, deblurkit.cli; sys.exit('torch' in sys.modules)"
+    modules = "write, comparison, publication, statistics, plots, page.page"
+    imports = "; ".join(f"import deblurkit.report.{module}" for module in modules.split(", "))
+    code = (
+        f"import sys, deblurkit.cli; {imports}; sys.exit(bool({{'torch', 'matplotlib', 'jinja2'}} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2]).returncode == 0

@@ -1,0 +1,210 @@
+"""What is scored under one name: a checkpoint's network, or a folder of images that somebody restored."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deblurkit import checkpoint
+from deblurkit.data.dataset import stamp_of
+from deblurkit.errors import UserError
+from deblurkit.evaluation import record
+from deblurkit.evaluation.folders import open_folder
+from deblurkit.evaluation.protocols.protocol import Protocol
+from deblurkit.evaluation.sources import NetworkSource, Source
+from deblurkit.interop.foreign import read_weights
+
+OpenSource = Callable[[str, Any, Sequence[int]], Source]
+"""Called with a data set's name, the data set and the images wanted of it."""
+
+
+class Contender(ABC):
+    """One of those that are scored.
+
+    Attributes:
+        name: What it is called in tables.
+        facts: What ``metrics.json`` says of it alone: ``inference``, ``weights``, ``restored``, ``trained_on``.
+        identity: What its restored images depend on, as plain values.
+        published: Scores that its paper states, by data set.
+    """
+
+    name: str
+    facts: dict[str, Any]
+    identity: dict[str, Any]
+    published: Mapping[str, Mapping[str, float]] = {}
+
+    @abstractmethod
+    def opened(self) -> contextlib.AbstractContextManager[OpenSource]:
+        """Hold what restores, within the block."""
+
+    @abstractmethod
+    def notes(self, protocol: Protocol, sets: Mapping[str, Any]) -> list[str]:
+        """Return what a reader of its numbers must know, but for what the restorations themselves brought up."""
+
+
+class Network(Contender):
+    """A checkpoint, read once to see that it can be used, and again when its turn has come.
+
+    Args:
+        file: The checkpoint, or a published weight file.
+        name: By default the experiment's name.
+        plugins: Modules and files to import first.
+        device: Where it computes.
+        precision: See :func:`deblurkit.inference.restore.restore`.
+
+    Attributes:
+        file: The same.
+        state: What the checkpoint holds besides weights.
+
+    Raises:
+        CheckpointError: The file is not to be used, or its generator is not known.
+    """
+
+    def __init__(
+        self, file: Path, name: str | None, plugins: Sequence[str], device: torch.device, precision: str
+    ) -> None:
+        self.file, self.device, self.precision = file, device, precision
+        self._plugins = tuple(plugins)
+        state = read_weights(file)
+        checkpoint.load_generator(state, file, self._plugins)
+        weights = record.weights_record(state, file)
+        self.facts = {"inference": "", "weights": weights, "restored": None, "trained_on": record.trained_on(state)}
+        self.identity = {"weights": weights["sha256"], "precision": precision, "device": device.type}
+        self.state = {key: value for key, value in state.items() if key not in _WITH_TENSORS}
+        self.name: str = name or state["options"]["name"]
+        self.published = (state["options"].get("paper") or {}).get("published", {})
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the weights were trained elsewhere, and so name no data."""
+        return "note" in self.state
+
+    def restores_by(self, inference: str) -> None:
+        """Settle the inference mode."""
+        self.facts["inference"] = self.identity["inference"] = inference
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[OpenSource]:
+        """Hold the generator on its device within the block."""
+        held = [checkpoint.load_generator(read_weights(self.file), self.file, self._plugins).to(self.device)]
+        inference: str = self.facts["inference"]
+        try:
+            yield lambda name, dataset, indices: NetworkSource(held[0], self.precision, inference)
+        finally:
+            held.clear()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def notes(self, protocol: Protocol, sets: Mapping[str, Any]) -> list[str]:
+        """Say where the weights come from, and how mode and data differ from the protocol's and the training's."""
+        found = record.weights_notes(self.state)
+        if self.facts["inference"] != protocol.inference:
+            found.append(f"inference {self.facts['inference']} deviates from the protocol's own, {protocol.inference}")
+        return [*found, *record.data_notes(self.state, sets)]
+
+
+class Folder(Contender):
+    """Restored images.
+
+    Args:
+        folder: Where they are.
+        name: By default the folder's name.
+        protocol: How they are scored.
+        sets: The data sets that they belong to, with the images that are wanted of each.
+
+    Raises:
+        UserError: An image is missing, too much or of another size; or the protocol is for networks only.
+    """
+
+    def __init__(
+        self, folder: Path, name: str | None, protocol: Protocol, sets: Mapping[str, tuple[Any, Sequence[int]]]
+    ) -> None:
+        if protocol.training_mode:
+            raise UserError(
+                f"{folder}: protocol {protocol.id} has a network restore in training mode: it scores no images"
+            )
+        self.name = name or folder.resolve().name
+        opened = {set_name: open_folder(folder, set_name, *wanted) for set_name, wanted in sets.items()}
+        self._sources = {set_name: source for set_name, (source, _) in opened.items()}
+        self._notes = [note for _, notes in opened.values() for note in notes]
+        files = {key: path for source in self._sources.values() for key, path in source.files.items()}
+        self.facts = {"inference": None, "weights": None, "restored": {"folder": str(folder)}, "trained_on": None}
+        stamps = repr([(key, str(path), stamp_of([path])) for key, path in files.items()])
+        self.identity = {"restored": hashlib.sha256(stamps.encode()).hexdigest()}
+        if protocol.quantisation == "float":
+            self._notes.append(
+                f"{folder}: protocol {protocol.id} scores images before they are rounded; these were rounded when they "
+                "were saved"
+            )
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[OpenSource]:
+        """Give the sources."""
+        yield lambda name, dataset, indices: self._sources[name]
+
+    def notes(self, protocol: Protocol, sets: Mapping[str, Any]) -> list[str]:
+        """Say how the files are named, and what was lost when they were saved."""
+        return [*self._notes, *record.data_notes(None, sets)]
+
+
+_WITH_TENSORS = ("generator", "ema", "critics", "losses", "optimizers", "schedulers", "scalers", "rng")
+
+
+def find_weights(work_dir: Path) -> Path:
+    """Return an experiment's best checkpoint, else its newest.
+
+    Raises:
+        UserError: There is none; names the folder.
+    """
+    folder = work_dir / "checkpoints"
+    best, last = folder / "best_psnr.pth", folder / "last"
+    if best.is_file():
+        return best
+    if last.is_file():
+        return folder / last.read_text(encoding="utf-8").strip()
+    raise UserError(f"no checkpoint in {folder}: train the experiment first, or name one with --weights")
+
+
+def work_dir_of(weights: str | Path, name: str) -> Path:
+    """Return the work dir that a checkpoint lies in, else the one that the experiment ``name`` has by default."""
+    folder = Path(weights).parent
+    return folder.parent if folder.name == "checkpoints" else Path("work_dirs") / name
+
+
+def split_names(texts: Sequence[str | Path]) -> list[tuple[str | None, Path]]:
+    """Return the name and the path of each ``NAME=PATH``; no name where there is none, or the text is a path as it is.
+
+    Raises:
+        UserError: A name cannot be that of a folder, or is given twice.
+    """
+    pairs: list[tuple[str | None, Path]] = []
+    problems = []
+    for text in map(str, texts):
+        name, separator, path = text.partition("=")
+        if not separator or Path(text).exists():
+            pairs.append((None, Path(text)))
+            continue
+        if not name or name in (".", "..") or set(name) & set('/\\:*?"<>|'):
+            problems.append(f"{text}: {name!r} cannot name a candidate: the name is a folder's, too")
+        elif name in [other for other, _ in pairs]:
+            problems.append(f"{text}: the name {name!r} is given twice")
+        pairs.append((name, Path(path)))
+    if problems:
+        raise UserError(*problems)
+    return pairs
+
+
+def settle_names(contenders: Sequence[Contender], given: Sequence[str | None]) -> None:
+    """Number the names that were not given and are alike: ``madn``, ``madn-2``."""
+    taken = {name for name in given if name is not None}
+    for contender in (contender for contender, name in zip(contenders, given, strict=True) if name is None):
+        name, number = contender.name, 2
+        while contender.name in taken:
+            contender.name, number = f"{name}-{number}", number + 1
+        taken.add(contender.name)

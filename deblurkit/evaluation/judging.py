@@ -1,0 +1,224 @@
+"""One candidate on all data sets: scored, or gone on with where an earlier run stopped, and put into figures."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import scipy
+import torch
+
+import deblurkit
+from deblurkit.data.loader import ImageDataset, describe
+from deblurkit.evaluation import record
+from deblurkit.evaluation.contenders import Contender, OpenSource
+from deblurkit.evaluation.figures import figures
+from deblurkit.evaluation.journal import UNFINISHED, Journal, digest_of
+from deblurkit.evaluation.pictures import thumbnail
+from deblurkit.evaluation.protocols.protocol import Protocol
+from deblurkit.evaluation.scoring import Keeping, Outcome, image_file, score_dataset
+from deblurkit.report.model import Candidate
+from deblurkit.report.write import plain
+
+NamedProgress = Callable[[str, int, int], None]
+"""Called with the data set's name, the number of its images done and the number of all."""
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """A data set and the images of it that are scored.
+
+    Attributes:
+        dataset: The set, its files looked at.
+        indices: Which images.
+    """
+
+    dataset: ImageDataset
+    indices: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is the same for all candidates.
+
+    Attributes:
+        protocol: How images are scored.
+        sets: The data by name.
+        device: Where networks and metrics compute.
+        precision: What networks compute in.
+        seed: Of the data sets' random numbers.
+        save_images: Whether restored images are kept, as ``<folder>/images/<data set>/<key>.png``.
+        backbones: Weights of the metrics' networks, as they were given.
+        progress: Told of images done.
+        say: Told, in lines, what became of work that an earlier run left.
+    """
+
+    protocol: Protocol
+    sets: Mapping[str, ScoredSet]
+    device: torch.device
+    precision: str
+    seed: int
+    save_images: bool
+    backbones: Mapping[str, str]
+    progress: NamedProgress | None
+    say: Callable[[str], None]
+
+    def images_folder(self, folder: Path, name: str) -> Path | None:
+        """Return where a candidate's restored images of a data set go; ``None`` where they are not kept."""
+        return folder / "images" / name if self.save_images else None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate that was scored.
+
+    Attributes:
+        contender: What was scored.
+        folder: Where its report belongs.
+        candidate: Its figures and rows.
+        thumbnails: Small encoded pictures by data set and key.
+        journals: Files to remove once the report is written.
+    """
+
+    contender: Contender
+    folder: Path
+    candidate: Candidate
+    thumbnails: Mapping[str, Mapping[str, bytes]]
+    journals: Sequence[Path]
+
+
+def judge(contender: Contender, evaluation: Evaluation, folder: Path) -> Judged:
+    """Score one candidate on all data sets.
+
+    Args:
+        contender: What is scored.
+        evaluation: How, and on what.
+        folder: Where its report belongs; journals of unfinished work are kept below.
+
+    Raises:
+        UserError: An image cannot be read or scored.
+        NonFiniteOutputError: The generator returned pixels that are no numbers; names the image.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    outcomes: dict[str, list[Outcome]] = {}
+    notes: list[str] = []
+    journals = {name: journal_file(folder, name) for name in evaluation.sets}
+    with contender.opened() as source:
+        for name, file in journals.items():
+            outcomes[name], entries[name], more = _judge_set(contender, evaluation, name, folder, file, source)
+            notes += more
+    rows = {name: [outcome.row for outcome in listed] for name, listed in outcomes.items()}
+    metrics = _metrics(contender, evaluation, entries, list(dict.fromkeys(notes)))
+    thumbnails = {
+        name: {outcome.row.key: outcome.thumbnail for outcome in listed if outcome.thumbnail is not None}
+        for name, listed in outcomes.items()
+    }
+    return Judged(contender, folder, Candidate(contender.name, metrics, rows), thumbnails, list(journals.values()))
+
+
+def journal_file(folder: Path, name: str) -> Path:
+    """Return the journal of a data set below a report's folder."""
+    return folder / UNFINISHED / f"{name}.jsonl"
+
+
+def _judge_set(
+    contender: Contender, evaluation: Evaluation, name: str, folder: Path, file: Path, opened: OpenSource
+) -> tuple[list[Outcome], dict[str, Any], list[str]]:
+    """Return the outcomes of one data set, its entry in ``metrics.json``, and notes."""
+    test, protocol = evaluation.sets[name], evaluation.protocol
+    images = evaluation.images_folder(folder, name)
+    journal = Journal(file, _fingerprint(contender, evaluation, name))
+    known = {
+        index: outcome
+        for index, outcome in journal.outcomes.items()
+        if images is None or image_file(images, outcome.row.key).is_file()
+    }
+    _tell(evaluation, name, journal, len(known))
+    source = opened(name, test.dataset, test.indices)
+    source.resume(
+        Counter(outcome.mode for outcome in known.values() if outcome.mode is not None),
+        Counter(event for outcome in known.values() for event in outcome.events),
+    )
+    try:
+        outcomes = score_dataset(
+            source,
+            test.dataset,
+            protocol,
+            seed=evaluation.seed,
+            indices=test.indices,
+            done=known,
+            keeping=Keeping(images, thumbnail, journal.record),
+            progress=None if evaluation.progress is None else functools.partial(evaluation.progress, name),
+        )
+    finally:
+        journal.close()
+    entry = figures(outcomes, protocol, journal.elapsed)
+    entry = {**entry, "published": contender.published.get(name), "data": describe(test.dataset)}
+    notes = [f"{name}: {note}" for note in source.notes()]
+    for side in ("restored", "blurred"):
+        facts = [getattr(outcome.row, f"{side}_facts") for outcome in outcomes]
+        notes += [f"{name}, {side}: {line}" for line in protocol.facts_summary([fact for fact in facts if fact])]
+    return outcomes, entry, notes
+
+
+def _tell(evaluation: Evaluation, name: str, journal: Journal, known: int) -> None:
+    """Say what became of an earlier run's work."""
+    if known:
+        total = len(evaluation.sets[name].indices)
+        evaluation.say(f"{name}: {known} of {total} images were scored by an earlier run; going on from there")
+    if journal.differing:
+        differ = ", ".join(journal.differing)
+        evaluation.say(f"{name}: an earlier run was interrupted, but differed in {differ}; starting anew")
+
+
+def _metrics(
+    contender: Contender, evaluation: Evaluation, entries: Mapping[str, Mapping[str, Any]], notes: Sequence[str]
+) -> dict[str, Any]:
+    """Return the content of ``metrics.json``."""
+    protocol = evaluation.protocol
+    sets = {name: test.dataset for name, test in evaluation.sets.items()}
+    scored = {name: (test.dataset, test.indices) for name, test in evaluation.sets.items()}
+    content: dict[str, Any] = plain(
+        {
+            "name": contender.name,
+            "protocol": {"id": protocol.id, "version": protocol.version, "digest": protocol.digest},
+            "metrics": record.metrics_record(protocol),
+            **contender.facts,
+            "environment": record.environment(evaluation.device, evaluation.precision),
+            "datasets": entries,
+            "notes": [*contender.notes(protocol, sets), *record.set_notes(scored, protocol), *notes, *protocol.notes()],
+        }
+    )
+    return content
+
+
+def _fingerprint(contender: Contender, evaluation: Evaluation, name: str) -> dict[str, Any]:
+    """Return what an image's row depends on; rows of another fingerprint are not gone on with."""
+    test, protocol = evaluation.sets[name], evaluation.protocol
+    return {
+        "deblurkit": deblurkit.__version__,
+        "libraries": [torch.__version__, np.__version__, cv2.__version__, scipy.__version__],
+        "protocol": [protocol.id, protocol.version, protocol.digest, protocol.single],
+        "backbones": {net: _file_digest(file) for net, file in evaluation.backbones.items()},
+        "candidate": contender.identity,
+        "data set": describe(test.dataset),
+        "images": len(test.dataset),
+        "files": digest_of(test.dataset, len(test.dataset)),
+        "chosen": hashlib.sha256(repr(list(test.indices)).encode()).hexdigest(),
+        "seed": evaluation.seed,
+        "saved images": evaluation.save_images,
+    }
+
+
+def _file_digest(file: str) -> str:
+    if not os.path.isfile(file):
+        return file  # a word such as random
+    return record.sha256_of(Path(file))

@@ -1,0 +1,25 @@
+"""How images look: metrics that follow human judgement better than pixel differences do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from deblurkit.evaluation.protocols.protocol import Component, Protocol
+from deblurkit.registry import PROTOCOLS
+
+
+@PROTOCOLS.register_module(name="perceptual-v1")
+class Perceptual(Protocol):
+    """LPIPS, DISTS and NIQE of 8-bit images; lower is better in all. NIQE needs no truth."""
+
+    id = "perceptual-v1"
+    version = 1
+    description = "LPIPS with two networks, DISTS, and NIQE with its original parameters, of 8-bit images"
+    metrics: ClassVar[Mapping[str, Component]] = {
+        "lpips_alex": {"type": "LPIPS", "net": "alex", "version": "0.1"},
+        "lpips_vgg": {"type": "LPIPS", "net": "vgg", "version": "0.1"},
+        "dists": {"type": "DISTS", "net": "vgg"},
+        "niqe": {"type": "NIQE"},
+    }
+    source = "ours: no paper's; the metrics' own papers and packages"

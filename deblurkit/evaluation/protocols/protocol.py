@@ -1,0 +1,348 @@
+"""What every protocol fixes: everything that must be the same before two scores may be compared.
+
+A protocol is a class registered in ``PROTOCOLS`` under its id. What sets it apart from others is stated as class
+attributes, and where attributes do not reach as overridden methods.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deblurkit.data.images import to_uint8
+from deblurkit.errors import UserError, did_you_mean
+from deblurkit.evaluation.alignment import Aligned, Facts, align_ecc, align_nothing, align_shift
+from deblurkit.evaluation.protocols.words import in_words, layout
+from deblurkit.metrics.functional.images import Array
+from deblurkit.registry import METRICS, PROTOCOLS
+
+Component = Mapping[str, Any]
+"""A metric as option files write it: ``{"type": NAME, **arguments}``."""
+
+_WORDS = {"description", "data", "preparation", "source", "grouping"}
+"""Attributes that change no score and so stay out of the digest."""
+
+
+class Quantisation(NamedTuple):
+    """What happens to an image ``(3, h, w)`` in [0, 1] before it is scored as ``(h, w, 3)``."""
+
+    description: str
+    apply: Callable[[Tensor], Array]
+
+
+class Alignment(NamedTuple):
+    """What happens to a restored and a true image before they are compared."""
+
+    description: str
+    apply: Callable[[Array, Array], Aligned]
+
+
+class Scored(NamedTuple):
+    """What was measured on one image.
+
+    Attributes:
+        scores: Each metric's value; empty where nothing could be computed.
+        facts: What was found out on the way: whether an alignment converged, shifts, the best frame.
+    """
+
+    scores: dict[str, float]
+    facts: Facts
+
+
+def _to_truncated(image: Tensor) -> Array:
+    levels = image.detach().float().clamp(0, 1).mul(255).to(torch.uint8)
+    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+def _to_float(image: Tensor) -> Array:
+    return np.ascontiguousarray(image.detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy())
+
+
+QUANTISATIONS = {
+    "round_u8": Quantisation("clipped to [0, 1], times 255, rounded half up to 8 bits", to_uint8),
+    "trunc_u8": Quantisation("clipped to [0, 1], times 255, cut off to 8 bits without rounding", _to_truncated),
+    "float": Quantisation("clipped to [0, 1], not rounded, float32", _to_float),
+}
+ALIGNMENTS = {
+    "none": Alignment("none", align_nothing),
+    "ecc": Alignment(
+        "intensity by one factor; homography by ECC of grey images (at most 100 iterations, from the identity), "
+        "bicubic; pixels from outside the frame do not count",
+        align_ecc,
+    ),
+    "shift": Alignment(
+        "intensity by one factor; whole-pixel shift by FFT cross-correlation of channel means; the emptied border is "
+        "zero in both images and counts",
+        align_shift,
+    ),
+}
+
+
+class Protocol:
+    """How restored images are scored against the true ones.
+
+    Args:
+        backbones: Weights of the networks that metrics use: network to a file, or to ``random``.
+        single: Compute metrics that can in float32 instead of float64; a deviation, said in :meth:`notes`.
+
+    Attributes:
+        id: The name in ``PROTOCOLS``.
+        version: Raised whenever the same images would get another score.
+        description: One line: who scores like this.
+        data: In words: the images that it is defined on.
+        expects: The same as data sets describe themselves: set to facts. Empty: any data.
+        preparation: In words: what :meth:`prepare` and :meth:`after` do.
+        quantisation: A key of :data:`QUANTISATIONS`: what happens to an image before it is scored.
+        alignment: A key of :data:`ALIGNMENTS`: what happens to a pair before it is compared.
+        metrics: The name of each score in reports, and the metric it comes from as an option file writes it.
+        crop_border: Pixels cut off at each edge before anything is computed, the alignment included.
+        inference: The inference mode that the protocol prescribes.
+        all_truths: Whether an image is scored against all true frames of its exposure instead of one.
+        training_mode: Whether the generator runs in training mode, with dropout and the image's own statistics.
+        averaging: In words, how a data set's score comes from its images.
+        grouping: A pattern whose named groups, found at the start of an image's key, are what it is grouped by.
+        source: In words: the code or paper that the definition was read from.
+
+    Raises:
+        ValueError: An attribute holds what is not known, or ``backbones`` names a network that no metric uses.
+        UserError: A metric cannot be built: its weights are missing.
+    """
+
+    id: ClassVar[str]
+    version: ClassVar[int]
+    description: ClassVar[str]
+    data: ClassVar[str] = "any pairs"
+    expects: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    preparation: ClassVar[str] = "none"
+    quantisation: ClassVar[str] = "round_u8"
+    alignment: ClassVar[str] = "none"
+    metrics: ClassVar[Mapping[str, Component]]
+    crop_border: ClassVar[int] = 0
+    inference: ClassVar[str] = "whole"
+    all_truths: ClassVar[bool] = False
+    training_mode: ClassVar[bool] = False
+    averaging: ClassVar[str] = "mean of the images' scores"
+    grouping: ClassVar[str] = ""
+    source: ClassVar[str] = "this class"
+
+    def __init__(self, backbones: Mapping[str, str] | None = None, single: bool = False) -> None:
+        for kind, name, known in (
+            ("quantisation", self.quantisation, QUANTISATIONS),
+            ("alignment", self.alignment, ALIGNMENTS),
+        ):
+            if name not in known:
+                raise ValueError(
+                    f"{kind}: came {name!r}, expected one of {', '.join(known)}{did_you_mean(name, known)}"
+                )
+        self.single = single
+        components = _with_backbones(self.id, self.metrics, backbones or {})
+        self._metrics = {
+            name: METRICS.build(_in_precision(component, single), where=f"{self.id}: metric {name}")
+            for name, component in components.items()
+        }
+
+    def to(self, device: torch.device | str) -> None:
+        """Move metrics that are networks to a device."""
+        for metric in self._metrics.values():
+            if hasattr(metric, "to"):
+                metric.to(device)
+
+    def prepare(self, sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        """Change a sample before it is restored.
+
+        Args:
+            sample: ``blurred`` and, where known, ``sharp``, ``(3, h, w)`` in [0, 1]; and ``key``.
+            rng: Where random numbers come from; equal ones give equal samples.
+        """
+        return sample
+
+    def after(self, image: Tensor, sample: Mapping[str, Any]) -> Tensor:
+        """Undo in an image ``(3, h, w)`` what :meth:`prepare` did and the comparison must not see.
+
+        It is done to the restored image and to the blurred input alike, each before :meth:`quantise`.
+
+        Args:
+            image: As the generator returned it, or ``sample["blurred"]``.
+            sample: What :meth:`prepare` returned.
+        """
+        return image
+
+    def select(self, keys: Sequence[str]) -> list[int]:
+        """Return the indices of the images that are scored, of a data set's keys; all, unless overridden."""
+        return list(range(len(keys)))
+
+    def groups(self, key: str) -> dict[str, str]:
+        """Return what an image belongs to, such as ``{"video": "GOPR0384_11_00"}``; nothing where it is not known."""
+        found = re.match(self.grouping, key) if self.grouping else None
+        return dict(found.groupdict()) if found else {}
+
+    def quantise(self, image: Tensor) -> Array:
+        """Turn an image ``(3, h, w)`` in [0, 1] into what is scored: ``(h, w, 3)``, uint8 unless float is scored."""
+        return QUANTISATIONS[self.quantisation].apply(image)
+
+    def score(self, image: Array, truths: Iterable[Array]) -> Scored:
+        """Score one image; may be called from several threads at once.
+
+        Args:
+            image: As :meth:`quantise` returns it.
+            truths: The true image, quantised too; with ``all_truths`` every true frame in turn. Nothing where no truth
+                is known: only metrics that need none are computed then.
+
+        Raises:
+            ValueError: The images differ in shape or are too small for a metric.
+        """
+        truth = next(iter(truths), None)
+        image = self._inside(image)
+        if truth is None:
+            blind = {name: metric for name, metric in self._metrics.items() if not getattr(metric, "needs_sharp", True)}
+            return Scored({name: float(metric(image, None)) for name, metric in blind.items()}, {})
+        aligned = ALIGNMENTS[self.alignment].apply(image, self._inside(truth))
+        return Scored(self.measure(aligned), aligned.facts)
+
+    def measure(self, pair: Aligned) -> dict[str, float]:
+        """Return every metric's value of an aligned pair."""
+        return {name: _apply(metric, pair) for name, metric in self._metrics.items()}
+
+    def average(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Return a data set's scores from those of its images: of each metric, over the images that have it."""
+        having = {name: [score[name] for score in scores if name in score] for name in self.metrics}
+        return {name: math.fsum(values) / len(values) for name, values in having.items() if values}
+
+    def facts_summary(self, facts: Sequence[Facts]) -> list[str]:
+        """Say in lines what the facts of a data set's images amount to."""
+        found = [fact["ecc"] for fact in facts if "ecc" in fact]
+        failed = found.count("failed")
+        return [f"{failed} of {len(found)} ECC alignments did not converge: scored without a warp"] if found else []
+
+    def notes(self) -> list[str]:
+        """Say what a reader of the scores must know of how this protocol was built."""
+        found = [note for metric in self._metrics.values() for note in getattr(metric, "notes", [])]
+        if self.single:
+            found.append("metrics were computed in single precision where they can be; the protocol's own is double")
+        return list(dict.fromkeys(found))
+
+    def deviations(self, described: Mapping[str, Any]) -> list[str]:
+        """Say where a data set, as it describes itself, is not what the protocol is defined on."""
+        if not self.expects or not described:
+            return []
+        name = str(described.get("set"))
+        if name not in self.expects:
+            return [f"{self.id} is defined on {self.data}; scored was {name}"]
+        return [
+            f"{self.id} is defined on {self.data}; scored was {name} with {fact}: {described.get(fact)}"
+            for fact, wanted in self.expects[name].items()
+            if described.get(fact) != wanted
+        ]
+
+    @property
+    def digest(self) -> str:
+        """A short hash of the definition: it changes with every attribute that can change a score."""
+        return self._digest()
+
+    @classmethod
+    def _digest(cls) -> str:
+        names = [name for name in dir(cls) if not name.startswith("_") and name not in _WORDS]
+        values = {name: getattr(cls, name) for name in names}
+        stated = {
+            name: value for name, value in values.items() if not callable(value) and not isinstance(value, property)
+        }
+        text = json.dumps(stated, sort_keys=True, ensure_ascii=False, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def explain(self) -> str:
+        """Say what is computed, and how this instance deviates from the definition."""
+        return "\n".join([self.definition(), *(f"note: {note}" for note in self.notes())])
+
+    @classmethod
+    def definition(cls) -> str:
+        """Say what the protocol computes; needs no metric's weights."""
+        rows = {
+            "data": cls.data,
+            **({} if cls.preparation == "none" else {"preparation": cls.preparation}),
+            "inference": cls.inference + (", generator in training mode" if cls.training_mode else ""),
+            "quantisation": f"{cls.quantisation}: {QUANTISATIONS[cls.quantisation].description}",
+            "crop_border": f"{cls.crop_border} pixels",
+            "alignment": ALIGNMENTS[cls.alignment].description,
+            "truth": "all true frames of the exposure" if cls.all_truths else "one true image",
+            **{f"metric {name}": in_words(component) for name, component in cls.metrics.items()},
+            "averaging": cls.averaging,
+            "source": cls.source,
+        }
+        return layout(f"{cls.id}, version {cls.version}, digest {cls._digest()}", cls.description, rows)
+
+    def _inside(self, image: Array) -> Array:
+        inside = slice(self.crop_border, -self.crop_border or None)
+        return image[inside, inside]
+
+
+def find_protocol(name: str, where: str = "protocol") -> type[Protocol]:
+    """Return the class of the protocol registered as ``name``.
+
+    Raises:
+        UserError: There is none, naming ``where`` it was asked for.
+    """
+    found: type[Protocol] | None = PROTOCOLS.get(name)
+    if found is None:
+        raise UserError(f"{where}: {PROTOCOLS.miss(name)}")
+    return found
+
+
+def get_protocol(
+    name: str, where: str = "protocol", *, backbones: Mapping[str, str] | None = None, single: bool = False
+) -> Protocol:
+    """Return the protocol registered as ``name``, ready to score.
+
+    Args:
+        name: Its id.
+        where: What asked for it, for messages.
+        backbones: See :class:`Protocol`.
+        single: See there.
+
+    Raises:
+        UserError: There is no such protocol, it has no use for one of the backbones, or lacks the weights of one.
+    """
+    found = find_protocol(name, where)
+    try:
+        return found(backbones, single)
+    except ValueError as error:
+        raise UserError(f"{where}: {name}: {error}") from error
+
+
+def _with_backbones(
+    protocol: str, metrics: Mapping[str, Component], backbones: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return the metrics with the weights that their networks are to have.
+
+    Raises:
+        ValueError: A network is named that no metric uses.
+    """
+    networks = {component["net"] for component in metrics.values() if "net" in component}
+    for name in backbones:
+        if name not in networks:
+            used = f"its networks are {', '.join(sorted(networks))}" if networks else "none of its metrics is a network"
+            raise ValueError(f"backbones: came {name!r}, but {used}{did_you_mean(name, networks)}")
+    return {
+        name: {**component, **({"weights": backbones[component["net"]]} if component.get("net") in backbones else {})}
+        for name, component in metrics.items()
+    }
+
+
+def _in_precision(component: Component, single: bool) -> dict[str, Any]:
+    able = getattr(METRICS.get(str(component["type"])), "can_be_single", False)
+    return {**component, "single": True} if single and able else dict(component)
+
+
+def _apply(metric: Any, pair: Aligned) -> float:
+    if not getattr(metric, "needs_sharp", True):
+        return float(metric(pair.image, None))
+    if pair.mask is not None and getattr(metric, "takes_mask", False):
+        return float(metric(pair.image, pair.truth, pair.mask))
+    return float(metric(pair.image, pair.truth))

@@ -1,0 +1,120 @@
+"""From candidates that were scored to the files of their report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deblurkit.evaluation import journal
+from deblurkit.evaluation.gallery import gallery
+from deblurkit.evaluation.judging import Evaluation, Judged
+from deblurkit.options.dump import options_text, write_options
+from deblurkit.report.comparison import comparison, comparison_tables
+from deblurkit.report.model import Candidate
+from deblurkit.report.tables import headline, render
+from deblurkit.report.write import write_comparison, write_report
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import Options
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        candidates: What was scored.
+        compared: The content of ``comparison.json``; ``None`` for one candidate.
+    """
+
+    folder: Path
+    candidates: Sequence[Candidate]
+    compared: Mapping[str, Any] | None
+
+    def text(self) -> str:
+        """Return what a terminal shows: the scores, what to mind, and where the report lies."""
+        if self.compared is not None:
+            tables, notes = comparison_tables(self.compared), self.compared["notes"]
+        else:
+            metrics = self.candidates[0].metrics
+            tables, notes = [headline(metrics)], metrics["notes"]
+        return render("terminal.md.j2", {"tables": tables, "notes": notes, "folder": self.folder}).rstrip()
+
+
+def report(
+    evaluation: Evaluation,
+    judged: Sequence[Judged],
+    folder: Path,
+    *,
+    command: str,
+    options: Options | None = None,
+    keep_options: Path | None = None,
+) -> Report:
+    """Write the report of each candidate and, of several, the comparison above; then forget the journals.
+
+    Args:
+        evaluation: What was evaluated.
+        judged: Its candidates.
+        folder: Where to.
+        command: What to run to get these numbers again.
+        options: Whose test sets these were.
+        keep_options: Where to write them, if ``command`` needs them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if options is not None and keep_options is not None:
+        write_options(options, keep_options)
+    shared: dict[str, Any] = {
+        "protocol": evaluation.protocol.explain(),
+        "command": command,
+        "options": None if options is None else options_text(options),
+        "paper": _paper(options),
+    }
+    candidates = [each.candidate for each in judged]
+    names = [candidate.name for candidate in candidates]
+    compared = comparison(candidates) if len(judged) > 1 else None
+    with gallery(evaluation, judged) as shown:
+        for each in judged:
+            name = each.candidate.name
+            write_report(
+                each.folder,
+                each.candidate,
+                pictures=shown.pictures([name]),
+                thumbnails=each.thumbnails,
+                strips=shown.strips(name),
+                files=_files(evaluation, [each], each.folder),
+                **shared,
+            )
+        if compared is not None:
+            write_comparison(
+                folder,
+                candidates,
+                compared,
+                pictures=shown.pictures(names),
+                thumbnails=judged[0].thumbnails,
+                files=_files(evaluation, judged, folder),
+                **shared,
+            )
+    for each in judged:
+        for file in each.journals:
+            journal.remove(file)
+    return Report(folder, candidates, compared)
+
+
+def _paper(options: Options | None) -> dict[str, Any] | None:
+    paper = options.paper if options is not None else None
+    return None if paper is None else paper.model_dump(include={"title", "compared"})
+
+
+def _files(evaluation: Evaluation, judged: Sequence[Judged], page: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Return the paths of restored images that were kept, relative to a page in the folder ``page``."""
+    found: dict[str, dict[str, dict[str, str]]] = {name: {} for name in evaluation.sets}
+    for each in judged if evaluation.save_images else ():
+        below = each.folder.relative_to(page)
+        for name, rows in each.candidate.rows.items():
+            for row in rows:
+                path = below / "images" / name / f"{row.key}.png"
+                found[name].setdefault(row.key, {})[f"restored/{each.candidate.name}"] = path.as_posix()
+    return found

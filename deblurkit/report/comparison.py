@@ -1,0 +1,219 @@
+"""Several candidates side by side: the content of ``comparison.json`` and its page in Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from deblurkit.errors import UserError
+from deblurkit.report.model import Candidate
+from deblurkit.report.scores import ImageScore, Scores
+from deblurkit.report.statistics import INTERVALS, interval, paired
+from deblurkit.report.tables import NOTHING, Scale, Table, published, render, scale
+
+_SMALLEST_P = 1e-4
+
+Scored = Mapping[str, ImageScore]
+"""A candidate's scored images of one data set, by key."""
+
+
+def comparison(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """Return the content of ``comparison.json``.
+
+    Means are over the images that all candidates have scores of, so that they compare like with like; a pair is
+    compared on the images that both have. ``difference`` is first - second, whichever direction is better. The tests
+    of several pairs and metrics are not corrected for their number.
+
+    Args:
+        candidates: One or more, scored by one protocol; names differ.
+
+    Raises:
+        UserError: Protocols differ.
+    """
+    _same_protocol(candidates)
+    first = candidates[0]
+    shared = [name for name in first.rows if all(name in candidate.rows for candidate in candidates)]
+    datasets, notes = {}, _notes(candidates)
+    for name in shared:
+        scored = {candidate.name: _scored(candidate.rows[name]) for candidate in candidates}
+        common = [key for key in scored[first.name] if all(key in images for images in scored.values())]
+        datasets[name] = _figures(name, candidates, scored, common)
+        notes += _dataset_notes(name, scored, common)
+    return {
+        "protocol": first.metrics["protocol"],
+        "metrics": {name: facts for candidate in candidates for name, facts in candidate.metrics["metrics"].items()},
+        "candidates": {candidate.name: _described(candidate) for candidate in candidates},
+        "datasets": datasets,
+        "notes": notes,
+    }
+
+
+def comparison_tables(compared: Mapping[str, Any]) -> list[Table]:
+    """Return a table of scores for each data set and one of all differences, from ``comparison.json``'s content."""
+    scores = [_scores(name, entry, compared) for name, entry in compared["datasets"].items() if entry["images"]]
+    rows = [
+        _difference(name, pair, compared) for name, entry in compared["datasets"].items() for pair in entry["pairs"]
+    ]
+    columns = ["data set", "first - second", "score", "images", "difference", "p"]
+    return [*scores, *([Table("Differences", columns, rows, texts=3)] if rows else [])]
+
+
+def comparison_markdown(
+    compared: Mapping[str, Any], protocol: str, command: str, paper: Mapping[str, Any] | None = None
+) -> str:
+    """Return ``comparison.md``.
+
+    Args:
+        compared: The content of ``comparison.json``.
+        protocol: The protocol explained, several lines.
+        command: What to run to get these numbers again.
+        paper: See :func:`deblurkit.report.tables.published`.
+    """
+    pairs = [pair for entry in compared["datasets"].values() for pair in entry["pairs"]]
+    content = {
+        "compared": compared,
+        "tables": comparison_tables(compared),
+        "about_intervals": INTERVALS,
+        "tests": list(dict.fromkeys(pair["test"] for pair in pairs)),
+        "tested": sum(pair["p_value"] is not None for pair in pairs),
+        "paper": paper,
+        "published": published(paper),
+        "protocol": protocol,
+        "command": command,
+    }
+    return render("comparison.md.j2", content)
+
+
+def _same_protocol(candidates: Sequence[Candidate]) -> None:
+    first, *others = candidates
+    wanted = first.metrics["protocol"]
+    problems = [
+        f"{other.name}: scored by {_protocol(other)}, but {first.name} by {_protocol(first)}: not comparable"
+        for other in others
+        if other.metrics["protocol"] != wanted
+    ]
+    if problems:
+        raise UserError(*problems)
+
+
+def _protocol(candidate: Candidate) -> str:
+    protocol = candidate.metrics["protocol"]
+    digest = f" (digest {protocol['digest']})" if "digest" in protocol else ""
+    return f"{protocol['id']} version {protocol['version']}{digest}"
+
+
+def _described(candidate: Candidate) -> dict[str, Any]:
+    """Return what ``comparison.json`` says of a candidate, and where its own figures are."""
+    metrics = candidate.metrics
+    return {
+        "metrics": f"{candidate.name}/metrics.json",
+        "inference": metrics["inference"],
+        "weights": metrics.get("weights"),
+        "restored": metrics.get("restored"),
+    }
+
+
+def _scored(rows: Sequence[ImageScore]) -> Scored:
+    return {row.key: row for row in rows if row.restored}
+
+
+def _figures(
+    name: str, candidates: Sequence[Candidate], scored: Mapping[str, Scored], common: Sequence[str]
+) -> dict[str, Any]:
+    """Return one data set's means, intervals and pairs."""
+    first = candidates[0]
+    restored, ends = {}, {}
+    for candidate in candidates:
+        entry, images = candidate.metrics["datasets"][name], scored[candidate.name]
+        if len(common) == len(images):  # what its own report says
+            restored[candidate.name], ends[candidate.name] = entry["restored"], entry["intervals"]["restored"]
+        else:
+            sides = [images[key].restored or {} for key in common]
+            restored[candidate.name], ends[candidate.name] = _means(sides), _intervals(sides)
+    pairs = [
+        {"first": one, "second": other, "metric": metric, **found}
+        for one, other in itertools.combinations(scored, 2)
+        for metric, found in _pair(scored[one], scored[other])
+    ]
+    return {
+        "images": len(common),
+        "blurred": _means([scored[first.name][key].blurred or {} for key in common]) or None,
+        "restored": restored,
+        "intervals": ends,
+        "pairs": pairs,
+    }
+
+
+def _means(scores: Sequence[Scores]) -> dict[str, float]:
+    names = dict.fromkeys(name for score in scores for name in score)
+    columns = {name: [score[name] for score in scores if name in score] for name in names}
+    return {name: math.fsum(values) / len(values) for name, values in columns.items()}
+
+
+def _intervals(scores: Sequence[Scores]) -> dict[str, tuple[float, float]]:
+    names = dict.fromkeys(name for score in scores for name in score)
+    found = {name: interval([score[name] for score in scores if name in score]) for name in names}
+    return {name: ends for name, ends in found.items() if ends is not None}
+
+
+def _pair(first: Scored, second: Scored) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Compare two candidates on the images that both have, metric by metric."""
+    sides = [(first[key].restored or {}, second[key].restored or {}) for key in first if key in second]
+    for metric in dict.fromkeys(name for one, other in sides for name in one if name in other):
+        known = [(one[metric], other[metric]) for one, other in sides if metric in one and metric in other]
+        yield metric, dataclasses.asdict(paired(*zip(*known, strict=True)))
+
+
+def _notes(candidates: Sequence[Candidate]) -> list[str]:
+    """Return what the candidates' own reports say, once where all say it, and in what they differ."""
+    first, *others = candidates
+    notes = [note for note in first.metrics["notes"] if all(note in other.metrics["notes"] for other in others)]
+    for candidate in candidates:
+        notes += [f"{candidate.name}: {note}" for note in candidate.metrics["notes"] if note not in notes]
+    if len({candidate.metrics["inference"] for candidate in candidates}) > 1:
+        modes = ", ".join(f"{each.name} {each.metrics['inference'] or 'restored elsewhere'}" for each in candidates)
+        notes.append(f"inference modes differ: {modes}")
+    for name in dict.fromkeys(name for candidate in candidates for name in candidate.rows):
+        missing = [candidate.name for candidate in candidates if name not in candidate.rows]
+        notes += [f"{name}: not compared, {', '.join(missing)} did not restore it"] if missing else []
+    return notes
+
+
+def _dataset_notes(name: str, scored: Mapping[str, Scored], common: Sequence[str]) -> Iterator[str]:
+    for candidate, images in scored.items():
+        if len(images) > len(common):
+            yield f"{name}: {candidate} has {len(images)} scored images, compared are the {len(common)} that all have"
+    first, *others = scored.values()
+    if any(other[key].blurred != first[key].blurred for other in others for key in common):
+        yield f"{name}: the candidates' blurred inputs score differently: they are not the same images"
+
+
+def _scores(name: str, entry: Mapping[str, Any], compared: Mapping[str, Any]) -> Table:
+    metrics = list(dict.fromkeys(metric for means in entry["restored"].values() for metric in means or {}))
+    scales = [scale(metric, compared["metrics"]) for metric in metrics]
+    modes = {candidate: facts["inference"] or NOTHING for candidate, facts in compared["candidates"].items()}
+    known = set(modes.values()) != {NOTHING}
+    blurred = [each.write((entry["blurred"] or {}).get(each.name)) for each in scales]
+    rows = [["blurred", *([NOTHING] if known else []), *blurred]] if entry["blurred"] else []
+    for candidate, means in entry["restored"].items():
+        ends = entry["intervals"][candidate]
+        cells = [each.with_interval((means or {}).get(each.name), ends.get(each.name)) for each in scales]
+        rows.append([candidate, *([modes[candidate]] if known else []), *cells])
+    columns = ["candidate", *(["inference"] if known else []), *(each.title for each in scales)]
+    return Table(f"{name}, {entry['images']} images", columns, rows, texts=2 if known else 1)
+
+
+def _difference(dataset: str, pair: Mapping[str, Any], compared: Mapping[str, Any]) -> list[str]:
+    written: Scale = scale(pair["metric"], compared["metrics"])
+    images = f"{pair['images']} ({pair['excluded']} left out)" if pair["excluded"] else str(pair["images"])
+    value = written.with_interval(pair["difference"], pair["interval"], signed=True)
+    return [dataset, f"{pair['first']} - {pair['second']}", written.title, images, value, _p(pair["p_value"])]
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"< {_SMALLEST_P:.4f}" if value < _SMALLEST_P else f"{value:.4f}"

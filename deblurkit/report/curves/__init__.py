@@ -1,0 +1,1 @@
+"""The page of a training: curves from ``scalars.jsonl`` and sample strips."""

@@ -1,0 +1,246 @@
+"""Which curves are drawn together, and the tables of their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from deblurkit.report.curves.lines import Line, line_plot
+from deblurkit.report.curves.records import Curve, Run
+from deblurkit.report.plots import SERIES, Plot
+from deblurkit.report.tables import Table
+
+_NOTHING = "\N{EN DASH}"
+_LOWER_IS_BETTER = ("lpips", "dists", "niqe")
+_UNITS = {"psnr": "dB", "time": "seconds", "data_time": "seconds", "memory": "MiB"}
+_NAMES = {
+    "loss": "total loss",
+    "time": "time of an iteration",
+    "data_time": "of it waiting for data",
+    "memory": "peak memory",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """A section of the page.
+
+    Attributes:
+        title: Its heading.
+        words: What it shows, one sentence.
+        holds: Tells whether a key of ``scalars.jsonl`` belongs to it.
+        together: Of one run: gives the name of the plot that a key is drawn in.
+    """
+
+    title: str
+    words: str
+    holds: Callable[[str], bool]
+    together: Callable[[str], str]
+
+
+def _starts(*parts: str) -> Callable[[str], bool]:
+    return lambda key: key.split("/")[0] in parts
+
+
+def _always(title: str) -> Callable[[str], str]:
+    return lambda key: title
+
+
+def _critic_plot(key: str) -> str:
+    parts = key.split("/")
+    if parts[0] == "penalty":
+        return "Penalties"
+    return "Critics' losses" if len(parts) == 2 else f"{parts[1]}: mean scores"
+
+
+GROUPS = (
+    Group(
+        "Validation",
+        "Mean scores of the restored validation images, with the averaged weights where there are such; a dot marks "
+        "the best.",
+        _starts("val"),
+        lambda key: key.split("/")[-1],
+    ),
+    Group(
+        "Losses",
+        "The generator's total and its terms, each already weighted: the terms add up to the total.",
+        _starts("loss", "term"),
+        lambda key: "Total loss" if key == "loss" else "Weighted terms",
+    ),
+    Group(
+        "Gradients of the terms",
+        "The norm of each weighted term's gradient at the generator's outputs: what a term really has to say.",
+        _starts("grad"),
+        _always("Gradients of the terms"),
+    ),
+    Group(
+        "Critics",
+        "What the critics score sharp and restored images on average, their losses and their penalties. Scores that "
+        "drift apart: the critic wins.",
+        _starts("critic", "penalty"),
+        _critic_plot,
+    ),
+    Group(
+        "Gradient norms",
+        "Of all the weights of a network, before clipping.",
+        _starts("grad_norm"),
+        _always("Gradient norms"),
+    ),
+    Group("Learning rates", "Of each network's optimizer.", _starts("lr"), _always("Learning rates")),
+    Group(
+        "Time and memory",
+        "Seconds an iteration and the part of them spent waiting for data; the most memory held so far.",
+        _starts("time", "data_time", "memory"),
+        lambda key: "Memory" if key == "memory" else "Time of an iteration",
+    ),
+    Group(
+        "Further quantities",
+        "Whatever else this training records.",
+        lambda key: True,
+        lambda key: key,
+    ),
+)
+
+
+def grouped(keys: Sequence[str]) -> dict[Group, list[str]]:
+    """Return the keys of each group that has any, in the page's order; each key in the first group that holds it."""
+    found: dict[Group, list[str]] = {group: [] for group in GROUPS}
+    for key in sorted(keys, key=lambda key: key != "loss"):  # the total before its terms
+        found[next(group for group in GROUPS if group.holds(key))].append(key)
+    return {group: held for group, held in found.items() if held}
+
+
+def plots(group: Group, keys: Sequence[str], runs: Sequence[Run]) -> list[Plot]:
+    """Return a group's plots: of one run several curves together, of several runs one plot a key."""
+    made = []
+    if len(runs) > 1:
+        for key in keys:
+            lines = [Line(run.name, run.curves[key], best(key, run.curves[key])) for run in runs if key in run.curves]
+            made.append(line_plot(_full_name(key), _unit([key]), lines))
+        return made
+    curves = runs[0].curves
+    for title, held in _by(group.together, keys).items():
+        for start in range(0, len(held), SERIES):
+            part = held[start : start + SERIES]
+            numbered = f"{title} ({start // SERIES + 1})" if len(held) > SERIES else title
+            lines = [Line(_short_name(key), curves[key], best(key, curves[key])) for key in part]
+            made.append(line_plot(numbered, _unit(part), lines))
+    return made
+
+
+def best(key: str, curve: Curve) -> tuple[int, float] | None:
+    """Return iteration and value of the best validation score; ``None`` for anything else, and where none is finite."""
+    if not key.startswith("val/") or math.isnan(curve.last[1]):
+        return None
+    return curve.lowest if key.rsplit("/", 1)[-1].startswith(_LOWER_IS_BETTER) else curve.highest
+
+
+def scores_table(runs: Sequence[Run]) -> Table | None:
+    """Return the table of validation scores: first, last, best and where; ``None`` where nothing was validated."""
+    rows = []
+    for key in all_keys(runs):
+        for run in (run for run in runs if key in run.curves):
+            curve = run.curves[key]
+            found = best(key, curve)
+            if found is not None:
+                values = [_number(curve.first[1]), _number(curve.last[1]), _number(found[1]), f"{found[0]:,}"]
+                rows.append([_full_name(key), run.name, *values])
+    columns = ["score", "run", "first", "last", "best", "at iteration"]
+    return _table("Validation scores", columns, rows, runs) if rows else None
+
+
+def values_table(runs: Sequence[Run]) -> Table:
+    """Return the table of all quantities: last, lowest and highest value, and how many were not finite."""
+    rows = []
+    for key in all_keys(runs):
+        for run in (run for run in runs if key in run.curves):
+            curve = run.curves[key]
+            ends = [f"{_number(value)} at {at:,}" if at else _NOTHING for at, value in (curve.lowest, curve.highest)]
+            rows.append([key, run.name, _number(curve.last[1]), *ends, f"{curve.count:,}", f"{curve.bad:,}"])
+    columns = ["quantity", "run", "last", "lowest", "highest", "records", "not finite"]
+    return _table("All values", columns, rows, runs)
+
+
+def runs_table(runs: Sequence[Run]) -> Table:
+    """Return where each run stands."""
+    rows = []
+    for run in runs:
+        last = run.last
+        cells = [
+            f"{last['iteration']:,}",
+            _of(last, "epoch", "{:,}"),
+            _of(last, "date", "{}").replace("T", " "),
+            _of(last, "time", "{:.3g} s"),
+            _of(last, "memory", "{:,} MiB"),
+            _left(last.get("eta")),
+        ]
+        rows.append([run.name, *cells])
+    columns = ["run", "iteration", "epoch", "last record", "an iteration", "memory", "left at that time"]
+    return Table("Where each run stands", columns, rows, texts=1)
+
+
+def all_keys(runs: Sequence[Run]) -> list[str]:
+    """Return the keys of all runs, each once, in the order in which they are recorded."""
+    return list(dict.fromkeys(key for run in runs for key in run.curves))
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]], runs: Sequence[Run]) -> Table:
+    """Leave the second column, of the runs' names, out where there is one run."""
+    if len(runs) > 1:
+        return Table(title, columns, rows, texts=2)
+    return Table(title, [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows], texts=1)
+
+
+def _by(together: Callable[[str], str], keys: Sequence[str]) -> dict[str, list[str]]:
+    held: dict[str, list[str]] = {}
+    for key in keys:
+        held.setdefault(together(key), []).append(key)
+    return held
+
+
+def _full_name(key: str) -> str:
+    """Name a key below the heading of its group.
+
+    >>> _full_name("val/gopro/psnr"), _full_name("term/pixel"), _full_name("critic/patch/sharp"), _full_name("loss")
+    ('gopro: psnr', 'pixel', 'patch: scores of sharp images', 'total loss')
+    """
+    parts = key.split("/")
+    if parts[0] == "critic":
+        return f"{parts[1]}: {f'scores of {parts[2]} images' if len(parts) > 2 else 'loss'}"
+    return _NAMES.get(key, ": ".join(parts[1:] or parts))
+
+
+def _short_name(key: str) -> str:
+    """Name a key below the title of its plot.
+
+    >>> _short_name("val/gopro/psnr"), _short_name("term/pixel"), _short_name("critic/patch/sharp")
+    ('gopro', 'pixel', 'sharp')
+    """
+    parts = key.split("/")
+    if parts[0] == "val":
+        return "/".join(parts[1:-1])
+    if parts[0] == "critic":
+        return parts[-1]
+    return _NAMES.get(key, "/".join(parts[1:] or parts))
+
+
+def _unit(keys: Sequence[str]) -> str:
+    return _UNITS.get(keys[0].rsplit("/", 1)[-1], "")
+
+
+def _number(value: float) -> str:
+    return _NOTHING if math.isnan(value) else f"{value:.5g}"
+
+
+def _of(record: Mapping[str, object], key: str, form: str) -> str:
+    return form.format(record[key]) if key in record else _NOTHING
+
+
+def _left(seconds: object) -> str:
+    if not isinstance(seconds, (int, float)) or not math.isfinite(seconds):
+        return _NOTHING
+    minutes = round(seconds / 60)
+    if seconds == 0:
+        return "finished"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else "< 1 min"

@@ -1,0 +1,109 @@
+"""Curves as plots: the mean of each bin as a line, what its records range over behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deblurkit.report.curves.records import Curve, Values
+from deblurkit.report.plots import SERIES, Plot, colours_of, drawing, finished, legend_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDE = 30.0  # the ratio of greatest to least from which on a logarithmic axis shows more
+_DASHES = ("-", "--", ":")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve of a plot.
+
+    Attributes:
+        name: What it is called in the legend.
+        curve: Its values.
+        best: Iteration and value to mark, if any.
+    """
+
+    name: str
+    curve: Curve
+    best: tuple[int, float] | None = None
+
+
+def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
+    """Plot curves over the iterations, on a logarithmic axis where all are positive and range widely.
+
+    Args:
+        title: What it shows.
+        label: Of the vertical axis, with the unit; may be empty.
+        lines: At least one. Colours repeat after the sixth, with dashes.
+    """
+    legend = legend_of([_named(line, place) for place, line in enumerate(lines)])
+    points = [line.curve.drawn() for line in lines]
+    with drawing() as (figure, axes):
+        for place, (colour, line, values) in enumerate(zip(colours_of(legend), lines, points, strict=True)):
+            _draw(axes, values, colour, _DASHES[place // SERIES % len(_DASHES)])
+            if line.best is not None:
+                axes.plot(*line.best, "o", color=colour, markersize=6)
+        logarithmic = _ranges_widely(points)
+        if logarithmic:
+            axes.set_yscale("log")
+        axes.xaxis.set_major_formatter(_iterations)
+        axes.set_xlabel("iteration")
+        axes.set_ylabel(", ".join(filter(None, [label, "logarithmic" if logarithmic else ""])))
+        axes.margins(x=0.02)
+        told = "; ".join(_told(line) for line in lines)
+        return finished(figure, title, f"{title} over the iterations. {told}.", legend)
+
+
+def _draw(axes: Axes, values: Values, colour: str, dashes: str) -> None:
+    iteration, mean, least, greatest = values.T
+    if np.nanmax(greatest - least, initial=0.0) > 0:
+        axes.fill_between(iteration, least, greatest, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(iteration, mean, color=colour, linewidth=1.4, linestyle=dashes, marker=_marker(mean), markersize=3.5)
+
+
+def _marker(values: Values) -> str:
+    """Mark the points where there are few, or where a line would not show one between two gaps."""
+    known = np.isfinite(values)
+    alone = known & ~np.append(known[1:], False) & ~np.append(False, known[:-1])
+    return "o" if len(values) <= 20 or alone.any() else ""
+
+
+def _ranges_widely(points: Sequence[Values]) -> bool:
+    """Tell whether a logarithmic axis shows more; the lowest and highest twentieth of the values do not decide."""
+    ranges = np.concatenate([bins[np.isfinite(bins[:, 1]), 2:] for bins in points])
+    if not len(ranges) or ranges.min() <= 0:
+        return False
+    return bool(np.quantile(ranges[:, 1], 0.95) > _WIDE * np.quantile(ranges[:, 0], 0.05))
+
+
+def _iterations(value: float, position: float) -> str:
+    """Write an iteration shortly.
+
+    >>> _iterations(1500, 0), _iterations(200000, 1), _iterations(0.5, 2)
+    ('1500', '200k', '')
+    """
+    if value != round(value):
+        return ""
+    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:g}"
+
+
+def _named(line: Line, place: int) -> str:
+    marks = [f"{line.curve.bad} not finite"] if line.curve.bad else []
+    marks += [("solid", "dashed", "dotted")[place // SERIES % len(_DASHES)]] if place >= SERIES else []
+    return f"{line.name} ({', '.join(marks)})" if marks else line.name
+
+
+def _told(line: Line) -> str:
+    curve = line.curve
+    if math.isnan(curve.last[1]):
+        return f"{line.name}: no finite value"
+    told = f"{line.name}: {curve.first[1]:.4g} at iteration {curve.first[0]}, {curve.last[1]:.4g} at {curve.last[0]}"
+    if line.best is not None:
+        told += f", best {line.best[1]:.4g} at {line.best[0]}"
+    return told + (f", {curve.bad} values not finite" if curve.bad else "")

@@ -1,0 +1,93 @@
+"""One HTML file that shows a whole report and needs no network and no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from deblurkit.report.model import PageContent
+from deblurkit.report.page.embedded import image_tables, pictures, thumbnails
+from deblurkit.report.page.facts import group_tables, provenance
+from deblurkit.report.page.figures import dataset_figures, difference_figure, speed_figures
+from deblurkit.report.page.headline import blocks, cards, differences
+from deblurkit.report.page.speed import speed_table
+from deblurkit.report.plots import ERROR_LEVELS, error_colours
+from deblurkit.report.statistics import INTERVALS
+from deblurkit.report.tables import published
+
+_FOLDER = Path(__file__).parent
+_STYLES = ("theme.css", "layout.css", "viewer.css")
+_SCRIPTS = ("data.js", "theme.js", "view.js", "pointers.js", "viewer.js", "table.js")
+
+
+def page_html(content: PageContent) -> str:
+    """Return the page.
+
+    Whatever comes from data (keys, names, options, notes) is escaped and can start no markup. Nothing is fetched: a
+    content security policy forbids all but the page's own script, by its hash, its styles and pictures inside it.
+
+    Args:
+        content: What the page shows; scores may be infinite or missing, and there may be no picture.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
+    script = _joined(_SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    small, left_out = thumbnails(content)
+    return environment.get_template("page.html.j2").render(
+        content=content,
+        lead=content.candidates[0],
+        several=len(content.candidates) > 1,
+        notes=_notes(content),
+        intervals_explained=INTERVALS,
+        cards=cards(content),
+        blocks=blocks(content),
+        differences=differences(content),
+        difference_figure=difference_figure(content),
+        figures=dataset_figures(content),
+        groups=group_tables(content),
+        speed=speed_table(content),
+        speed_figures=speed_figures(content),
+        provenance=provenance(content),
+        others=published(content.paper),
+        pictures=pictures(content),
+        images=image_tables(content),
+        thumbnails=small,
+        thumbnails_left_out=left_out,
+        error_levels=ERROR_LEVELS,
+        error_gradient=_gradient(),
+        style=Markup(_joined(_STYLES)),
+        script=Markup(script),
+        script_hash=digest,
+        safe=Markup,
+    )
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+
+
+def _notes(content: PageContent) -> list[str]:
+    """Return what a reader must mind, each note once; of several candidates with the name where it is not all's."""
+    own = {candidate.name: candidate.metrics.get("notes", []) for candidate in content.candidates}
+    notes = list((content.comparison or {}).get("notes", []))
+    for note in dict.fromkeys(note for candidate in own.values() for note in candidate):
+        names = [name for name, said in own.items() if note in said]
+        notes.append(note if len(names) == len(own) else f"{', '.join(names)}: {note}")
+    return list(dict.fromkeys(notes))
+
+
+def _gradient(stops: int = 16) -> str:
+    """Return the error map's colours as the stops of a CSS gradient."""
+    colours = error_colours()
+    return ", ".join("rgb({} {} {})".format(*colours[round(255 * stop / (stops - 1))]) for stop in range(stops))

@@ -1,0 +1,262 @@
+"""Plots of an evaluation as SVG texts that take their colours from the page, and the colours of error maps."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ERROR_LEVELS = 48
+"""The difference, in levels of 255, from which on an error map has its brightest colour."""
+
+SERIES = 6
+"""Colours for candidates that the page has, as ``--series-0`` and so on; further ones take them again."""
+
+_ERROR_COLOURS = "inferno"  # from black through red to light yellow: legible on white and on black, and in print
+_WIDTH_IN, _HEIGHT_IN = 5.0, 3.1  # of a plot; a page's pixel is 1/72 of these inches where it is shown as wide as made
+_ROW_IN = 0.34  # of one row in a plot whose height depends on how many there are
+_MOST_BINS = 40
+_LAYERS = 4  # a scatter's dots are drawn in so many half-transparent paths: crowds look darker, and the text is short
+_DOT_PT = 4.0
+
+# Colours that matplotlib writes and that are replaced by the page's own, which differ in light and dark.
+_INK, _LINE, _BLURRED = "#010203", "#010204", "#010205"
+_SERIES = tuple(f"#01030{number}" for number in range(SERIES))
+_VARIABLES = {_INK: "ink-2", _LINE: "line", _BLURRED: "blurred"}
+_VARIABLES |= {colour: f"series-{number}" for number, colour in enumerate(_SERIES)}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot.
+
+    Attributes:
+        svg: The ``<svg>`` element, to be set into a page that has the colours as CSS variables.
+        title: What it shows, a few words.
+        description: The same in a sentence with figures, for those who do not see it.
+        legend: CSS variable of a colour and what it stands for.
+    """
+
+    svg: str
+    title: str
+    description: str
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+def histogram(title: str, label: str, series: Mapping[str, Sequence[float]], *, blurred: str | None = None) -> Plot:
+    """Plot how values are distributed, one outline a series.
+
+    Args:
+        title: What it shows.
+        label: Of the axis, with the unit.
+        series: Values by name; infinite ones are left out, and their number is said.
+        blurred: The name of the series that is the blurred input's, if one is.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    kept = {name: [value for value in values if math.isfinite(value)] for name, values in series.items()}
+    dropped = sum(len(values) for values in series.values()) - sum(map(len, kept.values()))
+    legend = legend_of(list(kept), blurred)
+    with drawing() as (figure, axes):
+        every = [value for values in kept.values() for value in values]
+        bins = min(_MOST_BINS, 4 + math.isqrt(2 * max(map(len, kept.values()), default=0)))
+        edges: list[float] = np.histogram_bin_edges(every or [0.0], bins).tolist()
+        for colour, values in zip(colours_of(legend), kept.values(), strict=True):
+            axes.hist(values, edges, histtype="stepfilled", color=colour, alpha=0.22)
+            axes.hist(values, edges, histtype="step", color=colour, linewidth=1.4)
+        if edges[0] < 0 < edges[-1]:
+            axes.axvline(0, color=_INK, linewidth=0.8)
+        axes.set_xlabel(label)
+        axes.set_ylabel("images")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        told = [_spread(name, values) for name, values in kept.items() if values]
+        if dropped:
+            told.append(f"{dropped} infinite values are left out")
+        return finished(figure, title, f"Histogram of {label}. {'; '.join(told)}.", legend)
+
+
+def scatter(
+    title: str, labels: tuple[str, str], horizontal: Sequence[float], series: Mapping[str, Sequence[float]]
+) -> Plot:
+    """Plot one dot an image and series.
+
+    Args:
+        title: What it shows.
+        labels: Of the horizontal and the vertical axis, with units.
+        horizontal: One value an image; an image with an infinite value is left out.
+        series: As many values by name.
+    """
+    legend = legend_of(list(series))
+    shown = 0
+    with drawing() as (figure, axes):
+        for colour, values in zip(colours_of(legend), series.values(), strict=True):
+            dots = np.array([dot for dot in zip(horizontal, values, strict=True) if all(map(math.isfinite, dot))])
+            shown = max(shown, len(dots))
+            for layer in range(min(_LAYERS, len(dots))):
+                _dots(axes, dots[layer::_LAYERS], colour)
+        axes.axhline(0, color=_INK, linewidth=0.8)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        told = [_spread(name, [value for value in values if math.isfinite(value)]) for name, values in series.items()]
+        return finished(
+            figure, title, f"{labels[1]} against {labels[0]}, {shown} images. {'; '.join(filter(None, told))}.", legend
+        )
+
+
+def intervals(title: str, label: str, rows: Mapping[str, tuple[float, Sequence[float] | None]]) -> Plot:
+    """Plot a value and its interval by name, one row each.
+
+    Args:
+        title: What it shows.
+        label: Of the axis, with the unit.
+        rows: Value and the ends of its interval, where it has one; all finite.
+    """
+    with drawing(_ROW_IN * len(rows) + 0.75) as (figure, axes):
+        for place, (value, bounds) in enumerate(rows.values()):
+            if bounds is not None:
+                axes.plot(bounds, (place, place), color=_SERIES[0], linewidth=2.2, solid_capstyle="butt")
+            axes.plot([value], [place], "o", color=_SERIES[0], markersize=5.5)
+        axes.axvline(0, color=_INK, linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel(label)
+        axes.grid(visible=False, axis="y")
+        told = [f"{name} {value:.4g}" + _between(bounds) for name, (value, bounds) in rows.items()]
+        return finished(figure, title, f"{label}: {'; '.join(told)}.", ())
+
+
+def parts(title: str, rows: Mapping[str, Mapping[str, float]]) -> Plot:
+    """Plot seconds by part, stacked, one bar a row.
+
+    Args:
+        title: What it shows.
+        rows: Seconds by part, of each name; a part that is missing took none.
+    """
+    names = list(dict.fromkeys(part for row in rows.values() for part in row))
+    legend = legend_of(names)
+    with drawing(_ROW_IN * len(rows) + 0.75) as (figure, axes):
+        before = np.zeros(len(rows))
+        for colour, part in zip(colours_of(legend), names, strict=True):
+            seconds = np.array([row.get(part, 0.0) for row in rows.values()])
+            axes.barh(range(len(rows)), seconds, left=before, height=0.62, color=colour)
+            before += seconds
+        axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel("seconds")
+        axes.grid(visible=False, axis="y")
+        told = [
+            f"{name}: " + ", ".join(f"{part} {seconds:.3g}" for part, seconds in row.items())
+            for name, row in rows.items()
+        ]
+        return finished(figure, title, f"Seconds by part. {'; '.join(told)}.", legend)
+
+
+@functools.cache
+def error_colours() -> NDArray[np.uint8]:
+    """Return the colours of error maps, RGB ``(256, 3)``, from no error to :data:`ERROR_LEVELS` and more."""
+    from matplotlib import colormaps
+
+    return np.asarray(colormaps[_ERROR_COLOURS](np.arange(256), bytes=True)[:, :3])
+
+
+@contextmanager
+def drawing(height: float = _HEIGHT_IN) -> Iterator[tuple[Figure, Axes]]:
+    """Give an empty figure in the page's style; the settings hold until it has been written."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    style: dict[Any, Any] = {
+        "axes.axisbelow": True,
+        "axes.edgecolor": _LINE,
+        "axes.grid": True,
+        "axes.labelcolor": _INK,
+        "axes.linewidth": 0.8,
+        "axes.spines.left": False,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "font.size": 10,
+        "grid.color": _LINE,
+        "grid.linewidth": 0.6,
+        "path.simplify": False,
+        "svg.fonttype": "none",
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "ytick.left": False,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure((_WIDTH_IN, height), layout="constrained")
+        yield figure, figure.add_subplot()
+
+
+def _dots(axes: Axes, dots: NDArray[np.float64], colour: str) -> None:
+    """Draw dots as one path of lines without length: a marker each would take six times the text."""
+    gap = np.full(len(dots), np.nan)
+    x, y = (np.stack([values, values, gap], axis=1).ravel() for values in dots.T)
+    axes.plot(x, y, color=colour, linewidth=_DOT_PT, solid_capstyle="round", alpha=0.7)
+
+
+def finished(figure: Figure, title: str, description: str, legend: tuple[tuple[str, str], ...]) -> Plot:
+    """Return a figure of :func:`drawing` as a plot; see :class:`Plot`."""
+    import matplotlib
+
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.hashsalt": description}):  # ids that are the same in every run, but not on a page
+        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    return Plot(_for_a_page(text.getvalue()), title, description, legend)
+
+
+def _for_a_page(svg: str) -> str:
+    """Keep the ``<svg>`` element alone, as large as its place, with the page's colours and letters."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 aria-hidden="true" focusable="false"', svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same in every plot, and nothing refers to them
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", svg)
+    svg = re.sub(r'(?<= )(?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found.group()), svg)
+    return re.sub("|".join(_VARIABLES), lambda found: f"var(--{_VARIABLES[found.group()]})", svg)
+
+
+def legend_of(names: Sequence[str], blurred: str | None = None) -> tuple[tuple[str, str], ...]:
+    """Give each series its colour's variable; the blurred input has one of its own."""
+    others = [name for name in names if name != blurred]
+    return tuple(
+        (_VARIABLES[_BLURRED if name == blurred else _SERIES[others.index(name) % SERIES]], name) for name in names
+    )
+
+
+def colours_of(legend: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what to draw the series of a legend in; the page's own colours take its place."""
+    written = {variable: colour for colour, variable in _VARIABLES.items()}
+    return [written[variable] for variable, _ in legend]
+
+
+def _spread(name: str, values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    middle = statistics.median(values)
+    return f"{name}: median {middle:.4g}, from {min(values):.4g} to {max(values):.4g}"
+
+
+def _between(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f", interval {bounds[0]:.4g} to {bounds[1]:.4g}"
+
+
+def _short(name: str, longest: int = 26) -> str:
+    """Cut a name short; ``$`` would start a formula."""
+    shown = name if len(name) <= longest else f"{name[: longest - 1]}…"
+    return shown.replace("$", r"\$")
