@@ -53,7 +53,7 @@ def overrides(file: Path, iterations: int) -> list[str]:
     for name, term in options["losses"].items():
         if term["type"] == "PerceptualLoss":
             changes[f"losses.{name}.weights"] = "random"
-    changes |= {"train.iters": iterations, "logging.every": 1, "logging.tensorboard": False}
+    changes |= {"train.iters": iterations, "logging.every": 1, "logging.tensorboard": False, "logging.curves": False}
     return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
 
 

@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from deblurkit import registry as registry_module
 from deblurkit.errors import UserError
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, METRICS, VIEWS, ComponentRegistry, load_plugins
+
+
+@pytest.fixture(autouse=True)
+def _plugins_of_these_tests_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spawned workers of other tests import every plugin again, where these are not to be found."""
+    monkeypatch.setattr(registry_module, "_loaded", dict(registry_module._loaded))
 
 
 @pytest.fixture

@@ -89,6 +89,18 @@ def _train(
     if taken_up is not None:
         _tell_changes(taken_up[1]["options"], options.to_dict(), runner.logger.info)
     runner.train()
+    if options.logging.curves and get_rank() == 0:
+        _draw_curves(folder, runner.logger.info, runner.logger.warning)
+
+
+def _draw_curves(folder: WorkDir, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Write the page of the run; what goes wrong with it is told, and does not fail the training."""
+    from deblurkit.report.curves.page import write_curves  # matplotlib and jinja2, only once they are needed
+
+    try:
+        say(f"curves and samples: {write_curves([folder.path])}")
+    except Exception as error:
+        warn(f"the curves could not be drawn: {type(error).__name__}: {error}")
 
 
 @contextmanager

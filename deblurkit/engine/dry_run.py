@@ -13,7 +13,7 @@ from deblurkit.engine.build import start_processes
 from deblurkit.engine.optim import build_optimizers, build_schedulers
 from deblurkit.engine.parts import Problems, build_parts, place
 from deblurkit.errors import UserError
-from deblurkit.evaluation.protocols import get_protocol
+from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.inference.restore import restore
 from deblurkit.registry import RESTORERS
 

@@ -19,6 +19,7 @@ from deblurkit.engine.hooks.checkpoint import CheckpointHook
 from deblurkit.engine.hooks.ema import EMAHook
 from deblurkit.engine.hooks.freeze import FreezeHook
 from deblurkit.engine.hooks.progress import ProgressHook
+from deblurkit.engine.hooks.samples import SampleHook
 from deblurkit.engine.hooks.scalars import ScalarsHook
 from deblurkit.engine.hooks.signals import SignalHook
 from deblurkit.engine.hooks.validation import ValidationHook
@@ -28,7 +29,7 @@ from deblurkit.engine.parts import Problems, build_parts, build_training_sets, p
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
-from deblurkit.evaluation.protocols import get_protocol
+from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.inference.restore import check_inference
 from deblurkit.registry import RESTORERS
 
@@ -208,6 +209,10 @@ class Setup:
                 options.val.inference or self.protocol.inference,
                 options.seed,
             )
+            if options.logging.samples:
+                hooks["samples"] = SampleHook(
+                    self.val_sets, folder.samples, options.logging.samples, train.precision, options.seed
+                )
         if train.freeze:
             hooks["freeze"] = FreezeHook(train.freeze)
         if console.is_terminal and get_rank() == 0:

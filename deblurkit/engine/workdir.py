@@ -15,20 +15,30 @@ from deblurkit import checkpoint
 from deblurkit.errors import UserError
 
 _LOCK, _PID = ".lock", ".lock.pid"
-_OURS = ("options.yml", "log.txt", "scalars.jsonl", "checkpoints", "report", "tensorboard")
+_OURS = (
+    "options.yml",
+    "log.txt",
+    "scalars.jsonl",
+    "curves.html",
+    "checkpoints",
+    "samples",
+    "report",
+    "tensorboard",
+)
 
 
 class WorkDir:
     """One run's folder, held by one process at a time.
 
     Layout: ``options.yml``, ``log.txt``, ``scalars.jsonl``, ``checkpoints/{iter_00000100.pth, best_psnr.pth, last}``,
-    ``tensorboard/``, ``report/``.
+    ``samples/<set>/iter_00000100.jpg``, ``curves.html``, ``tensorboard/``, ``report/``.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.scalars = path / "scalars.jsonl"
+        self.samples = path / "samples"
         self.log = path / "log.txt"
         self.options = path / "options.yml"
         self.best = self.checkpoints / "best_psnr.pth"

@@ -105,7 +105,7 @@ losses:
 optimizers: {generator: {type: Adam, lr: 1e-3}, discriminators: {type: Adam, lr: 1e-3}}
 datasets: {train: {type: SamplePairs, split: train, crop: 32, batch_size: 1}}
 train: {iters: 4, critic_steps: 2}
-logging: {tensorboard: false}
+logging: {tensorboard: false, curves: false}
 """
 
 

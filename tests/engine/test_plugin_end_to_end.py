@@ -66,7 +66,7 @@ datasets:
   train: DATA
   test: {paare: DATA}
 train: {iters: 20, ema: {decay: 0.9}}
-logging: {every: 5, tensorboard: false}
+logging: {every: 5, tensorboard: false, curves: false}
 """
 
 

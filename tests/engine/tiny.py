@@ -15,7 +15,7 @@ TINY: dict[str, Any] = {
         "discriminators": {"type": "Adam", "lr": 1e-3, "betas": [0.5, 0.9]},
     },
     "train": {"iters": 4},
-    "logging": {"every": 1, "tensorboard": False},
+    "logging": {"every": 1, "tensorboard": False, "samples": 0, "curves": False},
 }
 CRITIC = {"type": "PatchDiscriminator", "channels": 4, "layers": 2}
 

@@ -223,7 +223,7 @@ def options(tmp_path: Path, generator: dict[str, Any]) -> Any:
         "optimizers": {"generator": {"type": "SGD", "lr": 0.0}},
         "datasets": {"train": {**pairs, "crop": 64, "batch_size": 2}, "test": {"pairs": pairs}},
         "train": {"iters": 1, "checkpoint_every": 1},
-        "logging": {"tensorboard": False},
+        "logging": {"tensorboard": False, "curves": False},
     }
     return options_from_dict(whole, "test")
 

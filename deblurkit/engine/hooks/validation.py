@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
 
-from deblurkit.evaluation.protocols import Protocol
-from deblurkit.evaluation.scoring import draw, score_dataset, summarise
+from deblurkit.data.cores import usable_cores
+from deblurkit.evaluation.figures import summarise
+from deblurkit.evaluation.protocols.protocol import Protocol
+from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_images
+from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.restore import NonFiniteOutputError
 
 
@@ -58,13 +60,15 @@ class ValidationHook(Hook):
             self._keep_best(runner, metrics)
 
     def _validate(self, runner: Any, generator: Any, name: str, dataset: Any) -> dict[str, float]:
-        share = _Share(dataset, self.seed, get_rank(), get_world_size())
+        indices = scored_images(dataset, self.protocol)[get_rank() :: get_world_size()]
+        source = NetworkSource(generator, self.precision, self.inference)
+        self.protocol.to(source.device)
+        threads = max(1, min(MOST_THREADS, usable_cores() // get_world_size()))
         try:
-            rows = score_dataset(
-                generator, share, self.protocol, precision=self.precision, inference=self.inference, seed=self.seed
-            )
+            done = score_dataset(source, dataset, self.protocol, seed=self.seed, indices=indices, threads=threads)
         except NonFiniteOutputError as error:
             raise runner.non_finite(f"validation of {name}: {error}") from None
+        rows = [outcome.row for outcome in done]
         summary = summarise([row for part in all_gather_object(rows) for row in part], self.protocol)
         if summary["restored"] is None or summary["blurred"] is None:
             runner.logger.info(f"validation {name}: {summary['images']} images without truth, nothing to score")
@@ -88,18 +92,3 @@ class ValidationHook(Hook):
             state = runner.capture()
             if is_main_process():
                 runner.write(state, runner.folder.best)
-
-
-class _Share:
-    """Every ``world``-th image of a data set, from ``rank`` on, with the random numbers it has in the whole set."""
-
-    def __init__(self, dataset: Any, seed: int, rank: int, world: int) -> None:
-        self.dataset = dataset
-        self.seed = seed
-        self.indices = range(rank, len(dataset), world)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        return draw(self.dataset, self.indices[index], self.seed)
