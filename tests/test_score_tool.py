@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_prints_and_writes_the_report(folders: Path) -> None:
     image = skimage.data.coffee()[100:260, 200:420]
     expected = [psnr(cv2.GaussianBlur(image, (0, 0), sigma), image) for sigma in (3.0, 1.0)]
     line = next(line for line in done.stdout.splitlines() if "psnr" in line)
-    assert " | ".join(f"{value:.2f}" for value in expected) in line
+    assert re.search(" +".join(rf"{value:.2f}" for value in expected), line)
     assert "single precision" in done.stdout
     assert done.stdout.splitlines()[-1] == "report: report"
     metrics = json.loads((folders / "report" / "metrics.json").read_text(encoding="utf-8"))

@@ -85,15 +85,11 @@ class FirstImages:
         return self.count
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the whole set has: its samples, sizes, notes."""
+        """Return what the whole set has: its samples, sizes, notes; of its keys those of the images kept."""
         if name == "dataset":  # while it is unpickled
             raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def keys(self) -> list[str]:
-        """Return the keys of the images kept."""
-        keys: list[str] = self.dataset.keys()
-        return keys[: self.count]
+        found = getattr(self.dataset, name)
+        return (lambda: found()[: self.count]) if name == "keys" else found
 
     def describe(self) -> dict[str, str | int]:
         """Return what the whole set says of itself, and the limit."""

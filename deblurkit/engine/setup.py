@@ -30,7 +30,6 @@ from deblurkit.engine.runner import TrainingRunner
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.evaluation.protocols.protocol import get_protocol
-from deblurkit.inference.restore import check_inference
 from deblurkit.registry import RESTORERS
 
 if TYPE_CHECKING:
@@ -91,8 +90,6 @@ class Setup:
         self.options, self.device = options, device
         self.notes: list[str] = []
         self.protocol = problems.gather(partial(get_protocol, options.val.protocol, "val.protocol"), "val.protocol")
-        if options.val.inference is not None:
-            problems.gather(partial(check_inference, options.val.inference), "val.inference")
         self.parts = build_parts(options, problems, self.notes.append, pretrained=pretrained)
         self.dataset, self.val_sets = build_training_sets(options, problems)
         problems.raise_any()

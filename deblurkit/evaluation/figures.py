@@ -53,6 +53,7 @@ def figures(outcomes: Sequence[Outcome], protocol: Protocol, wall: float) -> dic
         "intervals": intervals(rows),
         "seconds_per_image": _per_image(rows),
         "seconds": {**_spent(outcomes), "wall": wall},
+        "live_bytes": max((outcome.live_bytes for outcome in outcomes if outcome.live_bytes is not None), default=None),
         "groups": groups(rows, protocol),
         "inference_used": dict(Counter(outcome.mode for outcome in outcomes if outcome.mode is not None)),
     }

@@ -93,7 +93,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
 def _outcome(line: Mapping[str, Any]) -> Outcome:
     thumbnail = base64.b64decode(line["thumbnail"]) if line["thumbnail"] is not None else None
     row, events, spent = ImageScore(**line["row"]), tuple(line["events"]), Spent(*line["spent"])
-    return Outcome(line["index"], row, line["mode"], events, spent, thumbnail)
+    return Outcome(line["index"], row, line["mode"], line["live_bytes"], events, spent, thumbnail)
 
 
 def _whole_lines(file: Path) -> tuple[list[dict[str, Any]], int]:

@@ -13,7 +13,7 @@ from deblurkit.evaluation.judging import Evaluation, Judged
 from deblurkit.options.dump import options_text, write_options
 from deblurkit.report.comparison import comparison, comparison_tables
 from deblurkit.report.model import Candidate
-from deblurkit.report.tables import headline, render
+from deblurkit.report.tables import as_text, headline
 from deblurkit.report.write import write_comparison, write_report
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Report:
         else:
             metrics = self.candidates[0].metrics
             tables, notes = [headline(metrics)], metrics["notes"]
-        return render("terminal.md.j2", {"tables": tables, "notes": notes, "folder": self.folder}).rstrip()
+        return "\n".join([as_text(*tables), *notes, f"report: {self.folder}"])
 
 
 def report(

@@ -60,6 +60,7 @@ class Outcome:
         index: Where it stands in its data set.
         row: Its scores.
         mode: The inference mode that was used; ``None`` where it was restored elsewhere.
+        live_bytes: What live tensors took at once, as estimated; ``None`` where that is unknown.
         events: What happened on the way, such as a fall-back to tiles.
         spent: How long it took.
         thumbnail: What :attr:`Keeping.picture` made of the restored image.
@@ -68,6 +69,7 @@ class Outcome:
     index: int
     row: ImageScore
     mode: str | None
+    live_bytes: int | None
     events: tuple[str, ...]
     spent: Spent
     thumbnail: bytes | None = None
@@ -131,7 +133,7 @@ def score_dataset(
     threads = threads or min(MOST_THREADS, usable_cores())
     work = _Work(source, dataset, protocol, seed, keeping or Keeping())
     remaining = [index for index in chosen if index not in outcomes]
-    with source.running(protocol.training_mode), _one_opencv_thread():
+    with source.running(protocol.training_mode), _one_opencv_thread(), _full_precision():
         for outcome in _stream(work, remaining, threads):
             outcomes[outcome.index] = outcome
             if progress is not None:
@@ -158,10 +160,13 @@ def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
     """Return the indices of the images that a protocol scores.
 
     Raises:
-        UserError: The protocol does not score all of them, and the data set cannot name its images.
+        UserError: The protocol scores none of them; or not all, and the data set cannot name its images.
     """
     if hasattr(dataset, "keys"):
-        return list(protocol.select(dataset.keys()))
+        chosen = list(protocol.select(dataset.keys()))
+        if not chosen and len(dataset):
+            raise UserError(f"protocol {protocol.id} scores none of the {len(dataset)} images of {_name(dataset)}")
+        return chosen
     if type(protocol).select is not Protocol.select:
         raise UserError(f"protocol {protocol.id} chooses images by name; {_name(dataset)} has no method keys()")
     return list(range(len(dataset)))
@@ -246,7 +251,8 @@ class _Work:
                 key, blurred.scores or None, after.scores or None, restored.seconds, blurred.facts, after.facts
             )
             spent = Spent(ready.seconds, restored.seconds or 0.0, time.perf_counter() - start)
-            return self._keep(Outcome(ready.index, row, restored.mode, restored.events, spent), restored)
+            outcome = Outcome(ready.index, row, restored.mode, restored.live_bytes, restored.events, spent)
+            return self._keep(outcome, restored)
 
     def _scored(self, ready: _Ready, image: Tensor | None) -> Scored:
         if image is None:
@@ -336,6 +342,20 @@ def _one_opencv_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Have metrics that are networks compute in fp32 on CUDA, where PyTorch would let convolutions use TF32."""
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
 
 
 def _name(dataset: Any) -> str:

@@ -26,6 +26,8 @@ class Restored(NamedTuple):
     """Wall-clock time from the blurred tensor in memory to the restored one; ``None`` where it was made elsewhere."""
     mode: str | None
     """The inference mode that was really used; ``None`` where it was made elsewhere."""
+    live_bytes: int | None = None
+    """What live tensors took at once, as estimated; ``None`` where that is unknown."""
     events: tuple[str, ...] = ()
     """What happened on the way, such as a fall-back to tiles."""
 
@@ -128,7 +130,8 @@ class NetworkSource(Source):
         if not torch.isfinite(image).all():
             raise NonFiniteOutputError(f"{sample['key']}: {non_finite(self.generator, self.precision)}")
         happened = (session.events - events).elements()
-        return Restored(image, seconds, next(iter(session.used - used), None), tuple(happened))
+        mode = next(iter(session.used - used), None)
+        return Restored(image, seconds, mode, session.live_bytes, tuple(happened))
 
     def resume(self, modes: Mapping[str, int], events: Mapping[str, int]) -> None:
         """Count images that were restored before an interruption."""

@@ -57,6 +57,7 @@ class Session:
         used: How many images were restored in which mode; one that a single tile or crop covers counts as whole.
         events: To how many images happened what, such as tiles in place of the whole. What :meth:`notes` says is told
             from these two alone, so that an interrupted run's can be added.
+        live_bytes: What live tensors took at once for the latest image, as estimated; ``None`` where that is unknown.
 
     Raises:
         UserError: There is no such mode, or ``tlc`` finds nothing to convert in the network.
@@ -77,6 +78,7 @@ class Session:
             self._local = local_means(generator, mode.tlc, mode.tlc_factor)
         self._instead: Inference | None = None  # of what once ran out of memory
         self.events: Counter[str] = Counter()
+        self.live_bytes: int | None = None
 
     def __call__(self, blurred: Tensor) -> Tensor:
         """Restore an image.
@@ -196,6 +198,7 @@ class Session:
         return said
 
     def _record(self, height: int, width: int, mode: Inference, why: str) -> None:
+        self.live_bytes = self._fallback.estimate(min(mode.size or height, height), min(mode.size or width, width))
         rows, columns = layout(height, width, mode, *size_rules(self.generator))
         if len(rows.starts) == len(columns.starts) == 1:
             self.used[str(dataclasses.replace(mode, space="whole", size=0, overlap=0))] += 1

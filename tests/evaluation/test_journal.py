@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def outcome(index: int, **changed: Any) -> Outcome:
     row = ImageScore(f"a/{index}", {"psnr": 20.0 + index / 3}, {"psnr": float("inf")}, 0.25, {}, {"ecc": "failed"})
-    values = {"mode": "whole", "events": ("done in tile:256,64: no memory",), "spent": Spent(0.1, 0.25, 0.3)}
+    events = ("done in tile:256,64: no memory",)
+    values = {"mode": "whole", "live_bytes": 4096, "events": events, "spent": Spent(0.1, 0.25, 0.3)}
     return Outcome(index, row, **{**values, "thumbnail": b"\x00webp", **changed})
 
 

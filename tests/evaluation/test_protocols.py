@@ -181,3 +181,16 @@ def test_videos_lose_their_first_frames() -> None:
     assert get_protocol("video-shift-v1").select(keys) == [0, 3, 4, 5]
     assert get_protocol("video-shift-v1").select(["2", "1", "3"]) == [0, 2]
     assert get_protocol("gopro-matlab-v1").select(keys) == list(range(6))
+
+
+def test_what_is_not_defined_of_an_image_is_left_out_and_counted() -> None:
+    protocol = Blind()
+    sharp = photograph()
+    flat = protocol.score(np.full_like(sharp, 90), [sharp])
+    assert set(flat.scores) == {"psnr"}
+    whole = protocol.score(sharp, [sharp])
+    assert set(whole.scores) == {"psnr", "niqe"}
+    assert protocol.average([flat.scores, whole.scores])["niqe"] == whole.scores["niqe"]
+    assert protocol.facts_summary([flat.facts, whole.facts]) == [
+        "niqe is not defined for 1 images: they are left out of its mean"
+    ]

@@ -18,7 +18,7 @@ from deblurkit.data.images import read_image, to_tensor, to_uint8
 from deblurkit.errors import UserError
 from deblurkit.evaluation.figures import figures, summarise
 from deblurkit.evaluation.protocols.protocol import Scored, get_protocol
-from deblurkit.evaluation.scoring import Keeping, Outcome, ScoringError, image_file, score_dataset
+from deblurkit.evaluation.scoring import Keeping, Outcome, ScoringError, image_file, score_dataset, scored_images
 from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.restore import NonFiniteOutputError
 from deblurkit.metrics.functional.psnr import psnr
@@ -284,6 +284,18 @@ def test_all_true_frames() -> None:
         assert outcome.row.blurred_facts == {"best_frame": int(np.argmax(values))}
     with pytest.raises(UserError, match=r"best-of scores against all true frames .* Crops gives one: .* Kohler"):
         score_dataset(NetworkSource(Shift()), Crops(), BestOf())
+
+
+class OneAVideo(Crops):
+    """Each image is the first frame of its video."""
+
+    def keys(self) -> list[str]:
+        return [f"video{index}/0" for index in range(len(self))]
+
+
+def test_a_protocol_that_scores_none_of_the_images_says_so() -> None:
+    with pytest.raises(UserError, match="protocol video-shift-v1 scores none of the 3 images of OneAVideo"):
+        scored_images(OneAVideo(), get_protocol("video-shift-v1"))
 
 
 class Training(type(PROTOCOL)):

@@ -262,15 +262,16 @@ def test_training_from_it(tmp_path: Path, public: Path):
     assert not (tmp_path / "other").exists()
 
 
-def test_a_training_needs_the_encoders_weights_only_to_begin(tmp_path: Path):
+def test_a_training_needs_the_encoders_weights_only_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     torch.manual_seed(0)
     generator = {"type": "DeblurGANv2", "encoder": "mobilenet_v2", "channels": 8}
     generator |= {"encoder_weights": str(tmp_path / "imagenet.pth")}
     experiment = options(tmp_path, generator)
-    broken = {**experiment.to_dict(), "val": {"protocol": "gopro-basicsr-v1", "inference": "tile:64,8"}}
+    broken = {**experiment.to_dict(), "val": {"protocol": "perceptual-v1"}}
     with pytest.raises(UserError, match=r"generator: there is no file .*imagenet\.pth") as caught:
         train(options_from_dict(broken, "test"), tmp_path / "run", device="cpu")
-    assert "no mode 'tile:64,8'" in str(caught.value), "with everything else that stands against the run"
+    assert "weights of AlexNet" in str(caught.value), "with everything else that stands against the run"
     assert not (tmp_path / "run").exists()
 
     torch.save({"model": PublishedV2("mobilenet", 8).state_dict()}, tmp_path / "public.h5")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -29,6 +30,8 @@ Component = Mapping[str, Any]
 
 _WORDS = {"description", "data", "preparation", "source", "grouping"}
 """Attributes that change no score and so stay out of the digest."""
+
+_UNDEFINED = "_undefined"  # what a metric's name ends with in the fact that it has no value
 
 
 class Quantisation(NamedTuple):
@@ -203,9 +206,9 @@ class Protocol:
         image = self._inside(image)
         if truth is None:
             blind = {name: metric for name, metric in self._metrics.items() if not getattr(metric, "needs_sharp", True)}
-            return Scored({name: float(metric(image, None)) for name, metric in blind.items()}, {})
+            return _defined({name: float(metric(image, None)) for name, metric in blind.items()}, {})
         aligned = ALIGNMENTS[self.alignment].apply(image, self._inside(truth))
-        return Scored(self.measure(aligned), aligned.facts)
+        return _defined(self.measure(aligned), aligned.facts)
 
     def measure(self, pair: Aligned) -> dict[str, float]:
         """Return every metric's value of an aligned pair."""
@@ -220,7 +223,12 @@ class Protocol:
         """Say in lines what the facts of a data set's images amount to."""
         found = [fact["ecc"] for fact in facts if "ecc" in fact]
         failed = found.count("failed")
-        return [f"{failed} of {len(found)} ECC alignments did not converge: scored without a warp"] if found else []
+        lines = [f"{failed} of {len(found)} ECC alignments did not converge: scored without a warp"] if found else []
+        undefined = Counter(name for fact in facts for name in fact if name.endswith(_UNDEFINED))
+        return lines + [
+            f"{name.removesuffix(_UNDEFINED)} is not defined for {count} images: they are left out of its mean"
+            for name, count in undefined.items()
+        ]
 
     def notes(self) -> list[str]:
         """Say what a reader of the scores must know of how this protocol was built."""
@@ -338,6 +346,12 @@ def _with_backbones(
 def _in_precision(component: Component, single: bool) -> dict[str, Any]:
     able = getattr(METRICS.get(str(component["type"])), "can_be_single", False)
     return {**component, "single": True} if single and able else dict(component)
+
+
+def _defined(scores: Mapping[str, float], facts: Facts) -> Scored:
+    """Leave out scores that are NaN, as NIQE's is of an image without texture, and make a fact of it."""
+    undefined = {f"{name}{_UNDEFINED}": "yes" for name, value in scores.items() if math.isnan(value)}
+    return Scored({name: value for name, value in scores.items() if not math.isnan(value)}, {**facts, **undefined})
 
 
 def _apply(metric: Any, pair: Aligned) -> float:

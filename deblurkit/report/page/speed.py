@@ -11,7 +11,7 @@ from deblurkit.report.tables import Table
 
 _MIB = 2**20
 _SECONDS = {"decode": "decoding, s", "network": "network, s", "metrics": "scoring, s", "wall": "wall clock, s"}
-_MEMORY = {"estimated": "memory estimated, MiB", "peak": "memory peak, MiB"}
+_MEMORY = "live tensors at most, MiB"
 
 
 def speed_table(content: PageContent) -> Table | None:
@@ -33,7 +33,7 @@ def speed_table(content: PageContent) -> Table | None:
         return None
     columns = [*found[0][0], *known]
     rows = [[(named | measured).get(column, NOTHING) for column in columns] for named, measured in found]
-    title = "Time and memory" if set(known) & set(_MEMORY.values()) else "Time"
+    title = "Time and memory" if _MEMORY in known else "Time"
     return Table(title, columns, rows, texts=len(found[0][0]))
 
 
@@ -45,8 +45,7 @@ def _measured(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, column in _SECONDS.items():
         if (entry.get("seconds") or {}).get(name) is not None:
             yield column, f"{entry['seconds'][name]:.1f}"
-    for name, column in _MEMORY.items():
-        if (entry.get("memory_bytes") or {}).get(name) is not None:
-            yield column, f"{entry['memory_bytes'][name] / _MIB:,.0f}"
+    if entry.get("live_bytes") is not None:
+        yield _MEMORY, f"{entry['live_bytes'] / _MIB:,.0f}"
     if entry.get("inference_used"):
         yield "inference used", ", ".join(f"{mode}: {images}" for mode, images in entry["inference_used"].items())
