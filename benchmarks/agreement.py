@@ -23,7 +23,7 @@ from deblurkit.evaluation.evaluate import Settings, score_folders
 from deblurkit.evaluation.protocols.protocol import find_protocol
 from deblurkit.evaluation.record import environment
 from deblurkit.registry import PROTOCOLS
-from deblurkit.report.tables import number
+from deblurkit.report.tables import Scale
 
 SIDES = ("blurred", "restored")
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -71,7 +71,7 @@ def table(scored: Mapping[str, Scores]) -> list[str]:
     lines = [f"| protocol | metric | {' | '.join(titles)} |", "| --- | --- |" + " ---: |" * len(titles)]
     for protocol, sets in scored.items():
         for metric in dict.fromkeys(metric for sides in sets.values() for metric in sides["restored"]):
-            cells = [number(sets[name][side].get(metric), metric) for name in names for side in SIDES]
+            cells = [Scale(metric).write(sets[name][side].get(metric)) for name in names for side in SIDES]
             lines.append(f"| `{protocol}` | {metric} | {' | '.join(cells)} |")
     return lines
 

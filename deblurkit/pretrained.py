@@ -71,8 +71,10 @@ def read_pretrained(file: str, url: str, path: str | None, download: bool, what:
         raise MissingWeightsError(f"there is no file {chosen}; it should hold {what} ({file})")
     try:
         state = torch.load(chosen, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{chosen}: cannot be read as weights ({str(error).splitlines()[0]})") from None
+    except OSError as error:
+        raise UserError(f"{chosen}: cannot be read ({error.strerror})") from None
+    except Exception:  # PyTorch's message advises to execute what is in the file
+        raise UserError(f"{chosen}: cannot be read as weights, expected {what} ({file})") from None
     if not isinstance(state, dict):
         raise UserError(f"{chosen}: holds a {type(state).__name__}, not the state dict of {what}")
     return state

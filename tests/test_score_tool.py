@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import pytest
 import skimage.data
+from in_process import run_here
 
 from deblurkit.data.images import write_image
 from deblurkit.metrics.functional.psnr import psnr
@@ -66,9 +67,19 @@ def test_prints_and_writes_the_report(folders: Path) -> None:
         (["--sharp", "sharp", "--protocol", "perceptual-v1", "--backbone", "alex"], "expected NET=FILE or NET=random"),
     ],
 )
-def test_mistakes_end_with_2(folders: Path, flags: list[str], message: str) -> None:
-    done = score("--restored", "restored", *flags, cwd=folders)
+def test_mistakes_end_with_2(folders: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], message: str) -> None:
+    monkeypatch.chdir(folders)
+    done = run_here("score.py", "--restored", "restored", *flags)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folders / "report").exists()
+
+
+def test_an_out_that_is_a_file_is_refused(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folders)
+    Path("report").write_text("a file", encoding="utf-8")
+    flags = ["--restored", "A=restored", "B=blurred", "--sharp", "sharp", "--protocol", "gopro-basicsr-v1"]
+    done = run_here("score.py", *flags, "--device", "cpu")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"--out report.A: Not a directory\n", done.stderr)

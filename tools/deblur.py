@@ -45,7 +45,8 @@ def main() -> None:
     with cli.progress() as show:
         failures = deblur_photos(deblurrer, jobs, lambda done, total: show("restoring", done, total))
     session = deblurrer.session
-    for line in [f"inference {mode}: {count} photographs" for mode, count in session.used.items()] + session.notes():
+    used = [f"inference {mode}: {count} photographs" for mode, count in session.used.items()]
+    for line in filter(None, [*used, *session.notes(), session.shortage()]):
         print(line)
     print(f"{len(jobs) - len(failures)} of {len(jobs)} photographs restored, in {args.out}")
     if failures:

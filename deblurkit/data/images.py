@@ -181,6 +181,26 @@ def to_uint8(tensor: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(levels.to(torch.uint8).permute(1, 2, 0).cpu().numpy())
 
 
+def beside(images: Sequence[np.ndarray], gap_px: int) -> np.ndarray:
+    """Put images side by side, white between them and below those that are not as high as the highest.
+
+    >>> beside([np.zeros((1, 1, 3), np.uint8), np.zeros((2, 1, 3), np.uint8)], 1)[..., 0].tolist()
+    [[0, 255, 0], [255, 255, 0]]
+
+    Args:
+        images: ``(h, w, 3)``, all of them ``uint8`` or all ``uint16``; one at least.
+        gap_px: Pixels between two neighbours.
+    """
+    height = max(image.shape[0] for image in images)
+    width = sum(image.shape[1] for image in images) + gap_px * (len(images) - 1)
+    joined = np.full((height, width, 3), np.iinfo(images[0].dtype).max, images[0].dtype)
+    left = 0
+    for image in images:
+        joined[: image.shape[0], left : left + image.shape[1]] = image
+        left += image.shape[1] + gap_px
+    return joined
+
+
 def _bytes_of(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()

@@ -208,7 +208,12 @@ class Setup:
             )
             if options.logging.samples:
                 hooks["samples"] = SampleHook(
-                    self.val_sets, folder.samples, options.logging.samples, train.precision, options.seed
+                    self.val_sets,
+                    folder.samples,
+                    options.logging.samples,
+                    options.val.every,
+                    train.precision,
+                    options.seed,
                 )
         if train.freeze:
             hooks["freeze"] = FreezeHook(train.freeze)

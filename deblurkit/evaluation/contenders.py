@@ -23,6 +23,8 @@ from deblurkit.interop.foreign import read_weights
 OpenSource = Callable[[str, Any, Sequence[int]], Source]
 """Called with a data set's name, the data set and the images wanted of it."""
 
+_WITH_TENSORS = ("generator", "ema", "critics", "losses", "optimizers", "schedulers", "scalers", "rng")
+
 
 class Contender(ABC):
     """One of those that are scored.
@@ -153,9 +155,6 @@ class Folder(Contender):
         return [*self._notes, *record.data_notes(None, sets)]
 
 
-_WITH_TENSORS = ("generator", "ema", "critics", "losses", "optimizers", "schedulers", "scalers", "rng")
-
-
 def find_weights(work_dir: Path) -> Path:
     """Return an experiment's best checkpoint, else its newest.
 
@@ -181,7 +180,7 @@ def split_names(texts: Sequence[str | Path]) -> list[tuple[str | None, Path]]:
     """Return the name and the path of each ``NAME=PATH``; no name where there is none, or the text is a path as it is.
 
     Raises:
-        UserError: A name cannot be that of a folder, or is given twice.
+        UserError: A name cannot be that of a folder, or is given twice, or has no path.
     """
     pairs: list[tuple[str | None, Path]] = []
     problems = []
@@ -190,7 +189,9 @@ def split_names(texts: Sequence[str | Path]) -> list[tuple[str | None, Path]]:
         if not separator or Path(text).exists():
             pairs.append((None, Path(text)))
             continue
-        if not name or name in (".", "..") or set(name) & set('/\\:*?"<>|'):
+        if not path:
+            problems.append(f"{text}: no path after the name")
+        elif not name or name in (".", "..") or set(name) & set('/\\:*?"<>|'):
             problems.append(f"{text}: {name!r} cannot name a candidate: the name is a folder's, too")
         elif name in [other for other, _ in pairs]:
             problems.append(f"{text}: the name {name!r} is given twice")

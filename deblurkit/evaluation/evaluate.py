@@ -24,8 +24,9 @@ from deblurkit.evaluation.contenders import (
     work_dir_of,
 )
 from deblurkit.evaluation.folders import open_references
+from deblurkit.evaluation.journal import held
 from deblurkit.evaluation.judging import Evaluation, NamedProgress, ScoredSet, judge
-from deblurkit.evaluation.protocols.protocol import get_protocol
+from deblurkit.evaluation.protocols.protocol import Protocol, get_protocol
 from deblurkit.evaluation.reporting import Report, report
 from deblurkit.evaluation.scoring import check_truths, image_file, scored_images
 from deblurkit.inference.deblurrer import pick_device
@@ -74,18 +75,8 @@ def evaluate(
     options: Options | None = None,
     weights: str | Path | None = None,
     *,
-    plugins: Sequence[str] = (),
-    datasets: Sequence[str] | None = None,
-    protocol: str | None = None,
-    inference: str | None = None,
-    out: str | Path | None = None,
-    save_images: bool = False,
-    device: str | torch.device | None = None,
-    precision: str = "fp32",
     work_dir: str | Path | None = None,
-    backbones: Mapping[str, str] | None = None,
-    single: bool = False,
-    progress: NamedProgress | None = None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Restore and score the test sets of an experiment and write its report: see :mod:`deblurkit.report.write`.
 
@@ -95,18 +86,8 @@ def evaluate(
         options: The experiment; by default the one that ``weights`` holds.
         weights: A checkpoint, or a published weight file (:mod:`deblurkit.interop`), whose generator then takes the
             place of the options'; by default the best checkpoint in the work dir, else its newest.
-        plugins: See :class:`Settings`.
-        datasets: See there.
-        protocol: See there.
-        inference: See there.
-        out: The report's folder; by default ``<work_dir>/report``.
-        save_images: See :class:`Settings`.
-        device: See there.
-        precision: See there.
         work_dir: By default the one that ``weights`` lie in, else ``work_dirs/<name>``.
-        backbones: See :class:`Settings`.
-        single: See there.
-        progress: See there.
+        settings: Attributes of :class:`Settings` by name; ``out`` is ``<work_dir>/report`` by default.
 
     Returns:
         The content of ``metrics.json``.
@@ -114,21 +95,9 @@ def evaluate(
     Raises:
         UserError: Something asked for does not exist or does not fit together.
         NonFiniteOutputError: The generator returned pixels that are no numbers; names the image.
+        TypeError: A setting is not one of :class:`Settings`.
     """
-    settings = Settings(
-        protocol=protocol,
-        plugins=plugins,
-        datasets=datasets,
-        inference=inference,
-        out=out,
-        save_images=save_images,
-        device=device,
-        precision=precision,
-        backbones=backbones or {},
-        single=single,
-        progress=progress,
-    )
-    done = evaluate_all(options, [] if weights is None else [weights], settings, work_dir)
+    done = evaluate_all(options, [] if weights is None else [weights], Settings(**settings), work_dir)
     return dict(done.candidates[0].metrics)
 
 
@@ -174,10 +143,8 @@ def evaluate_all(
         "--precision": settings.precision,
         "--inference": mode,
     }
-    judged = [judge(network, evaluation, _folder_of(network, networks, folder)) for network in networks]
-    return report(
-        evaluation, judged, folder, command=record.command("tools/test.py", flags), options=chosen, keep_options=kept
-    )
+    command = record.command("tools/test.py", flags)
+    return _judge_and_report(evaluation, networks, folder, command, chosen, kept)
 
 
 def score_folders(
@@ -213,7 +180,7 @@ def score_folders(
         dataset, name = open_references(str(sharp), blurred, protocol.all_truths), "images"
     check_truths(dataset, protocol)
     sets = {name: ScoredSet(dataset, scored_images(dataset, protocol))}
-    evaluation = Evaluation(protocol, sets, device, "", 0, False, settings.backbones, settings.progress, settings.say)
+    evaluation = _shared_by_all(settings, protocol, sets, device, precision="", seed=0)
     named = split_names(restored)
     wanted = {name: (dataset, sets[name].indices)}
     folders = [Folder(folder, given, protocol, wanted) for given, folder in named]
@@ -226,8 +193,7 @@ def score_folders(
         "--data": data,
         **_flags(settings, evaluation),
     }
-    judged = [judge(folder, evaluation, _folder_of(folder, folders, out)) for folder in folders]
-    return report(evaluation, judged, out, command=record.command("tools/score.py", flags))
+    return _judge_and_report(evaluation, folders, out, record.command("tools/score.py", flags))
 
 
 def _evaluation(settings: Settings, options: Options, device: torch.device) -> Evaluation:
@@ -248,17 +214,47 @@ def _evaluation(settings: Settings, options: Options, device: torch.device) -> E
         sets[name] = ScoredSet(dataset, scored_images(dataset, protocol))
         if settings.save_images and hasattr(dataset, "keys"):
             _check_keys(dataset.keys())
+    return _shared_by_all(settings, protocol, sets, device, settings.precision, options.seed)
+
+
+def _shared_by_all(
+    settings: Settings,
+    protocol: Protocol,
+    sets: Mapping[str, ScoredSet],
+    device: torch.device,
+    precision: str,
+    seed: int,
+) -> Evaluation:
     return Evaluation(
         protocol,
         sets,
         device,
-        settings.precision,
-        options.seed,
+        precision,
+        seed,
         settings.save_images,
         settings.backbones,
+        settings.plugins,
         settings.progress,
         settings.say,
     )
+
+
+def _judge_and_report(
+    evaluation: Evaluation,
+    contenders: Sequence[Contender],
+    out: Path,
+    command: str,
+    options: Options | None = None,
+    keep_options: Path | None = None,
+) -> Report:
+    """Score all that is scored, one after the other, and write the report; ``out`` is ours meanwhile."""
+    several = len(contenders) > 1
+    folders = [out / contender.name if several else out for contender in contenders]
+    with held(out, folders):
+        judged = [
+            judge(contender, evaluation, folder, several) for contender, folder in zip(contenders, folders, strict=True)
+        ]
+        return report(evaluation, judged, out, command=command, options=options, keep_options=keep_options)
 
 
 def _check_keys(keys: Sequence[str]) -> None:
@@ -276,10 +272,6 @@ def _flags(settings: Settings, evaluation: Evaluation) -> dict[str, Any]:
         "--single": settings.single,
         "--device": None if settings.device is None else str(settings.device),
     }
-
-
-def _folder_of(contender: Contender, contenders: Sequence[Contender], out: Path) -> Path:
-    return out if len(contenders) == 1 else out / contender.name
 
 
 def _weights_of(options: Options | None, work_dir: str | Path | None) -> Path:

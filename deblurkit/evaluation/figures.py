@@ -49,7 +49,7 @@ def figures(outcomes: Sequence[Outcome], protocol: Protocol, wall: float) -> dic
         "scored": sum(row.restored is not None for row in rows),
         "blurred": summary["blurred"],
         "restored": summary["restored"],
-        "gain": _gains(summary),
+        "gain": _gains(rows, summary),
         "intervals": intervals(rows),
         "seconds_per_image": _per_image(rows),
         "seconds": {**_spent(outcomes), "wall": wall},
@@ -87,12 +87,14 @@ def groups(rows: Sequence[ImageScore], protocol: Protocol) -> dict[str, dict[str
     }
 
 
-def _gains(summary: Summary) -> Scores | None:
-    before, after = summary["blurred"], summary["restored"]
-    if before is None or after is None:
+def _gains(rows: Sequence[ImageScore], summary: Summary) -> Scores | None:
+    """Return the mean gains, each over the images that have it; ``None`` where one side has no scores at all."""
+    if summary["blurred"] is None or summary["restored"] is None:
         return None
-    gains = {name: after[name] - before[name] for name in after if name in before}
-    return {name: gain for name, gain in gains.items() if not math.isnan(gain)}
+    gains = {name: [gain for row in rows if (gain := row.gain(name)) is not None] for name in summary["restored"]}
+    # sum, not fsum: that refuses infinities of both signs
+    means = {name: sum(listed) / len(listed) for name, listed in gains.items() if listed}
+    return {name: mean for name, mean in means.items() if not math.isnan(mean)}
 
 
 def _per_image(rows: Sequence[ImageScore]) -> dict[str, float] | None:

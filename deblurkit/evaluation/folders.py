@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import Pairs, shorten, stamp_of
@@ -181,7 +183,7 @@ def open_folder(folder: str | Path, name: str, dataset: Any, indices: Sequence[i
     problems = _wrong_sizes(files, dataset, found) if hasattr(dataset, "size") else []
     if problems:
         raise UserError(*shorten(problems, _SHOWN))
-    return FolderSource(files), [f"{folder}: {note}"] if note else []
+    return FolderSource(files), [f"{folder}: {line}" for line in ([note] if note else []) + _stored(files)]
 
 
 def match(side: str, found: Mapping[str, Path], keys: Sequence[str], others: Sequence[str] = ()) -> Match:
@@ -293,6 +295,27 @@ def _wrong_sizes(files: Mapping[str, Path], dataset: Any, keys: Mapping[int, str
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         return [found for found in pool.map(problem, keys) if found is not None]
+
+
+def _stored(files: Mapping[str, Path]) -> list[str]:
+    """Say of how many images the files' headers tell that they are not what was restored, or are not all of it."""
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        found = Counter(words for listed in pool.map(_how_stored, files.values()) for words in listed)
+    return [f"{count} of {len(files)} restored images {words}" for words, count in found.items()]
+
+
+def _how_stored(file: Path) -> list[str]:
+    try:
+        with Image.open(file) as image:
+            kind, mode, transparent = image.format, image.mode, "transparency" in image.info
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return []  # whether it can be read is found out where it is read
+    told = {
+        "are JPEG: the scores are also those of its losses": kind == "JPEG",
+        "have an alpha channel, which is left out": transparent or mode in ("RGBA", "LA", "PA"),
+        "are grey: scored as three equal channels": mode in ("1", "L", "LA", "I", "I;16"),
+    }
+    return [words for words, holds in told.items() if holds]
 
 
 def _size(size: Sequence[int]) -> str:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from deblurkit.errors import UserError
 from deblurkit.evaluation.scoring import Outcome, Spent
 from deblurkit.report.scores import ImageScore
 
 UNFINISHED = "unfinished"
 """The folder, beside the report's files, of the journals."""
+
+_LAYOUT = 2  # goes up whenever a line's keys or their meaning change
+_LOCK = ".lock"
 
 
 class Journal:
@@ -37,16 +44,15 @@ class Journal:
         self.elapsed = 0.0
         self.differing: list[str] = []
         self._start = time.perf_counter()
-        plain = json.loads(json.dumps(dict(fingerprint)))
+        plain = json.loads(json.dumps({"layout": _LAYOUT, **fingerprint}))
         file.parent.mkdir(parents=True, exist_ok=True)
         lines, length = _whole_lines(file)
-        if lines and lines[0] == plain:
-            for line in lines[1:]:
-                self.elapsed = line.pop("elapsed")
-                self.outcomes[line["index"]] = _outcome(line)
-            os.truncate(file, length)
-        elif lines:
+        if lines:
             self.differing = [key for key in {**lines[0], **plain} if lines[0].get(key) != plain.get(key)]
+        if lines and not self.differing:
+            self._take(lines[1:])
+        if self.outcomes:
+            os.truncate(file, length)
         self._before = self.elapsed
         self._stream = open(file, "a" if self.outcomes else "w", encoding="utf-8", newline="\n")  # noqa: SIM115
         self._file = file
@@ -63,9 +69,50 @@ class Journal:
         """Write no more."""
         self._stream.close()
 
+    def _take(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Go on from an earlier journal's lines, or from none of them where one is laid out in another way."""
+        try:
+            outcomes = [_outcome(line) for line in lines]
+            elapsed = float(lines[-1]["elapsed"]) if lines else 0.0
+        except (KeyError, TypeError, ValueError):
+            self.differing = ["layout"]
+            return
+        self.outcomes, self.elapsed = {outcome.index: outcome for outcome in outcomes}, elapsed
+
     def _write(self, line: Mapping[str, Any]) -> None:
         self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._stream.flush()
+
+
+@contextlib.contextmanager
+def held(out: Path, folders: Sequence[Path]) -> Iterator[None]:
+    """Hold a report's folder within the block: two runs would write one journal.
+
+    Args:
+        out: The folder; made where it is missing.
+        folders: Those of its candidates, made too.
+
+    Raises:
+        UserError: A folder cannot be made, or another run holds ``out``.
+    """
+    lock = FileLock(out / UNFINISHED / _LOCK)
+    folder = out
+    try:
+        for folder in (*folders, out / UNFINISHED):
+            folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"--out {out}: another run is writing its report there") from None
+    except OSError as error:
+        raise UserError(f"--out {folder}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows keeps files that are open, and filelock removes them itself
+            Path(lock.lock_file).unlink()
+        lock.release()
+        with contextlib.suppress(OSError):  # there are journals
+            (out / UNFINISHED).rmdir()
 
 
 def remove(file: Path) -> None:

@@ -24,7 +24,7 @@ from deblurkit.evaluation.figures import figures
 from deblurkit.evaluation.journal import UNFINISHED, Journal, digest_of
 from deblurkit.evaluation.pictures import thumbnail
 from deblurkit.evaluation.protocols.protocol import Protocol
-from deblurkit.evaluation.scoring import Keeping, Outcome, image_file, score_dataset
+from deblurkit.evaluation.scoring import Keeping, Outcome, image_file, score_dataset, undefined_notes
 from deblurkit.report.model import Candidate
 from deblurkit.report.write import plain
 
@@ -57,6 +57,7 @@ class Evaluation:
         seed: Of the data sets' random numbers.
         save_images: Whether restored images are kept, as ``<folder>/images/<data set>/<key>.png``.
         backbones: Weights of the metrics' networks, as they were given.
+        plugins: Modules and files that were imported.
         progress: Told of images done.
         say: Told, in lines, what became of work that an earlier run left.
     """
@@ -68,6 +69,7 @@ class Evaluation:
     seed: int
     save_images: bool
     backbones: Mapping[str, str]
+    plugins: Sequence[str]
     progress: NamedProgress | None
     say: Callable[[str], None]
 
@@ -95,13 +97,14 @@ class Judged:
     journals: Sequence[Path]
 
 
-def judge(contender: Contender, evaluation: Evaluation, folder: Path) -> Judged:
+def judge(contender: Contender, evaluation: Evaluation, folder: Path, one_of_several: bool = False) -> Judged:
     """Score one candidate on all data sets.
 
     Args:
         contender: What is scored.
         evaluation: How, and on what.
         folder: Where its report belongs; journals of unfinished work are kept below.
+        one_of_several: Whether progress and messages name the candidate.
 
     Raises:
         UserError: An image cannot be read or scored.
@@ -113,7 +116,10 @@ def judge(contender: Contender, evaluation: Evaluation, folder: Path) -> Judged:
     journals = {name: journal_file(folder, name) for name in evaluation.sets}
     with contender.opened() as source:
         for name, file in journals.items():
-            outcomes[name], entries[name], more = _judge_set(contender, evaluation, name, folder, file, source)
+            journal = Journal(file, _fingerprint(contender, evaluation, name))
+            title = f"{contender.name}, {name}" if one_of_several else name
+            outcomes[name], entries[name], more = _judge_set(evaluation, name, folder, journal, source, title)
+            entries[name]["published"] = contender.published.get(name)
             notes += more
     rows = {name: [outcome.row for outcome in listed] for name, listed in outcomes.items()}
     metrics = _metrics(contender, evaluation, entries, list(dict.fromkeys(notes)))
@@ -130,18 +136,17 @@ def journal_file(folder: Path, name: str) -> Path:
 
 
 def _judge_set(
-    contender: Contender, evaluation: Evaluation, name: str, folder: Path, file: Path, opened: OpenSource
+    evaluation: Evaluation, name: str, folder: Path, journal: Journal, opened: OpenSource, title: str
 ) -> tuple[list[Outcome], dict[str, Any], list[str]]:
-    """Return the outcomes of one data set, its entry in ``metrics.json``, and notes."""
+    """Return the outcomes of one data set, its entry in ``metrics.json`` but for what is published, and notes."""
     test, protocol = evaluation.sets[name], evaluation.protocol
     images = evaluation.images_folder(folder, name)
-    journal = Journal(file, _fingerprint(contender, evaluation, name))
     known = {
         index: outcome
         for index, outcome in journal.outcomes.items()
         if images is None or image_file(images, outcome.row.key).is_file()
     }
-    _tell(evaluation, name, journal, len(known))
+    _tell(evaluation.say, title, journal, len(known), len(test.indices))
     source = opened(name, test.dataset, test.indices)
     source.resume(
         Counter(outcome.mode for outcome in known.values() if outcome.mode is not None),
@@ -156,27 +161,27 @@ def _judge_set(
             indices=test.indices,
             done=known,
             keeping=Keeping(images, thumbnail, journal.record),
-            progress=None if evaluation.progress is None else functools.partial(evaluation.progress, name),
+            progress=None if evaluation.progress is None else functools.partial(evaluation.progress, title),
         )
     finally:
         journal.close()
     entry = figures(outcomes, protocol, journal.elapsed)
-    entry = {**entry, "published": contender.published.get(name), "data": describe(test.dataset)}
+    entry["data"] = describe(test.dataset)
     notes = [f"{name}: {note}" for note in source.notes()]
     for side in ("restored", "blurred"):
         facts = [getattr(outcome.row, f"{side}_facts") for outcome in outcomes]
-        notes += [f"{name}, {side}: {line}" for line in protocol.facts_summary([fact for fact in facts if fact])]
+        lines = [*protocol.facts_summary(facts), *undefined_notes(facts)]
+        notes += [f"{name}, {side}: {line}" for line in lines]
     return outcomes, entry, notes
 
 
-def _tell(evaluation: Evaluation, name: str, journal: Journal, known: int) -> None:
+def _tell(say: Callable[[str], None], title: str, journal: Journal, known: int, total: int) -> None:
     """Say what became of an earlier run's work."""
     if known:
-        total = len(evaluation.sets[name].indices)
-        evaluation.say(f"{name}: {known} of {total} images were scored by an earlier run; going on from there")
+        say(f"{title}: {known} of {total} images were scored by an earlier run; going on from there")
     if journal.differing:
         differ = ", ".join(journal.differing)
-        evaluation.say(f"{name}: an earlier run was interrupted, but differed in {differ}; starting anew")
+        say(f"{title}: an earlier run was interrupted, but differed in {differ}; starting anew")
 
 
 def _metrics(
@@ -207,7 +212,8 @@ def _fingerprint(contender: Contender, evaluation: Evaluation, name: str) -> dic
         "deblurkit": deblurkit.__version__,
         "libraries": [torch.__version__, np.__version__, cv2.__version__, scipy.__version__],
         "protocol": [protocol.id, protocol.version, protocol.digest, protocol.single],
-        "backbones": {net: _file_digest(file) for net, file in evaluation.backbones.items()},
+        "backbones": [{net: _file_digest(file) for net, file in evaluation.backbones.items()}, protocol.notes()],
+        "plugins": {plugin: _file_digest(plugin) for plugin in evaluation.plugins},
         "candidate": contender.identity,
         "data set": describe(test.dataset),
         "images": len(test.dataset),
@@ -220,5 +226,5 @@ def _fingerprint(contender: Contender, evaluation: Evaluation, name: str) -> dic
 
 def _file_digest(file: str) -> str:
     if not os.path.isfile(file):
-        return file  # a word such as random
+        return file  # a word such as random, a module's name
     return record.sha256_of(Path(file))

@@ -29,7 +29,7 @@ _SMALLER = (1.0, 0.8, 0.64, 0.5, 0.4)  # of those sides, tried until the picture
 _BYTES_PER_PICTURE = 1_100_000  # of its panels and maps; a dozen, in base64, leave 7 MB of 25 MB to all else
 _LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]  # above 100 means lossless
 _SMALL = [cv2.IMWRITE_WEBP_QUALITY, 55]
-_ORDINALS = ("", "second ", "third ", "fourth ", "fifth ", "sixth ")
+_PLACES = 6  # of each ranking, from which images are taken
 
 
 def pictures_per_set(sets: int) -> int:
@@ -89,14 +89,15 @@ def _telling(
     """Name each image's key and why it is worth a look, the most telling first, each image once.
 
     The first of every ranking come first, then the second ones, and so on; without scores it is the images' order.
+    Those behind the first are not counted: an image that another ranking has named already would leave a gap.
     """
     rankings = _rankings(rows, metric, higher_is_better)
     seen = set()
-    for number, ordinal in enumerate(_ORDINALS):
+    for number in range(_PLACES):
         for title, keys in rankings.items():
             if number < len(keys) and keys[number] not in seen:
                 seen.add(keys[number])
-                yield keys[number], f"{ordinal}{title}"
+                yield keys[number], f"{title}, next" if number else title
     if not rankings:
         yield from ((row.key, "for a look, without scores") for row in next(iter(rows.values()), ()))
 

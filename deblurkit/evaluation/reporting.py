@@ -58,12 +58,11 @@ def report(
     Args:
         evaluation: What was evaluated.
         judged: Its candidates.
-        folder: Where to.
+        folder: Where to; it exists.
         command: What to run to get these numbers again.
         options: Whose test sets these were.
         keep_options: Where to write them, if ``command`` needs them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     if options is not None and keep_options is not None:
         write_options(options, keep_options)
     shared: dict[str, Any] = {
@@ -73,8 +72,23 @@ def report(
         "paper": _paper(options),
     }
     candidates = [each.candidate for each in judged]
-    names = [candidate.name for candidate in candidates]
     compared = comparison(candidates) if len(judged) > 1 else None
+    _write(evaluation, judged, folder, compared, shared)
+    for each in judged:
+        for file in each.journals:
+            journal.remove(file)
+    return Report(folder, candidates, compared)
+
+
+def _write(
+    evaluation: Evaluation,
+    judged: Sequence[Judged],
+    folder: Path,
+    compared: Mapping[str, Any] | None,
+    shared: Mapping[str, Any],
+) -> None:
+    """Write the pages of each candidate and, of several, those of the comparison; ``shared`` is the same in all."""
+    candidates = [each.candidate for each in judged]
     with gallery(evaluation, judged) as shown:
         for each in judged:
             name = each.candidate.name
@@ -92,15 +106,11 @@ def report(
                 folder,
                 candidates,
                 compared,
-                pictures=shown.pictures(names),
+                pictures=shown.pictures([candidate.name for candidate in candidates]),
                 thumbnails=judged[0].thumbnails,
                 files=_files(evaluation, judged, folder),
                 **shared,
             )
-    for each in judged:
-        for file in each.journals:
-            journal.remove(file)
-    return Report(folder, candidates, compared)
 
 
 def _paper(options: Options | None) -> dict[str, Any] | None:

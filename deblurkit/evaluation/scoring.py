@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from deblurkit.data.dataset import Pairs
 from deblurkit.data.images import to_tensor, to_uint8, write_image
 from deblurkit.data.loader import FirstImages, ImageDataset, collate
 from deblurkit.errors import UserError
+from deblurkit.evaluation.alignment import Facts
 from deblurkit.evaluation.protocols.protocol import Protocol, Scored
 from deblurkit.evaluation.sources import Restored, Source
 from deblurkit.inference.restore import NonFiniteOutputError
@@ -38,6 +40,8 @@ Progress = Callable[[int, int], None]
 MOST_THREADS = 16
 PIXELS_AHEAD = 2**25
 """At most so many pixels are read ahead, and at most so many wait for their scores; but one image at least."""
+
+_UNDEFINED = "_undefined"  # what a metric's name ends with in the fact that it has no value
 
 
 class ScoringError(RuntimeError):
@@ -133,7 +137,7 @@ def score_dataset(
     threads = threads or min(MOST_THREADS, usable_cores())
     work = _Work(source, dataset, protocol, seed, keeping or Keeping())
     remaining = [index for index in chosen if index not in outcomes]
-    with source.running(protocol.training_mode), _one_opencv_thread(), _full_precision():
+    with source.running(protocol.training_mode), _one_opencv_thread():
         for outcome in _stream(work, remaining, threads):
             outcomes[outcome.index] = outcome
             if progress is not None:
@@ -170,6 +174,16 @@ def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
     if type(protocol).select is not Protocol.select:
         raise UserError(f"protocol {protocol.id} chooses images by name; {_name(dataset)} has no method keys()")
     return list(range(len(dataset)))
+
+
+def undefined_notes(facts: Sequence[Facts]) -> list[str]:
+    """Say in lines which scores had no value, and of how many of a data set's images, from the images' facts."""
+    counts = Counter(name for fact in facts for name in fact if name.endswith(_UNDEFINED))
+    return [
+        f"{name.removesuffix(_UNDEFINED)} is not defined for {count} of {len(facts)} images: "
+        "they are left out of its mean"
+        for name, count in counts.items()
+    ]
 
 
 def check_truths(dataset: ImageDataset, protocol: Protocol) -> None:
@@ -258,7 +272,7 @@ class _Work:
         if image is None:
             return Scored({}, {})
         try:
-            return self.protocol.score(self.protocol.quantise(image), self._truths(ready))
+            return _defined(self.protocol.score(self.protocol.quantise(image), self._truths(ready)))
         except ValueError as error:
             raise UserError(f"{ready.sample['key']}: protocol {self.protocol.id}: {error}") from None
 
@@ -344,18 +358,11 @@ def _one_opencv_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-@contextlib.contextmanager
-def _full_precision() -> Iterator[None]:
-    """Have metrics that are networks compute in fp32 on CUDA, where PyTorch would let convolutions use TF32."""
-    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = False
-        yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
+def _defined(found: Scored) -> Scored:
+    """Leave out scores that are NaN, as NIQE's is of an image without texture, and make a fact of it."""
+    undefined = [name for name, value in found.scores.items() if math.isnan(value)]
+    scores = {name: value for name, value in found.scores.items() if name not in undefined}
+    return Scored(scores, {**found.facts, **{f"{name}{_UNDEFINED}": "yes" for name in undefined}})
 
 
 def _name(dataset: Any) -> str:

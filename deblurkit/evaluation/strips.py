@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from deblurkit.data.images import write_image
+from deblurkit.data.images import beside, write_image
 from deblurkit.evaluation.pictures import Load, shrink
 from deblurkit.report.scores import ImageScore, ranked
 
@@ -40,7 +36,7 @@ def write_strips(
         known = {side: image for side, image in images.items() if image is not None}
         folder.mkdir(parents=True, exist_ok=True)
         file = f"{title.replace(' ', '_')}.png"
-        write_image(folder / file, join([shrink(image, _PANEL_PX) for image in known.values()]))
+        write_image(folder / file, beside([shrink(image, _PANEL_PX) for image in known.values()], _GAP_PX))
         gain = row.gain(metric)
         shown = "" if gain is None else f" ({metric} {gain:+.3f})"
         strips[f"{title}: {row.key}{shown}: {' | '.join(known)}"] = file
@@ -57,11 +53,3 @@ def strip_rows(rows: Sequence[ImageScore], metric: str, higher_is_better: bool =
         if candidates:
             chosen.setdefault(index, title)
     return {title: candidates[index] for index, title in chosen.items()}
-
-
-def join(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Put images ``(h, w, 3)`` of one height and dtype side by side, with white gaps."""
-    white = np.iinfo(images[0].dtype).max
-    gap = np.full((images[0].shape[0], _GAP_PX, 3), white, images[0].dtype)
-    parts = [part for image in images for part in (image, gap)][:-1]
-    return np.concatenate(parts, axis=1)

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from bisect import bisect_right
 from functools import cached_property
 
 import torch
 from torch import nn
 
+from deblurkit.errors import UserError
 from deblurkit.inference.locality import reach
 from deblurkit.inference.memory import free_bytes, live_bytes, scratch
 from deblurkit.inference.passes import fitted
 from deblurkit.inference.restore import size_rules
+from deblurkit.inference.tlc import LocalMeans
 from deblurkit.options.inference import Inference
 
 _AUTO_BYTES_ON_CPU = 3 << 29  # 1.5 GiB: with a photograph of 24 megapixels and its result still below 2
-_SIZES = (2048, 1536, 1280, 1024, 896, 768, 640, 512, 448, 384, 320, 256, 192, 128)
-_SMALLEST = _SIZES[-1]
+_SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
+_SMALLEST = _SIZES[0]
 _OVERLAP = 128
 _BAND_BYTES = 4 * 3 * 4  # a pixel of a row of tiles: RGB float32; the row, its part carried on, and what it becomes
 _VIEWS_BYTES = 2 * 3 * 4  # a pixel under x8: the sum of the views, and one of them flipped
 _GIB = 1 << 30
 
+# Why an image was not done as asked; the same words for every image, so that they can be counted.
+_TOO_LARGE = "whole does not fit the memory"
+_NOTHING_FITS = "neither whole nor these tiles, the smallest, fit the memory"
+
 
 class Fallback:
-    """Finds the mode in which images fit the memory.
+    """Finds the mode in which images fit the memory; for images of one size always the same.
+
+    What may be used is settled at the first image, so that images of a set do not differ by what else the machine does.
 
     Args:
         generator: In the mode (train or eval) and on the device in which it is to run.
         mode: What was asked for, from :func:`deblurkit.inference.passes.fitted`.
+        means: The local means that ``mode`` asks for; ``None`` where it asks for none.
         device: Where the generator computes.
         auto: Whether ``whole`` is a wish only, so that on a CPU the memory is used sparingly.
         memory_bytes: What one image may take above the weights; by default what is free, and with ``auto`` on a CPU
@@ -36,31 +47,45 @@ class Fallback:
     """
 
     def __init__(
-        self, generator: nn.Module, mode: Inference, device: torch.device, auto: bool, memory_bytes: int | None
+        self,
+        generator: nn.Module,
+        mode: Inference,
+        means: LocalMeans | None,
+        device: torch.device,
+        auto: bool,
+        memory_bytes: int | None,
     ) -> None:
         self.generator = generator
         self.mode = mode
+        self.means = means
         self.device = device
         self.auto = auto
         self.memory_bytes = memory_bytes
+        self._lacking = 0  # the most that an image would have taken that did not fit
         self._estimates: dict[tuple[int, int], int | None] = {}
+        self._chosen: dict[tuple[int, int], tuple[Inference, str]] = {}
 
     def first(self, height: int, width: int) -> tuple[Inference, str]:
         """Return the mode to try first for an image, and why it is not the one asked for (``""`` where it is).
 
         Where memory or its need is unknown, that is what was asked for; tiles and grids are never replaced here.
+
+        Raises:
+            UserError: ``memory_bytes`` was given, and the smallest tiles take more.
         """
-        allowed = self._allowed()
-        needed = self.needed(self.mode, height, width)
-        if self.mode.space != "whole" or allowed is None or needed is None or needed <= allowed:
+        if self.mode.space != "whole":
             return self.mode, ""
-        tiles = self._tiles(_SMALLEST)
-        for size in _SIZES:
-            tried = self._tiles(size)
-            if (self.needed(tried, height, width) or 0) <= allowed:
-                tiles = tried
-                break
-        return tiles, f"{self.mode} would take {needed / _GIB:.2f} GiB, {allowed / _GIB:.2f} GiB may be used"
+        size = (height, width)
+        if size not in self._chosen:
+            self._chosen[size] = self._choose(height, width)
+        return self._chosen[size]
+
+    def shortage(self) -> str:
+        """Return what images that did not fit would have taken, and what may be used; ``""`` where all did."""
+        if not self._lacking or self._allowed is None:
+            return ""
+        asked = dataclasses.replace(self.mode, tlc=None, x8=False)
+        return f"{asked}, an image would take up to {_gib(self._lacking)} GiB; {_gib(self._allowed)} GiB may be used"
 
     def smaller(self, mode: Inference, height: int, width: int) -> Inference | None:
         """Return what to try when ``mode`` ran out of memory; ``None`` for a grid, and for the smallest tiles."""
@@ -84,8 +109,7 @@ class Fallback:
         """Return the bytes of live tensors while one crop is restored: see :func:`live_bytes`."""
         size = (height, width)
         if size not in self._estimates:
-            one_pass = dataclasses.replace(self.mode, space="whole", size=0, overlap=0, x8=False)
-            self._estimates[size] = live_bytes(self.generator, height, width, one_pass)
+            self._estimates[size] = live_bytes(self.generator, height, width, self.means)
         return self._estimates[size]
 
     @cached_property
@@ -93,6 +117,7 @@ class Fallback:
         """How far the network looks: see :func:`deblurkit.inference.locality.reach`."""
         return reach(self.generator)
 
+    @cached_property
     def _allowed(self) -> int | None:
         if self.memory_bytes is not None:
             return self.memory_bytes
@@ -100,6 +125,25 @@ class Fallback:
         if self.auto and self.device.type == "cpu":
             return _AUTO_BYTES_ON_CPU if free is None else min(free, _AUTO_BYTES_ON_CPU)
         return free
+
+    def _choose(self, height: int, width: int) -> tuple[Inference, str]:
+        needed = self.needed(self.mode, height, width)
+        if self._allowed is None or needed is None or needed <= self._allowed:
+            return self.mode, ""
+        self._lacking = max(self._lacking, needed)
+        fitting = bisect_right(
+            _SIZES, self._allowed, key=lambda size: self.needed(self._tiles(size), height, width) or 0
+        )
+        tiles = self._tiles(_SIZES[max(0, fitting - 1)])
+        if fitting:
+            return tiles, _TOO_LARGE
+        if self.memory_bytes is not None:
+            least = self.needed(tiles, height, width) or 0
+            raise UserError(
+                f"memory: {type(self.generator).__name__}: an image of {height}x{width} takes {_gib(least)} GiB at "
+                f"least, in {tiles}, and {_gib(self.memory_bytes)} GiB may be used: allow more"
+            )
+        return tiles, _NOTHING_FITS
 
     def _tiles(self, size: int) -> Inference:
         """Return tiles of a size, which equal the whole image where an overlap of half of it suffices for that."""
@@ -110,3 +154,8 @@ class Fallback:
             overlap = exact if exact is not None and 2 * exact <= size else min(_OVERLAP, size // 4)
         mode = dataclasses.replace(self.mode, space="tile", size=size, overlap=overlap)
         return fitted(mode, *size_rules(self.generator))
+
+
+def _gib(number: int) -> str:
+    """Return bytes in GiB, rounded up, so that what is named suffices."""
+    return f"{math.ceil(1000 * number / _GIB) / 1000:.3f}"

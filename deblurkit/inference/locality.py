@@ -14,25 +14,21 @@ _SHORTEST = 256
 _NARROW = 64  # the other side of a strip: cheap, and wider than any padding here
 
 
-def global_layers(generator: nn.Module) -> list[str]:
+def global_layers(generator: nn.Module, looks: int | None) -> list[str]:
     """Return in words why tiles of an image are not the whole image; ``[]`` where they are, but for their borders.
 
-    What the network does decides (:func:`reach`); the operations that a forward pass calls give the words. Costs a few
-    forwards of small strips.
+    What the network does decides; the operations that a forward pass calls give the words. Costs two small forwards.
 
     Args:
         generator: In the mode (train or eval) in which it will be used.
+        looks: What :func:`reach` says of it.
 
     Returns:
         Such as ``["instance normalisation", "global average pooling"]``, in the order in which they come.
     """
-    if reach(generator) is not None:
+    if looks is not None:
         return []
-    side = side_taken(generator, _NARROW)
-    small, larger = record(generator, side), record(generator, larger_side(generator, side))
-    fixed = {(item.words, item.layer, item.extents) for item in small}
-    growing = [item.words for item in larger if (item.words, item.layer, item.extents) not in fixed]
-    return list(dict.fromkeys(growing)) or [f"a pixel's influence goes further than {LONGEST // 2} pixels"]
+    return _growing(generator) or [f"a pixel's influence goes further than {LONGEST // 2} pixels"]
 
 
 def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
@@ -41,7 +37,8 @@ def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
     One half of a strip becomes NaN, and so does every output pixel that depends on it, whatever the weights are: a
     factor that is zero before training hides nothing, nor do gaps between the taps of dilated convolutions. Which of
     ``size_divisor`` neighbours reaches furthest is not looked into; so the result is an upper bound, by less than
-    ``size_divisor`` too large. Measured to all four sides, on strips that grow until the influence ends inside.
+    ``size_divisor`` too large. Measured to all four sides, on strips that grow until the influence ends inside; no
+    longer ones are tried where it fills one and an operation goes over the whole map.
 
     Args:
         generator: On any device, in any mode; left as it was.
@@ -53,6 +50,15 @@ def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
     across = _reach_along(generator, size, 3)
     down = None if across is None else _reach_along(generator, size, 2)
     return None if across is None or down is None else max(across, down)
+
+
+def _growing(generator: nn.Module) -> list[str]:
+    """Return in words the operations that go over more positions of a larger image."""
+    side = side_taken(generator, _NARROW)
+    small, larger = record(generator, side), record(generator, larger_side(generator, side))
+    fixed = {(item.words, item.layer, item.extents) for item in small}
+    growing = [item.words for item in larger if (item.words, item.layer, item.extents) not in fixed]
+    return list(dict.fromkeys(growing))
 
 
 def _reach_along(generator: nn.Module, size: int, axis: int) -> int | None:
@@ -68,7 +74,8 @@ def _reach_along(generator: nn.Module, size: int, axis: int) -> int | None:
         last, first = max(after, default=-1), min(before, default=length)
         if first > 0 and last < length - 1:
             return max(last - (middle - 1), middle - first, 0) + divisor - 1
-        if length >= size:
+        everywhere = len(after) == len(before) == length
+        if length >= size or (everywhere and _growing(generator)):
             return None
         length = side_taken(generator, min(2 * length, size))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from deblurkit.data.cache import free_memory
 from deblurkit.inference.restore import restore
-from deblurkit.options.inference import Inference
+from deblurkit.inference.tlc import LocalMeans
 
 _ALLOCATORS_SAY = (
     "can't allocate memory",  # PyTorch on a CPU
@@ -28,8 +29,8 @@ _ALLOCATORS_SAY = (
 _OF_FREE_CUDA = 0.8  # the rest is for the workspaces of kernels and for fragments between tensors
 
 
-def live_bytes(generator: nn.Module, height: int, width: int, mode: Inference) -> int | None:
-    """Return the most that live tensors take while an image is restored, image and result included, weights not.
+def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans | None = None) -> int | None:
+    """Return the most that live tensors take while an image is restored whole, with image and result, without weights.
 
     Counted on a copy on the meta device, in fp32, without computing anything: exact, but for what kernels allocate
     inside (:func:`scratch`), and with attention as plain matrix products.
@@ -38,7 +39,7 @@ def live_bytes(generator: nn.Module, height: int, width: int, mode: Inference) -
         generator: On any device; unchanged.
         height: Pixels of the image.
         width: Pixels of the image.
-        mode: How it is restored.
+        means: Local means of the generator that it is restored under.
 
     Returns:
         Bytes; ``None`` for a generator that cannot run on the meta device.
@@ -46,8 +47,9 @@ def live_bytes(generator: nn.Module, height: int, width: int, mode: Inference) -
     try:
         copied = _on_meta(generator)
         image = torch.zeros(1, 3, height, width, device="meta")
-        with LiveTensors([image, *copied.parameters(), *copied.buffers()]) as memory:
-            restore(copied, image, "fp32", mode)
+        local = nullcontext() if means is None else LocalMeans(copied, means.windows)
+        with local, LiveTensors([image, *copied.parameters(), *copied.buffers()]) as memory:
+            restore(copied, image)
     except Exception:  # a plugin's network may look at values, which there are none of
         return None
     return memory.peak_bytes + image.nbytes

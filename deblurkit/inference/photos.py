@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from deblurkit.data.images import IMAGE_SUFFIXES, is_image, read_image, write_image
+from deblurkit.data.images import IMAGE_SUFFIXES, beside, is_image, read_image, write_image
 from deblurkit.errors import UserError
 from deblurkit.inference.deblurrer import Deblurrer
 
@@ -95,8 +93,7 @@ def _deblur_photo(deblurrer: Deblurrer, job: Job) -> None:
     write_image(job.target, restored)
     if job.comparison is not None:
         job.comparison.parent.mkdir(parents=True, exist_ok=True)
-        gap = np.full_like(blurred[:, :1], np.iinfo(blurred.dtype).max).repeat(_GAP_PX, axis=1)
-        write_image(job.comparison, np.concatenate([blurred, gap, restored], axis=1))
+        write_image(job.comparison, beside([blurred, restored], _GAP_PX))
 
 
 def _job(source: Path, name: Path, out: Path, compare: bool) -> Job:

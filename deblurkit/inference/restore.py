@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.nn import functional
 from deblurkit.errors import UserError
 from deblurkit.inference.passes import bands, fitted
 from deblurkit.inference.sources import Source, TensorSource
+from deblurkit.metrics.network_metric import tf32
 from deblurkit.options.inference import Inference, parse_inference
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
@@ -201,14 +201,7 @@ def _compute_in(precision: str, device_type: str) -> Iterator[None]:
     """Autocast for half precisions; on CUDA, TF32 exactly where it was asked for (PyTorch lets convolutions use it)."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
-    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul) if device_type == "cuda" else ()
-    before = [backend.allow_tf32 for backend in backends]
+    switched = tf32(precision == "tf32") if device_type == "cuda" else contextlib.nullcontext()
     dtype = _AUTOCAST.get(precision)
-    try:
-        for backend in backends:
-            backend.allow_tf32 = precision == "tf32"
-        with torch.autocast(device_type, dtype) if dtype else contextlib.nullcontext():
-            yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
+    with switched, torch.autocast(device_type, dtype) if dtype else contextlib.nullcontext():
+        yield

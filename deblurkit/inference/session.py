@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,8 @@ class Session:
     """Restores image after image with one network.
 
     What does not fit the memory as a whole is done in tiles, and that is noted: before an image is restored its live
-    tensors are counted, and where an allocation fails all the same, the tiles are halved until none does.
+    tensors are counted, and where an allocation fails all the same, the tiles are halved until none does. How much may
+    be used is settled at the first image.
 
     Args:
         generator: In the mode (train or eval) and on the device in which it is to run.
@@ -72,10 +73,8 @@ class Session:
         self._asked, auto = _read(inference)
         mode = fitted(self._asked, *size_rules(generator))
         device = device_of(generator, torch.device("cpu"))
-        self._fallback = Fallback(generator, mode, device, auto, memory_bytes)
-        self._local: AbstractContextManager[Any] = nullcontext()
-        if mode.tlc is not None:
-            self._local = local_means(generator, mode.tlc, mode.tlc_factor)
+        self._means = None if mode.tlc is None else local_means(generator, mode.tlc, mode.tlc_factor)
+        self._fallback = Fallback(generator, mode, self._means, device, auto, memory_bytes)
         self._instead: Inference | None = None  # of what once ran out of memory
         self.events: Counter[str] = Counter()
         self.live_bytes: int | None = None
@@ -132,7 +131,10 @@ class Session:
         return self._fallback.estimate(height, width)
 
     def notes(self) -> list[str]:
-        """Return what has to be said beside the results: other sizes than asked for, tiles in place of the whole."""
+        """Return what has to be said beside the results: other sizes than asked for, tiles in place of the whole.
+
+        Nothing in it depends on how much memory was free, or on whether the work was interrupted.
+        """
         found = []
         if self._fallback.mode != self._asked:
             unit, least = size_rules(self.generator)
@@ -141,6 +143,13 @@ class Session:
         images = self.used.total()
         found += [f"{count} of {images} images: {event}" for event, count in sorted(self.events.items())]
         return found + self._about_seams()
+
+    def shortage(self) -> str:
+        """Return what images that did not fit would have taken, and what may be used; ``""`` where all did.
+
+        Of this session's images and this machine's memory: beside :meth:`notes`, not for reports.
+        """
+        return self._fallback.shortage()
 
     @property
     def _name(self) -> str:
@@ -151,9 +160,9 @@ class Session:
         in_parts = [mode for mode in map(parse_inference, self.used) if mode.space != "whole"]
         if not in_parts:
             return []
-        why = global_layers(self.generator)
-        looks = self._fallback.reach if not why else None
+        looks = self._fallback.reach
         if looks is None:
+            why = global_layers(self.generator, looks)
             return [f"tiles and crops are not the whole image for {self._name}: {', '.join(why)}"]
         short = sorted(str(mode) for mode in in_parts if margin(mode.overlap) < looks)
         if not short:
@@ -184,7 +193,7 @@ class Session:
     def _failure(self, source: Source, mode: Inference, keep: _Keep) -> str:
         """Restore an image; return what was said where the memory did not suffice, else ``""``."""
         try:
-            with self._local:
+            with self._means or nullcontext():
                 for top, band in restored_bands(self.generator, source, self.precision, mode):
                     keep(top, band)
         except Exception as error:

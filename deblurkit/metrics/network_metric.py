@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +19,36 @@ _LEAST_SIDE = 32  # below it a pooling layer of AlexNet has nothing to pool
 BACKBONES = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
 """torchvision's name of the network behind each name of a backbone."""
 
+_SWITCHES = threading.RLock()
+
+
+@contextlib.contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Let convolutions and matrix products on CUDA devices use TF32 or not, while active.
+
+    PyTorch's switches are the whole process's: where one thread is inside, others wait to enter.
+
+    Args:
+        allowed: Whether they may.
+    """
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    with _SWITCHES:
+        before = [backend.allow_tf32 for backend in backends]
+        try:
+            for backend in backends:
+                backend.allow_tf32 = allowed
+            yield
+        finally:
+            for backend, was in zip(backends, before, strict=True):
+                backend.allow_tf32 = was
+
 
 class NetworkMetric:
     """A distance of two images that a frozen network computes, in float32 and without gradients.
 
-    One pair at a time goes through the network, whichever threads ask: its features need much memory, and torch
-    spreads each layer over the cores by itself. On CUDA devices convolutions follow
-    ``torch.backends.cudnn.allow_tf32``, which is the whole process's: values are comparable where it is ``False``.
+    One pair at a time goes through one of these networks, whichever threads ask: features need much memory, and torch
+    spreads each layer over the cores by itself. On CUDA devices they compute without :func:`tf32`, and so wait for a
+    generator that another thread runs there.
 
     Args:
         title: The metric's name in messages.
@@ -39,7 +65,6 @@ class NetworkMetric:
         self.network = network.eval().requires_grad_(False)
         self.notes = notes
         self._device = torch.device("cpu")
-        self._lock = threading.Lock()
 
     def to(self, device: str | torch.device) -> NetworkMetric:
         """Compute on ``device`` from now on; return the metric itself."""
@@ -61,7 +86,7 @@ class NetworkMetric:
             least = f"{_LEAST_SIDE} x {_LEAST_SIDE}"
             raise ValueError(f"{self.title} needs at least {least} pixels, the images have {height} x {width}")
         pair = [_tensor(image, white).to(self._device) for image in (first, second)]
-        with self._lock, torch.inference_mode():
+        with tf32(False), torch.inference_mode():
             return float(self.network(*pair))
 
 

@@ -9,6 +9,7 @@ from deblurkit.metrics.functional.images import Array, comparable
 from deblurkit.registry import METRICS
 
 _BLOCK = 96
+_REACH = 3  # of the 7x7 window, in pixels
 
 
 @METRICS.register_module()
@@ -31,9 +32,10 @@ class NIQE:
 
     def __init__(self) -> None:
         import_basicsr()
+        from basicsr.metrics.metric_util import to_y_channel
         from basicsr.metrics.niqe import calculate_niqe
 
-        self._compute = calculate_niqe
+        self._to_luma, self._compute = to_y_channel, calculate_niqe
 
     def __call__(self, restored: Array, sharp: Array | None) -> float:
         """Score ``restored``, ``(h, w, 3)`` RGB; ``sharp`` is not looked at.
@@ -55,8 +57,23 @@ class NIQE:
                 f"the image has {height} x {width} pixels"
             )
         bgr = image[..., ::-1].astype(np.float32) * np.float32(255 / white)
+        luma = np.rint(self._to_luma(bgr)[..., 0])
+        if _blocks_with_texture(luma) < 2:  # there would be a warning, and no covariance
+            return float("nan")
         try:
             with np.errstate(all="ignore"):  # a block of one colour: 0 / 0, which the method leaves out
-                return float(self._compute(bgr, crop_border=0))
+                return float(self._compute(luma, crop_border=0, input_order="HW"))
         except np.linalg.LinAlgError:
             return float("nan")
+
+
+def _blocks_with_texture(luma: Array) -> int:
+    """Count the blocks that are not of one value within the reach of a window."""
+    rows, columns = ((side // _BLOCK) * _BLOCK for side in luma.shape)
+    whole = luma[:rows, :columns]
+    reached = (
+        whole[max(0, top - _REACH) : top + _BLOCK + _REACH, max(0, left - _REACH) : left + _BLOCK + _REACH]
+        for top in range(0, rows, _BLOCK)
+        for left in range(0, columns, _BLOCK)
+    )
+    return sum(int(part.min() != part.max()) for part in reached)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deblurkit.metrics.functional.images import Array, Channels, check_channels, check_crop
+from deblurkit.metrics.functional.images import Array, Channels, check_channels
 from deblurkit.metrics.functional.psnr import psnr
 from deblurkit.registry import METRICS
 
@@ -13,7 +13,6 @@ class PSNR:
 
     Args:
         channels: ``rgb``, or the luma ``y`` (MATLAB's, [16, 235]) or ``luma`` (full range).
-        crop_border: Pixels left out at each edge.
         single: Take differences of float images in float32.
     """
 
@@ -22,13 +21,10 @@ class PSNR:
     takes_mask = True
     can_be_single = True
 
-    def __init__(self, channels: Channels = "rgb", crop_border: int = 0, single: bool = False) -> None:
+    def __init__(self, channels: Channels = "rgb", single: bool = False) -> None:
         self.channels = check_channels(channels)
-        self.crop_border = check_crop(crop_border)
         self.single = single
 
     def __call__(self, restored: Array, sharp: Array, mask: Array | None = None) -> float:
         """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]; ``mask`` ``(h, w)``."""
-        return psnr(
-            restored, sharp, channels=self.channels, crop_border=self.crop_border, mask=mask, single=self.single
-        )
+        return psnr(restored, sharp, channels=self.channels, mask=mask, single=self.single)

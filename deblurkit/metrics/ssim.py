@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deblurkit.metrics.functional.images import Array, Channels, check_channels, check_crop
+from deblurkit.metrics.functional.images import Array, Channels, check_channels
 from deblurkit.metrics.functional.ssim import MASKED, Kind, check_kind, ssim
 from deblurkit.registry import METRICS
 
@@ -16,7 +16,6 @@ class SSIM:
             default), ``gauss`` (scikit-image, Gaussian weights) or ``zero`` (DeblurGAN). On one image they can differ
             by 0.2.
         channels: ``rgb``, or the luma ``y`` (MATLAB's, [16, 235]) or ``luma`` (full range).
-        crop_border: Pixels left out at each edge.
         single: Compute in float32.
 
     Attributes:
@@ -28,23 +27,12 @@ class SSIM:
     takes_mask = True
     can_be_single = True
 
-    def __init__(
-        self, kind: Kind = "2d", channels: Channels = "rgb", crop_border: int = 0, single: bool = False
-    ) -> None:
+    def __init__(self, kind: Kind = "2d", channels: Channels = "rgb", single: bool = False) -> None:
         self.kind = check_kind(kind)
         self.channels = check_channels(channels)
-        self.crop_border = check_crop(crop_border)
         self.single = single
         self.takes_mask = kind in MASKED
 
     def __call__(self, restored: Array, sharp: Array, mask: Array | None = None) -> float:
         """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]; ``mask`` ``(h, w)``."""
-        return ssim(
-            restored,
-            sharp,
-            kind=self.kind,
-            channels=self.channels,
-            crop_border=self.crop_border,
-            mask=mask,
-            single=self.single,
-        )
+        return ssim(restored, sharp, kind=self.kind, channels=self.channels, mask=mask, single=self.single)

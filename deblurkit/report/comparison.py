@@ -10,11 +10,9 @@ from typing import Any
 
 from deblurkit.errors import UserError
 from deblurkit.report.model import Candidate
-from deblurkit.report.scores import ImageScore, Scores
+from deblurkit.report.scores import ImageScore
 from deblurkit.report.statistics import INTERVALS, interval, paired
-from deblurkit.report.tables import NOTHING, Scale, Table, published, render, scale
-
-_SMALLEST_P = 1e-4
+from deblurkit.report.tables import NOTHING, Scale, Table, Value, p_value, published, render, scale
 
 Scored = Mapping[str, ImageScore]
 """A candidate's scored images of one data set, by key."""
@@ -23,9 +21,9 @@ Scored = Mapping[str, ImageScore]
 def comparison(candidates: Sequence[Candidate]) -> dict[str, Any]:
     """Return the content of ``comparison.json``.
 
-    Means are over the images that all candidates have scores of, so that they compare like with like; a pair is
-    compared on the images that both have. ``difference`` is first - second, whichever direction is better. The tests
-    of several pairs and metrics are not corrected for their number.
+    A metric's means are over the images on which all candidates have it, so that they compare like with like; a pair
+    is compared on the images on which both have it. ``difference`` is first - second, whichever direction is better.
+    The tests of several pairs and metrics are not corrected for their number.
 
     Args:
         candidates: One or more, scored by one protocol; names differ.
@@ -120,19 +118,24 @@ def _scored(rows: Sequence[ImageScore]) -> Scored:
     return {row.key: row for row in rows if row.restored}
 
 
+def _shared(scored: Mapping[str, Scored], common: Sequence[str]) -> dict[str, list[str]]:
+    """Return, of each metric that any candidate has, the images on which all candidates have it."""
+    sides = {key: [images[key].restored or {} for images in scored.values()] for key in common}
+    metrics = dict.fromkeys(name for listed in sides.values() for side in listed for name in side)
+    return {name: [key for key, listed in sides.items() if all(name in side for side in listed)] for name in metrics}
+
+
 def _figures(
     name: str, candidates: Sequence[Candidate], scored: Mapping[str, Scored], common: Sequence[str]
 ) -> dict[str, Any]:
     """Return one data set's means, intervals and pairs."""
-    first = candidates[0]
+    shared = {metric: keys for metric, keys in _shared(scored, common).items() if keys}
     restored, ends = {}, {}
     for candidate in candidates:
-        entry, images = candidate.metrics["datasets"][name], scored[candidate.name]
-        if len(common) == len(images):  # what its own report says
-            restored[candidate.name], ends[candidate.name] = entry["restored"], entry["intervals"]["restored"]
-        else:
-            sides = [images[key].restored or {} for key in common]
-            restored[candidate.name], ends[candidate.name] = _means(sides), _intervals(sides)
+        images, entry = scored[candidate.name], candidate.metrics["datasets"][name]
+        found = {metric: _mean(entry, images, metric, keys) for metric, keys in shared.items()}
+        restored[candidate.name] = {metric: mean for metric, (mean, _) in found.items()}
+        ends[candidate.name] = {metric: bounds for metric, (_, bounds) in found.items() if bounds is not None}
     pairs = [
         {"first": one, "second": other, "metric": metric, **found}
         for one, other in itertools.combinations(scored, 2)
@@ -140,23 +143,31 @@ def _figures(
     ]
     return {
         "images": len(common),
-        "blurred": _means([scored[first.name][key].blurred or {} for key in common]) or None,
+        "blurred": _blurred(scored[candidates[0].name], shared) or None,
         "restored": restored,
         "intervals": ends,
         "pairs": pairs,
     }
 
 
-def _means(scores: Sequence[Scores]) -> dict[str, float]:
-    names = dict.fromkeys(name for score in scores for name in score)
-    columns = {name: [score[name] for score in scores if name in score] for name in names}
-    return {name: math.fsum(values) / len(values) for name, values in columns.items()}
+def _mean(
+    entry: Mapping[str, Any], images: Scored, metric: str, keys: Sequence[str]
+) -> tuple[Value, Sequence[float] | None]:
+    """Return a candidate's mean over ``keys`` and its interval: its own report's where that is over the same images."""
+    values = {key: scores[metric] for key, row in images.items() if metric in (scores := row.restored or {})}
+    if len(values) == len(keys):
+        return entry["restored"][metric], entry["intervals"]["restored"].get(metric)
+    chosen = [values[key] for key in keys]
+    return math.fsum(chosen) / len(chosen), interval(chosen)
 
 
-def _intervals(scores: Sequence[Scores]) -> dict[str, tuple[float, float]]:
-    names = dict.fromkeys(name for score in scores for name in score)
-    found = {name: interval([score[name] for score in scores if name in score]) for name in names}
-    return {name: ends for name, ends in found.items() if ends is not None}
+def _blurred(images: Scored, shared: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Return the blurred images' means over the images of each metric that have it."""
+    columns = {
+        metric: [scores[metric] for key in keys if metric in (scores := images[key].blurred or {})]
+        for metric, keys in shared.items()
+    }
+    return {metric: math.fsum(values) / len(values) for metric, values in columns.items() if values}
 
 
 def _pair(first: Scored, second: Scored) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -186,6 +197,11 @@ def _dataset_notes(name: str, scored: Mapping[str, Scored], common: Sequence[str
     for candidate, images in scored.items():
         if len(images) > len(common):
             yield f"{name}: {candidate} has {len(images)} scored images, compared are the {len(common)} that all have"
+    for metric, keys in _shared(scored, common).items() if len(scored) > 1 else ():
+        if not keys:
+            yield f"{name}: {metric} is not compared: no image has it of all candidates"
+        elif len(keys) < len(common):
+            yield f"{name}: {metric} is compared on {len(keys)} of {len(common)} images: those on which all have it"
     first, *others = scored.values()
     if any(other[key].blurred != first[key].blurred for other in others for key in common):
         yield f"{name}: the candidates' blurred inputs score differently: they are not the same images"
@@ -210,10 +226,4 @@ def _difference(dataset: str, pair: Mapping[str, Any], compared: Mapping[str, An
     written: Scale = scale(pair["metric"], compared["metrics"])
     images = f"{pair['images']} ({pair['excluded']} left out)" if pair["excluded"] else str(pair["images"])
     value = written.with_interval(pair["difference"], pair["interval"], signed=True)
-    return [dataset, f"{pair['first']} - {pair['second']}", written.title, images, value, _p(pair["p_value"])]
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return NOTHING
-    return f"< {_SMALLEST_P:.4f}" if value < _SMALLEST_P else f"{value:.4f}"
+    return [dataset, f"{pair['first']} - {pair['second']}", written.title, images, value, p_value(pair["p_value"])]

@@ -26,7 +26,7 @@ SERIES = 6
 """Colours for candidates that the page has, as ``--series-0`` and so on; further ones take them again."""
 
 _ERROR_COLOURS = "inferno"  # from black through red to light yellow: legible on white and on black, and in print
-_WIDTH_IN, _HEIGHT_IN = 5.0, 3.1  # of a plot; a page's pixel is 1/72 of these inches where it is shown as wide as made
+_WIDTH_IN, _HEIGHT_IN = 4.2, 2.8  # of a plot: so narrow that its letters are not small on a phone, 302 pixels at 1:1
 _ROW_IN = 0.34  # of one row in a plot whose height depends on how many there are
 _MOST_BINS = 40
 _LAYERS = 4  # a scatter's dots are drawn in so many half-transparent paths: crowds look darker, and the text is short

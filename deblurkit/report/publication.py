@@ -8,11 +8,11 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from deblurkit.report.model import Candidate
-from deblurkit.report.tables import NOTHING, Scale, Value, scale
+from deblurkit.report.tables import NOTHING, Scale, Value, printed, scale
+from deblurkit.report.templating import text_environment
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -164,14 +164,14 @@ def _published(candidates: Sequence[Candidate], paper: Mapping[str, Any] | None)
     rows: list[tuple[str, dict[Column, Value]]] = []
     for row in paper["compared"] if paper else ():
         method, dataset = (str(row.get(key, NOTHING)) for key in _KEYS)
-        printed: dict[Column, Value] = {(dataset, key): value for key, value in row.items() if key not in _KEYS}
-        known = next((values for name, values in rows if name == method and not values.keys() & printed.keys()), None)
+        values: dict[Column, Value] = {(dataset, key): value for key, value in row.items() if key not in _KEYS}
+        known = next((others for name, others in rows if name == method and not others.keys() & values.keys()), None)
         if known is None:  # the method's first row, or a second figure of the same kind
-            rows.append((method, printed))
+            rows.append((method, values))
         else:
-            known |= printed
+            known |= values
     yield from (_Row(method, "published", "", values) for method, values in rows)
-    own = {candidate.name: printed for candidate in candidates if (printed := _by_column(_own(candidate)))}
+    own = {candidate.name: values for candidate in candidates if (values := _by_column(_own(candidate)))}
     distinct = [name for index, name in enumerate(own) if own[name] not in list(own.values())[:index]]
     for name in distinct:
         yield _Row("Original paper" if len(distinct) == 1 else f"Original paper of {name}", "published", "", own[name])
@@ -191,39 +191,21 @@ def _marks(columns: Sequence[Column], scales: Sequence[Scale], scored: Sequence[
     if len(scored) < 2:
         return marks
     for column, written in zip(columns, scales, strict=True):
-        values = [row.values[column] for row in scored if row.values.get(column) is not None]
-        order = sorted({written.write(value) for value in values}, key=float, reverse=written.sign > 0)
-        kept = order[: 2 if len(scored) >= _FEWEST_WITH_SECOND else 1] if written.sign else []
+        order = written.order(row.values.get(column) for row in scored)
+        kept = order[: 2 if len(scored) >= _FEWEST_WITH_SECOND else 1]
         marks |= {(column, text): _MARKS[place] for place, text in enumerate(kept)}
     return marks
 
 
 def _cell(row: _Row, column: Column, written: Scale, marks: Mapping[tuple[Column, str], str]) -> _Cell:
     value = row.values.get(column)
-    if row.kind == "published":  # as it was printed: more decimals would claim too much
-        return _Cell(_DASH if value is None else str(value))
-    text = written.write(value)
+    text = printed(value) if row.kind == "published" else written.write(value)
     mark = marks.get((column, text), "") if row.kind == "scored" else ""
     return _Cell({NOTHING: _DASH, "inf": r"$\infty$"}.get(text, text), mark)
 
 
 @functools.cache
 def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        block_start_string="<%",  # braces and the percent sign are LaTeX's own
-        block_end_string="%>",
-        variable_start_string="<<",
-        variable_end_string=">>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # LaTeX, not HTML: what comes from outside passes the filter `tex`
-        keep_trailing_newline=True,
-    )
-    environment.filters["tex"] = escape
+    # Braces and the percent sign are LaTeX's own.
+    environment = text_environment({"tex": escape}, ("<%", "%>"), ("<<", ">>"), ("<#", "#>"))
     return environment.get_template("tables.tex.j2")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deblurkit.report.model import Candidate
 from deblurkit.report.scores import ImageScore, ranked, ranked_by_score, share_gained
 from deblurkit.report.statistics import INTERVALS
+from deblurkit.report.templating import text_environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -20,6 +20,9 @@ Value = float | str | None
 """A score in plain values: infinities are the texts that ``float`` reads."""
 
 NOTHING = "-"
+"""What stands where there is no value."""
+
+_POWER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 _EXTREMES = 3  # best and worst images listed for each data set
 _GROUPS = 30  # videos, posters or scenes listed for each data set
@@ -51,14 +54,38 @@ class Scale:
         """1 where higher is better, -1 where lower is, 0 where it is not known."""
         return 0 if self.higher_is_better is None else 1 if self.higher_is_better else -1
 
+    @property
+    def digits(self) -> int:
+        """Decimals that are written: two of decibels, four of others."""
+        return 2 if "psnr" in self.name else 4
+
     def write(self, value: Value, signed: bool = False) -> str:
-        """Write one score: see :func:`number`."""
-        return number(value, self.name, signed)
+        """Write one score; ``-`` where there is none, and no sign where nothing but zeros is left.
+
+        >>> Scale("psnr").write(27.8251), Scale("psnr").write(0.25, signed=True), Scale("ssim").write(-0.00004)
+        ('27.83', '+0.25', '0.0000')
+        >>> Scale("ssim").write(None), Scale("psnr").write("inf")
+        ('-', 'inf')
+        """
+        if value is None:
+            return NOTHING
+        text = f"{float(value):{'+' if signed else ''}.{self.digits}f}"
+        return text if float(text) else text.lstrip("+-")
+
+    def tone(self, change: Value) -> int:
+        """Return 1 where a change, as it is written, is for the better, -1 where for the worse, 0 for neither."""
+        change = 0.0 if change is None else self.sign * float(self.write(change))
+        return (change > 0) - (change < 0)
+
+    def order(self, values: Iterable[Value]) -> list[str]:
+        """Return the different numbers as they are written, the best first; none where no direction is known."""
+        texts = {self.write(value) for value in values if value is not None} if self.sign else set()
+        return sorted(texts, key=float, reverse=self.sign > 0)
 
     def with_interval(self, value: Value, ends: Sequence[float] | None, signed: bool = False) -> str:
         """Write a mean and, where there is one, its interval: ``27.83 [27.61, 28.05]``."""
         written = self.write(value, signed)
-        return written if ends is None else f"{written} [{self.write(ends[0])}, {self.write(ends[1])}]"
+        return written if ends is None else f"{written} [{', '.join(self.write(end, signed) for end in ends)}]"
 
 
 @dataclass(frozen=True)
@@ -89,15 +116,30 @@ def scale(name: str, described: Mapping[str, Mapping[str, Any]]) -> Scale:
     return Scale(name, facts.get("unit", ""), facts.get("higher_is_better"))
 
 
-def number(value: Value, metric: str, signed: bool = False) -> str:
-    """Write one score: decibels with two decimals, others with four; ``-`` where there is none.
+def printed(value: Value) -> str:
+    """Write a published figure with the decimals that it was given with: more would claim too much.
 
-    >>> number(27.8251, "psnr"), number(0.25, "psnr", signed=True), number(None, "ssim"), number("inf", "psnr")
-    ('27.83', '+0.25', '-', 'inf')
+    >>> printed(30.2), printed(None)
+    ('30.2', '-')
+    """
+    return NOTHING if value is None else str(value)
+
+
+def p_value(value: float | None) -> str:
+    """Write a p-value with two significant digits.
+
+    >>> p_value(0.0312), p_value(3.1e-9)[-4:], p_value(1e-200)
+    ('0.031', '10⁻⁹', '< 10⁻⁹⁹')
     """
     if value is None:
         return NOTHING
-    return f"{float(value):{'+' if signed else ''}.{2 if 'psnr' in metric else 4}f}"
+    if value >= 1e-3:
+        return f"{value:.2g}"
+    if value < 1e-99:
+        return "< 10⁻⁹⁹"
+    digits, exponent = f"{value:.1e}".split("e")
+    times = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
+    return f"{digits}{times}10{str(int(exponent)).translate(_POWER)}"
 
 
 def headline(metrics: Mapping[str, Any]) -> Table:
@@ -128,7 +170,7 @@ def published(paper: Mapping[str, Any] | None) -> Table | None:
     rows = paper["compared"]
     columns = ["method", "dataset", *(key for row in rows for key in row if key not in ("method", "dataset"))]
     columns = list(dict.fromkeys(columns))
-    cells = [[str(row.get(column, NOTHING)) for column in columns] for row in rows]
+    cells = [[printed(row.get(column)) for column in columns] for row in rows]
     return Table("Published by others", ["method", "data set", *columns[2:]], cells, texts=2)
 
 
@@ -209,27 +251,16 @@ def escape(text: object) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # Markdown, not HTML: what comes from outside passes the filter `md`
-        keep_trailing_newline=True,
-    )
-    environment.filters["md"] = escape
-    return environment
+    return text_environment({"md": escape})
 
 
 def _headline_rows(name: str, entry: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[list[str]]:
-    before, after, gain, printed = (entry[key] or {} for key in ("blurred", "restored", "gain", "published"))
+    before, after, gain, others = (entry[key] or {} for key in ("blurred", "restored", "gain", "published"))
     ends = entry["intervals"]
     seconds = entry["seconds_per_image"]
     scored = entry["scored"]
     images = str(entry["images"]) if scored in (0, entry["images"]) else f"{scored} of {entry['images']}"
-    for metric in list(dict.fromkeys([*before, *after, *printed])) or [NOTHING]:
+    for metric in list(dict.fromkeys([*before, *after, *others])) or [NOTHING]:
         written = scale(metric, metrics["metrics"])
         yield [
             name,
@@ -238,7 +269,7 @@ def _headline_rows(name: str, entry: Mapping[str, Any], metrics: Mapping[str, An
             written.with_interval(before.get(metric), ends["blurred"].get(metric)),
             written.with_interval(after.get(metric), ends["restored"].get(metric)),
             written.with_interval(gain.get(metric), ends["gain"].get(metric), signed=True),
-            str(printed.get(metric, NOTHING)),  # as it was printed: more decimals would claim too much
+            printed(others.get(metric)),
             NOTHING if seconds is None else f"{seconds['median']:.3f}",
         ]
 

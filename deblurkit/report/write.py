@@ -19,6 +19,9 @@ from deblurkit.report.tables import report_markdown
 Files = Mapping[str, Mapping[str, Mapping[str, str]]]
 """By data set and key: paths of full images relative to the page, by the names of ``Picture.panels``."""
 
+_OF_SEVERAL = ("comparison.json", "comparison.md")
+_OF_ONE = ("metrics.json", "per_image.csv", "report.md")
+
 
 def write_report(
     out: Path,
@@ -36,6 +39,7 @@ def write_report(
     """Write one candidate's files into ``out``, which is made where it is missing.
 
     These are ``metrics.json``, ``per_image.csv``, ``report.md``, ``report.html``, ``tables.tex`` and ``tables.csv``.
+    A comparison that an earlier run left there is removed.
 
     Args:
         out: The folder.
@@ -74,6 +78,7 @@ def write_report(
     }
     out.mkdir(parents=True, exist_ok=True)
     _write_texts(out, texts)
+    _remove(out, _OF_SEVERAL)
 
 
 def write_comparison(
@@ -91,7 +96,8 @@ def write_comparison(
 ) -> None:
     """Write what stands above several candidates' folders into ``out``, which is made where it is missing.
 
-    These are ``comparison.json``, ``comparison.md``, ``report.html``, ``tables.tex`` and ``tables.csv``.
+    These are ``comparison.json``, ``comparison.md``, ``report.html``, ``tables.tex`` and ``tables.csv``. The report of
+    one candidate that an earlier run left there is removed, but for its pictures.
 
     Args:
         out: The folder.
@@ -128,6 +134,7 @@ def write_comparison(
     }
     out.mkdir(parents=True, exist_ok=True)
     _write_texts(out, texts)
+    _remove(out, _OF_ONE)
 
 
 def plain(value: Any) -> Any:
@@ -189,6 +196,12 @@ def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:
     finally:
         for beside in temporary.values():
             beside.unlink(missing_ok=True)
+
+
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    """Remove what would contradict the files that were just written."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _json(content: Any) -> str:

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from deblurkit.data.images import (
     IMAGE_SUFFIXES,
     ImageReadError,
+    beside,
     image_size,
     read_image,
     to_tensor,
@@ -143,3 +144,15 @@ def test_tensors(photograph: np.ndarray) -> None:
     assert to_uint8(halves).ravel().tolist() == [0, 1, 2, 2, 255]
     with pytest.raises(ValueError, match="float64"):
         to_tensor(np.zeros((2, 2, 3)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_images_side_by_side(dtype: type) -> None:
+    white = np.iinfo(dtype).max
+    first, second = (np.full(shape, value, dtype) for shape, value in (((4, 3, 3), 7), ((2, 5, 3), 9)))
+    joined = beside([first, second], 2)
+    assert (joined.shape, joined.dtype) == ((4, 10, 3), dtype)
+    assert np.array_equal(joined[:, :3], first)
+    assert np.array_equal(joined[:2, 5:], second)
+    assert (joined[:, 3:5] == white).all()
+    assert (joined[2:, 5:] == white).all()

@@ -88,8 +88,40 @@ def test_names_are_checked(tmp_path: Path) -> None:
         (None, Path("d.pth")),
     ]
     with pytest.raises(UserError) as caught:
-        split_names(["a/b=c.pth", "=c.pth", "A=x.pth", "A=y.pth"])
-    assert [problem.split(": ")[1].split(" ")[0] for problem in caught.value.problems] == ["'a/b'", "''", "the"]
+        split_names(["a/b=c.pth", "=c.pth", "A=x.pth", "A=y.pth", "B="])
+    *others, pathless = caught.value.problems
+    assert [problem.split(": ")[1].split(" ")[0] for problem in others] == ["'a/b'", "''", "the"]
+    assert pathless == "B=: no path after the name"
+
+
+def test_a_folder_used_again_holds_one_report(experiment: Any, two: list[str]) -> None:
+    """Files of the last report that the new one does not replace are gone; what is not ours stays."""
+    of_several, of_one = {"comparison.json", "comparison.md"}, {"metrics.json", "per_image.csv", "report.md"}
+    evaluate_all(None, two, settings(experiment, out="out"))
+    Path("out/notes.txt").touch()
+    evaluate_all(None, two[:1], settings(experiment, out="out", save_images=True))
+    assert {path.name for path in Path("out").iterdir()} & (of_several | of_one) == of_one
+    evaluate_all(None, two, settings(experiment, out="out"))
+    assert {path.name for path in Path("out").iterdir()} & (of_several | of_one) == of_several
+    assert Path("out/notes.txt").is_file()
+    assert len(list(Path("out/images").rglob("*.png"))) == 6
+    assert Path("out/strong/metrics.json").is_file()
+
+
+def test_one_run_at_a_time(experiment: Any, two: list[str]) -> None:
+    """A second run on the same folder is refused while the first one scores."""
+    refused: list[str] = []
+
+    def again(name: str, done: int, total: int) -> None:
+        if not refused:
+            with pytest.raises(UserError) as caught:
+                evaluate_all(None, two[:1], settings(experiment, out="out"))
+            refused.extend(caught.value.problems)
+
+    report = evaluate_all(None, two[:1], settings(experiment, out="out", progress=again))
+    assert refused == ["--out out: another run is writing its report there"]
+    assert report.candidates[0].metrics["datasets"]["pairs"]["images"] == 6
+    assert not Path("out/unfinished").exists()
 
 
 def test_one_bad_checkpoint_stops_all_before_any_work(experiment: Any, two: list[str], tmp_path: Path) -> None:

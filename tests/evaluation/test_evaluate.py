@@ -9,15 +9,15 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from in_process import run_here
 
-from deblurkit import Deblurrer, evaluate
+from deblurkit import Deblurrer, checkpoint, evaluate
 from deblurkit.data.images import read_image
 from deblurkit.errors import UserError
 from deblurkit.evaluation.evaluate import find_weights
@@ -185,35 +185,44 @@ def test_tool_with_a_checkpoint_alone(experiment: Any) -> None:
 
 
 def test_tool_with_an_option_file(experiment: Any) -> None:
-    done = run_tool("-opt", experiment.options, "--dataset", "pairs", "--out", "here", "--device", "cpu")
+    done = run_here("test.py", "-opt", experiment.options, "--dataset", "pairs", "--out", "here", "--device", "cpu")
     assert (done.returncode, done.stderr) == (0, "")
     assert list(json.loads(Path("here/metrics.json").read_text(encoding="utf-8"))["datasets"]) == ["pairs"]
 
 
 def test_tool_reports_mistakes(experiment: Any) -> None:
-    done = run_tool("--weights", experiment.best)
+    state = checkpoint.load(experiment.best)
+    state["options"]["generator"] = {"type": "NobodysSharpener"}
+    checkpoint.save(state, experiment.best)
+    done = run_here("test.py", "--weights", experiment.best)
     assert done.returncode == 2
     assert f"{experiment.plugin}: name them with --plugin" in done.stderr
-    done = run_tool("-opt", experiment.options, "--dataset", "pears", "--dataset", "blinds", "--device", "cpu")
+    experiment.save("best_psnr.pth")
+    done = run_here("test.py", "-opt", experiment.options, "--dataset", "pears", "--dataset", "blinds")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 2
     assert "Traceback" not in done.stderr
-    assert run_tool().returncode == 2
+    assert run_here("test.py").returncode == 2
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/below"])
+def test_tool_refuses_an_out_that_is_a_file(experiment: Any, out: str) -> None:
+    Path("taken").write_text("a file", encoding="utf-8")
+    done = run_here("test.py", "-opt", experiment.options, "--out", out, "--device", "cpu")
+    assert done.returncode == 2
+    assert re.fullmatch(rf"--out {re.escape(str(Path(out)))}: (File exists|Not a directory)\n", done.stderr)
+    assert Path("taken").read_text(encoding="utf-8") == "a file"
 
 
 def test_tool_explains_protocols() -> None:
-    done = run_tool("--explain", "gopro-basicsr-v1")
+    done = run_here("test.py", "--explain", "gopro-basicsr-v1")
     assert done.returncode == 0
     assert "rounded half up to 8 bits" in done.stdout
-    done = run_tool("--explain", "gopro")
+    done = run_here("test.py", "--explain", "gopro")
     assert done.returncode == 2
     assert "--explain: no protocol is named 'gopro'; known: " in done.stderr
 
 
-def test_help_is_fast() -> None:
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        assert run_tool("--help").returncode == 0
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.5
+def test_settings_are_not_misspelt(experiment: Any) -> None:
+    with pytest.raises(TypeError, match="dataset"):
+        evaluate(weights=experiment.best, dataset=["pairs"])

@@ -182,6 +182,26 @@ def test_unrounded_protocols_say_what_files_have_lost(flat_folders: Path) -> Non
     assert any("before they are rounded" in note for note in report.candidates[0].metrics["notes"])
 
 
+def test_how_restored_images_were_stored_is_said(flat_folders: Path) -> None:
+    image = read_image("good/coffee.png")
+    write_image(Path("good/coffee.jpg"), image)
+    Path("good/coffee.png").unlink()
+    other = read_image("good/astronaut.png")
+    cv2.imwrite("good/astronaut.png", np.dstack([other[..., ::-1], np.full(other.shape[:2], 90, np.uint8)]))
+    report = score_folders(["good"], settings(out="out"), sharp="sharp")
+    stored = [note for note in report.candidates[0].metrics["notes"] if "restored images" in note]
+    assert stored == [
+        "good: 1 of 2 restored images have an alpha channel, which is left out",
+        "good: 1 of 2 restored images are JPEG: the scores are also those of its losses",
+    ]
+    cv2.imwrite("good/astronaut.png", other[..., 0])
+    Path("good/coffee.jpg").unlink()
+    write_image(Path("good/coffee.png"), image)
+    report = score_folders(["good"], settings(out="out"), sharp="sharp")
+    stored = [note for note in report.candidates[0].metrics["notes"] if "restored images" in note]
+    assert stored == ["good: 1 of 2 restored images are grey: scored as three equal channels"]
+
+
 def test_many_true_images_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve frames of a camera that moves: the one that the restored image is equal to counts."""
     monkeypatch.chdir(tmp_path)

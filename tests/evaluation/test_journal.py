@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from deblurkit import evaluate
+from deblurkit.evaluation.evaluate import Settings, evaluate_all
 from deblurkit.evaluation.journal import Journal
 from deblurkit.evaluation.judging import journal_file
 from deblurkit.evaluation.scoring import Outcome, Spent
@@ -23,6 +24,14 @@ from deblurkit.options.load import load_options
 from deblurkit.report.scores import ImageScore
 
 ROOT = Path(__file__).resolve().parents[2]
+CLOCKS = re.compile(
+    r"""<figure[^>]*"speed-.*?</figure>   # plots of times
+    |(?<=,\ s")>[^<]*                    # cells of tables whose column is in seconds
+    |"seconds":\ ?\[[^]]*\]
+    |\d{4}-\d\d-\d\dT[\d:+]+""",
+    re.DOTALL | re.VERBOSE,
+)
+"""Wall-clock values in ``report.html``."""
 
 
 def outcome(index: int, **changed: Any) -> Outcome:
@@ -79,11 +88,36 @@ def test_another_evaluation_starts_anew_and_knows_why(tmp_path: Path) -> None:
     assert (anew.outcomes, anew.differing) == ({}, [])
 
 
+@pytest.mark.parametrize("change", ["drop", "rename", "retype"])
+def test_a_journal_laid_out_otherwise_starts_anew(tmp_path: Path, change: str) -> None:
+    """As an older or newer version of the package would leave it."""
+    file = tmp_path / "gopro.jsonl"
+    first = Journal(file, {"weights": "ab"})
+    first.record(outcome(0))
+    first.close()
+    head, line = map(json.loads, file.read_bytes().splitlines())
+    changed = {"drop": {}, "rename": {"row": {"name": "a"}}, "retype": {"events": 3}}[change]
+    line = {key: value for key, value in line.items() if change != "drop" or key != "live_bytes"} | changed
+    file.write_text(f"{json.dumps(head)}\n{json.dumps(line)}\n", encoding="utf-8")
+    again = Journal(file, {"weights": "ab"})
+    again.close()
+    assert (again.outcomes, again.elapsed, again.differing) == ({}, 0.0, ["layout"])
+    assert len(file.read_bytes().splitlines()) == 1
+    file.write_text(json.dumps({"weights": "ab"}) + "\n", encoding="utf-8")
+    unnumbered = Journal(file, {"weights": "ab"})
+    unnumbered.close()
+    assert unnumbered.differing == ["layout"]
+
+
 @pytest.fixture
 def forwards(experiment: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file in which the experiment's network leaves a mark at each image."""
     monkeypatch.setenv("FORWARDS", str(Path("forwards").absolute()))
     return Path("forwards").absolute()
+
+
+class StoppedError(Exception):
+    """What an evaluation is interrupted with."""
 
 
 def start(out: str, **environment: str) -> subprocess.Popen[str]:
@@ -112,6 +146,16 @@ def without_clocks(value: Any) -> Any:
     return value
 
 
+def whole(path: Path) -> bool:
+    """Say whether a file holds no wall-clock values."""
+    return path.suffix == ".png" or path.name in ("tables.tex", "tables.csv", "comparison.json", "comparison.md")
+
+
+def html_of(folder: Path) -> str:
+    """Return the page without wall-clock values."""
+    return CLOCKS.sub("", (folder / "report.html").read_text(encoding="utf-8"))
+
+
 def files_of(out: str) -> dict[str, Any]:
     """Return what a report says, but for wall-clock values."""
     folder = Path(out)
@@ -123,8 +167,9 @@ def files_of(out: str) -> dict[str, Any]:
         "metrics": without_clocks(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))),
         "rows": rows,
         "page": page,
+        "html": html_of(folder),
         "files": {
-            str(path.relative_to(folder)): path.read_bytes() if path.suffix == ".png" else b""
+            str(path.relative_to(folder)): path.read_bytes() if whole(path) else b""
             for path in sorted(folder.rglob("*"))
         },
     }
@@ -140,7 +185,7 @@ def test_killed_and_started_again_gives_the_same_files(forwards: Path, caplog: p
     restored = len(forwards.read_text())
 
     forwards.unlink()
-    killed = start("killed", PAUSE="0.5")
+    killed = start("killed", PAUSE="0.1")
     journal = journal_file(Path("killed"), "blind")
     wait_for(killed, journal, images=2)
     killed.send_signal(signal.SIGKILL)
@@ -160,7 +205,7 @@ def test_killed_and_started_again_gives_the_same_files(forwards: Path, caplog: p
 
 
 def test_interrupted_and_one_image_removed(forwards: Path) -> None:
-    interrupted = start("out", PAUSE="0.5")
+    interrupted = start("out", PAUSE="0.1")
     journal = journal_file(Path("out"), "pairs")
     wait_for(interrupted, journal, images=3)
     interrupted.send_signal(signal.SIGINT)
@@ -176,9 +221,6 @@ def test_interrupted_and_one_image_removed(forwards: Path) -> None:
 
 
 def test_other_weights_start_anew(experiment: Any, caplog: pytest.LogCaptureFixture) -> None:
-    class StoppedError(Exception):
-        pass
-
     def stop(name: str, done: int, total: int) -> None:
         raise StoppedError
 
@@ -189,3 +231,51 @@ def test_other_weights_start_anew(experiment: Any, caplog: pytest.LogCaptureFixt
     run("out", datasets=["pairs"])
     assert caplog.messages == ["pairs: an earlier run was interrupted, but differed in candidate; starting anew"]
     assert json.loads(Path("out/metrics.json").read_text(encoding="utf-8"))["datasets"]["pairs"]["images"] == 6
+
+
+def test_changed_plugins_start_anew(experiment: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """A metric or a data set may come from a plugin."""
+
+    def stop(name: str, done: int, total: int) -> None:
+        raise StoppedError
+
+    other = tmp_path / "other.py"
+    other.write_text("FIRST = 1\n", encoding="utf-8")
+    with pytest.raises(StoppedError):
+        run("out", datasets=["pairs"], progress=stop, plugins=[str(other)])
+    other.write_text("FIRST = 2\n", encoding="utf-8")
+    run("out", datasets=["pairs"], plugins=[str(other)])
+    assert caplog.messages == ["pairs: an earlier run was interrupted, but differed in plugins; starting anew"]
+
+
+def test_of_several_the_second_was_interrupted(experiment: Any, caplog: pytest.LogCaptureFixture) -> None:
+    weak = experiment.save("iter_00000001.pth", strength=0.05)
+    names = [f"strong={experiment.best}", f"weak={weak}"]
+    told: list[str] = []
+
+    def stop(name: str, done: int, total: int) -> None:
+        told.append(name)
+        if (name, done) == ("weak, pairs", 2):
+            raise StoppedError
+
+    def compare(out: str, **changed: Any) -> None:
+        settings = Settings(out=out, save_images=True, device="cpu", datasets=["pairs"], **changed)
+        evaluate_all(load_options("sharpener.yml"), names, settings)
+
+    compare("whole")
+    with pytest.raises(StoppedError):
+        compare("stopped", progress=stop)
+    assert list(dict.fromkeys(told)) == ["strong, pairs", "weak, pairs"]
+    recorded = len(journal_file(Path("stopped/weak"), "pairs").read_bytes().splitlines()) - 1
+    compare("stopped")
+    assert caplog.messages == [
+        "strong, pairs: 6 of 6 images were scored by an earlier run; going on from there",
+        f"weak, pairs: {recorded} of 6 images were scored by an earlier run; going on from there",
+    ]
+    for name in ("strong", "weak"):
+        assert files_of(f"stopped/{name}") == files_of(f"whole/{name}")
+    assert html_of(Path("stopped")) == html_of(Path("whole"))
+    above = {path.name: path.read_bytes() for path in Path("whole").iterdir() if path.is_file() and whole(path)}
+    assert set(above) == {"comparison.json", "comparison.md", "tables.csv", "tables.tex"}
+    assert {name: Path("stopped", name).read_bytes() for name in above} == above
+    assert not list(Path("stopped").rglob("unfinished"))

@@ -54,7 +54,7 @@ def test_one_candidate_shows_its_greatest_smallest_and_median_gain_and_its_worst
         "c": "smallest gain",
         "d": "median gain",
         "e": "worst psnr",
-        "a": "second smallest gain",
+        "a": "smallest gain, next",
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +14,11 @@ import torch
 
 from deblurkit.data.images import to_tensor
 from deblurkit.errors import UserError
+from deblurkit.evaluation.alignment import Aligned
 from deblurkit.evaluation.protocols.protocol import Protocol, find_protocol, get_protocol
 from deblurkit.metrics.functional.psnr import psnr
 from deblurkit.metrics.functional.ssim import ssim
+from deblurkit.registry import PROTOCOLS
 
 
 class CroppedY(Protocol):
@@ -97,6 +101,7 @@ def test_digest_follows_the_definition_and_not_its_wording() -> None:
     class Reworded(CroppedY):
         description = "in other words"
         source = "somewhere else"
+        averaging = "the mean, as ever"
 
     class Wider(CroppedY):
         crop_border = 4
@@ -104,10 +109,29 @@ def test_digest_follows_the_definition_and_not_its_wording() -> None:
     class WithFurther(CroppedY):
         margin = 5
 
-    digests = [kind().digest for kind in (CroppedY, Reworded, Wider, WithFurther)]
+    class Measured(CroppedY):
+        def measure(self, pair: Aligned) -> dict[str, float]:
+            return {"psnr_y": 1.0}
+
+    class Averaged(CroppedY):
+        def average(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+            return {"psnr_y": 1.0}
+
+    digests = [kind().digest for kind in (CroppedY, Reworded, Wider, WithFurther, Measured, Averaged)]
     assert digests[0] == digests[1]
-    assert len(set(digests)) == 3
+    assert len(set(digests)) == 5
     assert digests[0] in CroppedY().explain()
+
+
+def test_metrics_are_explained_that_leave_their_arguments_out() -> None:
+    class Bare(CroppedY):
+        metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+            name.lower(): {"type": name} for name in ("PSNR", "SSIM", "MSSSIM", "GradientPSNR", "LPIPS")
+        }
+
+    text = " ".join(Bare.definition().split())
+    for part in ("SSIM: of R, G and B: 11x11 Gaussian", "five scales, halved", "PSNR of the gradients", "AlexNet's"):
+        assert part in text
 
 
 def test_unknown_attributes_are_refused() -> None:
@@ -154,7 +178,9 @@ def test_data_that_a_protocol_is_not_defined_on_is_said() -> None:
     assert protocol.deviations(right) == []
     assert protocol.deviations({}) == []
     assert "variant: gamma" in protocol.deviations({**right, "variant": "gamma"})[0]
-    assert protocol.deviations({"set": "SamplePairs"})[0].endswith("scored was SamplePairs")
+    assert protocol.deviations({"set": "SamplePairs"})[0].endswith("scored were images of SamplePairs")
+    folders = {"set": "SharpImages", "sharp": "data/sharp", "blurred": "data/blur"}
+    assert protocol.deviations(folders)[0].endswith("scored were images of data/sharp")
     assert get_protocol("gopro-deepdeblur-v1").deviations({**right, "variant": "gamma"}) == []
     assert get_protocol("video-shift-v1").deviations({"set": "SamplePairs"}) == []
 
@@ -168,12 +194,33 @@ def test_data_that_a_protocol_is_not_defined_on_is_said() -> None:
         ("reds-val300-v1", "003/00000009", {"video": "003"}),
         ("kohler-official-v1", "Blurry1_12", {"poster": "1", "trajectory": "12"}),
         ("kohler-mid-v1", "4_3", {"poster": "4", "trajectory": "3"}),
-        ("realblur-ecc-v1", "scene230/7", {}),
+        ("realblur-ecc-v1", "scene230/7", {"scene": "scene230"}),
+        ("realblur-raw-v1", "scene004_1/blur_7", {"scene": "scene004_1"}),
         ("video-shift-v1", "IMG_0030/00002", {"video": "IMG_0030"}),
     ],
 )
 def test_images_are_grouped_by_their_keys(protocol: str, key: str, groups: dict[str, str]) -> None:
     assert get_protocol(protocol).groups(key) == groups
+
+
+def test_the_protocol_in_the_documentation_of_metrics_takes_what_no_other_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setattr(PROTOCOLS, "_module_dict", dict(PROTOCOLS._module_dict))
+    written: dict[str, Any] = {"__name__": "a_plugin"}
+    exec(code, written)
+    protocol = get_protocol("all-metrics-v1", backbones={"squeeze": "random"})
+    sharp = skimage.data.coffee()[:192, :192]
+    scores = protocol.score(np.roll(sharp, 1, axis=1), [sharp]).scores
+    built_in = [
+        component
+        for name in PROTOCOLS.names()
+        if find_protocol(name).__module__.startswith("deblurkit.")
+        for component in find_protocol(name).metrics.values()
+    ]
+    assert list(scores) == list(protocol.metrics)
+    assert not [component for component in protocol.metrics.values() if component in built_in]
+    assert {"GradientPSNR", "MSSSIM", "SSIM", "PSNR", "LPIPS"} == {one["type"] for one in protocol.metrics.values()}
 
 
 def test_videos_lose_their_first_frames() -> None:
@@ -183,14 +230,17 @@ def test_videos_lose_their_first_frames() -> None:
     assert get_protocol("gopro-matlab-v1").select(keys) == list(range(6))
 
 
-def test_what_is_not_defined_of_an_image_is_left_out_and_counted() -> None:
-    protocol = Blind()
-    sharp = photograph()
-    flat = protocol.score(np.full_like(sharp, 90), [sharp])
-    assert set(flat.scores) == {"psnr"}
-    whole = protocol.score(sharp, [sharp])
-    assert set(whole.scores) == {"psnr", "niqe"}
-    assert protocol.average([flat.scores, whole.scores])["niqe"] == whole.scores["niqe"]
-    assert protocol.facts_summary([flat.facts, whole.facts]) == [
-        "niqe is not defined for 1 images: they are left out of its mean"
+@pytest.mark.parametrize("protocol", ["kohler-mid-v1", "video-shift-v1", "realblur-ecc-v1"])
+def test_nothing_is_scaled_onto_a_black_truth(protocol: str) -> None:
+    """It would be black then, and equal."""
+    aligned = get_protocol(protocol)
+    found = aligned.score(photograph(), [np.zeros_like(photograph())])
+    assert found == ({}, {"truth": "black"})
+    assert aligned.facts_summary([found.facts, {}, found.facts]) == [
+        "2 of 3 images have a black true image, onto which nothing can be scaled: they are not scored"
     ]
+
+
+def test_a_black_truth_counts_where_nothing_is_scaled() -> None:
+    sharp = np.zeros_like(photograph())
+    assert get_protocol("gopro-basicsr-v1").score(photograph(), [sharp]).scores["psnr"] == psnr(photograph(), sharp)

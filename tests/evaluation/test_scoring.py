@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ from deblurkit.data.images import read_image, to_tensor, to_uint8
 from deblurkit.errors import UserError
 from deblurkit.evaluation.figures import figures, summarise
 from deblurkit.evaluation.protocols.protocol import Scored, get_protocol
-from deblurkit.evaluation.scoring import Keeping, Outcome, ScoringError, image_file, score_dataset, scored_images
+from deblurkit.evaluation.scoring import (
+    Keeping,
+    Outcome,
+    ScoringError,
+    image_file,
+    score_dataset,
+    scored_images,
+    undefined_notes,
+)
 from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.restore import NonFiniteOutputError
 from deblurkit.metrics.functional.psnr import psnr
@@ -143,7 +151,7 @@ def test_summary() -> None:
 
     entry = figures(outcomes, PROTOCOL, 2.5)
     assert (entry["images"], entry["scored"], entry["inference_used"]) == (3, 2, {"whole": 3})
-    assert entry["gain"]["ssim"] == 1.0 - entry["blurred"]["ssim"]
+    assert entry["gain"]["ssim"] == pytest.approx(1.0 - entry["blurred"]["ssim"])
     low, high = entry["intervals"]["blurred"]["psnr"]
     assert low <= entry["blurred"]["psnr"] <= high
     assert "psnr" not in entry["intervals"]["restored"], "the mean is infinite"
@@ -284,6 +292,28 @@ def test_all_true_frames() -> None:
         assert outcome.row.blurred_facts == {"best_frame": int(np.argmax(values))}
     with pytest.raises(UserError, match=r"best-of scores against all true frames .* Crops gives one: .* Kohler"):
         score_dataset(NetworkSource(Shift()), Crops(), BestOf())
+
+
+class Undefined(type(PROTOCOL)):
+    """A plugin's, whose own ``score`` and summary know nothing of metrics without a value."""
+
+    id = "undefined"
+
+    def score(self, image: np.ndarray, truths: Iterable[np.ndarray]) -> Scored:
+        return Scored({"psnr": 20.0, "ssim": float("nan")}, {"seen": "yes"})
+
+    def facts_summary(self, facts: Sequence[Any]) -> list[str]:
+        return []
+
+
+def test_what_is_not_defined_of_an_image_is_left_out_and_counted_whatever_scores_it() -> None:
+    outcomes = score_dataset(NetworkSource(Shift()), Crops(), Undefined())
+    for outcome in outcomes:
+        assert outcome.row.restored == outcome.row.blurred == {"psnr": 20.0}
+        assert outcome.row.restored_facts == {"seen": "yes", "ssim_undefined": "yes"}
+    facts = [outcome.row.restored_facts for outcome in outcomes]
+    assert undefined_notes([*facts, {}]) == ["ssim is not defined for 3 of 4 images: they are left out of its mean"]
+    assert undefined_notes([{}, {"ecc": "failed"}]) == []
 
 
 class OneAVideo(Crops):

@@ -48,6 +48,10 @@ def test_mistakes_are_named(weights: Path, plugin: str) -> None:
         deblurrer(np.zeros((8, 9, 3)))
     with pytest.raises(UserError, match="precision: 'half' is unknown"):
         Deblurrer(weights, [plugin], "cpu", "half")
+    with pytest.raises(UserError, match="inference: 'tile:30' is no inference mode: expected tile:SIZE,OVERLAP"):
+        Deblurrer(weights, [plugin], "cpu", inference="tile:30")
+    with pytest.raises(UserError, match="memory: a photograph takes more than 0 GiB, got 0"):
+        Deblurrer(weights, [plugin], "cpu", memory=0)
     with pytest.raises(UserError, match="device: 'abacus' cannot be used"):
         Deblurrer(weights, [plugin], "abacus")
     with pytest.raises(UserError, match="there is no such checkpoint"):

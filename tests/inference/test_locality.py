@@ -31,6 +31,10 @@ EXPECTED = {
 }
 
 
+def layers(network: nn.Module) -> list[str]:
+    return global_layers(network, reach(network))
+
+
 def shrunk(name: str) -> nn.Module:
     torch.manual_seed(0)
     network = ARCHS.get(name)(**SHRUNK.get(name, {}))
@@ -42,7 +46,7 @@ def shrunk(name: str) -> nn.Module:
 
 @pytest.mark.parametrize("name", ARCHS.names())
 def test_every_generator(name: str):
-    assert global_layers(shrunk(name)) == EXPECTED[name]
+    assert layers(shrunk(name)) == EXPECTED[name]
 
 
 @pytest.mark.parametrize("name", ARCHS.names())
@@ -67,7 +71,7 @@ def test_pixels_agree(name: str):
 def test_training_mode_is_another_network():
     network = shrunk("Crosshatch").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert global_layers(network) == [OWN_BATCH, ATTENTION]
+    assert layers(network) == [OWN_BATCH, ATTENTION]
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
 
 
@@ -89,9 +93,17 @@ def test_reach_further_than_the_strip():
     network = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=40, dilation=40) for _ in range(4)))
     assert reach(network, size=512) == 160
     assert reach(network, size=256) is None
-    assert global_layers(network) == []
+    assert layers(network) == []
     deep = nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=60, dilation=60) for _ in range(10)))
-    assert global_layers(deep) == ["a pixel's influence goes further than 512 pixels"]
+    assert layers(deep) == ["a pixel's influence goes further than 512 pixels"]
+
+
+def test_global_layers_end_the_search_at_the_first_strip():
+    lengths = []
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.InstanceNorm2d(3))
+    network.register_forward_pre_hook(lambda module, inputs: lengths.append(max(inputs[0].shape)))
+    assert reach(network) is None
+    assert max(lengths) == 256
 
 
 class Halving(nn.Module):
@@ -146,10 +158,10 @@ OVER_ONE_AXIS = {
 @pytest.mark.parametrize("axis", [2, 3])
 @pytest.mark.parametrize("words", OVER_ONE_AXIS)
 def test_one_axis_is_enough_and_windows_are_local(words: str, axis: int):
-    assert global_layers(Axis(axis, OVER_ONE_AXIS[words])) == [words]
+    assert layers(Axis(axis, OVER_ONE_AXIS[words])) == [words]
     windows = Axis(axis, OVER_ONE_AXIS[words], window=8)
     windows.size_divisor = 8
-    assert global_layers(windows) == []
+    assert layers(windows) == []
     assert reach(windows) == 7
 
 
@@ -175,16 +187,14 @@ class Scaled(nn.Module):
 def test_library_attention(heads: bool):
     network = Scaled(heads)
     network.size_divisor = 8
-    assert global_layers(network) == [ATTENTION]
+    assert layers(network) == [ATTENTION]
 
 
 def test_group_norm_and_nothing_known():
-    assert global_layers(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4), nn.Conv2d(4, 3, 1))) == [
-        "group normalisation"
-    ]
+    assert layers(nn.Sequential(nn.Conv2d(3, 4, 1), nn.GroupNorm(2, 4), nn.Conv2d(4, 3, 1))) == ["group normalisation"]
 
     class Product(nn.Module):
         def forward(self, blurred: Tensor) -> Tensor:
             return blurred @ torch.ones(blurred.shape[-1], blurred.shape[-1])
 
-    assert global_layers(Product()) == ["a pixel's influence goes further than 512 pixels"]
+    assert layers(Product()) == ["a pixel's influence goes further than 512 pixels"]

@@ -93,7 +93,7 @@ def test_tiles_are_the_whole_image_or_it_is_said_why_not(name: str) -> None:
     if looks is None:
         (note,) = session.notes()
         assert note.startswith(f"tiles and crops are not the whole image for {name}: ")
-        assert note.endswith(", ".join(global_layers(generator)))
+        assert note.endswith(", ".join(global_layers(generator, None)))
     else:
         assert session.notes() == []
 

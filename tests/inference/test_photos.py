@@ -68,10 +68,11 @@ def test_folder_as_a_process(photos: Path, weights: Path, plugin: str, tmp_path:
     again = deblur(*arguments, cwd=tmp_path)
     assert again.returncode == 2
     assert again.stderr.splitlines()[0].endswith("exists already; choose another --out or say --overwrite")
-    assert deblur(*arguments, "--overwrite", cwd=tmp_path).returncode == 0
 
 
 def test_the_way_that_was_taken_is_told(photos: Path, weights: Path, plugin: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "astronaut.png").write_bytes(b"of an earlier run")
     arguments = (photos, "--weights", weights, "--plugin", plugin, "--out", "out", "--overwrite")
     done = deblur(*arguments, "--inference", "x8+tile:30,14", "--memory", "0.5", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -80,10 +81,7 @@ def test_the_way_that_was_taken_is_told(photos: Path, weights: Path, plugin: str
         "tile:30,14+x8 was done as tile:32,16+x8: inputs of InferenceSharpener have sides that divide by 4",
         "3 of 3 photographs restored, in out",
     ]
-    for wrong, message in ((("--inference", "tile:30"), "expected tile:SIZE,OVERLAP"), (("--memory", "0"), "0 GiB")):
-        refused = deblur(*arguments, *wrong, cwd=tmp_path)
-        assert refused.returncode == 2
-        assert message in refused.stderr
+    assert read_image(tmp_path / "out" / "astronaut.png").shape == (50, 61, 3)
 
 
 def test_unreadable_files_do_not_stop_the_others(photos: Path, weights: Path, plugin: str, tmp_path: Path) -> None:

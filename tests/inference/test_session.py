@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,11 @@ from known_networks import Fails, Identity, MeanShift, Pyramid
 from torch import Tensor, nn
 
 from deblurkit.errors import UserError
+from deblurkit.inference import fallback
 from deblurkit.inference.memory import free_bytes, is_out_of_memory, live_bytes, scratch
 from deblurkit.inference.restore import NonFiniteOutputError, restore
 from deblurkit.inference.session import Session
-from deblurkit.options.inference import Inference, parse_inference
+from deblurkit.options.inference import parse_inference
 
 HERE = Path(__file__).resolve().parent
 CPU = torch.device("cpu")
@@ -50,21 +52,81 @@ def test_what_does_not_fit_is_done_in_tiles_and_that_is_said(mode: str, extra: s
     assert torch.equal(restored, restore(generator, blurred.unsqueeze(0), inference=used)[0])
     whole = restore(generator, blurred.unsqueeze(0), inference="whole" + extra)[0]
     assert (restored - whole).abs().max() <= 2e-6  # it is local, and the tiles overlap by enough
-    (note,) = session.notes()
-    asked = "x8" if extra else "whole"
-    assert note.startswith(f"1 of 2 images: done in {used}: {asked} would take ")
-    assert note.endswith("0.02 GiB may be used")
+    assert session.notes() == [f"1 of 2 images: done in {used}: whole does not fit the memory"]
+    assert re.fullmatch(
+        r"whole, an image would take up to 0\.0\d\d GiB; 0\.0(16|24) GiB may be used", session.shortage()
+    )
 
 
 def test_the_largest_tiles_that_fit_are_taken() -> None:
     sizes = []
-    for memory in (8, 24, 64):
+    for memory in (12, 24, 64):
         session = Session(MeanShift(), inference="auto", memory_bytes=memory * MIB)
         session(image(900, 1200))
         (used,) = session.used
         sizes.append(parse_inference(used).size)
         assert "tiles and crops are not the whole image for MeanShift: global average pooling" in session.notes()
     assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_the_memory_of_the_moment_decides_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each image of a set could be scored in another mode, and have a note of its own."""
+    moments = iter(range(16 * MIB, 0, -MIB))
+    monkeypatch.setattr(fallback, "free_bytes", lambda device: next(moments))
+    session = Session(Pyramid())
+    for height in (700, 500, 600, 700):
+        session(image(height, 500))
+    (mode,) = session.used
+    assert session.notes() == [f"4 of 4 images: done in {mode}: whole does not fit the memory"]
+
+
+def test_a_resumed_run_says_what_an_uninterrupted_one_does() -> None:
+    whole, first, second = (Session(MeanShift(), memory_bytes=8 * MIB) for _ in range(3))
+    sizes = [(400, 500), (64, 64), (700, 500)]
+    for session, part in ((whole, sizes), (first, sizes[:1]), (second, sizes[1:])):
+        for size in part:
+            session(image(*size))
+    second.used.update(first.used)
+    second.events.update(first.events)
+    assert (second.notes(), second.used) == (whole.notes(), whole.used)
+    assert len(whole.notes()) == 2
+
+
+def test_what_is_asked_once_of_a_size_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[tuple[int, int]] = []
+
+    def count(generator: nn.Module, height: int, width: int, means: None) -> int | None:
+        counted.append((height, width))
+        return live_bytes(generator, height, width, means)
+
+    monkeypatch.setattr(fallback, "live_bytes", count)
+    session = Session(MeanShift(), memory_bytes=12 * MIB)
+    for _ in range(2):
+        session(image(1000, 1200))
+    assert counted[0] == (1000, 1200)
+    assert len(counted) <= 5, "the 14 sizes of tiles are not tried one by one"
+    counted.clear()
+    session = Session(Pyramid(), inference="tile:512,64", memory_bytes=16 * MIB)
+    session(image(600, 700))
+    session(image(700, 600))
+    assert counted == [(512, 512)], "for what a report says of memory; nothing is chosen"
+
+
+def test_tiles_that_do_not_fit_either_are_refused_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = r"Pyramid: an image of 300x200 takes (\d\.\d{3}) GiB at least, in tile:128,32, and 0\.001 GiB may be used"
+    with pytest.raises(UserError, match=message) as refused:
+        Session(Pyramid(), inference="auto", memory_bytes=MIB)(image(300, 200))
+    named = re.search(message, str(refused.value))
+    assert named is not None
+    enough = int(float(named[1]) * 2**30)
+    session = Session(Pyramid(), inference="auto", memory_bytes=enough)
+    session(image(300, 200))
+    assert session.used == {"tile:128,32": 1}
+    monkeypatch.setattr(fallback, "free_bytes", lambda device: MIB)
+    session = Session(Pyramid())
+    session(image(300, 200))
+    told = "1 of 1 images: done in tile:128,32: neither whole nor these tiles, the smallest, fit the memory"
+    assert session.notes()[0] == told
 
 
 def test_tiles_and_grids_that_were_asked_for_are_not_replaced() -> None:
@@ -170,10 +232,24 @@ def test_live_tensors_are_counted_by_hand() -> None:
     before = {name: weight.clone() for name, weight in generator.state_dict().items()}
     # The image, at most two maps at once, and how much each row and column counts.
     by_hand = 4 * ((3 + 8 + 3) * 50 * 30 + 50 + 30)
-    assert live_bytes(generator, 50, 30, Inference()) == by_hand
+    assert live_bytes(generator, 50, 30) == by_hand
     assert Session(generator).estimate(50, 30) == by_hand
     assert all(torch.equal(weight, before[name]) for name, weight in generator.state_dict().items())
     assert {weight.device.type for weight in generator.state_dict().values()} == {"cpu"}
+
+
+class Weighed(Wide):
+    """Weighs 8 channels by their means."""
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        features = self.first(blurred)
+        return self.last(features * features.mean((2, 3), keepdim=True))
+
+
+def test_calibration_of_local_means_is_not_counted() -> None:
+    whole, local = Session(Weighed()), Session(Weighed(), inference="tlc:256")
+    assert local.estimate(128, 128) == whole.estimate(128, 128)  # the windows are larger than the image
+    assert local.estimate(600, 600) > whole.estimate(600, 600)  # maps of sums
 
 
 class Looks(nn.Module):
@@ -200,17 +276,16 @@ LIMITED = """
 import resource, sys
 import numpy as np, torch
 from known_networks import Pyramid
-from deblurkit.inference.restore import restore
 from deblurkit.inference.session import Session
 
 torch.set_num_threads(1)
 generator = Pyramid(16)
-restore(generator, torch.rand(1, 3, 64, 64))  # what the libraries load at first use is not to fail
-image = np.random.default_rng(0).integers(0, 256, (1400, 1400, 3), np.uint8)
+Session(generator, inference="tile:32,0").restore_array(np.zeros((64, 64, 3), np.uint8))  # loads what is used later
+image = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
 session = Session(generator, inference="whole", memory_bytes=1 << 40)  # so that it is tried
 now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 _, most = resource.getrlimit(resource.RLIMIT_AS)
-resource.setrlimit(resource.RLIMIT_AS, (now + (260 << 20), most))  # whole takes 280 MiB at least
+resource.setrlimit(resource.RLIMIT_AS, (now + (128 << 20), most))  # whole takes 210 MiB
 restored = session.restore_array(image)
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 (mode,) = session.used
@@ -231,7 +306,6 @@ import sys
 import numpy as np, torch
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.data.images import read_image
-from deblurkit.inference.restore import restore
 from deblurkit.inference.session import Session
 from known_networks import Pyramid
 
@@ -242,7 +316,7 @@ def resident(key):
 height, width, channels = map(int, sys.argv[1:4])
 torch.set_num_threads(1)
 generator = Pyramid(channels)
-restore(generator, torch.rand(1, 3, 64, 64))
+Session(generator, inference="tile:32,0").restore_array(np.zeros((64, 64, 3), np.uint8))  # loads what is used later
 session = Session(generator, inference="auto", memory_bytes=int(sys.argv[4]) or None)
 before = resident("VmRSS")
 open("/proc/self/clear_refs", "w").write("5")
@@ -256,7 +330,7 @@ print(*session.used, resident("VmHWM") - before, session.estimate(height, width)
 @pytest.mark.parametrize(
     ("size", "channels", "memory", "most"),
     [
-        ((1200, 1600), 16, 192 * MIB, 192 * MIB + 2 * 1200 * 1600 * 3 + 64 * MIB),
+        ((600, 800), 16, 48 * MIB, 48 * MIB + 2 * 600 * 800 * 3 + 16 * MIB),
         pytest.param((4000, 6000), 64, 0, 2 << 30, marks=pytest.mark.slow),  # 0: the default
     ],
 )

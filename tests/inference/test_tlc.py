@@ -33,8 +33,8 @@ def alive(network: nn.Module) -> nn.Module:
 
 
 def nafnet() -> nn.Module:
-    """NAFNet with all its levels and few channels."""
-    return alive(NAFNet(width=4, encoder_blocks=(1, 1, 1, 2), middle_blocks=1, decoder_blocks=(1, 1, 1, 1)))
+    """NAFNet with all its levels, one block each, and few channels."""
+    return alive(NAFNet(width=4, encoder_blocks=(1, 1, 1, 1), middle_blocks=1, decoder_blocks=(1, 1, 1, 1)))
 
 
 def photograph(height: int, width: int) -> Tensor:
@@ -69,10 +69,10 @@ class DirectMean(nn.Module):
 
 
 def directly_local(network: nn.Module) -> nn.Module:
-    """The same network with its pools replaced by hand: windows of 384, 192, 96, 48 and 24, by the level's width."""
+    """The same network with its pools replaced by hand: windows of 192, 96, 48, 24 and 12, by the level's width."""
     for module in network.modules():
         if isinstance(module, SimplifiedChannelAttention):
-            module.mean = DirectMean(384 // (module.conv.in_channels // 4))
+            module.mean = DirectMean(192 // (module.conv.in_channels // 4))
     return network
 
 
@@ -84,24 +84,24 @@ def test_nafnet_does_not_change_up_to_384(height: int, width: int):
         assert torch.equal(restore(network, blurred), expected)
 
 
-@pytest.mark.parametrize(("height", "width"), [(385, 385), (400, 600), (600, 208)])
+@pytest.mark.parametrize(("height", "width"), [(193, 193), (200, 300), (300, 104)])
 def test_nafnet_equals_means_computed_directly(height: int, width: int):
     blurred = photograph(height, width).double()
     network = nafnet().double()
     plain = restore(network, blurred)
-    with local_means(network, 256):
+    with local_means(network, 128):
         found = restore(network, blurred)
     expected = restore(directly_local(network), blurred)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
     assert (found - plain).abs().max() > 1e-4, "the test can tell"
-    assert ((found > 0) & (found < 1)).float().mean() > 0.8, "clamping hides nothing"
+    assert ((found > 0) & (found < 1)).float().mean() > 0.5, "clamping hides little"
 
 
 def test_float32_equals_float64():
-    network, blurred = nafnet(), photograph(400, 400)
-    with local_means(network, 256):
+    network, blurred = nafnet(), photograph(208, 208)
+    with local_means(network, 128):
         found = restore(network, blurred)
-    with local_means(network.double(), 256):
+    with local_means(network.double(), 128):
         torch.testing.assert_close(found, restore(network, blurred.double()), rtol=0, atol=1e-5)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ import torch
 
 from deblurkit import pretrained
 from deblurkit.errors import UserError
+from deblurkit.inference.restore import _compute_in
 from deblurkit.metrics.functional.images import Array
 from deblurkit.metrics.network_metric import BACKBONES, NetworkMetric
 from deblurkit.pretrained import PUBLISHED, MissingWeightsError, Published
@@ -171,6 +172,45 @@ def test_threads_get_the_same_values(random_metrics: dict[str, NetworkMetric], n
         assert list(pool.map(lambda image: metric(image, SHARP[:48, :48]), images)) == expected
 
 
+class Switches(torch.nn.Module):
+    """Notes whether TF32 is allowed while it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[bool, bool]] = []
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        self.seen.append(switches())
+        return (first - second).abs().mean()
+
+
+def switches() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.fixture
+def tf32_everywhere() -> Iterator[None]:
+    before = switches()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("tf32", True), ("fp32", False)])
+@pytest.mark.usefixtures("tf32_everywhere")
+def test_networks_compute_in_full_precision_whatever_a_generator_beside_them_does(precision: str, allowed: bool):
+    network = Switches()
+    metric = NetworkMetric("Switches", network, [])
+    with ThreadPoolExecutor(1) as pool:
+        with _compute_in(precision, "cuda"):
+            job = pool.submit(metric, BLURRED, SHARP)
+            wait([job], timeout=0.1)
+            assert switches() == (allowed, allowed)
+        assert job.result() > 0
+    assert network.seen == [(False, False)]
+    assert switches() == (True, True)
+
+
 @pytest.mark.parametrize("name", METRIC_OF)
 def test_missing_files_say_where_to_put_them_and_are_not_fetched(empty_cache: Path, name: str):
     component = METRIC_OF[name]
@@ -194,6 +234,13 @@ def test_files_of_something_else_are_refused(cache: Path, tmp_path: Path):
     file.write_bytes(b"nonsense")
     with pytest.raises(UserError, match="cannot be read as weights"):
         METRICS.build({"type": "LPIPS", "weights": str(file)})
+    torch.save({"features.0.weight": Path("an object")}, file)
+    with pytest.raises(UserError, match="cannot be read as weights") as caught:
+        METRICS.build({"type": "LPIPS", "weights": str(file)})
+    assert "weights_only" not in str(caught.value), "PyTorch's advice would execute what is in the file"
+    assert f"expected the ImageNet weights of AlexNet for LPIPS (alex) ({PUBLISHED['alexnet'].file})" in str(
+        caught.value
+    )
     other = cache / PUBLISHED["squeezenet1_1"].file
     with pytest.raises(UserError, match=f"{other.name}: not the weights of AlexNet, features") as caught:
         METRICS.build({"type": "LPIPS", "weights": str(other)})

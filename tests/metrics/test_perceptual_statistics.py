@@ -88,10 +88,15 @@ def test_niqe_of_small_images(niqe):
         niqe(image.astype(np.int64), None)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_niqe_without_texture(niqe):
+@pytest.mark.filterwarnings("error")
+def test_niqe_without_texture_is_not_a_number_and_not_a_warning(niqe):
     flat = np.full((200, 300, 3), 90, np.uint8)
     assert np.isnan(niqe(flat, None))
+    flat[20:60, 20:60] = photograph("coffee")[20:60, 20:60]  # within one of its blocks
+    assert np.isnan(niqe(flat, None))
+
+
+def test_niqe_of_an_image_that_is_white_in_part(niqe):
     partly = photograph("coffee")[:300, :400].copy()
     partly[:100, :100] = 255
     assert np.isfinite(niqe(partly, None))

@@ -167,21 +167,19 @@ def test_mistakes_are_named() -> None:
         psnr(image, image, mask=np.zeros((20, 30)))
     with pytest.raises(ValueError, match=r"mask has the shape \(20, 30, 3\).* need \(20, 30\)"):
         psnr(image, image, mask=image)
-    for arguments, message in (
-        ({"channels": "Y"}, "channels is rgb, y or luma, got 'Y'"),
-        ({"crop_border": -1}, "crop_border must not be negative, got -1"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            METRICS.get("PSNR")(**arguments)
+    with pytest.raises(ValueError, match="crop_border must not be negative, got -1"):
+        psnr(image, image, crop_border=-1)
+    with pytest.raises(ValueError, match="channels is rgb, y or luma, got 'Y'"):
+        METRICS.get("PSNR")(channels="Y")
 
 
 def test_registered_classes_compute_the_functions() -> None:
     restored, sharp = pair("coffee", "float32")
     mask = np.ones(sharp.shape[:2])
     mask[40:] = 0
-    metric = METRICS.build({"type": "PSNR", "channels": "luma", "crop_border": 2})
-    assert metric(restored, sharp) == psnr(restored, sharp, channels="luma", crop_border=2)
-    assert metric(restored, sharp, mask) == psnr(restored, sharp, channels="luma", crop_border=2, mask=mask)
+    metric = METRICS.build({"type": "PSNR", "channels": "luma"})
+    assert metric(restored, sharp) == psnr(restored, sharp, channels="luma")
+    assert metric(restored, sharp, mask) == psnr(restored, sharp, channels="luma", mask=mask)
     single = METRICS.build({"type": "PSNR", "single": True})
     assert single(restored, sharp) == psnr(restored, sharp, single=True) != psnr(restored, sharp)
     gradient = METRICS.build({"type": "GradientPSNR"})

@@ -59,9 +59,34 @@ def test_only_images_that_all_have_are_compared():
 def test_a_metric_that_one_lacks_is_not_compared():
     first, second = two()
     psnr_only = [ImageScore(row.key, row.blurred, {"psnr": 25.0}, 0.1) for row in second.rows["gopro"]]
-    entry = comparison([first, candidate("D", {"gopro": psnr_only})])["datasets"]["gopro"]
+    compared = comparison([first, candidate("D", {"gopro": psnr_only})])
+    entry = compared["datasets"]["gopro"]
     assert [pair["metric"] for pair in entry["pairs"]] == ["psnr"]
-    assert set(entry["restored"]["D"]) == {"psnr"}
+    assert set(entry["restored"]["D"]) == set(entry["restored"]["A"]) == set(entry["blurred"]) == {"psnr"}
+    assert compared["notes"] == ["gopro: lpips is not compared: no image has it of all candidates"]
+
+
+def test_means_are_over_the_same_images_where_a_metric_is_not_always_defined():
+    """The third image has no NIQE of A's: B's bad one there is no difference between the two."""
+
+    def made(name: str, *niqe: float | None):
+        rows = []
+        for key, value in enumerate(niqe):
+            scores = {"psnr": 30.0 + key} if value is None else {"psnr": 30.0 + key, "niqe": value}
+            rows.append(ImageScore(str(key), {"psnr": 20.0, "niqe": 9.0 + key}, scores, None))
+        return candidate(name, {"gopro": rows})
+
+    compared = comparison([made("A", 3.0, 3.0, None), made("B", 3.0, 3.0, 30.0)])
+    entry = compared["datasets"]["gopro"]
+    assert {name: means["niqe"] for name, means in entry["restored"].items()} == {"A": 3.0, "B": 3.0}
+    assert {name: ends["niqe"] for name, ends in entry["intervals"].items()} == {"A": [3.0, 3.0], "B": (3.0, 3.0)}
+    assert entry["restored"]["A"]["psnr"] == entry["restored"]["B"]["psnr"] == 31.0
+    assert entry["blurred"] == {"psnr": 20.0, "niqe": 9.5}
+    (pair,) = (pair for pair in entry["pairs"] if pair["metric"] == "niqe")
+    assert (pair["images"], pair["difference"]) == (2, 0.0)
+    assert compared["notes"] == ["gopro: niqe is compared on 2 of 3 images: those on which all have it"]
+    alone = comparison([made("A", 3.0, 3.0, None)])
+    assert (alone["datasets"]["gopro"]["restored"]["A"]["niqe"], alone["notes"]) == (3.0, [])
 
 
 def test_infinite_scores():
@@ -74,7 +99,7 @@ def test_infinite_scores():
     assert (entry["pairs"][0]["images"], entry["pairs"][0]["excluded"], entry["pairs"][0]["difference"]) == (6, 1, 0.0)
     scores, differences = comparison_tables(compared)
     assert scores.rows[1][2] == "inf"
-    assert differences.rows[0][3:] == ["6 (1 left out)", "+0.00 [0.00, 0.00]", "-"]
+    assert differences.rows[0][3:] == ["6 (1 left out)", "0.00 [0.00, 0.00]", "-"]
 
 
 def test_notes_say_what_differs():
@@ -112,8 +137,8 @@ def test_the_page():
     for part in (
         "# A, B\\|2\n",
         "| candidate | inference | psnr (dB) ↑ | lpips ↓ |\n| --- | --- | ---: | ---: |\n| blurred | - | 20.00 | 0.50",
-        "| gopro | A - B\\|2 | psnr (dB) ↑ | 7 | +0.53 [0.52, 0.54] | 0.0156 |",
-        "| gopro | A - B\\|2 | lpips ↓ | 7 | -0.1000 [-0.1000, -0.1000] | 0.0156 |",
+        "| gopro | A - B\\|2 | psnr (dB) ↑ | 7 | +0.53 [+0.52, +0.54] | 0.016 |",
+        "| gopro | A - B\\|2 | lpips ↓ | 7 | -0.1000 [-0.1000, -0.1000] | 0.016 |",
         "2 tests, not corrected for their number.",
         "Frames of one video are alike",
         "As printed in: Blur & how\\_to. Not measured by us; protocols differ.",

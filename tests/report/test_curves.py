@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import html.parser
 import itertools
 import json
@@ -18,10 +19,11 @@ import numpy as np
 import pytest
 
 from deblurkit.errors import UserError
-from deblurkit.report.curves.groups import GROUPS, grouped, plots, scores_table, values_table
+from deblurkit.report.curves.groups import GROUPS, best, grouped, plots, scores_table, values_table
 from deblurkit.report.curves.lines import Line, line_plot
 from deblurkit.report.curves.page import write_curves
 from deblurkit.report.curves.records import FULL, Curve, read_run
+from deblurkit.report.tables import NOTHING
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "curves.py"
 
@@ -106,7 +108,7 @@ def test_it_stands_alone(tmp_path: Path):
     assert named
     assert {name[:1] for name in named} == {"#"}, named
     assert "@import" not in page
-    assert "default-src 'none'" in page
+    assert "default-src 'none'" in html.unescape(page)
 
 
 def test_several_runs_share_their_plots(tmp_path: Path):
@@ -219,6 +221,40 @@ def test_every_key_is_shown_somewhere():
     assert held[GROUPS[-1]] == ["my_own", "my/own"]
 
 
+NAMED_BEST = [
+    ("psnr", "highest"),
+    ("psnr_y", "highest"),
+    ("ssim", "highest"),
+    ("ssim2d_luma", "highest"),
+    ("mssim", "highest"),
+    ("cw_ssim", "highest"),
+    ("lpips_vgg", "lowest"),
+    ("dists", "lowest"),
+    ("niqe", "lowest"),
+    ("niqelike", None),
+    ("ssimilarity", None),
+    ("my_error", None),
+]
+
+
+@pytest.mark.parametrize(("metric", "expected"), NAMED_BEST)
+def test_best_where_the_direction_is_known(metric: str, expected: str | None):
+    curve = Curve()
+    curve.extend(np.array([[1, 0.3], [2, 0.1], [3, 0.4], [4, 0.2]]))
+    assert best(f"val/x/{metric}", curve) == (getattr(curve, expected) if expected else None)
+    assert best(f"grad/{metric}", curve) is None
+
+
+def test_scores_of_unknown_direction_have_no_best(tmp_path: Path):
+    folder = work_dir(tmp_path / "run", [record(n, **{"val/x/my_error": n / 10}) for n in (1, 2)])
+    table = scores_table([read_run(folder, "run")])
+    assert table is not None
+    assert table.rows == [["x: my_error", "0.1", "0.2", NOTHING, NOTHING]]
+    assert "best" not in "".join(
+        plot.description for plot in plots(GROUPS[0], ["val/x/my_error"], [read_run(folder, "run")])
+    )
+
+
 def test_many_terms_and_lower_is_better(tmp_path: Path):
     many = {f"term/t{n}": 1.0 + n for n in range(8)}
     records = [record(n, **many, **{"val/x/lpips": value}) for n, value in ((1, 0.3), (2, 0.1), (3, 0.2))]
@@ -245,6 +281,82 @@ def test_samples_are_embedded(tmp_path: Path):
     assert all(str(picture["src"]).startswith("data:image/jpeg;base64,") for picture in pictures)
     told = [re.findall(r"gopro, iteration (\d+):", str(picture["alt"]))[0] for picture in pictures]
     assert told == ["10", "50", "80", "120", "150", "190"]
+
+
+def test_strips_that_are_no_pictures_are_passed_over(tmp_path: Path):
+    folder = training(tmp_path / "run")
+    samples = folder / "samples" / "gopro"
+    samples.mkdir(parents=True)
+    cv2.imwrite(str(samples / "iter_00000002.jpg"), np.zeros((8, 8, 3), np.uint8))
+    whole = (samples / "iter_00000002.jpg").read_bytes()
+    (samples / "iter_00000004.jpg").touch()
+    (samples / "iter_00000006.jpg").write_bytes(b"no picture")
+    (samples / "iter_00000008.jpg").write_bytes(whole[: len(whole) // 2])
+    (samples / "iter_00000010.jpg").mkdir()
+    (samples / "iter_00000002 (copy).jpg").write_bytes(whole)
+    page = page_of(folder)
+    assert sum(tag == "img" for tag, _ in page.tags) == 1
+    assert "run: 4 strips of samples cannot be read" in page.text
+
+
+def test_strips_for_which_there_is_no_room_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = training(tmp_path / "run")
+    (folder / "samples" / "gopro").mkdir(parents=True)
+    for iteration in (2, 4, 6):
+        cv2.imwrite(str(folder / "samples" / "gopro" / f"iter_{iteration:08d}.jpg"), np.zeros((8, 8, 3), np.uint8))
+    size = (folder / "samples" / "gopro" / "iter_00000002.jpg").stat().st_size
+    monkeypatch.setattr("deblurkit.report.curves.strips.MOST_BYTES", 2 * size)
+    page = page_of(folder)
+    assert sum(tag == "img" for tag, _ in page.tags) == 2
+    assert "run: 1 strip of samples is left out, or the page would be too large" in page.text
+
+
+def test_numbers_that_cannot_be_drawn(tmp_path: Path):
+    values = [1e308, -1e308, 10**400, -1.1e100, 9e99, -9e99, 5e-324, 1.0]
+    folder = work_dir(tmp_path / "run", [record(n, loss=value) for n, value in enumerate(values)])
+    curve = read_run(folder, "run").curves["loss"]
+    assert (curve.bad, curve.count) == (4, 8)
+    assert (curve.lowest, curve.highest) == ((5, -9e99), (4, 9e99))
+    assert "total loss (4 not finite)" in page_of(folder).texts
+    tiny = work_dir(tmp_path / "tiny", [record(n, loss=value) for n, value in enumerate([5e-324, 1e-300, 9e99])])
+    assert "logarithmic" in page_of(tiny).text
+
+
+@pytest.mark.parametrize("iteration", [10**20, 2**53, -1, 1e20, 1.0, True, "5", None, float("nan")])
+def test_iterations_that_are_none(tmp_path: Path, iteration: Any):
+    folder = work_dir(tmp_path / "run", [record(0), record(1), record(iteration)])
+    run = read_run(folder, "run")
+    assert (run.records, run.unread, run.last["iteration"]) == (2, 1, 1)
+    assert "1 line of scalars.jsonl is no record and was passed over" in page_of(folder).text
+    assert values_table([run]).rows == [["loss", "0.0301", "0.0301 at 0", "0.0301 at 0", "2", "0"]]
+
+
+ODD_KEYS = ["critic", "penalty", "val", "val/", "lr", "/", "", "a$b"]
+WRONG_VALUES = {"text": "soon", "list": [1], "truth": True, "nan": "nan", "negative": -5, "huge": 10**400}
+
+
+@pytest.mark.parametrize("value", WRONG_VALUES.values(), ids=WRONG_VALUES.keys())
+def test_any_value_of_any_key_gives_a_page(tmp_path: Path, value: Any):
+    keys = [*CLOCK, *VALUES, *ODD_KEYS, "loss", "epoch", "val/gopro/psnr"]
+    folder = work_dir(tmp_path / "run", [record(1), {**dict.fromkeys(keys, value), "iteration": 2}])
+    assert "Losses" in page_of(folder).text
+
+
+def test_names_that_are_no_text(tmp_path: Path):
+    folder = tmp_path / "run\udcff"
+    try:
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("the file system takes no such names")
+    work_dir(folder, [record(1, **{"term/\ud800": 1.0})])
+    assert "term/?" in page_of(folder).text
+
+
+@pytest.mark.parametrize("content", [b"\x00\xff\n\x80\n", b"[" * 100_000 + b"\n[]\n", b"no record\n{}\n"])
+def test_a_file_without_a_single_record(tmp_path: Path, content: bytes):
+    (tmp_path / "scalars.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=r"scalars\.jsonl: 2 lines, none of them a record of a training"):
+        read_run(tmp_path, "run")
 
 
 def test_wrong_folders_are_told_all_at_once(tmp_path: Path):

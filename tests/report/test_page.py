@@ -17,9 +17,11 @@ from deblurkit.report.comparison import comparison
 from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.page.embedded import data_uri, image_tables, thumbnails
 from deblurkit.report.page.facts import facts, provenance
-from deblurkit.report.page.numbers import MINUS, NOTHING, between, p_value, shown
+from deblurkit.report.page.headline import blocks
+from deblurkit.report.page.numbers import MINUS, between, shown
 from deblurkit.report.page.page import page_html
 from deblurkit.report.scores import ImageScore
+from deblurkit.report.tables import NOTHING, p_value
 
 HOSTILE = "</script><script>hacked()</script>\"><img src=x onerror=hacked()>'&amp;"
 VOID = {"meta", "link", "img", "input", "br", "wbr", "hr"}
@@ -65,7 +67,7 @@ def read(page: str) -> Reader:
 
 def minimal(rows: list[ImageScore], **entry: Any) -> PageContent:
     """A content with nothing that need not be there."""
-    figures = {"images": len(rows), "blurred": None, "restored": None, "published": None, **entry}
+    figures = {"images": len(rows), "blurred": None, "restored": None, "gain": None, "published": None, **entry}
     metrics = {
         "name": "net",
         "protocol": {"id": "gopro-float-v1", "version": 1},
@@ -114,6 +116,7 @@ INFINITE = minimal(
     [ImageScore("a", {"psnr": 30.0}, {"psnr": math.inf}, 0.5), ImageScore("b", {"psnr": 1.0}, {"psnr": 0.5}, 0.4)],
     blurred={"psnr": 15.5},
     restored={"psnr": "inf"},
+    gain={"psnr": "inf"},
     seconds_per_image={"median": 0.45, "p95": 0.5},
 )
 UNKNOWN_BLURRED = minimal([ImageScore("a", None, {"lpips": 0.25}, None)], restored={"lpips": 0.25})
@@ -155,7 +158,9 @@ def test_the_headline_says_blurred_restored_gain_and_published(one: PageContent,
         assert f"{figures[side]['psnr']:.2f}" in page.text
     low, high = figures["intervals"]["gain"]["psnr"]
     assert f"[{low:+.2f}, {high:+.2f}]" in page.text.replace(MINUS, "-")
-    assert "31.50, the paper's own, not measured here" in page.text
+    assert "published: 30.2, the paper's own, not measured here" in page.text
+    assert re.search(r"30\.2\s", page.text)
+    assert not re.search(r"30\.20|0\.9300", page.text), "published figures have the decimals that they were given with"
     assert "gopro-basicsr-v1" in page.text
     assert "a demonstration of the page" in page.text
     assert one.command in page.text
@@ -237,6 +242,38 @@ def test_what_all_candidates_share_is_said_once(two: PageContent):
         ("gentle", ["Restored images"]),
         ("strong", ["Restored images"]),
     ]
+
+
+def test_a_date_alone_sets_no_environments_apart(two: PageContent):
+    dated = [
+        dataclasses.replace(each, metrics={**each.metrics, "environment": {"python": "3", "date": each.name}})
+        for each in two.candidates
+    ]
+    shared, *own = provenance(dataclasses.replace(two, candidates=dated))
+    assert shared.tables["Environment"] == [("python", "3")]
+    assert [origin.tables["Restored images"][-1] for origin in own] == [
+        ("evaluated", "gentle"),
+        ("evaluated", "strong"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gain", "text", "tone"),
+    [(-0.004, "0.00", ""), (0.004, "0.00", ""), (-0.006, f"{MINUS}0.01", "bad"), (0.006, "+0.01", "good")],
+)
+def test_a_gain_is_good_or_bad_as_it_reads(gain: float, text: str, tone: str):
+    content = minimal([], blurred={"psnr": 30.0}, restored={"psnr": 30.0 + gain}, gain={"psnr": gain})
+    ((row,),) = (block.rows for block in blocks(content))
+    cell = row.cells[-1]
+    assert (cell.text, cell.tone) == (text, tone)
+
+
+def test_candidates_that_read_the_same_are_both_the_best(two: PageContent):
+    assert two.comparison is not None
+    entry = two.comparison["datasets"]["photographs"]
+    close = {**entry, "restored": {"gentle": {"psnr": 30.001}, "strong": {"psnr": 29.999}}}
+    (block,) = blocks(dataclasses.replace(two, comparison={**two.comparison, "datasets": {"photographs": close}}))
+    assert [row.cells[0].best for row in block.rows] == [False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Open = Callable[..., Page]
 
-SHEETS = ["light", "dark"]
 TEXT_CONTRAST = """() => {
   const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const over = ([r, g, b, a = 1], back) => [r, g, b].map((value, place) => value * a + back[place] * (1 - a));
@@ -55,9 +54,16 @@ UNNAMED = """() => [...document.querySelectorAll("button, select, input, nav, se
   .filter((one) => !(one.tagName === "BUTTON" && one.textContent.trim()) && !one.labels?.length && !one.ariaLabel)
   .filter((one) => !document.getElementById(one.getAttribute("aria-labelledby")))
   .map((one) => one.outerHTML.slice(0, 80))"""
-LOW_CONTROLS = """() => [...document.querySelectorAll("button, select, input")]
+LOW_CONTROLS = """() => [...document.querySelectorAll("button, select, input, nav a")]
   .filter((one) => one.offsetParent && !one.closest("table") && one.getBoundingClientRect().height < 36)
   .map((one) => one.outerHTML.slice(0, 80))"""
+
+LETTERS = """() => Math.min(...[...document.querySelectorAll(".plot text")].map((text) => {
+  const { a, b } = text.getScreenCTM();
+  return Math.hypot(a, b) * parseFloat(getComputedStyle(text).fontSize);
+}))"""
+CUT_OFF = """() => [...document.querySelectorAll(".scroller")]
+  .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)"""
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +171,7 @@ def test_both_sides_are_zoomed_and_moved_together(open_page: Open, one_page: str
     stage = box(page, "#stage")
     transforms = "[...document.querySelectorAll('.stage img')].map((image) => image.style.transform)"
     fitting = percent(page)
+    assert fitting == 200, "small pictures are drawn twice as large, and no larger"
     page.mouse.move(stage["x"] + 100, stage["y"] + 100)
     page.mouse.wheel(0, -120)
     assert percent(page) == fitting, "the wheel belongs to the page until the picture is clicked"
@@ -280,23 +287,25 @@ def test_a_row_leads_to_its_picture(open_page: Open, one_page: str):
 
 def test_light_and_dark(open_page: Open, one_page: str):
     background = "getComputedStyle(document.body).backgroundColor"
-    light = open_page(one_page, color_scheme="light")
-    dark = open_page(one_page, color_scheme="dark")
-    assert [light.evaluate(background), dark.evaluate(background)] == ["rgb(251, 250, 247)", "rgb(20, 22, 26)"]
-    light.click("#theme")
-    assert light.evaluate(background) == "rgb(20, 22, 26)"
-    assert light.inner_text("#theme") == "Light"
-    light.reload()
-    light.wait_for_function(f"() => {READY} > 0")
-    assert light.evaluate(background) == "rgb(20, 22, 26)"
+    page = open_page(one_page, color_scheme="dark")
+    assert page.evaluate(background) == "rgb(20, 22, 26)"
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(background) == "rgb(251, 250, 247)"
+    page.click("#theme")
+    assert page.evaluate(background) == "rgb(20, 22, 26)"
+    assert page.inner_text("#theme") == "Light"
+    page.reload()
+    page.wait_for_function(f"() => {READY} > 0")
+    assert page.evaluate(background) == "rgb(20, 22, 26)"
 
 
-@pytest.mark.parametrize("scheme", SHEETS)
-def test_texts_stand_out_from_their_background(open_page: Open, two_page: str, scheme: str):
-    page = open_page(two_page, color_scheme=scheme)
-    contrasts = page.evaluate(TEXT_CONTRAST)
-    assert len(contrasts) > 150
-    assert [found for found in contrasts if found[0] < 4.5] == []
+def test_texts_stand_out_from_their_background(open_page: Open, two_page: str):
+    page = open_page(two_page)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        contrasts = page.evaluate(TEXT_CONTRAST)
+        assert len(contrasts) > 150
+        assert [found for found in contrasts if found[0] < 4.5] == [], scheme
 
 
 @pytest.mark.parametrize("which", ["one_page", "two_page"])
@@ -305,8 +314,27 @@ def test_a_phone_shows_all_without_scrolling_sideways(open_page: Open, request: 
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.evaluate("document.querySelector('.picks').getBoundingClientRect().right") <= 390
     assert page.evaluate(LOW_CONTROLS) == []
-    table = page.locator("#table .scroller")
-    assert table.evaluate("(scroller) => scroller.scrollWidth > scroller.clientWidth")
+    cut_off = page.evaluate(CUT_OFF)
+    assert cut_off[0] == "Scores of single images", "nothing of the scores, the differences and the times is cut off"
+    assert all(label == cut_off[0] or ", by " in label for label in cut_off)
+    assert page.evaluate(LETTERS) > 11
+
+
+def test_a_small_laptop_shows_tables_as_a_whole(open_page: Open, two_page: str):
+    assert open_page(two_page).evaluate(CUT_OFF) == []
+
+
+def test_pictures_are_one_stop_of_the_tab_key(open_page: Open, one_page: str):
+    page = open_page(one_page)
+    page.focus(".pick")
+    chosen = "() => document.querySelector('.pick:nth-child({})').ariaPressed === 'true'"
+    for key, number in (("ArrowRight", 2), ("End", 5), ("ArrowRight", 1), ("ArrowLeft", 5), ("Home", 1)):
+        page.keyboard.press(key)
+        page.wait_for_function(chosen.format(number))
+        assert page.locator(f".pick:nth-child({number}):focus").count() == 1
+    assert page.locator(".pick[tabindex='0']").count() == 1
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "left"
 
 
 def test_the_keyboard_reaches_everything_and_everything_has_a_name(open_page: Open, one_page: str):
@@ -354,6 +382,7 @@ def test_infinite_and_missing_scores(open_page: Open):
 
 def test_1111_images_open_and_are_all_there(open_page: Open, many_page: str):
     page = open_page(many_page)
+    assert percent(page) == 100
     assert page.inner_text("#counted") == "1 to 25 of 1111"
     page.select_option("#page-size", "0")
     assert page.locator("#rows tr").count() == 1111

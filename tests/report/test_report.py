@@ -53,7 +53,7 @@ def test_published() -> None:
 def test_headline(scored: Candidate) -> None:
     table = headline(scored.metrics)
     assert table.columns == ["data set", "score", "images", "blurred", "restored", "gain", "published", "s/image"]
-    gain = "+0.0333 [0.0000, 0.0500]"
+    gain = "+0.0333 [0.0000, +0.0500]"
     assert table.rows == [
         ["gopro", "psnr (dB) ↑", "3", "28.00 [26.00, 30.00]", "inf", "+inf", "30.18", "0.250"],
         ["gopro", "ssim ↑", "3", "0.8833 [0.8000, 0.9500]", "0.9167 [0.8500, 1.0000]", gain, "-", "0.250"],
@@ -67,7 +67,7 @@ def test_headline_of_a_folder(scored: Candidate) -> None:
     part = entry(images([27.0, 28.0]), images=5, seconds_per_image=None)
     table = headline(candidate("folder", {}, datasets={"gopro": part}).metrics)
     assert table.columns == ["data set", "score", "images", "blurred", "restored", "gain"]
-    assert table.rows[1] == ["gopro", "lpips ↓", "2 of 5", *["0.5000 [0.5000, 0.5000]"] * 2, "+0.0000 [0.0000, 0.0000]"]
+    assert table.rows[1] == ["gopro", "lpips ↓", "2 of 5", *["0.5000 [0.5000, 0.5000]"] * 2, "0.0000 [0.0000, 0.0000]"]
 
 
 def test_tables_print_aligned_and_unbroken(scored: Candidate) -> None:
@@ -146,7 +146,7 @@ def test_files(tmp_path: Path, scored: Candidate) -> None:
         "1 images without their true ones: restored, not scored.\n",
         "`w.pth`: iteration 5, raw weights",
         "| device | cpu (a\\|b) |",
-        "| a/2 | 28.00 | 27.75 | -0.25 | 0.9000 | 0.9000 | +0.0000 |",
+        "| a/2 | 28.00 | 27.75 | -0.25 | 0.9000 | 0.9000 | 0.0000 |",
         "```\npython tools/test.py --weights w.pth\n```\n",
     ):
         assert part in page
@@ -201,7 +201,7 @@ def test_lower_is_better_first() -> None:
     rows = [ImageScore(f"i{n}", {"lpips": 0.5}, {"lpips": 0.5 - n / 100}, 0.1) for n in range(3)]
     text = report_markdown(candidate("perceptual", {"s": rows}), "", "", {})
     assert "66.7 % of the images gained in lpips." in text
-    assert text.index("| i2 | 0.5000 | 0.4800 | -0.0200 |") < text.index("| i0 | 0.5000 | 0.5000 | +0.0000 |")
+    assert text.index("| i2 | 0.5000 | 0.4800 | -0.0200 |") < text.index("| i0 | 0.5000 | 0.5000 | 0.0000 |")
 
 
 def test_restorations_made_elsewhere() -> None:

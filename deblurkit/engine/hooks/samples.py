@@ -12,15 +12,16 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from numpy.typing import NDArray
 
-from deblurkit.data.images import to_uint8, write_image
+from deblurkit.data.images import beside, to_uint8, write_image
 from deblurkit.evaluation.scoring import draw
 from deblurkit.inference.restore import restore
+from deblurkit.report.curves.strips import NAME, spread, strip_files
 
 KEPT = 40
-"""Strips of a validation set that stay in the work dir; as more come, those closest to their neighbours go."""
+"""Strips of a validation set that stay in the work dir; as more come, only every second, fourth, eighth ... stays."""
 
 _CROP = 256  # pixels of each side at most
-_GAP = 4  # white pixels between the pictures
+_GAP_PX = 4  # white pixels between the pictures
 
 Image = NDArray[np.uint8]
 
@@ -35,16 +36,18 @@ class SampleHook(Hook):
         sets: Validation sets by name.
         folder: ``samples`` of the work dir.
         images: How many images of each set, spread evenly over it.
+        every: Iterations between validations.
         precision: What the generator computes in.
         seed: Of the data sets' random numbers.
     """
 
     priority = "LOW"
 
-    def __init__(self, sets: dict[str, Any], folder: Path, images: int, precision: str, seed: int) -> None:
+    def __init__(self, sets: dict[str, Any], folder: Path, images: int, every: int, precision: str, seed: int) -> None:
         self.sets = sets
         self.folder = folder
         self.images = images
+        self.every = every
         self.precision = precision
         self.seed = seed
         self._crops: dict[str, list[dict[str, torch.Tensor]]] = {}
@@ -52,9 +55,9 @@ class SampleHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Remove what a run that went further left behind, where this one takes up again before that."""
         if is_main_process():
-            for file in self.folder.glob("*/iter_*.jpg"):
-                if _iteration(file) > runner.iter:
-                    file.unlink()
+            found = [pair for folder in self.folder.glob("*/") for pair in strip_files(folder).items()]
+            for file in (file for iteration, file in found if iteration > runner.iter):
+                file.unlink()
 
     def after_val(self, runner: Any) -> None:
         """Draw and write each set's strip."""
@@ -68,13 +71,13 @@ class SampleHook(Hook):
                 picture = self._strip(generator, restorer.device, name, dataset)
             folder = self.folder / name
             folder.mkdir(parents=True, exist_ok=True)
-            write_image(folder / f"iter_{runner.iter:08d}.jpg", picture)
-            _thin(folder)
+            write_image(folder / NAME.format(runner.iter), picture)
+            _thin(folder, self.every, runner.iter)
             runner.visualizer.add_image(f"samples/{name}", picture, runner.iter)
 
     def _strip(self, generator: Any, device: torch.device, name: str, dataset: Any) -> Image:
         if name not in self._crops:
-            self._crops[name] = [_crop(draw(dataset, index, self.seed)) for index in _spread(len(dataset), self.images)]
+            self._crops[name] = [_crop(draw(dataset, index, self.seed)) for index in spread(len(dataset), self.images)]
         training = [module for module in generator.modules() if module.training]
         generator.eval()
         try:
@@ -82,11 +85,11 @@ class SampleHook(Hook):
             for crop in self._crops[name]:
                 restored = restore(generator, crop["blurred"].unsqueeze(0).to(device), self.precision)[0].nan_to_num()
                 shown = [crop["blurred"], restored, *([crop["sharp"]] if "sharp" in crop else [])]
-                rows.append(_joined([to_uint8(image) for image in shown], axis=1))
+                rows.append(beside([to_uint8(image) for image in shown], _GAP_PX).swapaxes(0, 1))
         finally:
             for module in training:
                 module.training = True
-        return _joined(rows, axis=0)
+        return np.ascontiguousarray(beside(rows, _GAP_PX).swapaxes(0, 1))  # rows turned are columns: below each other
 
 
 def _crop(sample: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -103,36 +106,20 @@ def _crop(sample: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {name: image[:, top : top + height, left : left + width].clone() for name, image in images.items()}
 
 
-def _joined(images: list[Image], axis: int) -> Image:
-    """Put images ``(h, w, 3)`` beside or below each other; what is smaller is filled up with white."""
-    other = 1 - axis
-    longest = max(image.shape[other] for image in images)
-    parts = []
-    for image in images:
-        ends = [(0, 0), (0, 0), (0, 0)]
-        ends[other] = (0, longest - image.shape[other])
-        ends[axis] = (0, _GAP if image is not images[-1] else 0)
-        parts.append(np.pad(image, ends, constant_values=255))
-    return np.concatenate(parts, axis=axis)
+def _thin(folder: Path, every: int, last: int) -> None:
+    """Remove strips where there would be more than :data:`KEPT`; the first and the last stay.
 
+    Which stay follows from the last iteration alone, not from what was removed before: a training that was interrupted
+    ends with the same strips as one that was not.
 
-def _spread(length: int, wanted: int) -> list[int]:
-    """Return places spread evenly over a set.
-
-    >>> _spread(10, 3), _spread(2, 3)
-    ([1, 5, 8], [0, 1])
+    Args:
+        folder: Of one validation set.
+        every: Iterations between validations.
+        last: The present iteration.
     """
-    count = min(length, wanted)
-    return [(2 * number + 1) * length // (2 * count) for number in range(count)]
-
-
-def _thin(folder: Path) -> None:
-    """Remove strips beyond :data:`KEPT`: each time the one whose neighbours are closest; first and last stay."""
-    files = sorted(folder.glob("iter_*.jpg"))
-    while len(files) > KEPT:
-        gaps = [_iteration(after) - _iteration(before) for before, after in zip(files, files[2:], strict=False)]
-        files.pop(1 + gaps.index(min(gaps))).unlink()
-
-
-def _iteration(file: Path) -> int:
-    return int(file.stem.removeprefix("iter_"))
+    stride = every
+    while len({every, last, *range(stride, last + 1, stride)}) > KEPT:
+        stride *= 2
+    for iteration, file in strip_files(folder).items():
+        if stride > every and iteration % stride and iteration not in (every, last):
+            file.unlink()

@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,10 +27,11 @@ from deblurkit.registry import METRICS, PROTOCOLS
 Component = Mapping[str, Any]
 """A metric as option files write it: ``{"type": NAME, **arguments}``."""
 
-_WORDS = {"description", "data", "preparation", "source", "grouping"}
+_WORDS = {"description", "data", "preparation", "averaging", "source", "grouping"}
 """Attributes that change no score and so stay out of the digest."""
 
-_UNDEFINED = "_undefined"  # what a metric's name ends with in the fact that it has no value
+_STEPS = ("prepare", "after", "select", "quantise", "score", "measure", "average")
+"""Methods that decide scores; the digest names those that are overridden."""
 
 
 class Quantisation(NamedTuple):
@@ -194,6 +194,9 @@ class Protocol:
     def score(self, image: Array, truths: Iterable[Array]) -> Scored:
         """Score one image; may be called from several threads at once.
 
+        Where an image is aligned, no scores are given against a black truth, onto which any image would be scaled
+        until it is black as well; the fact ``truth`` is ``black`` then.
+
         Args:
             image: As :meth:`quantise` returns it.
             truths: The true image, quantised too; with ``all_truths`` every true frame in turn. Nothing where no truth
@@ -202,13 +205,14 @@ class Protocol:
         Raises:
             ValueError: The images differ in shape or are too small for a metric.
         """
-        truth = next(iter(truths), None)
-        image = self._inside(image)
+        image, truth = self._inside(image), next(iter(truths), None)
         if truth is None:
-            blind = {name: metric for name, metric in self._metrics.items() if not getattr(metric, "needs_sharp", True)}
-            return _defined({name: float(metric(image, None)) for name, metric in blind.items()}, {})
-        aligned = ALIGNMENTS[self.alignment].apply(image, self._inside(truth))
-        return _defined(self.measure(aligned), aligned.facts)
+            return Scored(self._without_truth(image), {})
+        truth = self._inside(truth)
+        if self.alignment != "none" and not truth.any():
+            return Scored(self._without_truth(image), {"truth": "black"})
+        aligned = ALIGNMENTS[self.alignment].apply(image, truth)
+        return Scored(self.measure(aligned), aligned.facts)
 
     def measure(self, pair: Aligned) -> dict[str, float]:
         """Return every metric's value of an aligned pair."""
@@ -221,14 +225,14 @@ class Protocol:
 
     def facts_summary(self, facts: Sequence[Facts]) -> list[str]:
         """Say in lines what the facts of a data set's images amount to."""
-        found = [fact["ecc"] for fact in facts if "ecc" in fact]
-        failed = found.count("failed")
-        lines = [f"{failed} of {len(found)} ECC alignments did not converge: scored without a warp"] if found else []
-        undefined = Counter(name for fact in facts for name in fact if name.endswith(_UNDEFINED))
-        return lines + [
-            f"{name.removesuffix(_UNDEFINED)} is not defined for {count} images: they are left out of its mean"
-            for name, count in undefined.items()
-        ]
+        searches = [fact["ecc"] for fact in facts if "ecc" in fact]
+        failed, black = searches.count("failed"), sum(fact.get("truth") == "black" for fact in facts)
+        counted = {
+            f"{failed} of {len(searches)} ECC alignments did not converge: scored without a warp": failed,
+            f"{black} of {len(facts)} images have a black true image, onto which nothing can be scaled: "
+            "they are not scored": black,
+        }
+        return [line for line, count in counted.items() if count]
 
     def notes(self) -> list[str]:
         """Say what a reader of the scores must know of how this protocol was built."""
@@ -242,17 +246,21 @@ class Protocol:
         if not self.expects or not described:
             return []
         name = str(described.get("set"))
+        told = f"{self.id} is defined on {self.data}; scored were images of"
         if name not in self.expects:
-            return [f"{self.id} is defined on {self.data}; scored was {name}"]
+            return [f"{told} {described.get('sharp', name)}"]
         return [
-            f"{self.id} is defined on {self.data}; scored was {name} with {fact}: {described.get(fact)}"
+            f"{told} {name} with {fact}: {described.get(fact)}"
             for fact, wanted in self.expects[name].items()
             if described.get(fact) != wanted
         ]
 
     @property
     def digest(self) -> str:
-        """A short hash of the definition: it changes with every attribute that can change a score."""
+        """A short hash of the attributes but for wording, and of which methods that decide scores are overridden.
+
+        What an overridden method does is not in it: ``version`` tells of a change there.
+        """
         return self._digest()
 
     @classmethod
@@ -262,6 +270,7 @@ class Protocol:
         stated = {
             name: value for name, value in values.items() if not callable(value) and not isinstance(value, property)
         }
+        stated["overridden"] = [name for name in _STEPS if getattr(cls, name) is not getattr(Protocol, name)]
         text = json.dumps(stated, sort_keys=True, ensure_ascii=False, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -285,6 +294,10 @@ class Protocol:
             "source": cls.source,
         }
         return layout(f"{cls.id}, version {cls.version}, digest {cls._digest()}", cls.description, rows)
+
+    def _without_truth(self, image: Array) -> dict[str, float]:
+        blind = {name: metric for name, metric in self._metrics.items() if not getattr(metric, "needs_sharp", True)}
+        return {name: float(metric(image, None)) for name, metric in blind.items()}
 
     def _inside(self, image: Array) -> Array:
         inside = slice(self.crop_border, -self.crop_border or None)
@@ -346,12 +359,6 @@ def _with_backbones(
 def _in_precision(component: Component, single: bool) -> dict[str, Any]:
     able = getattr(METRICS.get(str(component["type"])), "can_be_single", False)
     return {**component, "single": True} if single and able else dict(component)
-
-
-def _defined(scores: Mapping[str, float], facts: Facts) -> Scored:
-    """Leave out scores that are NaN, as NIQE's is of an image without texture, and make a fact of it."""
-    undefined = {f"{name}{_UNDEFINED}": "yes" for name, value in scores.items() if math.isnan(value)}
-    return Scored({name: value for name, value in scores.items() if not math.isnan(value)}, {**facts, **undefined})
 
 
 def _apply(metric: Any, pair: Aligned) -> float:

@@ -18,6 +18,7 @@ class RealBlur(Protocol):
         "psnr": {"type": "PSNR", "channels": "rgb"},
         "ssim": {"type": "SSIM", "kind": "gauss", "channels": "rgb"},
     }
+    grouping = r"(?P<scene>scene\d+\w*)/"
 
 
 @PROTOCOLS.register_module(name="realblur-ecc-v1")

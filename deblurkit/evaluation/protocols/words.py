@@ -33,22 +33,45 @@ _MS_SSIM_FILTERS = {
     "structure taken apart (the code of Koehler et al.)",
 }
 
+_BACKBONES = {"alex": "AlexNet", "squeeze": "SqueezeNet 1.1", "vgg": "VGG-16"}
+_DEFINITIONS = {
+    "PSNR": "10 log10(white^2 / MSE) in dB, MSE over all pixels that count of {channels}",
+    "SSIM": "of {channels}: {kind}",
+    "MSSSIM": "of {channels}: five scales, {filter}",
+    "LPIPS": "of RGB in [-1, 1] at the images' own size: squared differences of {backbone}'s features, normalised over "
+    "channels, mean over pixels, sum over layers; weights by channel of the package lpips, version {version}; backbone "
+    "from torchvision's file, ImageNet weights",
+    "DISTS": "at the images' own size: 1 - weighted similarity of means (texture) and of covariances (structure) of "
+    "the images and of VGG-16's features at five layers; weights of the package torchmetrics; backbone from "
+    "torchvision's file, ImageNet weights",
+    "NIQE": "of the restored image alone, its Y rounded: distance of the statistics of blocks of 96x96 pixels at two "
+    "scales from those of unspoilt photographs, with the parameters of its authors, as BasicSR ships them; left out "
+    "of the mean where fewer than two blocks have texture",
+    "CWSSIM": "of PIL's 8-bit greyscale, all rows joined to one line: 30 Ricker wavelets of widths 1 to 30, compared "
+    "pixel by pixel, K = 0.01, mean over pixels (pyssim 0.4); not SSIM",
+}
+
 
 def in_words(component: Mapping[str, Any]) -> str:
     """Say what a metric computes, from its name and arguments; of others, what their docstring begins with."""
-    arguments = dict(component)
-    name = str(arguments.pop("type"))
-    channels = _CHANNELS.get(str(arguments.get("channels", "rgb")), "")
-    known = {
-        "PSNR": lambda: f"10 log10(white^2 / MSE) in dB, MSE over all pixels that count of {channels}",
-        "SSIM": lambda: f"of {channels}: {_SSIM[arguments['kind']]}",
-        "MSSSIM": lambda: f"of {channels}: five scales, {_MS_SSIM_FILTERS[arguments['filter']]}",
-    }
+    arguments = {key: str(value) for key, value in component.items() if key != "type"}
+    name = str(component["type"])
     metric = METRICS.get(name)
-    definition = known[name]() if name in known else _first_sentence(metric)
+    definition = _DEFINITIONS[name].format(**_in_full(arguments)) if name in _DEFINITIONS else _first_sentence(metric)
     written = ", ".join([name, *(f"{key}={value}" for key, value in arguments.items())])
     direction = "" if getattr(metric, "higher_is_better", True) else "lower is better"
     return ": ".join(filter(None, (written, "; ".join(filter(None, (definition, direction))))))
+
+
+def _in_full(arguments: Mapping[str, str]) -> dict[str, str]:
+    """Return the metrics' arguments in words, those that are not given as the metrics' own."""
+    return {
+        "channels": _CHANNELS.get(arguments.get("channels", "rgb"), ""),
+        "kind": _SSIM.get(arguments.get("kind", "2d"), ""),
+        "filter": _MS_SSIM_FILTERS.get(arguments.get("filter", "gaussian"), ""),
+        "backbone": _BACKBONES.get(arguments.get("net", "alex"), ""),
+        "version": arguments.get("version", "0.1"),
+    }
 
 
 def layout(title: str, description: str, rows: Mapping[str, str]) -> str:

@@ -53,7 +53,7 @@ def comparable(
         Views of the images for ``rgb``, else their luma with white at 255.
 
     Raises:
-        ValueError: The images differ in shape or dtype, are no images, or nothing is left after the crop.
+        ValueError: The images differ in shape or dtype, are no images; the crop is negative, or leaves nothing.
     """
     if restored.shape != sharp.shape:
         raise ValueError(f"the images differ in shape: restored {restored.shape}, sharp {sharp.shape}")
@@ -79,17 +79,6 @@ def check_channels(channels: Channels) -> Channels:
     if channels != "rgb" and channels not in _LUMAS:
         raise ValueError(f"channels is rgb, y or luma, got {channels!r}")
     return channels
-
-
-def check_crop(crop_border: int) -> int:
-    """Return ``crop_border`` if it is a number of pixels.
-
-    Raises:
-        ValueError: It is negative.
-    """
-    if crop_border < 0:
-        raise ValueError(f"crop_border must not be negative, got {crop_border}")
-    return crop_border
 
 
 def prepared_mask(mask: Array, image: Array, crop_border: int = 0) -> NDArray[np.float64]:
@@ -151,7 +140,9 @@ def _luma(image: Array, channels: str) -> Array:
 
 
 def _cropped(image: Array, border: int) -> Array:
-    if min(image.shape[:2]) <= 2 * check_crop(border):
+    if border < 0:
+        raise ValueError(f"crop_border must not be negative, got {border}")
+    if min(image.shape[:2]) <= 2 * border:
         raise ValueError(f"crop_border={border} leaves nothing of images of shape {image.shape}")
     return image[border : image.shape[0] - border, border : image.shape[1] - border]
 

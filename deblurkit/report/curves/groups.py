@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deblurkit.report.curves.lines import Line, line_plot
-from deblurkit.report.curves.records import Curve, Run
+from deblurkit.report.curves.records import Curve, Run, number_of
 from deblurkit.report.plots import SERIES, Plot
-from deblurkit.report.tables import Table
+from deblurkit.report.tables import NOTHING, Table
 
-_NOTHING = "\N{EN DASH}"
-_LOWER_IS_BETTER = ("lpips", "dists", "niqe")
+# Records do not say which way a score is better: no best is marked but of these.
+_HIGHER_IS_BETTER = re.compile(r"(psnr|m?ssim|cw_ssim)(?![a-z])")
+_LOWER_IS_BETTER = re.compile(r"(lpips|dists|niqe)(?![a-z])")
 _UNITS = {"psnr": "dB", "time": "seconds", "data_time": "seconds", "memory": "MiB"}
 _NAMES = {
     "loss": "total loss",
@@ -51,14 +53,14 @@ def _critic_plot(key: str) -> str:
     parts = key.split("/")
     if parts[0] == "penalty":
         return "Penalties"
-    return "Critics' losses" if len(parts) == 2 else f"{parts[1]}: mean scores"
+    return "Critics' losses" if len(parts) <= 2 else f"{parts[1]}: mean scores"
 
 
 GROUPS = (
     Group(
         "Validation",
         "Mean scores of the restored validation images, with the averaged weights where there are such; a dot marks "
-        "the best.",
+        "the best of a score that is known to be better when higher, or lower.",
         _starts("val"),
         lambda key: key.split("/")[-1],
     ),
@@ -130,22 +132,24 @@ def plots(group: Group, keys: Sequence[str], runs: Sequence[Run]) -> list[Plot]:
 
 
 def best(key: str, curve: Curve) -> tuple[int, float] | None:
-    """Return iteration and value of the best validation score; ``None`` for anything else, and where none is finite."""
+    """Return iteration and value of the best of a validation score, where it is known which way that one is better."""
+    metric = key.rsplit("/", 1)[-1]
     if not key.startswith("val/") or math.isnan(curve.last[1]):
         return None
-    return curve.lowest if key.rsplit("/", 1)[-1].startswith(_LOWER_IS_BETTER) else curve.highest
+    if _HIGHER_IS_BETTER.match(metric):
+        return curve.highest
+    return curve.lowest if _LOWER_IS_BETTER.match(metric) else None
 
 
 def scores_table(runs: Sequence[Run]) -> Table | None:
     """Return the table of validation scores: first, last, best and where; ``None`` where nothing was validated."""
     rows = []
-    for key in all_keys(runs):
-        for run in (run for run in runs if key in run.curves):
+    for key in (key for key in all_keys(runs) if key.startswith("val/")):
+        for run in (run for run in runs if key in run.curves and not math.isnan(run.curves[key].last[1])):
             curve = run.curves[key]
             found = best(key, curve)
-            if found is not None:
-                values = [_number(curve.first[1]), _number(curve.last[1]), _number(found[1]), f"{found[0]:,}"]
-                rows.append([_full_name(key), run.name, *values])
+            best_cells = [NOTHING, NOTHING] if found is None else [_number(found[1]), f"{found[0]:,}"]
+            rows.append([_full_name(key), run.name, _number(curve.first[1]), _number(curve.last[1]), *best_cells])
     columns = ["score", "run", "first", "last", "best", "at iteration"]
     return _table("Validation scores", columns, rows, runs) if rows else None
 
@@ -156,7 +160,10 @@ def values_table(runs: Sequence[Run]) -> Table:
     for key in all_keys(runs):
         for run in (run for run in runs if key in run.curves):
             curve = run.curves[key]
-            ends = [f"{_number(value)} at {at:,}" if at else _NOTHING for at, value in (curve.lowest, curve.highest)]
+            ends = [
+                _number(value) + ("" if math.isnan(value) else f" at {at:,}")
+                for at, value in (curve.lowest, curve.highest)
+            ]
             rows.append([key, run.name, _number(curve.last[1]), *ends, f"{curve.count:,}", f"{curve.bad:,}"])
     columns = ["quantity", "run", "last", "lowest", "highest", "records", "not finite"]
     return _table("All values", columns, rows, runs)
@@ -169,11 +176,11 @@ def runs_table(runs: Sequence[Run]) -> Table:
         last = run.last
         cells = [
             f"{last['iteration']:,}",
-            _of(last, "epoch", "{:,}"),
-            _of(last, "date", "{}").replace("T", " "),
+            _of(last, "epoch", "{:,.0f}"),
+            str(last.get("date", NOTHING)).replace("T", " "),
             _of(last, "time", "{:.3g} s"),
-            _of(last, "memory", "{:,} MiB"),
-            _left(last.get("eta")),
+            _of(last, "memory", "{:,.0f} MiB"),
+            _left(number_of(last.get("eta"))),
         ]
         rows.append([run.name, *cells])
     columns = ["run", "iteration", "epoch", "last record", "an iteration", "memory", "left at that time"]
@@ -206,7 +213,7 @@ def _full_name(key: str) -> str:
     ('gopro: psnr', 'pixel', 'patch: scores of sharp images', 'total loss')
     """
     parts = key.split("/")
-    if parts[0] == "critic":
+    if parts[0] == "critic" and len(parts) > 1:
         return f"{parts[1]}: {f'scores of {parts[2]} images' if len(parts) > 2 else 'loss'}"
     return _NAMES.get(key, ": ".join(parts[1:] or parts))
 
@@ -230,16 +237,17 @@ def _unit(keys: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
-    return _NOTHING if math.isnan(value) else f"{value:.5g}"
+    return NOTHING if math.isnan(value) else f"{value:.5g}"
 
 
 def _of(record: Mapping[str, object], key: str, form: str) -> str:
-    return form.format(record[key]) if key in record else _NOTHING
+    number = number_of(record.get(key))
+    return NOTHING if number is None else form.format(number)
 
 
-def _left(seconds: object) -> str:
-    if not isinstance(seconds, (int, float)) or not math.isfinite(seconds):
-        return _NOTHING
+def _left(seconds: float | None) -> str:
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
     minutes = round(seconds / 60)
     if seconds == 0:
         return "finished"

@@ -19,6 +19,8 @@ FULL = 240
 
 _CHUNK = 20_000  # records read before they are put into bins
 _NOT_DRAWN = {"iteration", "epoch", "date", "eta"}
+_LAST = 2**53  # iterations from here on are no exact floating-point numbers
+_GREATEST = 1e100  # values beyond are taken for infinite: matplotlib could not compute the ticks of an axis
 _COLUMNS = 5  # of a bin: iteration of its last record, sum, least, greatest, number of finite values
 
 Values = NDArray[np.float64]
@@ -116,13 +118,15 @@ def read_run(folder: Path, name: str) -> Run:
         raise UserError(f"{folder}: there is no such folder, expected the work dir of a training")
     if not path.is_file():
         raise UserError(f"{folder}: there is no scalars.jsonl in it, expected the work dir of a training")
-    run = Run(name, folder)
+    run = Run(_sayable(name), folder)
     try:
         with path.open("rb") as file:
             for chunk in _chunks(_parsed(file, run)):
                 _take(run, chunk)
     except OSError as error:
         raise UserError(f"{path}: it cannot be read: {error.strerror or error}") from None
+    if not run.records and run.unread:
+        raise UserError(f"{path}: {run.unread:,} lines, none of them a record of a training")
     if not run.records:
         raise UserError(f"{path}: there is no record in it yet; the first is written after the first iteration")
     return run
@@ -132,12 +136,16 @@ def _parsed(lines: Iterable[bytes], run: Run) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
-        if isinstance(record, dict) and isinstance(record.get("iteration"), int):
+        if isinstance(record, dict) and _is_iteration(record.get("iteration")):
             yield record
         else:
             run.unread += line.endswith(b"\n")
+
+
+def _is_iteration(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LAST
 
 
 def _chunks(records: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -156,19 +164,24 @@ def _take(run: Run, chunk: list[dict[str, Any]]) -> None:
     for record in chunk:
         iteration = record["iteration"]
         for key, value in record.items():
-            if key not in _NOT_DRAWN and (number := _number(value)) is not None:
-                columns.setdefault(key, []).append((iteration, number))
+            if key not in _NOT_DRAWN and (number := number_of(value)) is not None:
+                columns.setdefault(_sayable(key), []).append((iteration, number))
         run.last.update(record)
     for key, pairs in columns.items():
         run.curves.setdefault(key, Curve()).extend(np.array(pairs, np.float64))
     run.records += len(chunk)
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
     """Return a value as a number; what is not finite is written as ``"nan"``, ``"inf"`` and ``"-inf"``."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) <= _GREATEST else math.inf
     return float(value) if value in ("nan", "inf", "-inf") else None
+
+
+def _sayable(name: str) -> str:
+    """Replace what UTF-8 cannot write: JSON and names of files may hold halves of characters."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _binned(records: Values, size: int) -> Values:

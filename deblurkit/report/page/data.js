@@ -13,8 +13,9 @@ function toNumber(value) {
 }
 
 function written(value, digits, signed = false) {
-  if (Number.isNaN(value)) return "–";
+  if (Number.isNaN(value)) return "-";
   const size = Number.isFinite(value) ? Math.abs(value).toFixed(digits) : "∞";
+  if (Number(size) === 0) return size;
   const sign = value < 0 ? "−" : signed ? "+" : "";
   return sign + size;
 }

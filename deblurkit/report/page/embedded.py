@@ -79,7 +79,7 @@ def _image_table(content: PageContent, name: str, rows: Sequence[ImageScore]) ->
         "facts": [_facts([images[key] for images in own if key in images]) for key in keys],
         "files": [{panel: quote(path) for panel, path in files.get(key, {}).items()} for key in keys] if files else [],
         "metrics": [
-            {"name": each.name, "title": each.title, "digits": 2 if "psnr" in each.name else 4, "sign": each.sign}
+            {"name": each.name, "title": each.title, "digits": each.digits, "sign": each.sign}
             for each in (scale_of(content, metric) for metric in named)
         ],
         "blurred": {metric: [_number(row.blurred, metric) for row in rows] for metric in named},

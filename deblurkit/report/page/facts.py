@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deblurkit.report.model import Candidate, PageContent
-from deblurkit.report.page.numbers import NOTHING, datasets_of, gain_of, shown
-from deblurkit.report.tables import Table
+from deblurkit.report.page.numbers import datasets_of, gain_of, shown
+from deblurkit.report.tables import NOTHING, Table
 
 _OWN = ("Weights", "Restored images")  # what makes a candidate: never taken apart
 
@@ -66,15 +66,19 @@ def facts(values: Mapping[str, Any]) -> Facts:
 
 
 def _tables(candidate: Candidate) -> dict[str, Facts]:
+    """Return what is known of one candidate; the date with what makes it, so that all may share the environment."""
     metrics = candidate.metrics
     tables = {
-        "Weights": metrics.get("weights"),
-        "Restored images": metrics.get("restored"),
+        **dict(zip(_OWN, (metrics.get("weights"), metrics.get("restored")), strict=True)),
         "Trained on": metrics.get("trained_on"),
         **{f"Data set {name}": entry.get("data") for name, entry in metrics["datasets"].items()},
         "Environment": metrics.get("environment"),
     }
-    return {title: facts(table) for title, table in tables.items() if table}
+    known = {title: dict(table) for title, table in tables.items() if table}
+    own = next((known[title] for title in _OWN if title in known), None)
+    if own is not None and "date" in known.get("Environment", {}):
+        own["evaluated"] = known["Environment"].pop("date")
+    return {title: facts(table) for title, table in known.items() if table}
 
 
 def _group_table(content: PageContent, name: str, group: str) -> Table:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from deblurkit.report.model import PageContent
-from deblurkit.report.page.numbers import NOTHING, between, datasets_of, gain_of, minus, p_value, scale_of, shown
-from deblurkit.report.tables import Scale
+from deblurkit.report.page.numbers import between, datasets_of, gain_of, minus, scale_of, shown
+from deblurkit.report.tables import NOTHING, Scale, p_value, printed
+
+_TONES = {1: "good", 0: "", -1: "bad"}
 
 
 @dataclass(frozen=True)
@@ -132,14 +134,15 @@ def count(entry: Mapping[str, Any]) -> str:
 
 
 def _gain_card(scale: Scale, name: str, entry: Mapping[str, Any]) -> Card:
-    metric, gain = scale.name, gain_of(entry, scale.name)
+    metric = scale.name
+    gain = (entry["gain"] or {}).get(metric)
     before, after = (entry["blurred"] or {}).get(metric), entry["restored"][metric]
     published = (entry.get("published") or {}).get(metric)
     details = []
     if before is not None:
         details.append(f"{shown(before, metric)} blurred → {shown(after, metric)} restored")
     if published is not None:
-        details.append(f"published: {shown(published, metric)}, the paper's own, not measured here")
+        details.append(f"published: {printed(published)}, the paper's own, not measured here")
     side, value = ("restored", after) if gain is None else ("gain", gain)
     cell = _cell(entry, side, value, scale)
     return Card(name, count(entry), f"{side}, {metric}", cell.text, scale.unit, cell.interval, cell.tone, details)
@@ -162,9 +165,8 @@ def _by_metric(content: PageContent, name: str, entry: Mapping[str, Any]) -> Blo
     rows = []
     for metric in dict.fromkeys([*(entry["restored"] or {}), *published]):
         scale = scale_of(content, metric)
-        means = [_cell(entry, side, (entry[side] or {}).get(metric), scale) for side in ("blurred", "restored")]
-        gain = _cell(entry, "gain", gain_of(entry, metric), scale)
-        rows.append(Row(scale.title, [*means, gain, Cell(shown(published.get(metric), metric))]))
+        means = [_cell(entry, side, (entry[side] or {}).get(metric), scale) for side in ("blurred", "restored", "gain")]
+        rows.append(Row(scale.title, [*means, Cell(printed(published.get(metric)))]))
     return _without_published(
         Block(name, "", count(entry), ["score", "blurred", "restored", "gain", "published"], rows)
     )
@@ -174,21 +176,22 @@ def _by_candidate(content: PageContent, entry: Mapping[str, Any], name: str, met
     """Return the means over the images that all candidates have; the gains' intervals only where those are its own."""
     scale = scale_of(content, metric)
     means = {own: (scores or {}).get(metric) for own, scores in entry["restored"].items()}
-    known = [float(value) for value in means.values() if value is not None]
-    best = {1: max, -1: min}[scale.sign](known, default=None) if scale.sign else None
+    best = scale.order(means.values())[:1]
     first = content.candidates[0].metrics["datasets"][name]
     blurred = _cell(first, "blurred", (entry["blurred"] or {}).get(metric), scale)
     rows = [Row("blurred input", [blurred, Cell(NOTHING), Cell(NOTHING)])]
     for candidate in content.candidates:
         own, value = candidate.metrics["datasets"][name], means[candidate.name]
         ends = entry["intervals"][candidate.name].get(metric)
-        is_best = value is not None and float(value) == best
-        gain = gain_of({"blurred": entry["blurred"], "restored": {metric: value}}, metric)
-        whole = own if own.get("scored", own["images"]) == entry["images"] else {}
+        if (own["restored"] or {}).get(metric) == value:  # over the same images as its own report's
+            gain = _cell(own, "gain", (own["gain"] or {}).get(metric), scale)
+        else:
+            common = {"blurred": entry["blurred"], "restored": {metric: value}}
+            gain = _cell({}, "gain", gain_of(common, metric), scale)
         cells = [
-            Cell(shown(value, metric), between(ends, metric), best=is_best),
-            _cell(whole, "gain", gain, scale),
-            Cell(shown((own.get("published") or {}).get(metric), metric)),
+            Cell(shown(value, metric), between(ends, metric), best=scale.write(value) in best),
+            gain,
+            Cell(printed((own.get("published") or {}).get(metric))),
         ]
         rows.append(Row(candidate.name, cells))
     columns = ["candidate", "mean", "gain", "published"]
@@ -220,6 +223,5 @@ def _cell(entry: Mapping[str, Any], side: str, value: float | str | None, scale:
     """Write a mean with its interval; a gain with its sign and whether it is for the better."""
     signed = side == "gain"
     ends = (entry.get("intervals") or {}).get(side, {}).get(scale.name)
-    better = scale.sign * float(value) if signed and value is not None else 0.0
-    tone = "good" if better > 0 else "bad" if better < 0 else ""
+    tone = _TONES[scale.tone(value)] if signed else ""
     return Cell(shown(value, scale.name, signed), between(ends, scale.name, signed), tone)

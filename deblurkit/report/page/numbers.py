@@ -7,21 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deblurkit.report.model import PageContent
-from deblurkit.report.tables import Scale, number, scale
+from deblurkit.report.tables import NOTHING, Scale, scale
 
-MINUS, NOTHING, INFINITY = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{INFINITY}"
-_POWER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MINUS, INFINITY = "\N{MINUS SIGN}", "\N{INFINITY}"
 
 
 def shown(value: float | str | None, metric: str, signed: bool = False) -> str:
-    """Write one score with a minus sign as wide as a plus; an en dash where there is none.
+    """Write one score with a minus sign as wide as a plus.
 
     >>> shown(0.25, "psnr", signed=True), shown("inf", "psnr"), shown(-0.25, "psnr") == MINUS + "0.25"
     ('+0.25', '∞', True)
     """
     if value is None:
         return NOTHING
-    return number(value, metric, signed).replace("-", MINUS).replace("inf", INFINITY)
+    return Scale(metric).write(value, signed).replace("-", MINUS).replace("inf", INFINITY)
 
 
 def between(ends: Sequence[float] | None, metric: str, signed: bool = False) -> str:
@@ -33,31 +32,16 @@ def between(ends: Sequence[float] | None, metric: str, signed: bool = False) -> 
     return "" if ends is None else f"[{', '.join(shown(end, metric, signed) for end in ends)}]"
 
 
-def p_value(value: float | None) -> str:
-    """Write a p-value with two significant digits.
-
-    >>> p_value(0.0312), p_value(3.1e-9)[-4:], p_value(1e-200)
-    ('0.031', '10⁻⁹', '< 10⁻⁹⁹')
-    """
-    if value is None:
-        return NOTHING
-    if value >= 1e-3:
-        return f"{value:.2g}"
-    if value < 1e-99:
-        return "< 10⁻⁹⁹"
-    digits, exponent = f"{value:.1e}".split("e")
-    return (
-        f"{digits}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}10{str(int(exponent)).translate(_POWER)}"
-    )
-
-
 def minus(first: str, second: str) -> str:
     """Name a difference."""
     return f"{first} {MINUS} {second}"
 
 
 def gain_of(entry: Mapping[str, Any], metric: str) -> float | None:
-    """Return the gain of a data set's mean in one metric; ``None`` where there is none or both are infinite."""
+    """Return the gain of the means of some images in one metric; ``None`` where there is none or both are infinite.
+
+    That of a whole data set stands in ``metrics.json``.
+    """
     before, after = ((entry.get(side) or {}).get(metric) for side in ("blurred", "restored"))
     if before is None or after is None:
         return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 
 from deblurkit.report.model import PageContent
@@ -15,8 +13,8 @@ from deblurkit.report.page.speed import speed_table
 from deblurkit.report.plots import ERROR_LEVELS, error_colours
 from deblurkit.report.statistics import INTERVALS
 from deblurkit.report.tables import published
+from deblurkit.report.templating import html_page
 
-_FOLDER = Path(__file__).parent
 _STYLES = ("theme.css", "layout.css", "viewer.css")
 _SCRIPTS = ("data.js", "theme.js", "view.js", "pointers.js", "viewer.js", "table.js")
 
@@ -30,51 +28,31 @@ def page_html(content: PageContent) -> str:
     Args:
         content: What the page shows; scores may be infinite or missing, and there may be no picture.
     """
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
-    script = _joined(_SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     small, left_out = thumbnails(content)
-    return environment.get_template("page.html.j2").render(
-        content=content,
-        lead=content.candidates[0],
-        several=len(content.candidates) > 1,
-        notes=_notes(content),
-        intervals_explained=INTERVALS,
-        cards=cards(content),
-        blocks=blocks(content),
-        differences=differences(content),
-        difference_figure=difference_figure(content),
-        figures=dataset_figures(content),
-        groups=group_tables(content),
-        speed=speed_table(content),
-        speed_figures=speed_figures(content),
-        provenance=provenance(content),
-        others=published(content.paper),
-        pictures=pictures(content),
-        images=image_tables(content),
-        thumbnails=small,
-        thumbnails_left_out=left_out,
-        error_levels=ERROR_LEVELS,
-        error_gradient=_gradient(),
-        style=Markup(_joined(_STYLES)),
-        script=Markup(script),
-        script_hash=digest,
-        safe=Markup,
-    )
-
-
-def _joined(names: tuple[str, ...]) -> str:
-    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+    values = {
+        "content": content,
+        "lead": content.candidates[0],
+        "several": len(content.candidates) > 1,
+        "notes": _notes(content),
+        "intervals_explained": INTERVALS,
+        "cards": cards(content),
+        "blocks": blocks(content),
+        "differences": differences(content),
+        "difference_figure": difference_figure(content),
+        "figures": dataset_figures(content),
+        "groups": group_tables(content),
+        "speed": speed_table(content),
+        "speed_figures": speed_figures(content),
+        "provenance": provenance(content),
+        "others": published(content.paper),
+        "pictures": pictures(content),
+        "images": image_tables(content),
+        "thumbnails": small,
+        "thumbnails_left_out": left_out,
+        "error_levels": ERROR_LEVELS,
+        "error_gradient": _gradient(),
+    }
+    return html_page([Path(__file__).parent], "page.html.j2", _STYLES, _SCRIPTS, values)
 
 
 def _notes(content: PageContent) -> list[str]:

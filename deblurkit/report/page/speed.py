@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deblurkit.report.model import PageContent
-from deblurkit.report.page.numbers import NOTHING, datasets_of
-from deblurkit.report.tables import Table
+from deblurkit.report.page.numbers import datasets_of
+from deblurkit.report.tables import NOTHING, Table
 
 _MIB = 2**20
 _SECONDS = {"decode": "decoding, s", "network": "network, s", "metrics": "scoring, s", "wall": "wall clock, s"}
@@ -41,7 +41,7 @@ def _measured(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     seconds = entry.get("seconds_per_image") or {}
     for name in ("median", "p95"):
         if seconds.get(name) is not None:
-            yield f"{name}, s an image", f"{seconds[name]:.3f}"
+            yield f"{name}, s", f"{seconds[name]:.3f}"
     for name, column in _SECONDS.items():
         if (entry.get("seconds") or {}).get(name) is not None:
             yield column, f"{entry['seconds'][name]:.1f}"

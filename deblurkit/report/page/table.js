@@ -71,7 +71,7 @@
     const value = column.values[index];
     const text = written(value, column.digits, Boolean(column.change));
     if (!column.change || !Number.isFinite(value)) return element("td", {}, text);
-    const tone = ["bad", "", "good"][1 + Math.sign(value) * column.change.sign];
+    const tone = ["bad", "", "good"][1 + Math.sign(value.toFixed(column.digits)) * column.change.sign];
     const half = 50 * Math.min(1, Math.abs(value) / column.widest);
     const change = element("span", { class: `change ${tone}` }, text);
     change.style.setProperty("--from", `${value < 0 ? 50 - half : 50}%`);

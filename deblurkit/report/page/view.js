@@ -4,6 +4,7 @@ class View {
   static MOST_ZOOM = 32;
   static PIXELS_FROM = 2; // screen pixels for one of the image's, from which on its pixels are shown as squares
   static STEP = 1.4;
+  static SMALL = 300; // pixels: a longer side below it is drawn twice as large where all is shown, others as they are
 
   // `frames` returns the elements that hold images; `drawn` is told the percentage that the first one shows.
   constructor(frames, drawn) {
@@ -15,10 +16,15 @@ class View {
     Object.assign(this, { zoom: 1, x: 0.5, y: 0.5, width, height });
   }
 
+  // The most screen pixels for one of the image's where the whole picture is shown: more would show blocks or blur.
+  get largest() {
+    return Math.max(this.width, this.height) < View.SMALL ? 2 : 1;
+  }
+
   // A frame's size, and screen pixels for one of the image's where the whole picture fits.
   fitOf(frame) {
     const [width, height] = [frame.clientWidth, frame.clientHeight];
-    return { width, height, fit: Math.min(width / this.width, height / this.height) };
+    return { width, height, fit: Math.min(width / this.width, height / this.height, this.largest) };
   }
 
   // Keep the middle where the picture covers the frame, or is centred in it.

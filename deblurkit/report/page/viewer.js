@@ -84,9 +84,13 @@ if (document.getElementById("stage")) {
     await first.decode();
     state.picture = next;
     const picks = [...document.querySelectorAll(".pick")];
-    picks.forEach((pick, place) => pick.setAttribute("aria-pressed", place === next));
+    picks.forEach((pick, place) => {
+      pick.setAttribute("aria-pressed", place === next);
+      pick.tabIndex = place === next ? 0 : -1;
+    });
     view.reset(first.naturalWidth, first.naturalHeight);
     stage.style.setProperty("--ratio", view.width / view.height);
+    stage.style.setProperty("--widest", `${view.largest * view.width}px`);
     fillSelects();
     describe();
     arrange();
@@ -141,6 +145,16 @@ if (document.getElementById("stage")) {
   for (const pick of document.querySelectorAll(".pick")) {
     pick.addEventListener("click", () => show(Number(pick.dataset.picture)));
   }
+  // One stop of the Tab key; arrows lead from one picture to the next.
+  document.querySelector(".picks").addEventListener("keydown", (event) => {
+    const picks = [...document.querySelectorAll(".pick")];
+    const at = picks.indexOf(event.target);
+    const next = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: -1 }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    picks.at(next % picks.length).focus();
+    show(next);
+  });
   new ResizeObserver(() => view.draw()).observe(find("viewer"));
   show(0);
 

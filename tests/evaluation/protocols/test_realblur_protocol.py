@@ -117,6 +117,7 @@ def test_what_does_not_converge_is_counted_and_scored_without_a_warp() -> None:
     assert protocol.facts_summary([one.facts for one in found]) == [
         "2 of 3 ECC alignments did not converge: scored without a warp"
     ]
+    assert protocol.facts_summary([found[0].facts]) == []
     assert get_protocol("realblur-raw-v1").facts_summary([{}, {}]) == []
 
 

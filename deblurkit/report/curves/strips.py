@@ -1,0 +1,99 @@
+"""Sample strips of a training: what their files are called, which of many are shown, and what they hold."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deblurkit.report.curves.records import Run
+
+NAME = "iter_{:08d}.jpg"
+"""A strip's file by its iteration."""
+
+MOST_BYTES = 8_000_000
+"""Of all strips of a page."""
+
+_SHOWN = 6  # of each validation set
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Sample images of one validation.
+
+    Attributes:
+        iteration: When it was.
+        source: The picture as a data URI.
+    """
+
+    iteration: int
+    source: str
+
+
+def strip_files(folder: Path) -> dict[int, Path]:
+    """Return a folder's strips by iteration, in their order; files of other names are none."""
+    named = ((re.fullmatch(r"iter_([0-9]+)\.jpg", file.name), file) for file in folder.glob("iter_*.jpg"))
+    return dict(sorted((int(match[1]), file) for match, file in named if match))
+
+
+def spread(length: int, wanted: int) -> list[int]:
+    """Return at most ``wanted`` places spread evenly over ``length``, the first and the last among them.
+
+    >>> spread(10, 3), spread(2, 3), spread(10, 1), spread(0, 3)
+    ([0, 4, 9], [0, 1], [0], [])
+    """
+    count = min(length, wanted)
+    return [round(place * (length - 1) / max(count - 1, 1)) for place in range(count)]
+
+
+def strips_of(runs: Iterable[Run], several: bool) -> tuple[dict[str, list[Strip]], list[str]]:
+    """Return the strips to show, by the validation set and, of several runs, the run; and notes on those that are not.
+
+    A strip may be damaged, or there may be no room for it.
+    """
+    found: dict[str, list[Strip]] = {}
+    notes = []
+    room = MOST_BYTES
+    for run in runs:
+        damaged = left_out = 0
+        for folder in sorted((run.folder / "samples").glob("*/")):
+            files = strip_files(folder)
+            title = f"{run.name}: {folder.name}" if several else folder.name
+            for iteration in [list(files)[place] for place in spread(len(files), _SHOWN)]:
+                data = _jpeg(files[iteration])
+                room -= len(data)
+                if not data:
+                    damaged += 1
+                elif room < 0:
+                    left_out += 1
+                else:
+                    source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+                    found.setdefault(title, []).append(Strip(iteration, source))
+        if damaged:
+            notes.append(f"{run.name}: {counted(damaged, 'strip')} of samples cannot be read")
+        if left_out:
+            verb = "is" if left_out == 1 else "are"
+            notes.append(
+                f"{run.name}: {counted(left_out, 'strip')} of samples {verb} left out, or the page would be too large"
+            )
+    return found, notes
+
+
+def counted(number: int, thing: str) -> str:
+    """Write a number with its noun.
+
+    >>> counted(1, "line"), counted(2000, "line")
+    ('1 line', '2,000 lines')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _jpeg(file: Path) -> bytes:
+    """Return a file's bytes; none where it cannot be read or does not begin and end as a JPEG does."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return b""
+    return data if data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9") else b""

@@ -1,0 +1,92 @@
+"""How templates become pages and texts: one file of HTML with its styles and script in it, or text of any kind."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+"""Where the templates of texts are."""
+
+
+def html_page(
+    folders: Sequence[Path], template: str, styles: Sequence[str], scripts: Sequence[str], content: Mapping[str, Any]
+) -> str:
+    """Return one HTML file that needs no other.
+
+    Values are escaped and can start no markup; a name that the template misses is an error. Besides ``content`` the
+    template has ``style`` and ``script``, the joined files, ``policy``, a content security policy that allows nothing
+    but this script, by its hash, and styles and pictures inside the page, and ``safe``, which marks text as markup.
+
+    Args:
+        folders: Where template, styles and scripts are looked for, in this order.
+        template: The template's file name.
+        styles: File names of the style sheets.
+        scripts: File names of the scripts, which share one scope.
+        content: The template's values.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
+    script = _joined(folders, scripts)
+    own = {"style": Markup(_joined(folders, styles)), "script": Markup(script), "policy": _policy(script)}
+    return environment.get_template(template).render({**content, **own, "safe": Markup})
+
+
+def text_environment(
+    filters: Mapping[str, Callable[[object], str]],
+    block: tuple[str, str] = ("{%", "%}"),
+    variable: tuple[str, str] = ("{{", "}}"),
+    comment: tuple[str, str] = ("{#", "#}"),
+) -> Environment:
+    """Return the environment of :data:`TEMPLATES`, which escapes nothing by itself.
+
+    Args:
+        filters: By name; what comes from outside must pass the one that escapes for the kind of text.
+        block: What encloses statements; others than Jinja's own where braces are the text's.
+        variable: What encloses values.
+        comment: What encloses comments.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+        keep_trailing_newline=True,
+        block_start_string=block[0],
+        block_end_string=block[1],
+        variable_start_string=variable[0],
+        variable_end_string=variable[1],
+        comment_start_string=comment[0],
+        comment_end_string=comment[1],
+    )
+    environment.filters.update(filters)
+    return environment
+
+
+def _joined(folders: Sequence[Path], names: Sequence[str]) -> str:
+    found = (next(folder / name for folder in folders if (folder / name).exists()) for name in names)
+    return "\n".join(file.read_text(encoding="utf-8") for file in found)
+
+
+def _policy(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
