@@ -12,9 +12,9 @@ from deblurkit.evaluation.gallery import gallery
 from deblurkit.evaluation.judging import Evaluation, Judged
 from deblurkit.options.dump import options_text, write_options
 from deblurkit.report.comparison import comparison, comparison_tables
-from deblurkit.report.model import Candidate
+from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.tables import as_text, headline
-from deblurkit.report.write import write_comparison, write_report
+from deblurkit.report.write import plain, write_comparison, write_report
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import Options
@@ -89,28 +89,30 @@ def _write(
 ) -> None:
     """Write the pages of each candidate and, of several, those of the comparison; ``shared`` is the same in all."""
     candidates = [each.candidate for each in judged]
+    names = [candidate.name for candidate in candidates]
     with gallery(evaluation, judged) as shown:
-        for each in judged:
-            name = each.candidate.name
-            write_report(
-                each.folder,
-                each.candidate,
+        for each, name in zip(judged, names, strict=True):
+            content = PageContent(
+                title=name,
+                candidates=[each.candidate],
+                comparison=None,
                 pictures=shown.pictures([name]),
                 thumbnails=each.thumbnails,
-                strips=shown.strips(name),
                 files=_files(evaluation, [each], each.folder),
                 **shared,
             )
+            write_report(each.folder, content, shown.strips(name))
         if compared is not None:
-            write_comparison(
-                folder,
-                candidates,
-                compared,
-                pictures=shown.pictures([candidate.name for candidate in candidates]),
+            content = PageContent(
+                title=", ".join(names),
+                candidates=candidates,
+                comparison=plain(compared),
+                pictures=shown.pictures(names),
                 thumbnails=judged[0].thumbnails,
                 files=_files(evaluation, judged, folder),
                 **shared,
             )
+            write_comparison(folder, content)
 
 
 def _paper(options: Options | None) -> dict[str, Any] | None:

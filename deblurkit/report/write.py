@@ -12,30 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from deblurkit.report.comparison import comparison, comparison_markdown
-from deblurkit.report.model import Candidate, PageContent, Picture
+from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.publication import csv_table, latex
 from deblurkit.report.tables import report_markdown
-
-Files = Mapping[str, Mapping[str, Mapping[str, str]]]
-"""By data set and key: paths of full images relative to the page, by the names of ``Picture.panels``."""
 
 _OF_SEVERAL = ("comparison.json", "comparison.md")
 _OF_ONE = ("metrics.json", "per_image.csv", "report.md")
 
 
-def write_report(
-    out: Path,
-    candidate: Candidate,
-    *,
-    protocol: str,
-    command: str,
-    pictures: Mapping[str, Sequence[Picture]],
-    thumbnails: Mapping[str, Mapping[str, bytes]],
-    strips: Mapping[str, Mapping[str, str]],
-    options: str | None = None,
-    paper: Mapping[str, Any] | None = None,
-    files: Files | None = None,
-) -> None:
+def write_report(out: Path, content: PageContent, strips: Mapping[str, Mapping[str, str]]) -> None:
     """Write one candidate's files into ``out``, which is made where it is missing.
 
     These are ``metrics.json``, ``per_image.csv``, ``report.md``, ``report.html``, ``tables.tex`` and ``tables.csv``.
@@ -43,57 +28,27 @@ def write_report(
 
     Args:
         out: The folder.
-        candidate: What was scored; its metrics are plain already: see :func:`plain`.
-        protocol: The protocol explained.
-        command: What to run to get these numbers again.
-        pictures: Crops by data set.
-        thumbnails: Small encoded pictures by data set and key.
+        content: What the page shows, of one candidate; its metrics are plain already: see :func:`plain`.
         strips: Pictures for ``report.md`` by data set: caption to path relative to ``out``.
-        options: The option file's text.
-        paper: ``title`` of the experiment's paper and the rows that it has ``compared``.
-        files: Full images beside the page.
     """
     from deblurkit.report.page.page import page_html  # the page's template engine and plots take long to import
 
+    (candidate,) = content.candidates
     alone = comparison([candidate])
-    content = PageContent(
-        title=candidate.name,
-        candidates=[candidate],
-        comparison=None,
-        pictures=pictures,
-        thumbnails=thumbnails,
-        protocol=protocol,
-        command=command,
-        options=options,
-        paper=paper,
-        files=files or {},
-    )
     texts = {
         "metrics.json": _json(candidate.metrics),
         "per_image.csv": per_image_csv(candidate),
-        "report.md": report_markdown(candidate, protocol, command, strips, paper),
+        "report.md": report_markdown(candidate, content.protocol, content.command, strips, content.paper),
         "report.html": page_html(content),
-        "tables.tex": latex([candidate], alone, paper),
-        "tables.csv": csv_table([candidate], alone, paper),
+        "tables.tex": latex([candidate], alone, content.paper),
+        "tables.csv": csv_table([candidate], alone, content.paper),
     }
     out.mkdir(parents=True, exist_ok=True)
     _write_texts(out, texts)
     _remove(out, _OF_SEVERAL)
 
 
-def write_comparison(
-    out: Path,
-    candidates: Sequence[Candidate],
-    compared: Mapping[str, Any],
-    *,
-    pictures: Mapping[str, Sequence[Picture]],
-    thumbnails: Mapping[str, Mapping[str, bytes]],
-    protocol: str,
-    command: str,
-    options: str | None = None,
-    paper: Mapping[str, Any] | None = None,
-    files: Files | None = None,
-) -> None:
+def write_comparison(out: Path, content: PageContent) -> None:
     """Write what stands above several candidates' folders into ``out``, which is made where it is missing.
 
     These are ``comparison.json``, ``comparison.md``, ``report.html``, ``tables.tex`` and ``tables.csv``. The report of
@@ -101,36 +56,19 @@ def write_comparison(
 
     Args:
         out: The folder.
-        candidates: What was scored.
-        compared: What :func:`deblurkit.report.comparison.comparison` returns.
-        pictures: Crops by data set.
-        thumbnails: Small encoded pictures by data set and key.
-        protocol: The protocol explained.
-        command: What to run to get these numbers again.
-        options: The option file's text.
-        paper: ``title`` of the experiment's paper and the rows that it has ``compared``.
-        files: Full images beside the page.
+        content: What the page shows, with its ``comparison``, plain: see :func:`plain`.
     """
     from deblurkit.report.page.page import page_html  # the page's template engine and plots take long to import
 
-    content = PageContent(
-        title=", ".join(candidate.name for candidate in candidates),
-        candidates=candidates,
-        comparison=plain(compared),
-        pictures=pictures,
-        thumbnails=thumbnails,
-        protocol=protocol,
-        command=command,
-        options=options,
-        paper=paper,
-        files=files or {},
-    )
+    compared = content.comparison
+    if compared is None:
+        raise ValueError("a comparison is written of several candidates")
     texts = {
-        "comparison.json": _json(plain(compared)),
-        "comparison.md": comparison_markdown(compared, protocol, command, paper),
+        "comparison.json": _json(compared),
+        "comparison.md": comparison_markdown(compared, content.protocol, content.command, content.paper),
         "report.html": page_html(content),
-        "tables.tex": latex(candidates, compared, paper),
-        "tables.csv": csv_table(candidates, compared, paper),
+        "tables.tex": latex(content.candidates, compared, content.paper),
+        "tables.csv": csv_table(content.candidates, compared, content.paper),
     }
     out.mkdir(parents=True, exist_ok=True)
     _write_texts(out, texts)

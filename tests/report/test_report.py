@@ -14,7 +14,7 @@ import pytest
 from made_candidates import PAPER, candidate, entry, images
 
 from deblurkit.report.comparison import comparison
-from deblurkit.report.model import Candidate
+from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.scores import ImageScore, ranked, ranked_by_score, share_gained
 from deblurkit.report.tables import as_text, escape, headline, published, report_markdown, scale
 from deblurkit.report.write import per_image_csv, plain, write_comparison, write_report, write_text
@@ -28,7 +28,14 @@ ROWS = {
     "blind": [ImageScore("x|y", None, None, 1.0)],
 }
 FILES = ["metrics.json", "per_image.csv", "report.html", "report.md", "tables.csv", "tables.tex"]
-REST: dict[str, Any] = {"protocol": "explained", "command": "python tools/test.py --weights w.pth"}
+
+
+def content_of(*candidates: Candidate, **changed: Any) -> PageContent:
+    """What a page of the candidates shows, without pictures."""
+    plain_facts: dict[str, Any] = {"title": ", ".join(each.name for each in candidates), "comparison": None}
+    plain_facts |= {"pictures": {}, "thumbnails": {}, "protocol": "explained"}
+    plain_facts |= {"command": "python tools/test.py --weights w.pth"}
+    return PageContent(candidates=candidates, **{**plain_facts, **changed})
 
 
 @pytest.fixture
@@ -126,7 +133,7 @@ def test_values_that_json_cannot_hold() -> None:
 def test_files(tmp_path: Path, scored: Candidate) -> None:
     out = tmp_path / "new" / "Bericht ü"
     strips = {"gopro": {"best: a|1": "strips/gopro/best.png"}}
-    write_report(out, scored, **REST, pictures={}, thumbnails={}, strips=strips, paper=PAPER)
+    write_report(out, content_of(scored, paper=PAPER), strips)
     assert sorted(path.name for path in out.iterdir()) == FILES
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["datasets"]["gopro"]["restored"]["psnr"] == "inf"
@@ -154,13 +161,12 @@ def test_files(tmp_path: Path, scored: Candidate) -> None:
 
 
 def test_nothing_is_replaced_unless_all_is_rendered(tmp_path: Path, scored: Candidate) -> None:
-    rest = {**REST, "pictures": {}, "thumbnails": {}, "strips": {}}
-    write_report(tmp_path, scored, **rest)
+    write_report(tmp_path, content_of(scored), {})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     not_plain = dataclasses.replace(scored, metrics={**scored.metrics, "notes": [math.inf]})
     for broken in (not_plain, dataclasses.replace(scored, metrics={**scored.metrics, "environment": None})):
         with pytest.raises((ValueError, AttributeError)):
-            write_report(tmp_path, broken, **rest)
+            write_report(tmp_path, content_of(broken), {})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -173,7 +179,7 @@ def test_no_file_stays_half_written(tmp_path: Path) -> None:
 
 def test_files_of_a_comparison(tmp_path: Path) -> None:
     both = [candidate(name, {"gopro": images([value] * 7)}) for name, value in (("A", 27.0), ("B", math.inf))]
-    write_comparison(tmp_path, both, comparison(both), **REST, pictures={}, thumbnails={})
+    write_comparison(tmp_path, content_of(*both, comparison=plain(comparison(both))))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "comparison.json",
         "comparison.md",
