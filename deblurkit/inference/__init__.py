@@ -1,1 +1,1 @@
-"""From blurred to restored: tensors in :mod:`restore`, one image in :mod:`deblurrer`, image files in :mod:`photos`."""
+"""From blurred to restored: tensors in :mod:`restore`, many within memory in :mod:`session`, files in :mod:`photos`."""
