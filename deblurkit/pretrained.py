@@ -129,11 +129,17 @@ def is_published(name: str, weights: str | None) -> bool:
     Its SHA-256 is compared with the start of it that the published file's name holds.
     """
     file = PUBLISHED[name].file
+    digest = sha256_of(Path(weights) if weights is not None else _in_cache(file))
+    return digest.startswith(file.removesuffix(".pth").rsplit("-", 1)[1])
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
     digest = hashlib.sha256()
-    with (Path(weights) if weights is not None else _in_cache(file)).open("rb") as stream:
+    with open(file, "rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest().startswith(file.removesuffix(".pth").rsplit("-", 1)[1])
+    return digest.hexdigest()
 
 
 def _in_cache(file: str) -> Path:

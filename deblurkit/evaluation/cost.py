@@ -17,7 +17,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from deblurkit.checkpoint import build_generator
 from deblurkit.errors import UserError
 from deblurkit.evaluation.record import environment
-from deblurkit.evaluation.scoring import synchronise
 from deblurkit.inference.memory import LiveTensors
 from deblurkit.inference.restore import PRECISIONS, restore, restore_whole
 from deblurkit.options.load import load_options
@@ -269,10 +268,10 @@ def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) ->
     image = _image(shape, timing.device)
     seconds = []
     for _ in range(timing.warmup + timing.repeats):
-        synchronise(timing.device)
+        _synchronise(timing.device)
         start = time.perf_counter()
         restore(generator, image, timing.precision)
-        synchronise(timing.device)
+        _synchronise(timing.device)
         seconds.append(time.perf_counter() - start)
     return latency_of(seconds[timing.warmup :])
 
@@ -286,13 +285,19 @@ def latency_of(seconds: Sequence[float]) -> Latency:
 def device_peak_bytes(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> int:
     """Return what CUDA's allocator gave out at most while one image was restored, above weights and image."""
     image = _image(shape, timing.device)
-    synchronise(timing.device)
+    _synchronise(timing.device)
     before = torch.cuda.memory_allocated(timing.device)
     torch.cuda.reset_peak_memory_stats(timing.device)
     restore(generator, image, timing.precision)
-    synchronise(timing.device)
+    _synchronise(timing.device)
     return torch.cuda.max_memory_allocated(timing.device) - before
 
 
 def _image(shape: tuple[int, int], device: torch.device) -> Tensor:
     return torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given, so that a clock tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

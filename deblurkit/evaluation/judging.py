@@ -25,6 +25,7 @@ from deblurkit.evaluation.journal import UNFINISHED, Journal, digest_of
 from deblurkit.evaluation.pictures import thumbnail
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import Keeping, Outcome, image_file, score_dataset, undefined_notes
+from deblurkit.pretrained import sha256_of
 from deblurkit.report.model import Candidate
 from deblurkit.report.write import plain
 
@@ -227,4 +228,4 @@ def _fingerprint(contender: Contender, evaluation: Evaluation, name: str) -> dic
 def _file_digest(file: str) -> str:
     if not os.path.isfile(file):
         return file  # a word such as random, a module's name
-    return record.sha256_of(Path(file))
+    return sha256_of(Path(file))

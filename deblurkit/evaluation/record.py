@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from deblurkit.data.checking.response import AVERAGED
 from deblurkit.data.loader import FirstImages, describe
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.inference.deblurrer import describe_weights
+from deblurkit.pretrained import sha256_of
 from deblurkit.registry import METRICS
 
 
@@ -26,15 +26,6 @@ def weights_record(state: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return ``file``, ``sha256``, ``iteration`` and ``ema`` of a checkpoint, and the ``note`` of foreign weights."""
     described = describe_weights(state, file)
     return {"file": described.pop("file"), "sha256": sha256_of(file), **described}
-
-
-def sha256_of(file: Path) -> str:
-    """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def metrics_record(protocol: Protocol) -> dict[str, dict[str, Any]]:

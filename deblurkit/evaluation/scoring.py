@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from deblurkit.data.cores import usable_cores
@@ -212,12 +211,6 @@ def image_file(folder: Path, key: str) -> Path:
     if not parts or ".." in parts or PurePosixPath(key).is_absolute():
         raise UserError(f"image {key!r}: its name does not stay inside a folder, it cannot be saved under {folder}")
     return folder.joinpath(*parts[:-1], f"{parts[-1]}.png")
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given, so that a clock tells the truth."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,12 @@ from mmengine.hooks import Hook
 from torch import Tensor, nn
 
 
+def averaged(restorer: Any) -> nn.Module:
+    """Return the generator that is validated, drawn and used: the average where one is kept."""
+    generator: nn.Module = restorer.ema if restorer.ema is not None else restorer.generator
+    return generator
+
+
 class EMAHook(Hook):
     """Keeps ``ema = decay * ema + (1 - decay) * weights`` of the generator; buffers are copied.
 

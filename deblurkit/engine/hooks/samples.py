@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from numpy.typing import NDArray
 
 from deblurkit.data.images import beside, to_uint8, write_image
+from deblurkit.engine.hooks.ema import averaged
 from deblurkit.evaluation.scoring import draw
 from deblurkit.inference.restore import restore
 from deblurkit.report.curves.strips import NAME, spread, strip_files
@@ -64,7 +65,7 @@ class SampleHook(Hook):
         if not is_main_process():
             return
         restorer = runner.restorer
-        generator = restorer.ema if restorer.ema is not None else restorer.generator
+        generator = averaged(restorer)
         devices = [restorer.device] if restorer.device.type == "cuda" else []
         for name, dataset in self.sets.items():
             with torch.random.fork_rng(devices):

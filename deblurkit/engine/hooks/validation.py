@@ -9,6 +9,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_p
 from mmengine.hooks import Hook
 
 from deblurkit.data.cores import usable_cores
+from deblurkit.engine.hooks.ema import averaged
 from deblurkit.evaluation.figures import summarise
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_images
@@ -47,7 +48,7 @@ class ValidationHook(Hook):
         if runner.iter % self.every and runner.iter != runner.max_iters:
             return
         restorer = runner.restorer
-        generator = restorer.ema if restorer.ema is not None else restorer.generator
+        generator = averaged(restorer)
         restorer.guard.check_weights(runner.iter, [("the generator that is validated", generator)])
         runner.call_hook("before_val")
         metrics: dict[str, float] = {}
