@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from mmengine.dist import get_rank, init_dist
+from mmengine.dist import get_rank
 from rich.console import Console
 
 from deblurkit import checkpoint
+from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
+from deblurkit.engine.resume import Resumption, find, take_up
 from deblurkit.engine.setup import Setup
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
-from deblurkit.inference.deblurrer import pick_device
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.dump import write_options
 
@@ -76,18 +76,21 @@ def _train(
     init_from: str | Path | None,
     launcher: str,
 ) -> None:
-    taken_up = _start_state(folder, resume, overwrite, console.print)
-    setup = Setup(options, device, pretrained=taken_up is None and init_from is None)
-    if taken_up is not None and taken_up[1]["position"]["iteration"] >= setup.length.total:
-        console.print(f"{folder.path}: already finished, {taken_up[0].name} is its last checkpoint")
+    found = find(folder, resume, overwrite, console.print)
+    fresh = found is None and init_from is None
+    setup = in_every(partial(Setup, options, device, pretrained=fresh))
+    resumption = None if found is None else take_up(setup, found, folder)
+    if resumption is not None and setup.length.finished(resumption.position) and not resumption.validation_due:
+        console.print(f"{folder.path}: already finished, {resumption.found.path.name} is its last checkpoint")
         return
-    if taken_up is None and init_from is not None:
-        _take_weights(setup, Path(init_from), console.print)
-    if get_rank() == 0:
-        _prepare(folder, options, clear=overwrite and not resume)
-    runner = setup.runner(folder, console, taken_up, launcher)
-    if taken_up is not None:
-        _tell_changes(taken_up[1]["options"], options.to_dict(), runner.logger.info)
+    if resumption is None and init_from is not None:
+        in_every(partial(_take_weights, setup, Path(init_from), console.print))
+    # From here on the folder is changed: all that can be refused has been.
+    abandoned = decided_by_first(partial(_prepare, folder, options, overwrite, resumption))
+    runner = setup.runner(folder, console, resumption, launcher)
+    if abandoned is not None:
+        runner.logger.warning(f"what this run had done beyond this checkpoint now lies in {abandoned}")
+    del found, resumption  # the checkpoint's tensors, which the runner forgets once it has taken them up
     runner.train()
     if options.logging.curves and get_rank() == 0:
         _draw_curves(folder, runner.logger.info, runner.logger.warning)
@@ -106,14 +109,13 @@ def _draw_curves(folder: WorkDir, say: Callable[[str], None], warn: Callable[[st
 @contextmanager
 def _holding(folder: WorkDir, launcher: str) -> Iterator[None]:
     """Hold the folder in the first process, and leave neither it nor the other processes behind."""
-    created = not folder.path.exists()
-    if get_rank() == 0:
-        folder.acquire()
+    created = False
     try:
+        created = decided_by_first(folder.acquire)
         yield
     except BaseException as error:
         if launcher != "none":
-            traceback.clear_frames(error.__traceback__)  # they hold the training; see _part
+            traceback.clear_frames(error.__traceback__)  # they hold the training; see part
         raise
     finally:
         if get_rank() == 0:
@@ -121,78 +123,23 @@ def _holding(folder: WorkDir, launcher: str) -> Iterator[None]:
             if created:
                 folder.remove_if_empty()
         if launcher != "none" and torch.distributed.is_initialized():
-            _part()
+            part()
 
 
-def _part() -> None:
-    """Leave the group of processes, and end its threads.
-
-    One that outlives the interpreter aborts the process when it frees a tensor (pytorch issue 190489). They end with
-    the last object that holds the group, among them the networks wrapped for gradient exchange, in reference cycles.
-    """
-    group = torch.distributed.group.WORLD
-    torch.distributed.destroy_process_group()
-    gc.collect()
-    del group  # last: of all holders it alone lets other threads run while it waits for the group's to end
-
-
-def _prepare(folder: WorkDir, options: Options, clear: bool) -> None:
-    if clear:
-        folder.clear()
-    folder.checkpoints.mkdir(exist_ok=True)
-    write_options(options, folder.options)
-
-
-def start_processes(launcher: str, device: str | None) -> torch.device:
-    """Join the processes of a distributed run, and return where this one computes.
-
-    Raises:
-        UserError: There is no such device, or the launcher needs one.
-    """
-    chosen = pick_device(device)
-    if launcher == "none":
-        return chosen
-    if chosen.type == "cpu":
-        if launcher != "pytorch":
-            raise UserError(f"--launcher {launcher}: only pytorch runs without GPUs")
-        if "RANK" not in os.environ:
-            raise UserError("--launcher pytorch: start it with torchrun, which sets RANK, WORLD_SIZE and MASTER_ADDR")
-        torch.distributed.init_process_group("gloo")  # MMEngine's own start asks for a GPU even with gloo
-        return chosen
-    init_dist(launcher)
-    return torch.device("cuda", torch.cuda.current_device())
-
-
-def _start_state(
-    folder: WorkDir, resume: bool | str | Path, overwrite: bool, say: Callable[[str], None]
-) -> tuple[Path, dict[str, Any]] | None:
-    """Return the checkpoint to take up, or ``None`` to start from the beginning.
-
-    Raises:
-        UserError: The folder is in use by an earlier run, or the checkpoint named does not load.
-    """
-    if not resume:
-        if get_rank() == 0 and folder.used() and not overwrite:
-            raise UserError(
-                f"{folder.path}: not empty; --resume goes on with it, --overwrite starts anew, --work-dir names another"
-            )
-        return None
-    if not isinstance(resume, bool):
-        return Path(resume), checkpoint.load(resume)
-    found = folder.newest(say)
-    if found is None:
-        say(f"{folder.path}: no checkpoint to resume, starting from the beginning")
-    return found
-
-
-def _tell_changes(saved: dict[str, Any], present: dict[str, Any], say: Callable[[str], None], place: str = "") -> None:
-    """Say which options differ from those that the checkpoint was written with."""
-    for key in sorted({*saved, *present}):
-        before, after = saved.get(key), present.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            _tell_changes(before, after, say, f"{place}{key}.")
-        elif before != after:
-            say(f"changed since the checkpoint: {place}{key}: {before!r} -> {after!r}")
+def _prepare(folder: WorkDir, options: Options, overwrite: bool, resumption: Resumption | None) -> Path | None:
+    """Make the folder that of the run that begins or goes on; return where an abandoned branch was put, if anywhere."""
+    iteration, validated = 0, True
+    if resumption is not None:
+        iteration, validated = resumption.position.iteration, not resumption.validation_due
+    try:
+        if overwrite:
+            folder.clear()
+        abandoned = folder.go_back_to(iteration, validated)
+        folder.checkpoints.mkdir(exist_ok=True)
+        write_options(options, folder.options)
+    except OSError as error:
+        raise UserError(f"{error.filename or folder.path}: cannot be written: {error.strerror}") from None
+    return abandoned
 
 
 def _take_weights(setup: Setup, path: Path, say: Callable[[str], None]) -> None:

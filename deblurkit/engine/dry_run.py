@@ -9,9 +9,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from deblurkit.engine.build import start_processes
 from deblurkit.engine.optim import build_optimizers, build_schedulers
 from deblurkit.engine.parts import Problems, build_parts, place
+from deblurkit.engine.processes import start_processes
 from deblurkit.errors import UserError
 from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.inference.restore import restore
@@ -43,7 +43,7 @@ def dry_run(options: Options, device: str | None = None) -> None:
     place(parts, options, chosen)
     restorer = RESTORERS.build(options.restorer, parts, where="restorer")
     optimizers = build_optimizers(options, restorer.networks(), chosen)
-    build_schedulers(options, optimizers, options.train.iters or 2**62)
+    build_schedulers(options, optimizers)
     for name, network in restorer.networks().items():
         console.print(f"{name}: {type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters")
 

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from deblurkit.engine.position import Length, Position
 from deblurkit.engine.waiting import DataClock
 
 LoaderFrom = Callable[[int, int], Iterable[dict[str, Any]]]
@@ -15,7 +16,7 @@ LoaderFrom = Callable[[int, int], Iterable[dict[str, Any]]]
 
 
 class IterationLoop(BaseLoop):
-    """Runs ``max_iters`` iterations of ``batches_per_iteration`` batches.
+    """Runs iterations of ``batches_per_iteration`` batches to the end of the run.
 
     A hook may have ``after_iteration(runner)``: it is called between iterations, after MMEngine's epoch hooks, with
     ``runner.iter`` the number of iterations done; what is saved there is a whole state.
@@ -23,43 +24,49 @@ class IterationLoop(BaseLoop):
     Args:
         runner: The runner.
         dataloader: Makes an endless loader that starts at (epoch, batch in the epoch).
-        epoch_length: Iterations in one epoch.
-        max_iters: Where the run ends.
-        max_epochs: The epoch in which it ends, for MMEngine's hooks.
+        length: How long the run is.
         batches_per_iteration: Batches one iteration takes.
+
+    Attributes:
+        position: Where the run stands.
+        max_iters: The iteration at which it ends.
     """
 
-    def __init__(
-        self,
-        runner: Any,
-        dataloader: LoaderFrom,
-        epoch_length: int,
-        max_iters: int,
-        max_epochs: int,
-        batches_per_iteration: int,
-    ) -> None:
+    def __init__(self, runner: Any, dataloader: LoaderFrom, length: Length, batches_per_iteration: int) -> None:
         self._runner = runner
         self.dataloader = dataloader
-        self.epoch_length = epoch_length
-        self.max_iters = max_iters
-        self.max_epochs = max_epochs
+        self.length = length
         self.batches_per_iteration = batches_per_iteration
-        self.iter = 0
         self.waiting = DataClock(runner.device)
         self.val_interval = self.val_begin = 0  # MMEngine's validation loop is not used
+        self.take_up(Position())
+
+    def take_up(self, position: Position) -> None:
+        """Goes to a position; before the run."""
+        self.position = position
+        self.max_iters = self.length.end(position)
+
+    @property
+    def iter(self) -> int:
+        """Iterations that are done."""
+        return self.position.iteration
 
     @property
     def epoch(self) -> int:
         """Epochs that are complete."""
-        return self.iter // self.epoch_length
+        return self.position.epoch
+
+    @property
+    def max_epochs(self) -> int:
+        """The epoch in which the run ends, for MMEngine's hooks."""
+        return self.epoch + -(-(self.max_iters - self.iter + self.position.into_epoch) // self.length.epoch)
 
     def run(self) -> nn.Module:
         """Train from the present position to the end."""
         runner = self._runner
         runner.call_hook("before_train")
         if self.iter < self.max_iters:
-            in_epoch = self.iter % self.epoch_length
-            batches: Any = iter(self.dataloader(self.epoch, in_epoch * self.batches_per_iteration))
+            batches: Any = iter(self.dataloader(self.epoch, self.position.into_epoch * self.batches_per_iteration))
             try:
                 runner.call_hook("before_train_epoch")
                 while self.iter < self.max_iters:
@@ -79,10 +86,10 @@ class IterationLoop(BaseLoop):
         runner.restorer.iteration = self.iter
         outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper)
         runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=data, outputs=outputs)
-        ends_epoch = (self.iter + 1) % self.epoch_length == 0
-        if ends_epoch:
+        following = self.length.after(self.position)
+        if following.epoch > self.epoch:
             runner.call_hook("after_train_epoch")
-        self.iter += 1
+        self.position = following
         runner.call_hook("after_iteration")
-        if ends_epoch and self.iter < self.max_iters:
+        if following.into_epoch == 0 and self.iter < self.max_iters:
             runner.call_hook("before_train_epoch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,6 +44,27 @@ class NetworkOptimizer(OptimWrapper):
         """Add the gradients of ``loss``."""
         self.scaler.scale(loss).backward()
 
+    def take_up(self, saved: dict[str, Any], scaler: dict[str, Any], example: dict[str, Any] | None) -> None:
+        """Takes the averages that a checkpoint holds of the gradients; rates and settings stay those of the options.
+
+        Args:
+            saved: The optimizer's state dict.
+            scaler: The gradient scaler's; empty where it was not needed, and then it starts afresh.
+            example: What this optimizer keeps of a 2x2 weight (:func:`kept_of_a_weight`); ``None``: not known.
+
+        Raises:
+            ValueError: The state is of another optimizer, or of other weights.
+        """
+        groups = self.optimizer.param_groups
+        settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
+        self.optimizer.load_state_dict(saved)
+        for group, values in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(values)
+        for weight, kept in self.optimizer.state.items():
+            _refuse_other_state(weight, kept, example)
+        if self.scaler.is_enabled() and scaler:
+            self.scaler.load_state_dict(scaler)
+
     def step(self, measure: bool = False) -> Tensor | None:  # type: ignore[override]
         """Clip and apply the gradients.
 
@@ -59,6 +81,34 @@ class NetworkOptimizer(OptimWrapper):
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm
+
+
+def _refuse_other_state(weight: Tensor, kept: dict[str, Any], example: dict[str, Any] | None) -> None:
+    if example is None or not kept:
+        return
+    if set(kept) != set(example):
+        raise ValueError(f"with these settings it keeps {sorted(example)} of a weight, got {sorted(kept)}")
+    for name, value in example.items():
+        same_shape = isinstance(value, Tensor) and value.dim() == 2
+        if same_shape and not (isinstance(kept[name], Tensor) and kept[name].shape == weight.shape):
+            raise ValueError(f"its {name} is not of its weight's shape, {tuple(weight.shape)}")
+
+
+def kept_of_a_weight(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the state that an optimizer keeps of one 2x2 weight; ``None`` for one that takes no plain step.
+
+    Args:
+        config: The optimizer as the option file writes it.
+    """
+    arguments = dict(config)
+    weight = nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.zeros(2, 2)
+    optimizer = OPTIMIZERS.module_dict[arguments.pop("type")]([weight], **arguments)
+    try:
+        optimizer.step()
+    except (TypeError, RuntimeError):  # LBFGS asks for a closure, SparseAdam for sparse gradients
+        return None
+    return dict(optimizer.state[weight])
 
 
 def build_optimizers(options: Options, networks: dict[str, nn.Module], device: torch.device) -> dict[str, Any]:
@@ -80,7 +130,7 @@ def build_optimizers(options: Options, networks: dict[str, nn.Module], device: t
     return built
 
 
-def build_schedulers(options: Options, optimizers: dict[str, Any], iterations: int) -> dict[str, list[Any]]:
+def build_schedulers(options: Options, optimizers: dict[str, Any]) -> dict[str, list[Any]]:
     """Return each network's MMEngine schedulers, empty lists included.
 
     They count epochs where ``train.epochs`` is set, else iterations; an ``end`` that is not given is the run's own.
@@ -94,13 +144,42 @@ def build_schedulers(options: Options, optimizers: dict[str, Any], iterations: i
         cfg = dict(entry)
         kind, of = cfg.pop("type"), cfg.pop("of", None)
         scheduler = PARAM_SCHEDULERS.module_dict[kind]
-        cfg.setdefault("end", options.train.epochs if by_epoch else iterations)
+        cfg.setdefault("end", options.train.epochs if by_epoch else options.train.iters)
         for name in optimizers if of is None else [of]:
             try:
                 built[name].append(scheduler(optimizer=optimizers[name], by_epoch=by_epoch, **cfg))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, AssertionError) as error:
                 raise UserError(f"schedulers.{index}: {kind}: {error}") from error
     return built
+
+
+def advance(
+    schedulers: Sequence[Any], optimizer: NetworkOptimizer, steps: int, validations: Sequence[tuple[int, dict]]
+) -> None:
+    """Moves a network's new schedulers to where those of an uninterrupted run are.
+
+    Most of MMEngine's schedules multiply the rate that they find, so the rate of a step follows from all steps before
+    it. They are gone through once more with the schedules of today: what an earlier part of the run, which may have
+    been meant to be shorter, made of the rate has no say.
+
+    Args:
+        schedulers: As :func:`build_schedulers` returns them, not yet stepped.
+        optimizer: What they set the rate of.
+        steps: Epochs or iterations done, whichever they count.
+        validations: Scores of the validations so far, each with the epochs that were complete then: schedules that
+            look at scores see them again.
+    """
+    scored: dict[int, list[dict]] = {}
+    for epoch, scores in validations:
+        scored.setdefault(epoch, []).append(scores)
+    watching = [scheduler for scheduler in schedulers if getattr(scheduler, "need_val_args", False)]
+    optimizer._global_step = 0  # MMEngine warns of a schedule that moves before the first update
+    for step in range(steps + 1):
+        for scores in scored.get(step, ()) if watching else ():
+            for scheduler in watching:
+                scheduler.step(scores)
+        for scheduler in schedulers if step < steps else ():
+            scheduler.step()
 
 
 def scale_rates(options: Options, optimizers: dict[str, Any], world: int) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from mmengine.dist import all_gather, get_world_size
 from torch import Tensor, nn
 
 from deblurkit.engine.guard import FiniteGuard
@@ -89,7 +90,11 @@ class GANRestorer(nn.Module):
         return {"generator": self.generator, **self.critics}
 
     def distribute(self) -> None:
-        """Wrap each trained network for gradient exchange between processes, each on its own."""
+        """Wraps each trained network for gradient exchange between processes, each on its own.
+
+        Weights that no active term depends on get no gradient, as in a single process: the wrapper looks for them, and
+        sees only those outputs of the generator that a term compares.
+        """
         from torch.nn.parallel import DistributedDataParallel
 
         ids = [self.device.index] if self.device.type == "cuda" else None
@@ -98,7 +103,18 @@ class GANRestorer(nn.Module):
         buffers: dict[str, Any] = {new if new in known else old: False}
         for name, network in self.networks().items():
             if any(p.requires_grad for p in network.parameters()):
-                self._calls[name] = DistributedDataParallel(network, device_ids=ids, **buffers)
+                called = _Compared(network, self._compared) if name == "generator" else network
+                self._calls[name] = DistributedDataParallel(
+                    called, device_ids=ids, find_unused_parameters=True, **buffers
+                )
+
+    def _compared(self) -> set[str]:
+        """Returns the names that the active terms compare or are conditioned on."""
+        names: set[str] = set()
+        for term in self.terms:
+            if term.active(self.iteration):
+                names |= {term.pred.name, term.target.name, getattr(term.loss, "condition", None) or term.pred.name}
+        return names
 
     def train_step(self, data: Sequence[Batch], optim_wrapper: Mapping[str, Any]) -> dict[str, Tensor]:
         """Do one iteration.
@@ -127,6 +143,9 @@ class GANRestorer(nn.Module):
             self._update_critics(critic_groups, named, optim_wrapper, log)
         if not warming:
             self._update_generator(group, named, optim_wrapper["generator"], log)
+        if get_world_size() > 1:
+            for network in self.networks().values():
+                share_statistics(network)
         return log
 
     def _playing(self) -> list[Term]:
@@ -195,10 +214,11 @@ class GANRestorer(nn.Module):
         for name in names:
             optimizers[name].zero_grad()
         logs: list[dict[str, Tensor]] = []
-        for named in group:
+        for number, named in enumerate(group, 1):
             logs.append({})
-            for name, total in self._critic_totals(terms, named, logs[-1]).items():
-                optimizers[name].backward(_share(total, group))
+            with self._exchanging(names, number == len(group)):
+                for name, total in self._critic_totals(terms, named, logs[-1]).items():
+                    optimizers[name].backward(_share(total, group))
         log.update(_means(logs))
         for name in names:
             norm = optimizers[name].step(self.measure)
@@ -241,10 +261,11 @@ class GANRestorer(nn.Module):
         optimizer.zero_grad()
         logs: list[dict[str, Tensor]] = []
         with self._frozen_critics():
-            for batch in group:
+            for number, batch in enumerate(group, 1):
                 logs.append({})
-                current = named if named is not None else self._restored(batch)
-                optimizer.backward(_share(self._generator_total(current, logs[-1]), group))
+                with self._exchanging(["generator"], number == len(group)):
+                    current = named if named is not None else self._restored(batch)
+                    optimizer.backward(_share(self._generator_total(current, logs[-1]), group))
         log.update(_means(logs))
         norm = optimizer.step(self.measure)
         if norm is not None:
@@ -267,19 +288,7 @@ class GANRestorer(nn.Module):
         log.update(seen, loss=total.detach())
         if self.measure:
             log.update({f"grad/{name}": self._gradient_norm(value, named) for name, value in values.items()})
-        return total if self._calls["generator"] is self.generator else total + self._nothing_of_the_unused(named)
-
-    def _nothing_of_the_unused(self, named: Named) -> Tensor:
-        """Return zero, as a function of the outputs that no active term compares.
-
-        Processes that exchange gradients wait for one of every weight, also of those behind such an output.
-        """
-        used = {
-            name for term in self.terms if term.active(self.iteration) for name in (term.pred.name, term.target.name)
-        }
-        leaves = [leaf for name, value in named.items() if name not in used for leaf in _leaves(value)]
-        zeros = [0.0 * leaf.sum() for leaf in leaves if leaf.requires_grad]
-        return functools.reduce(torch.add, zeros, torch.zeros((), device=self.device))
+        return total
 
     def _gradient_norm(self, value: Tensor, named: Named) -> Tensor:
         outputs = [leaf for item in named.values() for leaf in _leaves(item) if leaf.requires_grad]
@@ -291,6 +300,15 @@ class GANRestorer(nn.Module):
             self.guard.watch(self.iteration + 1, batch["key"], {f"grad_norm/{name}": norm})
 
     @contextmanager
+    def _exchanging(self, names: Sequence[str], last: bool) -> Iterator[None]:
+        """Has the processes exchange the gradients of these networks, at the last of the accumulated batches only."""
+        with ExitStack() as stack:
+            for name in names if not last else ():
+                if self._calls[name] is not self.networks()[name]:
+                    stack.enter_context(self._calls[name].no_sync())
+            yield
+
+    @contextmanager
     def _frozen_critics(self) -> Iterator[None]:
         for weight in self._critic_weights:
             weight.requires_grad_(False)
@@ -299,6 +317,48 @@ class GANRestorer(nn.Module):
         finally:
             for weight in self._critic_weights:
                 weight.requires_grad_(True)
+
+
+class _Compared(nn.Module):
+    """A generator of whose outputs only some are returned.
+
+    Args:
+        network: The generator.
+        names: Tells which outputs are wanted.
+    """
+
+    def __init__(self, network: nn.Module, names: Callable[[], set[str]]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def forward(self, blurred: Tensor) -> Tensor | dict[str, Any]:
+        outputs: Tensor | dict[str, Any] = self.network(blurred)
+        if isinstance(outputs, Tensor):
+            return outputs
+        wanted = self.names()
+        return {name: value for name, value in outputs.items() if name in wanted}
+
+
+@torch.no_grad()
+def share_statistics(network: nn.Module) -> None:
+    """Gives the processes one set of running statistics, the mean of theirs; collective.
+
+    Each normalises by its own batches, but validation, averaging and the checkpoint are of one network. Buffers that
+    are equal in all processes are left as they are, to the bit.
+
+    Args:
+        network: Holds the buffers; those that its state dict names are looked at.
+    """
+    kept = network.state_dict(keep_vars=True)
+    buffers = [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
+    if not buffers:
+        return
+    own = torch.cat([buffer.detach().float().flatten() for buffer in buffers])
+    everyone = torch.stack(all_gather(own))
+    shared = torch.where((everyone == everyone[0]).all(0), everyone[0], everyone.mean(0))
+    for buffer, values in zip(buffers, shared.split([b.numel() for b in buffers]), strict=True):
+        buffer.copy_(values.view_as(buffer))
 
 
 def _own_node(output: Tensor) -> Tensor:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
+import traceback
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import get_rank, is_main_process
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from rich.console import Console
@@ -24,7 +24,18 @@ from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
 
 if TYPE_CHECKING:
+    from deblurkit.engine.resume import Resumption
     from deblurkit.options.schema import Options
+
+_FILE_ONLY = "file_only"  # attribute of a log record that the console, which shows the same otherwise, leaves out
+
+
+@runtime_checkable
+class Releases(Protocol):
+    """A hook that gives something back when a run ends, however it ends."""
+
+    def after_stop(self, runner: Any) -> None:
+        """Gives back what the hook took."""
 
 
 class TrainingRunner(Runner):
@@ -35,11 +46,13 @@ class TrainingRunner(Runner):
         folder: The work dir, held by this process.
         device: Where the networks live.
         console: Where the log is shown.
-        resume: A state to take up, and the file it comes from.
+        resumption: Where the networks and optimizers stand, if not at the beginning.
         arguments: MMEngine's own, from the engine and from the option file's ``engine`` section.
 
     Attributes:
         best: ``psnr`` and ``iteration`` of the best validation so far; empty before the first.
+        validation_due: Whether the validation of the present iteration is still to be done.
+        validations: The scores of every validation so far, each with the epochs that were complete.
     """
 
     def __init__(
@@ -49,7 +62,7 @@ class TrainingRunner(Runner):
         folder: WorkDir,
         device: torch.device,
         console: Console,
-        resume: tuple[Path, dict[str, Any]] | None,
+        resumption: Resumption | None,
         arguments: dict[str, Any],
     ) -> None:
         self.options = options
@@ -57,7 +70,10 @@ class TrainingRunner(Runner):
         self.device = device
         self.console = console
         self.best: dict[str, float] = {}
-        self._taken_up = resume
+        self.validation_due = False
+        self.validations: list[tuple[int, dict[str, float]]] = []
+        self._resumption = resumption
+        self._saved: tuple[int, bool] | None = None
         super().__init__(
             work_dir=str(folder.path),
             experiment_name=f"{options.name}_{uuid.uuid4().hex}",  # MMEngine keeps one logger a name and process
@@ -96,7 +112,7 @@ class TrainingRunner(Runner):
         if is_main_process():
             terminal = self.console.is_terminal
             handlers = [
-                logging.FileHandler(log_file or self.folder.log, mode="a", encoding="utf-8"),
+                _LogFile(log_file or self.folder.log, mode="a", encoding="utf-8"),
                 RichHandler(console=self.console, show_path=False, show_level=False, highlighter=None)
                 if terminal
                 else logging.StreamHandler(sys.stdout),
@@ -105,6 +121,8 @@ class TrainingRunner(Runner):
             for handler in handlers:
                 handler.setFormatter(logging.Formatter("%(message)s") if isinstance(handler, RichHandler) else plain)
                 handler.setLevel(log_level)
+                if not isinstance(handler, logging.FileHandler):
+                    handler.addFilter(lambda record: not hasattr(record, _FILE_ONLY))
         for handler in handlers or [logging.NullHandler()]:
             logger.addHandler(handler)
         return logger
@@ -135,22 +153,42 @@ class TrainingRunner(Runner):
         """Do nothing: the expanded options are in ``options.yml``."""
 
     def load_or_resume(self) -> None:
-        """Take up the state given at construction; drop the records of what comes after it."""
-        if self._taken_up is not None:
-            path, saved = self._taken_up
-            self._taken_up = None
-            training_state.apply(self, saved, str(path))
-            self.train_loop.iter = saved["position"]["iteration"]
-            self.logger.info(f"resumed {path.name} at iteration {self.iter}")
-        if is_main_process():
-            self.folder.cut_scalars(self.iter)
+        """Go on where the networks and optimizers stand."""
+        resumption, self._resumption = self._resumption, None
+        if resumption is None:
+            return
+        state = resumption.found.state
+        self.train_loop.take_up(resumption.position)
+        self.best = resumption.best
+        self.validation_due = resumption.validation_due
+        self.validations = [(epoch, scores) for epoch, scores in state.get("validations", [])]
+        own = state["rng"][get_rank() : get_rank() + 1]
+        if own:  # a process that the checkpoint does not know keeps the stream that it began with
+            training_state.set_random_state(own[0])
+        self.logger.info(f"resumed {resumption.found.path.name} at iteration {self.iter}")
+        for line in resumption.lines:
+            self.logger.info(line)
 
     def train(self) -> nn.Module:
-        """Train to the end, giving signals and the console back however it ends."""
+        """Train to the end, giving signals and the console back however it ends; the log says why it did."""
+        why = "ended: all iterations are done"
         try:
             return super().train()
+        except BaseException as error:
+            why = f"ended at iteration {self.iter}: {_reason(error)}"
+            raise
         finally:
-            self.call_hook("after_stop")
+            self.logger.info(why, extra={_FILE_ONLY: True})
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Have each hook give back what it took, whatever becomes of the others."""
+        for hook in self.hooks:
+            try:
+                if isinstance(hook, Releases):
+                    hook.after_stop(self)
+            except Exception as error:
+                self.logger.warning(f"{type(hook).__name__} could not clean up: {error}")
 
     def record(self, values: dict[str, Any], clock: dict[str, Any]) -> None:
         """Give a record to the hooks that keep them; ``clock`` holds the wall-clock keys."""
@@ -175,17 +213,53 @@ class TrainingRunner(Runner):
             path.parent.mkdir(exist_ok=True)
             checkpoint.save(state, path)
         except OSError as error:
-            raise UserError(f"{path}: the checkpoint cannot be written: {os.strerror(error.errno or 0)}") from None
+            raise UserError(f"{path}: the checkpoint cannot be written: {error.strerror}") from None
 
-    def save(self, keep: int) -> None:
-        """Write the checkpoint of the present iteration, point ``last`` at it, remove the oldest; collective."""
+    def save(self, best: bool = False) -> None:
+        """Write the checkpoint of the present iteration, point ``last`` at it, remove the oldest; collective.
+
+        Args:
+            best: Write the same as ``best_psnr.pth``, too.
+        """
         state = self.capture()
         if is_main_process():
             path = self.folder.iteration_file(self.iter)
             self.write(state, path)
-            self.folder.point_last(path)
-            self.folder.prune(keep, path)
+            try:
+                self.folder.point_last(path)
+                self.folder.prune(self.options.train.keep, self.options.train.checkpoint_every)
+            except OSError as error:
+                raise UserError(f"{self.folder.checkpoints}: cannot be written: {error.strerror}") from None
+            if best:
+                self.write(state, self.folder.best)
+        self._saved = (self.iter, self.validation_due)
+
+    @property
+    def saved(self) -> bool:
+        """Whether the present state is in a checkpoint already."""
+        return self._saved == (self.iter, self.validation_due)
 
     def non_finite(self, problem: str) -> NonFiniteError:
         """Return the error of a value that is not finite, with the iteration."""
         return NonFiniteError(f"iteration {self.iter}: {problem}")
+
+
+class _LogFile(logging.FileHandler):
+    """The log's file; one that takes no more lines, on a full disk, ends no run."""
+
+    complained = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the standard library's name)
+        """Says once what is wrong."""
+        if not self.complained:
+            self.complained = True
+            print(f"{self.baseFilename}: cannot be written: {sys.exc_info()[1]}", file=sys.stderr)  # noqa: T201
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a run ended in the words of its log."""
+    if isinstance(error, UserError):
+        return "; ".join(error.problems)
+    if isinstance(error, SystemExit):
+        return str(error)
+    return "".join(traceback.format_exception(error)).rstrip()

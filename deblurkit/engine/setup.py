@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,23 +24,17 @@ from deblurkit.engine.hooks.validation import ValidationHook
 from deblurkit.engine.loops import IterationLoop
 from deblurkit.engine.optim import build_optimizers, build_schedulers, scale_rates
 from deblurkit.engine.parts import Problems, build_parts, build_training_sets, place
+from deblurkit.engine.position import Length, Position
+from deblurkit.engine.resume import Resumption
 from deblurkit.engine.runner import TrainingRunner
+from deblurkit.engine.tensorboard import TensorboardFrom
 from deblurkit.engine.workdir import WorkDir
-from deblurkit.errors import UserError
+from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.registry import RESTORERS
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import Options
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a run is, in iterations."""
-
-    epoch: int
-    total: int
-    epochs: int
 
 
 class TrainLoaders:
@@ -98,7 +90,21 @@ class Setup:
         self.loaders, self.length = self._measure()
         self.optimizers = build_optimizers(options, self.restorer.networks(), device)
         self.notes += scale_rates(options, self.optimizers, get_world_size())
-        self.schedulers = build_schedulers(options, self.optimizers, self.length.total)
+        self.schedulers = build_schedulers(options, self.optimizers)
+        self._check_monitors()
+
+    def _check_monitors(self) -> None:
+        """Refuse a schedule that waits for a score which no validation gives."""
+        metrics = self.protocol.metrics if self.protocol is not None else {}
+        known = [f"val/{name}/{metric}" for name in self.val_sets for metric in metrics]
+        for schedulers in self.schedulers.values():
+            for scheduler in schedulers:
+                if getattr(scheduler, "need_val_args", False) and scheduler.monitor not in known:
+                    hint = did_you_mean(scheduler.monitor, known) or f" (known: {', '.join(known) or 'none'})"
+                    raise UserError(
+                        f"schedulers: {type(scheduler).__name__}: monitor: no validation gives "
+                        f"{scheduler.monitor!r}{hint}"
+                    )
 
     def _measure(self) -> tuple[TrainLoaders, Length]:
         entry = self.options.datasets.train
@@ -112,27 +118,20 @@ class Setup:
                 "train.accumulate"
             )
         epoch = batches // per_iteration
-        wanted = self.options.train
-        limits = [limit for limit in (wanted.iters, wanted.epochs and wanted.epochs * epoch) if limit is not None]
-        total = min(limits)
-        length = Length(epoch=epoch, total=total, epochs=-(-total // epoch))
+        length = Length(epoch, self.options.train.epochs, self.options.train.iters)
         return TrainLoaders(self.options, self.dataset, epoch * per_iteration, self.device), length
 
-    def runner(
-        self, folder: WorkDir, console: Console, taken_up: tuple[Path, dict[str, Any]] | None, launcher: str
-    ) -> TrainingRunner:
-        """Return the runner, ready to train."""
+    def runner(self, folder: WorkDir, console: Console, resumption: Resumption | None, launcher: str) -> TrainingRunner:
+        """Return the runner, ready to train; ``resumption`` says where the networks stand, if not at the beginning."""
         loop = {
             "type": IterationLoop,
-            "epoch_length": self.length.epoch,
-            "max_iters": self.length.total,
-            "max_epochs": self.length.epochs,
+            "length": self.length,
             "batches_per_iteration": self.restorer.batches_per_iteration,
         }
         ours: dict[str, Any] = {
             "randomness": {"seed": self.options.seed, "diff_rank_seed": True},
-            "visualizer": self._visualizer(folder),
-            "default_hooks": self._hooks(folder, console),
+            "visualizer": self._visualizer(folder, 0 if resumption is None else resumption.position.iteration),
+            "default_hooks": self._hooks(folder, console, resumption),
             "env_cfg": {"mp_cfg": {}},
         }
         extra = {key: value for key, value in self.options.engine.items() if key != "auto_scale_lr"}
@@ -143,7 +142,7 @@ class Setup:
             folder=folder,
             device=self.device,
             console=console,
-            resume=taken_up,
+            resumption=resumption,
             arguments={
                 "model": self.restorer,
                 "train_dataloader": self.loaders,
@@ -158,10 +157,10 @@ class Setup:
         )
         if get_world_size() > 1:
             self.restorer.distribute()
-        self._introduce(runner)
+        self._introduce(runner, Position() if resumption is None else resumption.position)
         return runner
 
-    def _introduce(self, runner: TrainingRunner) -> None:
+    def _introduce(self, runner: TrainingRunner, position: Position) -> None:
         entry = self.options.datasets.train
         assert entry is not None
         effective = entry.loader.batch_size * self.options.train.accumulate * get_world_size()
@@ -170,7 +169,7 @@ class Setup:
             for name, network in self.restorer.networks().items()
         )
         runner.logger.info(f"{counts} | {len(self.dataset)} training images, effective batch {effective}")
-        runner.logger.info(f"{self.length.total} iterations, {self.length.epoch} in an epoch")
+        runner.logger.info(f"{self.length.end(position)} iterations, {self.length.epoch} in an epoch")
         for note in self.notes:
             runner.logger.warning(note)
         self._introduce_data("train", self.dataset, runner)
@@ -182,29 +181,30 @@ class Setup:
         for note in getattr(dataset, "notes", []):
             runner.logger.warning(f"datasets.{name}: {note}")
 
-    def _hooks(self, folder: WorkDir, console: Console) -> dict[str, Any]:
+    def _hooks(self, folder: WorkDir, console: Console, resumption: Resumption | None) -> dict[str, Any]:
         options, train = self.options, self.options.train
         assert options.datasets.train is not None
+        signals = SignalHook()
         hooks: dict[str, Any] = {
             "runtime_info": None,
             "timer": None,
             "sampler_seed": None,
             "logger": ScalarsHook(options.logging.every, folder.scalars, options.datasets.train.loader.workers),
             "param_scheduler": {"type": "ParamSchedulerHook"},
-            "checkpoint": CheckpointHook(train.checkpoint_every, train.keep),
-            "signals": SignalHook(train.keep),
+            "checkpoint": CheckpointHook(train.checkpoint_every, options.val.every if self.val_sets else None),
+            "signals": signals,
         }
         if train.ema is not None:
-            hooks["ema"] = EMAHook(train.ema.decay)
+            hooks["ema"] = EMAHook(train.ema.decay, None if resumption is None else resumption.found.state["ema"])
         if self.val_sets:
             assert self.protocol is not None
             hooks["validation"] = ValidationHook(
                 self.val_sets,
                 self.protocol,
-                options.val.every,
                 train.precision,
                 options.val.inference or self.protocol.inference,
                 options.seed,
+                signals.received,
             )
             if options.logging.samples:
                 hooks["samples"] = SampleHook(
@@ -221,10 +221,11 @@ class Setup:
             hooks["progress"] = ProgressHook(console, options.name)
         return hooks
 
-    def _visualizer(self, folder: WorkDir) -> dict[str, Any]:
+    def _visualizer(self, folder: WorkDir, iteration: int) -> dict[str, Any]:
         backends: list[dict[str, Any]] = []
         if self.options.logging.tensorboard:
-            backends.append({"type": "TensorboardVisBackend", "save_dir": str(folder.path / "tensorboard")})
+            save_dir = str(folder.path / "tensorboard")
+            backends.append({"type": TensorboardFrom, "save_dir": save_dir, "iteration": iteration})
         if self.options.logging.wandb is not None:
             save_dir = str(folder.path / "wandb")
             backends.append(

@@ -1,4 +1,4 @@
-"""The whole state of a training as plain types and tensors, taken from a runner and put back into one."""
+"""The whole state of a training as plain types and tensors: taken from a runner, and put back where one is built."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from mmengine.dist import all_gather_object, get_rank
 from torch import nn
 
 import deblurkit
-from deblurkit.checkpoint import FORMAT, CheckpointError
+from deblurkit.checkpoint import FORMAT, CheckpointError, compare, fill
+from deblurkit.engine.optim import kept_of_a_weight
 
 if TYPE_CHECKING:
     from deblurkit.engine.runner import TrainingRunner
-
-_LENGTHS = ("begin", "end", "by_epoch", "T_max", "total_iters")
-"""What a scheduler takes from the options, not from a checkpoint: a run may be made longer and resumed."""
+    from deblurkit.options.schema import Options
 
 
 def capture(runner: TrainingRunner) -> dict[str, Any]:
-    """Return all that a resumed run needs; collective in a distributed run, since each process has random streams."""
+    """Returns all that a resumed run needs; collective, since each process has random streams and pools of its own.
+
+    The schedules are not in it: the rate of a step is computed from the options and the position.
+    """
     restorer = runner.restorer
     optimizers = dict(runner.optim_wrapper.items())
+    loop = runner.train_loop
     return {
         "format": FORMAT,
         "generator": restorer.generator.state_dict(),
         "ema": restorer.ema.state_dict() if restorer.ema is not None else None,
         "critics": {name: critic.state_dict() for name, critic in restorer.critics.items()},
-        "losses": {name: _own_state(loss) for name, loss in restorer.losses.items()},
+        "losses": all_gather_object({name: _own_state(loss) for name, loss in restorer.losses.items()}),
         "optimizers": {name: _plain(wrapper.optimizer.state_dict()) for name, wrapper in optimizers.items()},
-        "schedulers": {
-            name: [_plain(scheduler.state_dict()) for scheduler in schedulers]
-            for name, schedulers in runner.param_schedulers.items()
-        },
         "scalers": {name: _plain(wrapper.scaler.state_dict()) for name, wrapper in optimizers.items()},
         "rng": all_gather_object(random_state()),
-        "position": {"iteration": runner.iter, "epoch": runner.epoch},
+        "position": loop.length.record(loop.position),
+        "validation_due": runner.validation_due,
+        "validations": [[epoch, dict(scores)] for epoch, scores in runner.validations],
         "best": dict(runner.best),
-        "trained_on": runner.train_loop.dataloader.record.facts,
-        "data_notes": runner.train_loop.dataloader.record.notes,
+        "trained_on": loop.dataloader.record.facts,
+        "data_notes": loop.dataloader.record.notes,
         "options": runner.options.to_dict(),
         "versions": {
             "deblurkit": deblurkit.__version__,
@@ -52,45 +53,66 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
     }
 
 
-def apply(runner: TrainingRunner, state: dict[str, Any], where: str) -> None:
-    """Put a captured state back.
+def restore_networks(restorer: Any, state: dict[str, Any], where: str) -> None:
+    """Puts the weights of generator and critics and the losses' own state back.
+
+    Args:
+        restorer: Holds the networks of the options.
+        state: A checkpoint.
+        where: The checkpoint, for messages.
 
     Raises:
-        CheckpointError: It is of other networks or optimizers than the runner has.
+        CheckpointError: It holds other networks.
     """
-    restorer = runner.restorer
-    optimizers = dict(runner.optim_wrapper.items())
     _same_names(where, "critics", state["critics"], restorer.critics)
+    saved = {"generator": state["generator"], **state["critics"]}
+    for name, network in restorer.networks().items():
+        fill(network, saved[name], f"{where}: its {name} does not fit these options; {_WAY_OUT}")
+    if state["ema"] is not None:
+        differences = compare(restorer.generator, state["ema"])
+        if differences:
+            raise CheckpointError(f"{where}: its averaged generator does not fit these options: {differences[0]}")
+    losses = state["losses"]
+    if isinstance(losses, list):  # one for each process; older checkpoints hold the first one's alone
+        losses = losses[get_rank() % len(losses)]
+    for name, loss in restorer.losses.items():
+        try:
+            loss.load_state_dict(losses.get(name, {}), strict=False)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{where}: the state of losses.{name} does not fit these options: {_line(error)}; {_WAY_OUT}"
+            ) from None
+
+
+def restore_optimizers(options: Options, optimizers: Mapping[str, Any], state: dict[str, Any], where: str) -> None:
+    """Puts what the optimizers and scalers remember back; their settings stay those of the options.
+
+    Raises:
+        CheckpointError: It is of other optimizers.
+    """
     _same_names(where, "optimizers", state["optimizers"], optimizers)
-    try:
-        restorer.generator.load_state_dict(state["generator"])
-        if restorer.ema is not None:
-            restorer.ema.load_state_dict(state["ema"] if state["ema"] is not None else state["generator"])
-        for name, critic in restorer.critics.items():
-            critic.load_state_dict(state["critics"][name])
-        for name, loss in restorer.losses.items():
-            loss.load_state_dict(state["losses"].get(name, {}), strict=False)
-        for name, wrapper in optimizers.items():
-            wrapper.optimizer.load_state_dict(state["optimizers"][name])
-            wrapper.scaler.load_state_dict(state["scalers"][name])
-            for scheduler, saved in zip(runner.param_schedulers[name], state["schedulers"][name], strict=True):
-                scheduler.load_state_dict({key: value for key, value in saved.items() if key not in _LENGTHS})
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{where}: does not fit these options: {error}; start anew, or take its weights alone with --init-from"
-        ) from None
-    runner.train_loop.dataloader.record.go_on_from(state)
-    runner.best = dict(state["best"])
-    own = state["rng"][get_rank()] if get_rank() < len(state["rng"]) else None
-    if own is not None:
-        set_random_state(own)
+    for name, optimizer in optimizers.items():
+        config = options.optimizer_for(name)
+        kind = config["type"]
+        try:
+            optimizer.take_up(state["optimizers"][name], state["scalers"].get(name, {}), kept_of_a_weight(config))
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{where}: its optimizer of {name} does not fit {kind} with these options: {_line(error)}; {_WAY_OUT}"
+            ) from None
+
+
+_WAY_OUT = "start anew, or take its weights alone with --init-from"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _same_names(where: str, section: str, saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:
     if set(saved) != set(present):
         raise CheckpointError(
-            f"{where}: holds the {section} {sorted(saved)}, the options name {sorted(present)}; start anew, or take "
-            "its weights alone with --init-from"
+            f"{where}: holds the {section} {sorted(saved)}, the options name {sorted(present)}; {_WAY_OUT}"
         )
 
 

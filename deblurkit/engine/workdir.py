@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +13,18 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from deblurkit import checkpoint
+from deblurkit.data.images import write_atomically
 from deblurkit.errors import UserError
 
 _LOCK, _PID = ".lock", ".lock.pid"
+_ITERATION = re.compile(r"iter_(\d{8,})\.pth")
 _OURS = (
     "options.yml",
     "log.txt",
     "scalars.jsonl",
     "curves.html",
     "checkpoints",
+    "abandoned",
     "samples",
     "report",
     "tensorboard",
@@ -31,7 +35,8 @@ class WorkDir:
     """One run's folder, held by one process at a time.
 
     Layout: ``options.yml``, ``log.txt``, ``scalars.jsonl``, ``checkpoints/{iter_00000100.pth, best_psnr.pth, last}``,
-    ``samples/<set>/iter_00000100.jpg``, ``curves.html``, ``tensorboard/``, ``report/``.
+    ``samples/<set>/iter_00000100.jpg``, ``curves.html``, ``tensorboard/``, ``report/``; after a run went back to an
+    earlier checkpoint, ``abandoned/after_00000100/`` holds what lay beyond it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,12 +49,16 @@ class WorkDir:
         self.best = self.checkpoints / "best_psnr.pth"
         self._lock: FileLock | None = None
 
-    def acquire(self) -> None:
+    def acquire(self) -> bool:
         """Hold the folder until :meth:`release` or the end of the process, however it ends.
+
+        Returns:
+            Whether the folder was made for it.
 
         Raises:
             UserError: Another process holds it; names that process.
         """
+        created = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
@@ -63,6 +72,7 @@ class WorkDir:
             raise UserError(f"{self.path}: another process (pid {pid}) is training in this folder") from None
         self._lock = lock
         (self.path / _PID).write_text(f"{os.getpid()}\n")
+        return created
 
     def release(self) -> None:
         """Let the folder go."""
@@ -82,24 +92,52 @@ class WorkDir:
         return any(item.name not in (_LOCK, _PID) for item in self.path.iterdir())
 
     def clear(self) -> None:
-        """Remove what a run of ours leaves, and nothing else."""
+        """Remove what a run of ours leaves, and nothing else.
+
+        A folder that is a link, to a larger disk for instance, is emptied and stays: where it leads is the user's.
+        """
         for name in _OURS:
             item = self.path / name
-            if item.is_dir():
-                shutil.rmtree(item)
+            if item.is_symlink() and item.is_dir():
+                for inner in item.iterdir():
+                    _remove(inner)
             else:
-                item.unlink(missing_ok=True)
+                _remove(item)
 
     def iteration_file(self, iteration: int) -> Path:
         """Return the checkpoint's path of an iteration."""
         return self.checkpoints / f"iter_{iteration:08d}.pth"
 
     def saved(self) -> list[Path]:
-        """Return the checkpoints by iteration, newest first; the one that ``last`` names before all others."""
-        files = sorted(self.checkpoints.glob("iter_*.pth"), reverse=True)
+        """Return the checkpoints by iteration, newest first.
+
+        Versions before 0.2 left the checkpoints of abandoned branches where they were: one that is older than ``last``
+        does not come before the one that ``last`` names.
+        """
+        files = sorted(self.iterations(), reverse=True)
         pointer = self.checkpoints / "last"
-        named = self.checkpoints / pointer.read_text().strip() if pointer.is_file() else None
-        return sorted(files, key=lambda file: file != named)
+        try:
+            named = self.checkpoints / pointer.read_text(encoding="ascii").strip()
+            written = pointer.stat().st_mtime_ns
+        except (OSError, ValueError):  # not there, or not text: the numbers say enough
+            return files
+        if named not in files:
+            return files
+        beyond = [file for file in files if file > named and file.stat().st_mtime_ns < written]
+        return [file for file in files if file not in beyond] + beyond
+
+    def iterations(self) -> dict[Path, int]:
+        """Return the checkpoints by iteration and their iterations."""
+        named = [(file, _ITERATION.fullmatch(file.name)) for file in self.checkpoints.glob("iter_*.pth")]
+        return {file: int(match[1]) for file, match in named if match}
+
+    def iteration_of_best(self) -> int | None:
+        """Return the iteration of ``best_psnr.pth``; ``None`` where it is not there or does not load."""
+        try:
+            iteration: int = checkpoint.load(self.best)["position"]["iteration"]
+        except checkpoint.CheckpointError:
+            return None
+        return iteration
 
     def newest(self, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
         """Return the newest checkpoint that loads; each that does not is told to ``say``."""
@@ -112,32 +150,89 @@ class WorkDir:
 
     def point_last(self, path: Path) -> None:
         """Make ``last`` name a checkpoint, replacing it as a whole."""
-        pointer = self.checkpoints / "last"
-        temporary = pointer.with_name("last.tmp")
-        temporary.write_text(path.name + "\n")
-        os.replace(temporary, pointer)
+        write_atomically(self.checkpoints / "last", f"{path.name}\n".encode())
 
-    def prune(self, keep: int, newest: Path) -> None:
-        """Remove all but ``keep`` checkpoints by iteration, counted back from ``newest``.
+    def prune(self, keep: int, every: int) -> None:
+        """Remove all checkpoints by iteration but the ``keep`` newest of every ``every`` iterations, and the newest.
 
-        Later ones, which a run leaves that was taken up before its end, are no part of this run.
+        The others were written before a validation, or because of a signal: the next one makes them superfluous.
         """
-        files = [path for path in self.checkpoints.glob("iter_*.pth") if path.name <= newest.name]
-        for path in sorted(files, reverse=True)[keep:]:
-            path.unlink()
+        newest, *older = sorted(self.iterations().items(), reverse=True)
+        regular = [path for path, iteration in older if iteration % every == 0]
+        kept = regular[: keep - 1 if newest[1] % every == 0 else keep]
+        for path, _ in older:
+            if path not in kept:
+                path.unlink()
 
-    def cut_scalars(self, iteration: int) -> None:
-        """Drop the lines of ``scalars.jsonl`` after an iteration, and a last line that was not finished."""
+    def go_back_to(self, iteration: int, validated: bool) -> Path | None:
+        """Make the folder that of a run which stands at an iteration: nothing in it is of a later one.
+
+        Where checkpoints lie beyond, a branch of the run is left for good: they and what was recorded of it go to a
+        folder of their own. Else the process was killed, and what it had recorded since will be recorded again.
+
+        Args:
+            iteration: Where the run stands.
+            validated: Whether the validation of this iteration counts as done.
+
+        Returns:
+            The folder that holds the abandoned branch, if there is one.
+        """
+        later = [file for file, number in self.iterations().items() if number > iteration]
+        best = self.iteration_of_best() if self.best.is_file() else 0
+        if best is None or best > iteration:
+            later.append(self.best)
+        aside = self._new_aside(iteration) if later else None
+        for file in later:
+            _move(file, self.path, aside)
+        for strip in self.samples.glob("*/iter_*.jpg"):
+            match = re.fullmatch(r"iter_(\d+)\.jpg", strip.name)
+            if match and int(match[1]) > iteration:
+                _move(strip, self.path, aside)
+        if aside is not None and (self.path / "curves.html").is_file():
+            _move(self.path / "curves.html", self.path, aside)
+        self._cut_scalars(iteration, validated, aside)
+        return aside
+
+    def _new_aside(self, iteration: int) -> Path:
+        folder, number = self.path / "abandoned" / f"after_{iteration:08d}", 1
+        while folder.exists():
+            number += 1
+            folder = folder.with_name(f"after_{iteration:08d}-{number}")
+        folder.mkdir(parents=True)
+        return folder
+
+    def _cut_scalars(self, iteration: int, validated: bool, aside: Path | None) -> None:
+        """Drop the records after an iteration, and lines that are none, such as one that was not finished."""
         if not self.scalars.is_file():
             return
-        kept = []
-        for line in self.scalars.read_text(encoding="utf-8").splitlines():
+        kept: list[bytes] = []
+        cut: list[bytes] = []
+        for line in self.scalars.read_bytes().splitlines():
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError:
-                break
-            if record["iteration"] <= iteration:
-                kept.append(line + "\n")
-        temporary = self.scalars.with_name("scalars.jsonl.tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, self.scalars)
+                number = record["iteration"]
+                scores = any(key.startswith("val/") for key in record)
+                stays = number < iteration or (number == iteration and (validated or not scores))
+            except (ValueError, TypeError, KeyError):
+                continue
+            (kept if stays else cut).append(line + b"\n")
+        write_atomically(self.scalars, b"".join(kept))
+        if aside is not None:
+            write_atomically(aside / self.scalars.name, b"".join(cut))
+
+
+def _remove(item: Path) -> None:
+    if item.is_dir() and not item.is_symlink():
+        shutil.rmtree(item)
+    else:
+        item.unlink(missing_ok=True)
+
+
+def _move(file: Path, root: Path, aside: Path | None) -> None:
+    """Move a file to the same place below another folder, or remove it where there is none."""
+    if aside is None:
+        file.unlink()
+        return
+    target = aside / file.relative_to(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(file, target)

@@ -205,9 +205,9 @@ class Train(Section):
     ema: Ema | None = None
     """Average the generator's weights; null: do not."""
     checkpoint_every: PositiveInt = 5000
-    """Iterations between checkpoints; one is written at the end too."""
+    """Iterations between checkpoints; one is written before each validation and at the end too."""
     keep: PositiveInt = 3
-    """How many of the latest checkpoints stay on the disk."""
+    """How many of the latest of them stay on the disk, and the very latest, and the best."""
 
 
 class Val(Section):

@@ -40,10 +40,19 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture
 def option_file(tmp_path: Path, pairs: dict[str, Any]) -> Callable[..., Path]:
     """Write an option file (JSON is YAML): the tiny experiment with changes."""
+    return _writer(tmp_path, pairs)
 
+
+@pytest.fixture(scope="module")
+def module_option_file(tmp_path_factory: pytest.TempPathFactory, pairs: dict[str, Any]) -> Callable[..., Path]:
+    """The same for files that a whole module of tests shares."""
+    return _writer(tmp_path_factory.mktemp("options"), pairs)
+
+
+def _writer(folder: Path, pairs: dict[str, Any]) -> Callable[..., Path]:
     def write(change: Mapping[str, Any] | None = None, name: str = "options.yml") -> Path:
         options = merged({**TINY, "datasets": {"train": pairs}}, change or {})
-        file = tmp_path / name
+        file = folder / name
         file.write_text(json.dumps(options, indent=1), encoding="utf-8")
         return file
 

@@ -23,23 +23,28 @@ class EMAHook(Hook):
 
     Args:
         decay: In [0, 1).
+        start: The average to go on from; ``None``: it starts at the generator's weights.
     """
 
     priority = "VERY_HIGH"
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: float, start: dict[str, Tensor] | None = None) -> None:
         self.decay = decay
+        self._start = start
         self._average: list[Tensor] = []
         self._weights: list[Tensor] = []
         self._average_buffers: list[Tensor] = []
         self._buffers: list[Tensor] = []
 
     def before_run(self, runner: Any) -> None:
-        """Start the average at the generator's weights, once for a runner."""
+        """Start the average, once for a runner."""
         if runner.restorer.ema is not None:
             return
         generator: nn.Module = runner.restorer.generator
         average = copy.deepcopy(generator).requires_grad_(False).eval()
+        if self._start is not None:
+            average.load_state_dict(self._start)
+            self._start = None
         runner.restorer.ema = average
         self._average, self._weights = list(average.parameters()), list(generator.parameters())
         self._average_buffers, self._buffers = list(average.buffers()), list(generator.buffers())

@@ -53,13 +53,6 @@ class SampleHook(Hook):
         self.seed = seed
         self._crops: dict[str, list[dict[str, torch.Tensor]]] = {}
 
-    def before_train(self, runner: Any) -> None:
-        """Remove what a run that went further left behind, where this one takes up again before that."""
-        if is_main_process():
-            found = [pair for folder in self.folder.glob("*/") for pair in strip_files(folder).items()]
-            for file in (file for iteration, file in found if iteration > runner.iter):
-                file.unlink()
-
     def after_val(self, runner: Any) -> None:
         """Draw and write each set's strip."""
         if not is_main_process():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import math
 import os
@@ -10,13 +11,14 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce_dict, is_main_process
 from mmengine.hooks import Hook
 
 from deblurkit.data.cores import usable_cores
+from deblurkit.errors import UserError
 
 _WAITING = 0.05  # share of the time from which on the loader is worth a word
 _JUDGED = 10  # iterations before that is judged, the first one apart: workers start in it
@@ -40,7 +42,8 @@ class ScalarsHook(Hook):
         self.every = every
         self.path = path
         self.workers = workers
-        self._file: IO[str] | None = None
+        self._file: io.FileIO | None = None
+        self._unseen = False
         self._since = 0.0
         self._last_iteration = 0
         self._data_seconds = 0.0
@@ -50,7 +53,7 @@ class ScalarsHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Open the file and start the clock."""
         if is_main_process():
-            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (held for the whole run)
+            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (held for the whole run)
         self._restart_clock(runner)
 
     def after_stop(self, runner: Any) -> None:
@@ -100,21 +103,47 @@ class ScalarsHook(Hook):
         self._data_seconds = runner.train_loop.waiting.seconds
 
     def on_record(self, runner: Any, record: dict[str, Any]) -> None:
-        """Append a record; called by the runner, for validation scores too."""
-        if self._file is not None:
-            self._file.write(json.dumps({name: _json(value) for name, value in record.items()}, allow_nan=False) + "\n")
-            self._file.flush()
-            scalars = {
-                name: value
-                for name, value in record.items()
-                if isinstance(value, (int, float)) and name not in ("iteration", "epoch")
-            }
+        """Append a record; called by the runner, for validation scores too.
+
+        Raises:
+            UserError: The disk refuses it: a run whose record has holes cannot be compared with any other.
+        """
+        if self._file is None:
+            return
+        line = json.dumps({name: _json(value) for name, value in record.items()}, allow_nan=False).encode() + b"\n"
+        try:
+            while line:  # a disk that is nearly full takes a part of it
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
+        self._show(runner, record)
+
+    def _show(self, runner: Any, record: dict[str, Any]) -> None:
+        """Give the numbers to TensorBoard and the like, which a run can do without."""
+        scalars = {
+            name: value
+            for name, value in record.items()
+            if isinstance(value, (int, float)) and name not in ("iteration", "epoch")
+        }
+        try:
             runner.visualizer.add_scalars(scalars, step=record["iteration"])
+        except OSError as error:
+            if not self._unseen:
+                self._unseen = True
+                runner.logger.warning(f"the run goes on without TensorBoard: {error.strerror}")
 
     def on_save(self, runner: Any) -> None:
-        """Bring the file to the disk, before a checkpoint is renamed."""
-        if self._file is not None:
+        """Bring the file to the disk, before a checkpoint is renamed.
+
+        Raises:
+            UserError: The disk refuses it.
+        """
+        if self._file is None:
+            return
+        try:
             os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
 
     def _say(
         self, runner: Any, iteration: int, values: dict[str, float], rates: dict[str, float], clock: dict[str, Any]

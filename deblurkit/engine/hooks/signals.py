@@ -8,11 +8,9 @@ import threading
 from types import FrameType
 from typing import Any
 
-import torch
-from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
 
-_AGREE_EVERY = 10  # iterations between the exchanges of a distributed run
+from deblurkit.engine.processes import Agreement
 
 
 class Interrupted(SystemExit):
@@ -22,19 +20,26 @@ class Interrupted(SystemExit):
 class SignalHook(Hook):
     """Turns the first signal into an orderly end; a second one ends the process at once.
 
-    Args:
-        keep: Checkpoints by iteration to keep, as the checkpoint hook does.
+    The processes of a distributed run agree after every iteration: a cluster may leave them 30 seconds, or less. A
+    validation looks at :meth:`received` itself and gives way.
     """
 
     priority = "LOWEST"
 
-    def __init__(self, keep: int) -> None:
-        self.keep = keep
-        self._received = 0
+    def __init__(self) -> None:
+        self._number = 0
         self._former: dict[int, Any] = {}
+        self._runner: Any = None
+        self._agreement: Agreement | None = None
 
-    def before_train(self, runner: Any) -> None:
+    def received(self) -> bool:
+        """Tells whether this process got a signal."""
+        return self._number != 0
+
+    def before_run(self, runner: Any) -> None:
         """Take the signals over, where this is the main thread."""
+        self._runner = runner
+        self._agreement = Agreement()
         if threading.current_thread() is threading.main_thread():
             self._former = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -45,9 +50,14 @@ class SignalHook(Hook):
         self._former = {}
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if self._received:
+        if self._number:
+            self._runner.logger.info(f"ended at once by a second signal, {signal.Signals(number).name}")
             os._exit(128 + number)
-        self._received = number
+        self._number = number
+
+    def before_train(self, runner: Any) -> None:
+        """Leave before the first iteration, where a validation that was made up gave way to a signal."""
+        self.after_iteration(runner)
 
     def after_iteration(self, runner: Any) -> None:
         """Save and leave, where a signal came.
@@ -55,18 +65,11 @@ class SignalHook(Hook):
         Raises:
             Interrupted: A signal came, to this process or to another of the run.
         """
-        number = self._agreed(runner)
+        assert self._agreement is not None
+        number = self._agreement.largest(self._number)
         if not number:
             return
-        runner.save(self.keep)
+        if not runner.saved:
+            runner.save()
         runner.logger.info(f"stopped by {signal.Signals(number).name} after iteration {runner.iter}; --resume goes on")
         raise Interrupted(128 + number)
-
-    def _agreed(self, runner: Any) -> int:
-        if get_world_size() == 1:
-            return self._received
-        if runner.iter % _AGREE_EVERY:
-            return 0
-        received = torch.tensor(self._received, device=runner.restorer.device)
-        all_reduce(received, op="max")
-        return int(received)

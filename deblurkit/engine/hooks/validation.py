@@ -3,74 +3,111 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 
 from deblurkit.data.cores import usable_cores
 from deblurkit.engine.hooks.ema import averaged
+from deblurkit.errors import UserError
 from deblurkit.evaluation.figures import summarise
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_images
 from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.restore import NonFiniteOutputError
+from deblurkit.report.scores import ImageScore
+
+
+class _GaveWayError(BaseException):
+    """A signal came while images were restored; not an Exception, since nothing is wrong with the image at hand."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one process has to say of its share of a validation set.
+
+    Attributes:
+        rows: The scores of its images.
+        gave_way: Whether a signal came.
+        problems: What the user must hear, if anything went wrong.
+    """
+
+    rows: list[ImageScore]
+    gave_way: bool = False
+    problems: tuple[str, ...] = ()
 
 
 class ValidationHook(Hook):
-    """Every ``every`` iterations and at the last: restores each validation set with the averaged weights.
+    """Where the checkpoint hook says that it is due: restores each validation set with the averaged weights.
 
-    The best score is the mean PSNR over the validation sets; the weights that reached it are ``best_psnr.pth``.
+    The best score is the mean PSNR over the validation sets; the weights that reached it are ``best_psnr.pth``. A
+    signal breaks a validation off between two calls of the generator; the resumed run makes it up.
 
     Args:
         sets: Validation sets by name.
         protocol: How they are scored.
-        every: Iterations.
         precision: What the generator computes in.
         inference: How an image is restored.
         seed: Of the data sets' random numbers.
+        interrupted: Tells whether this process got a signal.
     """
 
     priority = "LOW"
 
     def __init__(
-        self, sets: dict[str, Any], protocol: Protocol, every: int, precision: str, inference: str, seed: int
+        self,
+        sets: dict[str, Any],
+        protocol: Protocol,
+        precision: str,
+        inference: str,
+        seed: int,
+        interrupted: Callable[[], bool],
     ) -> None:
         self.sets = sets
         self.protocol = protocol
-        self.every = every
         self.precision = precision
         self.inference = inference
         self.seed = seed
+        self.interrupted = interrupted
+
+    def before_train(self, runner: Any) -> None:
+        """Makes up a validation that the run before this one did not finish."""
+        self.after_iteration(runner)
 
     def after_iteration(self, runner: Any) -> None:
-        """Validate where it is due."""
-        if runner.iter % self.every and runner.iter != runner.max_iters:
+        """Validates where it is due, and saves the result with the state."""
+        if not runner.validation_due:
             return
-        restorer = runner.restorer
-        generator = averaged(restorer)
-        restorer.guard.check_weights(runner.iter, [("the generator that is validated", generator)])
         runner.call_hook("before_val")
         metrics: dict[str, float] = {}
         for name, dataset in self.sets.items():
-            metrics.update(self._validate(runner, generator, name, dataset))
+            scores = self._validate(runner, name, dataset)
+            if scores is None:
+                return
+            metrics.update(scores)
+        runner.validations.append((runner.epoch, metrics))
         runner.call_hook("after_val_epoch", metrics=metrics)
         runner.call_hook("after_val")
         if metrics:
             runner.record({"iteration": runner.iter, "epoch": runner.epoch, **metrics}, {})
-            self._keep_best(runner, metrics)
+        runner.validation_due = False
+        runner.save(best=self._is_best(runner, metrics))
 
-    def _validate(self, runner: Any, generator: Any, name: str, dataset: Any) -> dict[str, float]:
-        indices = scored_images(dataset, self.protocol)[get_rank() :: get_world_size()]
-        source = NetworkSource(generator, self.precision, self.inference)
-        self.protocol.to(source.device)
-        threads = max(1, min(MOST_THREADS, usable_cores() // get_world_size()))
-        try:
-            done = score_dataset(source, dataset, self.protocol, seed=self.seed, indices=indices, threads=threads)
-        except NonFiniteOutputError as error:
-            raise runner.non_finite(f"validation of {name}: {error}") from None
-        rows = [outcome.row for outcome in done]
-        summary = summarise([row for part in all_gather_object(rows) for row in part], self.protocol)
+    def _validate(self, runner: Any, name: str, dataset: Any) -> dict[str, float] | None:
+        """Returns the mean scores of one set, ``None`` where a signal came; collective."""
+        parts: list[_Part] = all_gather_object(self._own_part(runner, name, dataset))
+        problems: dict[str, None] = {}
+        for part in parts:
+            problems.update(dict.fromkeys(part.problems))
+        if problems:
+            raise UserError(*problems)
+        if any(part.gave_way for part in parts):
+            runner.logger.info(f"validation of {name} at iteration {runner.iter} gives way to a signal")
+            return None
+        summary = summarise([row for part in parts for row in part.rows], self.protocol)
         if summary["restored"] is None or summary["blurred"] is None:
             runner.logger.info(f"validation {name}: {summary['images']} images without truth, nothing to score")
             return {}
@@ -83,13 +120,37 @@ class ValidationHook(Hook):
         runner.logger.info(f"iteration {runner.iter} validation {name}, {summary['images']} images, {weights}: {told}")
         return metrics
 
-    def _keep_best(self, runner: Any, metrics: dict[str, float]) -> None:
+    def _own_part(self, runner: Any, name: str, dataset: Any) -> _Part:
+        """Returns what this process makes of its share of a set: its scores, or why it has none."""
+        generator = averaged(runner.restorer)
+        indices = scored_images(dataset, self.protocol)[get_rank() :: get_world_size()]
+        source = NetworkSource(generator, self.precision, self.inference)
+        self.protocol.to(source.device)
+        threads = max(1, min(MOST_THREADS, usable_cores() // get_world_size()))
+        watch = generator.register_forward_pre_hook(self._give_way)
+        try:
+            done = score_dataset(source, dataset, self.protocol, seed=self.seed, indices=indices, threads=threads)
+        except _GaveWayError:
+            return _Part([], gave_way=True)
+        except NonFiniteOutputError as error:
+            return _Part([], problems=runner.non_finite(f"validation of {name}: {error}").problems)
+        except UserError as error:
+            return _Part([], problems=error.problems)
+        finally:
+            watch.remove()
+        return _Part([outcome.row for outcome in done])
+
+    def _give_way(self, *_: Any) -> None:
+        if self.interrupted():
+            raise _GaveWayError
+
+    def _is_best(self, runner: Any, metrics: dict[str, float]) -> bool:
+        """Tells whether the present weights have the best score so far, and keeps that score."""
         scores = [value for name, value in metrics.items() if name.endswith("/psnr")]
         if not scores:
-            return
+            return False
         score = sum(scores) / len(scores)
-        if not math.isnan(score) and score > runner.best.get("psnr", -math.inf):
-            runner.best = {"psnr": score, "iteration": runner.iter}
-            state = runner.capture()
-            if is_main_process():
-                runner.write(state, runner.folder.best)
+        if math.isnan(score) or score <= runner.best.get("psnr", -math.inf):
+            return False
+        runner.best = {"psnr": score, "iteration": runner.iter}
+        return True

@@ -1,0 +1,183 @@
+"""Taking a run up again: which checkpoint, whether it fits the options of today, and where it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmengine.dist import get_rank, get_world_size
+
+from deblurkit import checkpoint
+from deblurkit.checkpoint import CheckpointError
+from deblurkit.engine.changes import Change, Effect, changes
+from deblurkit.engine.optim import advance
+from deblurkit.engine.position import Position
+from deblurkit.engine.processes import decided_by_first, in_every
+from deblurkit.engine.state import restore_networks, restore_optimizers
+from deblurkit.engine.workdir import WorkDir
+from deblurkit.errors import UserError
+from deblurkit.pretrained import sha256_of
+
+if TYPE_CHECKING:
+    from deblurkit.engine.setup import Setup
+
+
+@dataclass(frozen=True)
+class Found:
+    """The checkpoint that a run takes up.
+
+    Attributes:
+        path: Its file.
+        state: Its content.
+    """
+
+    path: Path
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where and how a run goes on, once networks, optimizers and schedules stand there.
+
+    Attributes:
+        found: The checkpoint.
+        position: Where the run stands.
+        best: Score and iteration of the best validation that still counts, if any.
+        validation_due: Whether the validation at this position was not finished.
+        lines: What the log must say.
+    """
+
+    found: Found
+    position: Position
+    best: dict[str, float]
+    validation_due: bool
+    lines: tuple[str, ...]
+
+
+def find(folder: WorkDir, resume: bool | str | Path, overwrite: bool, say: Callable[[str], None]) -> Found | None:
+    """Returns the checkpoint to take up, or ``None`` where the run starts from the beginning.
+
+    The first process decides. The others read the same file and compare its digest: where disks differ between
+    machines, processes would otherwise go on from different weights.
+
+    Raises:
+        UserError: The folder holds an earlier run, or another one than the checkpoint is of; or the checkpoint cannot
+            be read, or is another file for another process.
+    """
+    decided: list[Found] = []  # kept where it was read: only its path and digest go to the other processes
+
+    def decide() -> tuple[Path, str] | None:
+        found = _chosen(folder, resume, overwrite, say)
+        if found is None:
+            return None
+        decided.append(found)
+        return found.path, sha256_of(found.path) if get_world_size() > 1 else ""
+
+    choice = decided_by_first(decide)
+    if choice is None:
+        return None
+    path, digest = choice
+    return in_every(lambda: decided[0] if decided else _same_file(path, digest))
+
+
+def _chosen(folder: WorkDir, resume: bool | str | Path, overwrite: bool, say: Callable[[str], None]) -> Found | None:
+    if resume is False:
+        if folder.used() and not overwrite:
+            raise UserError(
+                f"{folder.path}: not empty; --resume goes on with it, --overwrite starts anew, --work-dir names another"
+            )
+        return None
+    if resume is True:
+        if overwrite:
+            raise UserError("--resume goes on with a run, --overwrite starts it anew: give one of them")
+        newest = folder.newest(say)
+        if newest is None:
+            say(f"{folder.path}: no checkpoint to resume, starting from the beginning")
+        return newest and Found(*newest)
+    path = Path(resume)
+    own = path.resolve().parent == folder.checkpoints.resolve()
+    if own and overwrite:
+        raise UserError(f"--overwrite would remove {path}, which --resume names: give one of them")
+    if not own and folder.used() and not overwrite:
+        raise UserError(
+            f"{path}: not one of the checkpoints in {folder.path}, which holds a run of its own: name an empty "
+            "--work-dir, or --overwrite that run"
+        )
+    return Found(path, checkpoint.load(path))
+
+
+def _same_file(path: Path, digest: str) -> Found:
+    where = f"process {get_rank()}: {path}"
+    if not path.is_file():
+        raise CheckpointError(f"{where}: not there, the first process resumes it; all must see the same work dir")
+    if sha256_of(path) != digest:
+        raise CheckpointError(f"{where}: not the file that the first process resumes; all must see the same work dir")
+    return Found(path, checkpoint.load(path))
+
+
+def take_up(setup: Setup, found: Found, folder: WorkDir) -> Resumption:
+    """Puts what was built for a run where a checkpoint stands; writes nothing; collective.
+
+    Raises:
+        UserError: Options were changed that a run cannot change on the way; names each, and the way out.
+        CheckpointError: The checkpoint does not fit what the options build.
+    """
+    changed = changes(found.state["options"], setup.options.to_dict())
+    position = in_every(lambda: _restore(setup, found, changed))
+    new_measure = any(change.rule.new_measure for change in changed)
+    best, doubt = decided_by_first(lambda: _best_that_counts(found.state, folder, new_measure))
+    lines = [f"changed since the checkpoint: {change}" for change in changed]
+    wrote = len(found.state["rng"])
+    if wrote != get_world_size():
+        lines.append(f"{wrote} process(es) wrote the checkpoint, now there are {get_world_size()}")
+    was = found.state["position"].get("epoch_length", setup.length.epoch)
+    if was != setup.length.epoch:
+        done = position.epoch + position.into_epoch / setup.length.epoch
+        lines.append(f"an epoch has {setup.length.epoch} iterations instead of {was}: goes on after {done:.2f} epochs")
+    validation_due = bool(setup.val_sets) and found.state.get("validation_due", False)
+    return Resumption(found, position, best, validation_due, (*lines, *doubt))
+
+
+def _restore(setup: Setup, found: Found, changed: Sequence[Change]) -> Position:
+    state, where = found.state, str(found.path)
+    refused = [f"{where}: {change}" for change in changed if change.rule.effect is Effect.REFUSED]
+    if refused:
+        raise UserError(
+            *refused, f"{where}: give these options back their values, or take its weights alone with --init-from"
+        )
+    position = setup.length.taken_up(state["position"], where)
+    restore_networks(setup.restorer, state, where)
+    _advance_schedules(setup, position, state, where)
+    restore_optimizers(setup.options, setup.optimizers, state, where)
+    setup.loaders.record.go_on_from(state)
+    return position
+
+
+def _advance_schedules(setup: Setup, position: Position, state: dict[str, Any], where: str) -> None:
+    steps = position.iteration if setup.options.train.epochs is None else position.epoch
+    validations = [(epoch, scores) for epoch, scores in state.get("validations", [])]
+    for name, schedulers in setup.schedulers.items():
+        try:
+            advance(schedulers, setup.optimizers[name], steps, validations)
+        except KeyError as error:
+            raise CheckpointError(f"{where}: the schedules of {name} need a score that it lacks: {error}") from None
+
+
+def _best_that_counts(
+    state: dict[str, Any], folder: WorkDir, new_measure: bool
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Returns the best score of a checkpoint, if that can be compared and its weights are still there; else a line."""
+    best = dict(state["best"])
+    if not best:
+        return {}, ()
+    if new_measure:
+        return {}, ("the best score so far no longer counts, since validation measures something else now",)
+    kept = folder.iteration_of_best()
+    if kept is None or kept > state["position"]["iteration"]:
+        return {}, (
+            f"the best score so far, of iteration {best['iteration']}, no longer counts: its weights are not in "
+            f"{folder.path}",
+        )
+    return best, ()
