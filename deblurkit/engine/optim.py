@@ -150,12 +150,12 @@ def build_schedulers(options: Options, optimizers: dict[str, Any]) -> dict[str, 
                 built[name].append(scheduler(optimizer=optimizers[name], by_epoch=by_epoch, **cfg))
             except (TypeError, ValueError, AssertionError) as error:
                 raise UserError(f"schedulers.{index}: {kind}: {error}") from error
+            # MMEngine warns of a schedule that moves before the first update, as it may in a warm-up or at a resume.
+            optimizers[name]._global_step = 0
     return built
 
 
-def advance(
-    schedulers: Sequence[Any], optimizer: NetworkOptimizer, steps: int, validations: Sequence[tuple[int, dict]]
-) -> None:
+def advance(schedulers: Sequence[Any], steps: int, validations: Sequence[tuple[int, dict]]) -> None:
     """Moves a network's new schedulers to where those of an uninterrupted run are.
 
     Most of MMEngine's schedules multiply the rate that they find, so the rate of a step follows from all steps before
@@ -164,7 +164,6 @@ def advance(
 
     Args:
         schedulers: As :func:`build_schedulers` returns them, not yet stepped.
-        optimizer: What they set the rate of.
         steps: Epochs or iterations done, whichever they count.
         validations: Scores of the validations so far, each with the epochs that were complete then: schedules that
             look at scores see them again.
@@ -173,7 +172,6 @@ def advance(
     for epoch, scores in validations:
         scored.setdefault(epoch, []).append(scores)
     watching = [scheduler for scheduler in schedulers if getattr(scheduler, "need_val_args", False)]
-    optimizer._global_step = 0  # MMEngine warns of a schedule that moves before the first update
     for step in range(steps + 1):
         for scores in scored.get(step, ()) if watching else ():
             for scheduler in watching:

@@ -160,7 +160,7 @@ def _advance_schedules(setup: Setup, position: Position, state: dict[str, Any], 
     validations = [(epoch, scores) for epoch, scores in state.get("validations", [])]
     for name, schedulers in setup.schedulers.items():
         try:
-            advance(schedulers, setup.optimizers[name], steps, validations)
+            advance(schedulers, steps, validations)
         except KeyError as error:
             raise CheckpointError(f"{where}: the schedules of {name} need a score that it lacks: {error}") from None
 
