@@ -20,6 +20,7 @@ from torch import nn
 from deblurkit import checkpoint
 from deblurkit.engine import state as training_state
 from deblurkit.engine.guard import NonFiniteError
+from deblurkit.engine.hooks.signals import Interrupted
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
 
@@ -260,6 +261,6 @@ def _reason(error: BaseException) -> str:
     """Return why a run ended in the words of its log."""
     if isinstance(error, UserError):
         return "; ".join(error.problems)
-    if isinstance(error, SystemExit):
-        return str(error)
+    if isinstance(error, Interrupted):
+        return f"stopped by {error.signal.name}"
     return "".join(traceback.format_exception(error)).rstrip()

@@ -16,6 +16,10 @@ from deblurkit.engine.processes import Agreement
 class Interrupted(SystemExit):
     """The run was stopped by a signal, after a checkpoint was written; exit code 128 + the signal's number."""
 
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
+
 
 class SignalHook(Hook):
     """Turns the first signal into an orderly end; a second one ends the process at once.
@@ -72,4 +76,4 @@ class SignalHook(Hook):
         if not runner.saved:
             runner.save()
         runner.logger.info(f"stopped by {signal.Signals(number).name} after iteration {runner.iter}; --resume goes on")
-        raise Interrupted(128 + number)
+        raise Interrupted(number)
