@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather, get_world_size
+from mmengine.dist import all_gather
 from torch import Tensor, nn
 
 from deblurkit.engine.guard import FiniteGuard
@@ -72,6 +72,7 @@ class GANRestorer(nn.Module):
         self.measure = False
         self._weight = next(parts.generator.parameters())
         self._calls: dict[str, Any] = {"generator": self.generator, **parts.critics}
+        self._statistics: list[Tensor] = []  # buffers that the processes of a distributed run must share
         self._critic_weights = [w for critic in self.critics.values() for w in critic.parameters() if w.requires_grad]
 
     @property
@@ -101,7 +102,10 @@ class GANRestorer(nn.Module):
         known = inspect.signature(DistributedDataParallel).parameters
         new, old = "forward_sync_buffers", "broadcast_buffers"  # since torch 2.13, and before
         buffers: dict[str, Any] = {new if new in known else old: False}
+        self._statistics = []
         for name, network in self.networks().items():
+            kept = network.state_dict(keep_vars=True)
+            self._statistics += [b for key, b in network.named_buffers() if key in kept and b.is_floating_point()]
             if any(p.requires_grad for p in network.parameters()):
                 called = _Compared(network, self._compared) if name == "generator" else network
                 self._calls[name] = DistributedDataParallel(
@@ -143,9 +147,8 @@ class GANRestorer(nn.Module):
             self._update_critics(critic_groups, named, optim_wrapper, log)
         if not warming:
             self._update_generator(group, named, optim_wrapper["generator"], log)
-        if get_world_size() > 1:
-            for network in self.networks().values():
-                share_statistics(network)
+        if self._statistics:
+            share_statistics(self._statistics)
         return log
 
     def _playing(self) -> list[Term]:
@@ -341,20 +344,13 @@ class _Compared(nn.Module):
 
 
 @torch.no_grad()
-def share_statistics(network: nn.Module) -> None:
+def share_statistics(buffers: Sequence[Tensor]) -> None:
     """Gives the processes one set of running statistics, the mean of theirs; collective.
 
     Each normalises by its own batches, but validation, averaging and the checkpoint are of one network. Buffers that
     are equal in all processes are left as they are, to the bit.
-
-    Args:
-        network: Holds the buffers; those that its state dict names are looked at.
     """
-    kept = network.state_dict(keep_vars=True)
-    buffers = [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
-    if not buffers:
-        return
-    own = torch.cat([buffer.detach().float().flatten() for buffer in buffers])
+    own = torch.cat([buffer.double().flatten() for buffer in buffers])  # which holds every other type exactly
     everyone = torch.stack(all_gather(own))
     shared = torch.where((everyone == everyone[0]).all(0), everyone[0], everyone.mean(0))
     for buffer, values in zip(buffers, shared.split([b.numel() for b in buffers]), strict=True):
