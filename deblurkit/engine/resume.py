@@ -156,11 +156,18 @@ def _restore(setup: Setup, found: Found, changed: Sequence[Change]) -> Position:
 
 
 def _advance_schedules(setup: Setup, position: Position, state: dict[str, Any], where: str) -> None:
-    steps = position.iteration if setup.options.train.epochs is None else position.epoch
+    train = setup.options.train
+    steps, most = (position.iteration, train.iters) if train.epochs is None else (position.epoch, train.epochs)
     validations = [(epoch, scores) for epoch, scores in state.get("validations", [])]
     for name, schedulers in setup.schedulers.items():
+        watching = any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers)
+        if watching and "validations" not in state and position.iteration:
+            raise CheckpointError(
+                f"{where}: written by an older version, without the scores that the schedules of {name} look at; take "
+                "its weights alone with --init-from"
+            )
         try:
-            advance(schedulers, steps, validations)
+            advance(schedulers, steps if most is None else min(steps, most), validations)
         except KeyError as error:
             raise CheckpointError(f"{where}: the schedules of {name} need a score that it lacks: {error}") from None
 
