@@ -13,23 +13,27 @@ import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
-_PRELOAD = ["deblurkit.compat", "deblurkit.engine.build", "deblurkit.engine.restorer", "deblurkit.options.load"]
+_OURS = ["deblurkit.engine.build", "deblurkit.engine.restorer", "deblurkit.options.load"]
+_SLOW = ["matplotlib.pyplot", "torch._dynamo"]  # imported by MMEngine and torch, once they are used
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(_PRELOAD)
+_server.set_forkserver_preload([*_OURS, *_SLOW])
 
 
-def start(script: str, arguments: Sequence[object], output: Path, environment: Mapping[str, str]) -> BaseProcess:
+def start(
+    script: str, arguments: Sequence[object], output: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> BaseProcess:
     """Start a script as ``__main__`` on one thread.
 
     Args:
         script: A file, or the name of a module.
         arguments: Its command line.
         output: What it prints is appended there.
-        environment: Variables to add to those that this process had when it started its first one.
+        environment: Variables to add to those that this process had when it started the first one.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     given = (script, [str(argument) for argument in arguments], str(output), dict(environment))

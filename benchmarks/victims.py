@@ -23,7 +23,7 @@ from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 
 PHASES = ("starting", "reading", "step", "validation", "writing", "ending")
 """Until the loop begins; waiting for batches; the updates; scoring; writing a checkpoint; the loop has ended."""
-ITERS = 40
+ITERS = 32
 _TRAIN = Path(__file__).resolve().parents[1] / "tools" / "train.py"
 _PAIRS, _SIDE = 72, 32
 _SECONDS = 120  # no process of these trainings takes nearly as long
