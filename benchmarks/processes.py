@@ -25,7 +25,11 @@ _server.set_forkserver_preload([*_OURS, *_SLOW])
 
 
 def start(
-    script: str, arguments: Sequence[object], output: Path, environment: Mapping[str, str] = MappingProxyType({})
+    script: str,
+    arguments: Sequence[object],
+    output: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    errors: Path | None = None,
 ) -> BaseProcess:
     """Start a script as ``__main__`` on one thread.
 
@@ -34,21 +38,23 @@ def start(
         arguments: Its command line.
         output: What it prints is appended there.
         environment: Variables to add to those that this process had when it started the first one.
+        errors: Where to append what goes to standard error; by default to ``output``.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    given = (script, [str(argument) for argument in arguments], str(output), dict(environment))
+    files = (str(output), str(errors or output))
+    given = (script, [str(argument) for argument in arguments], files, dict(environment))
     process = _server.Process(target=_main, args=given)
     process.start()
     return process
 
 
-def _main(script: str, arguments: list[str], output: str, environment: dict[str, str]) -> None:
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
+def _main(script: str, arguments: list[str], files: tuple[str, str], environment: dict[str, str]) -> None:
+    for stream, file in zip((1, 2), files, strict=True):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", closefd=False)
     os.environ.update(environment)
+    multiprocessing.set_start_method(None, force=True)  # as in a process that was not forked from a server
     torch.set_num_threads(1)
     sys.argv = [script, *arguments]
     try:

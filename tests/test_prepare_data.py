@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import runpy
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from small_disk import SmallDisk, small_disk_at
 
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.loader import build_dataset
@@ -145,27 +145,21 @@ def test_killed_and_started_again(folder: Path) -> None:
 
 
 @pytest.fixture
-def disk(folder: Path) -> Iterator[Path]:
+def disk(folder: Path) -> Iterator[SmallDisk]:
     """A file system of 1100 KiB, where one can be mounted."""
-    path = folder / "disk"
-    path.mkdir()
-    mount = shutil.which("mount")
-    allowed = mount is not None and hasattr(os, "geteuid") and os.geteuid() == 0
-    if not allowed or subprocess.run([mount, "-t", "tmpfs", "-o", "size=1100k", "tmpfs", path], check=False).returncode:
-        pytest.skip("needs to be root and allowed to mount a tmpfs")
-    yield path
-    subprocess.run(["umount", "-l", path], check=False)
+    with small_disk_at(folder / "disk", 1100) as disk:
+        yield disk
 
 
-def test_a_full_disk(folder: Path, disk: Path) -> None:
+def test_a_full_disk(folder: Path, disk: SmallDisk) -> None:
     # The first pair has 8 bits, and what is needed is estimated from it: the disk fills up on the way.
     done = run("pack", "--data", SOURCE, "--out", "disk/set")
     assert done.returncode == 2
     assert "disk/set.partial: cannot be written: No space left on device; " in done.stderr
     assert "the same command goes on from there" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert not (disk / "set").exists()
-    subprocess.run(["mount", "-o", "remount,size=4m", disk], check=True)
+    assert not (disk.path / "set").exists()
+    disk.resize(4096)
     assert run("pack", "--data", SOURCE, "--out", "disk/set").returncode == 0
     assert run("verify", "disk/set").returncode == 0
-    assert len(PackedPairs(str(disk / "set"))) == 6
+    assert len(PackedPairs(str(disk.path / "set"))) == 6

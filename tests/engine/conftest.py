@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import skimage.data
 from tiny import TINY, merged
 
 from deblurkit.data.images import write_image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))  # for runs.py and those who use it
 
 
 @pytest.fixture(scope="session")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from processes import start
+from same_training import CLOCK, differences, records, timeless
 
 from deblurkit import checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ROOT / "tools" / "train.py"
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from processes import start  # noqa: E402
-from same_training import CLOCK, differences, records, timeless  # noqa: E402
-
 __all__ = ["CLOCK", "Run", "checkpoint_of", "differences", "last_iteration", "records", "run", "timeless"]
 
 

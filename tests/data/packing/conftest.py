@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import multiprocessing
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from small_disk import SmallDisk, small_disk_at
 
 from deblurkit.data.images import write_image
 from deblurkit.data.packing import lmdb_pairs, writer
@@ -81,34 +79,11 @@ def small_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "_COMMIT_BYTES", 50_000)
 
 
-class SmallDisk:
-    """A file system in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def resize(self, kibibytes: int) -> None:
-        """Make it larger or smaller."""
-        subprocess.run(["mount", "-o", f"remount,size={kibibytes}k", self.path], check=True)
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     """A file system of 500 KiB, where one can be mounted."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = None
-    if shutil.which("mount") and os.name == "posix" and os.geteuid() == 0:
-        with contextlib.suppress(OSError):
-            mounted = subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", path], capture_output=True, check=False
-            )
-    if mounted is None or mounted.returncode:
-        pytest.skip("needs to be root and allowed to mount a tmpfs")
-    try:
-        yield SmallDisk(path)
-    finally:
-        subprocess.run(["umount", "-l", path], check=False)
+    with small_disk_at(tmp_path / "disk", 500) as disk:
+        yield disk
 
 
 @pytest.fixture

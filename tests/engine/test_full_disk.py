@@ -1,0 +1,175 @@
+"""A disk that is full when a training writes: one line, nothing half-written, and ``--resume`` once there is space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filler
+import pytest
+from processes import start
+from runs import TRAIN
+from same_training import compare_runs, timeless
+from small_disk import small_disk_at
+from tiny import CRITIC, TINY, merged
+
+from deblurkit import checkpoint
+
+ITERS, EVERY, VALIDATED = 40, 10, 15  # validations have iterations of their own, but for the thirtieth
+WANTED: dict[str, Any] = {
+    "plugins": [filler.__file__],
+    "hooks": [{"type": "Fill"}],
+    "discriminators": {"critic": CRITIC},
+    "losses": {"game": {"type": "AdversarialLoss", "critic": "critic"}},
+    "train": {"iters": ITERS, "checkpoint_every": EVERY, "ema": {"decay": 0.9}},
+    "val": {"every": VALIDATED},
+    "logging": {"every": 1, "tensorboard": True, "samples": 1, "curves": True},
+}
+REASON = "No space left on device"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended."""
+
+    code: int
+    output: str
+    errors: list[str]
+
+    def told(self) -> str:
+        """Return what a failed test shows."""
+        return "\n".join([f"exit code {self.code}", *self.output.splitlines()[-8:], "on standard error:", *self.errors])
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory, pairs: dict[str, Any]) -> Path:
+    """A training that writes everything that one can write."""
+    val = {"type": "PairedImages", "blurred": pairs["blurred"], "sharp": pairs["sharp"], "limit": 1}
+    file = tmp_path_factory.mktemp("options") / "options.yml"
+    data = {"train": pairs, "val": {"pairs": val}}
+    file.write_text(json.dumps(merged(TINY, {**WANTED, "datasets": data})), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, options: Path) -> Path:
+    """The work dir of a run that always had space."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    ended = trained(options, folder)
+    assert (ended.code, ended.errors) == (0, []), ended.told()
+    return folder
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB, where one can be mounted."""
+    with small_disk_at(tmp_path / "disk", 8192) as disk:
+        yield disk.path
+
+
+def trained(options: Path, work_dir: Path, *more: str, moment: filler.Moment | None = None) -> Ended:
+    """Train in a process of its own, which fills the disk at a moment."""
+    logs = [options.parent / f"{name}.txt" for name in ("output", "errors")]
+    for log in logs:
+        log.unlink(missing_ok=True)
+    arguments = ["-opt", options, "--work-dir", work_dir, "--device", "cpu", *more]
+    process = start(str(TRAIN), arguments, logs[0], moment.environment() if moment else {}, logs[1])
+    process.join(60)
+    assert process.exitcode is not None, logs[0].read_text(encoding="utf-8")
+    output, errors = (log.read_text(encoding="utf-8") for log in logs)
+    return Ended(process.exitcode, output, errors.splitlines())
+
+
+def check_refusal(ended: Ended, named: str) -> None:
+    """Assert that a process ended with one line that names the file and the reason."""
+    assert ended.code == 2, ended.told()
+    assert len(ended.errors) == 1, ended.told()
+    assert named in ended.errors[0]
+    assert REASON in ended.errors[0]
+    assert "Traceback" not in ended.output, ended.told()
+
+
+def check_intact(work_dir: Path, newest: int) -> None:
+    """Assert that what has a final name is whole, and that nothing else is there."""
+    assert not [file for file in work_dir.rglob("*") if file.name.endswith(".tmp")]
+    for file in work_dir.glob("checkpoints/*.pth"):
+        checkpoint.load(file)
+    saved = sorted(work_dir.glob("checkpoints/iter_*.pth"))
+    assert [file.name for file in saved[-1:]] == ([f"iter_{newest:08d}.pth"] if newest else [])
+    timeless(work_dir)
+
+
+def check_same(options: Path, work_dir: Path, whole: Path) -> None:
+    """Assert that a run taken up on a disk with space ends as one that always had it."""
+    ended = trained(options, work_dir, "--resume")
+    assert ended.code == 0, ended.told()
+    assert compare_runs(work_dir, whole) == []
+
+
+CASES = {
+    "scalars.jsonl": ("before_train_iter", 20, {"room": ("log.txt",)}, 20),
+    "checkpoints/iter_00000020.pth": ("on_save", 20, {}, 10),
+    "checkpoints/iter_00000030.pth": ("before_val", 30, {}, 20),
+    "checkpoints/best_psnr.pth": ("after_val", 15, {}, 15),
+    "checkpoints/last": ("on_save", 20, {"spare": "checkpoints/iter_00000010.pth"}, 20),
+    "samples": ("before_val", 15, {}, 15),
+}
+"""What cannot be written: when the disk fills up and how, and the iteration of the newest checkpoint then."""
+
+
+@pytest.mark.parametrize("named", CASES)
+def test_what_a_run_cannot_do_without(options: Path, whole: Path, disk: Path, named: str):
+    event, iteration, how, newest = CASES[named]
+    work_dir = disk / "run"
+    moment = filler.Moment(str(disk), str(work_dir), event, iteration, **how)
+    check_refusal(trained(options, work_dir, moment=moment), named)
+    check_intact(work_dir, newest)
+    still_full = trained(options, work_dir, "--resume")
+    check_refusal(still_full, str(work_dir))
+    check_intact(work_dir, newest)
+    filler.filler(disk).unlink()
+    check_same(options, work_dir, whole)
+
+
+@pytest.mark.parametrize(("pages", "named"), [(0, ""), (1, "options.yml")])
+def test_nothing_can_be_begun(options: Path, whole: Path, disk: Path, pages: int, named: str):
+    work_dir = disk / "run"
+    filler.fill(disk, pages)
+    check_refusal(trained(options, work_dir), str(work_dir / named))
+    assert not work_dir.exists(), "a run that was refused leaves no trace"
+    filler.filler(disk).unlink()
+    check_same(options, work_dir, whole)
+
+
+def test_a_log_that_cannot_be_written_is_missed(options: Path, whole: Path, disk: Path):
+    work_dir = disk / "run"
+    how = {"room": ("scalars.jsonl",), "no_room": "log.txt", "once": True}
+    ended = trained(options, work_dir, moment=filler.Moment(str(disk), str(work_dir), "before_train_iter", 4, **how))
+    assert ended.code == 0, ended.told()
+    assert len(ended.errors) == 1, ended.errors
+    assert str(work_dir / "log.txt") in ended.errors[0]
+    assert REASON in ended.errors[0]
+    assert "iteration 5/40 " in ended.output, "the terminal shows all"
+    assert "iteration 40/40 " in (work_dir / "log.txt").read_text(encoding="utf-8"), "the log goes on after it"
+    check_intact(work_dir, ITERS)
+    assert compare_runs(work_dir, whole) == []
+
+
+def test_curves_that_cannot_be_written_are_missed(options: Path, whole: Path, disk: Path):
+    work_dir = disk / "run"
+    moment = filler.Moment(str(disk), str(work_dir), "after_train", ITERS, room=("log.txt",))
+    ended = trained(options, work_dir, moment=moment)
+    warnings = [line for line in [*ended.output.splitlines(), *ended.errors] if REASON in line]
+    assert ended.code == 0, ended.told()
+    assert len(warnings) == 1, warnings
+    assert "curves" in warnings[0]
+    assert "Traceback" not in ended.output
+    check_intact(work_dir, ITERS)
+    filler.filler(disk).unlink()
+    ended = trained(options, work_dir, "--resume")
+    assert ended.code == 0
+    assert "already finished" in ended.output
+    assert compare_runs(work_dir, whole) == ["curves.html: only in the uninterrupted run"]
