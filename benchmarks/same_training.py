@@ -51,7 +51,8 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
 def compare_runs(broken: Path, whole: Path) -> list[str]:
     """Return how a finished run that was interrupted differs from one that was not; empty if in nothing.
 
-    Compared are the names of all files, every checkpoint with all that it holds, and ``scalars.jsonl``.
+    Compared are the names of all files but TensorBoard's, which have the time in them, every checkpoint with all that
+    it holds, and ``scalars.jsonl``.
     """
     found, expected = (_files(folder) for folder in (broken, whole))
     lines = [f"{name}: only in the uninterrupted run" for name in sorted(expected - found)]
@@ -66,4 +67,4 @@ def compare_runs(broken: Path, whole: Path) -> list[str]:
 
 def _files(folder: Path) -> set[str]:
     files = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    return {file.as_posix() for file in files if not file.name.startswith(".lock")}
+    return {file.as_posix() for file in files if file.parts[0] != "tensorboard" and not file.name.startswith(".lock")}

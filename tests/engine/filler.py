@@ -30,7 +30,8 @@ class Moment:
         spare: A file of the work dir: as much as it takes is left free; empty for nothing.
         room: Files of the work dir that can still grow.
         no_room: A file that cannot grow at all: spaces fill its last page.
-        once: Whether the space is free again after the iteration.
+        until: The iteration after which the space is free again; 0: it stays filled.
+        skipped: Earlier such events in the same iteration.
     """
 
     disk: str
@@ -40,7 +41,8 @@ class Moment:
     spare: str = ""
     room: tuple[str, ...] = ("log.txt", "scalars.jsonl")
     no_room: str = ""
-    once: bool = False
+    until: int = 0
+    skipped: int = 0
 
     def environment(self) -> dict[str, str]:
         """Return the variable that tells a process."""
@@ -70,10 +72,14 @@ class Fill(Hook):
     def __init__(self) -> None:
         told = json.loads(os.environ.get(VARIABLE, "null"))
         self.moment = Moment(**told) if told else None
+        self.skipped = 0
 
     def _at(self, event: str, runner: Any) -> None:
         moment = self.moment
         if moment is None or (event, runner.iter) != (moment.event, moment.iteration):
+            return
+        self.skipped += 1
+        if self.skipped <= moment.skipped:
             return
         work_dir = Path(moment.work_dir)
         for name in moment.room:
@@ -103,5 +109,5 @@ class Fill(Hook):
         self._at("after_train", runner)
 
     def after_iteration(self, runner: Any) -> None:
-        if self.moment is not None and self.moment.once:
+        if self.moment is not None and runner.iter == self.moment.until:
             filler(Path(self.moment.disk)).unlink(missing_ok=True)

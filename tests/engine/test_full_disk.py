@@ -111,11 +111,11 @@ def check_same(options: Path, work_dir: Path, whole: Path) -> None:
 
 CASES = {
     "scalars.jsonl": ("before_train_iter", 20, {"room": ("log.txt",)}, 20),
-    "checkpoints/iter_00000020.pth": ("on_save", 20, {}, 10),
-    "checkpoints/iter_00000030.pth": ("before_val", 30, {}, 20),
-    "checkpoints/best_psnr.pth": ("after_val", 15, {}, 15),
+    "checkpoints/iter_00000020.pth": ("on_save", 20, {}, 15),
+    "checkpoints/iter_00000030.pth": ("on_save", 30, {"skipped": 1}, 30),
+    "checkpoints/best_psnr.pth": ("on_save", 15, {"skipped": 1}, 15),
     "checkpoints/last": ("on_save", 20, {"spare": "checkpoints/iter_00000010.pth"}, 20),
-    "samples": ("before_val", 15, {}, 15),
+    "samples/pairs/iter_00000015.jpg": ("before_val", 15, {}, 15),
 }
 """What cannot be written: when the disk fills up and how, and the iteration of the newest checkpoint then."""
 
@@ -146,7 +146,7 @@ def test_nothing_can_be_begun(options: Path, whole: Path, disk: Path, pages: int
 
 def test_a_log_that_cannot_be_written_is_missed(options: Path, whole: Path, disk: Path):
     work_dir = disk / "run"
-    how = {"room": ("scalars.jsonl",), "no_room": "log.txt", "once": True}
+    how = {"room": ("scalars.jsonl",), "no_room": "log.txt", "until": 5}
     ended = trained(options, work_dir, moment=filler.Moment(str(disk), str(work_dir), "before_train_iter", 4, **how))
     assert ended.code == 0, ended.told()
     assert len(ended.errors) == 1, ended.errors
@@ -154,6 +154,20 @@ def test_a_log_that_cannot_be_written_is_missed(options: Path, whole: Path, disk
     assert REASON in ended.errors[0]
     assert "iteration 5/40 " in ended.output, "the terminal shows all"
     assert "iteration 40/40 " in (work_dir / "log.txt").read_text(encoding="utf-8"), "the log goes on after it"
+    check_intact(work_dir, ITERS)
+    assert compare_runs(work_dir, whole) == []
+
+
+def test_tensorboard_that_cannot_write_is_missed(options: Path, whole: Path, disk: Path):
+    """Its file grows by a page in a few iterations, and has space again before the first checkpoint."""
+    work_dir = disk / "run"
+    ended = trained(options, work_dir, moment=filler.Moment(str(disk), str(work_dir), "before_train_iter", 1, until=9))
+    warnings = [line for line in [*ended.output.splitlines(), *ended.errors] if REASON in line]
+    assert ended.code == 0, ended.told()
+    assert len(warnings) == 1, ended.told()
+    assert "TensorBoard" in warnings[0]
+    assert "Traceback" not in ended.output
+    assert not ended.errors
     check_intact(work_dir, ITERS)
     assert compare_runs(work_dir, whole) == []
 
