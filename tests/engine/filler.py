@@ -14,7 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 VARIABLE = "DEBLURKIT_FILL"
-_KEEP_SIZE, _PAGE, _ROOM = 1, 4096, 1 << 16
+_KEEP_SIZE, _PAGE = 1, 4096
+_ROOM, _PART = 1 << 16, 40  # bytes
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -29,7 +30,7 @@ class Moment:
         iteration: ``runner.iter`` at that moment.
         spare: A file of the work dir: as much as it takes is left free; empty for nothing.
         room: Files of the work dir that can still grow.
-        no_room: A file that cannot grow at all: spaces fill its last page.
+        no_room: A file that can grow by a part of a line only: spaces fill its last page but for that.
         until: The iteration after which the space is free again; 0: it stays filled.
         skipped: Earlier such events in the same iteration.
     """
@@ -87,7 +88,7 @@ class Fill(Hook):
                 _libc.fallocate(file.fileno(), _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(file.tell() + _ROOM))
         if moment.no_room:
             with open(work_dir / moment.no_room, "ab") as file:
-                file.write(b" " * (-file.tell() % _PAGE - 1) + b"\n")
+                file.write(b" " * (-(file.tell() + _PART) % _PAGE))
         fill(Path(moment.disk), -(-(work_dir / moment.spare).stat().st_size // _PAGE) if moment.spare else 0)
 
     def before_train(self, runner: Any) -> None:
