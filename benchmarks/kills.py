@@ -108,8 +108,9 @@ def run_killed(reference: Reference, seed: int, most: int) -> Outcome:
         try:
             kill = _kill(training, reference.lasts, rng) if len(kills) < most else None
             code = training.wait()
-        finally:
+        except BaseException:
             training.stop()
+            raise
         if code == 0:
             return Outcome(seed, setup, tuple(kills), tuple(compare_runs(work_dir, reference.work_dir)))
         if kill is None:

@@ -29,9 +29,9 @@ _PAIRS, _SIDE = 72, 32
 _SECONDS = 120  # no process of these trainings takes nearly as long
 _VARIABLE = "DEBLURKIT_PHASES"
 
-# Each process has a page of int64: its phase, its pid, the iterations done, then for each phase how often it was
-# entered and the nanoseconds spent in it. It is a mapped file, so that it says where a killed process was.
-_PAGE = 3 + 2 * len(PHASES)
+# Each process has such a page. It is a mapped file, so that it says where a killed process was.
+_PAGE = [("phase", "i8"), ("pid", "i8"), ("iteration", "i8")]
+_PAGE += [("entered", "i8", len(PHASES)), ("nanoseconds", "i8", len(PHASES))]  # how often a phase was, and how long
 _HOOK = f'''
 """Publishes where a training is, from the moment that its options are read."""
 
@@ -43,9 +43,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 PHASES = {PHASES!r}
-PAGE = np.memmap(os.environ["{_VARIABLE}"] + "." + os.environ.get("RANK", "0"), np.int64, "r+", shape=({_PAGE},))
-PAGE[1] = os.getpid()
-PAGE[3] = 1
+PAGE = np.memmap(os.environ["{_VARIABLE}"] + "." + os.environ.get("RANK", "0"), {_PAGE!r}, "r+")[0]
+PAGE["pid"] = os.getpid()
+PAGE["entered"][0] = 1
 BEGUN = time.monotonic_ns()
 
 
@@ -58,32 +58,31 @@ class Phases(Hook):
     def __init__(self):
         self.phase, self.since = 0, BEGUN
 
-    def enter(self, name):
+    def enter(self, name, runner):
         now = time.monotonic_ns()
-        PAGE[3 + len(PHASES) + self.phase] += now - self.since
+        PAGE["nanoseconds"][self.phase] += now - self.since
         self.phase, self.since = PHASES.index(name), now
-        PAGE[0] = self.phase
-        PAGE[3 + self.phase] += 1
+        PAGE["iteration"] = runner.iter
+        PAGE["phase"] = self.phase
+        PAGE["entered"][self.phase] += 1
 
     def before_train(self, runner):
-        PAGE[2] = runner.iter
-        self.enter("reading")
+        self.enter("reading", runner)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.enter("step")
+        self.enter("step", runner)
 
     def before_val(self, runner):
-        self.enter("validation")
+        self.enter("validation", runner)
 
     def on_save(self, runner):
-        self.enter("writing")
+        self.enter("writing", runner)
 
     def after_iteration(self, runner):
-        PAGE[2] = runner.iter
-        self.enter("reading")
+        self.enter("reading", runner)
 
     def after_train(self, runner):
-        self.enter("ending")
+        self.enter("ending", runner)
 '''
 
 
@@ -142,7 +141,7 @@ class Training:
         self.output = work_dir.with_suffix(".txt")
         self._pages = work_dir.with_suffix(".phases")
         for rank in range(self.processes):
-            self._page_file(rank).write_bytes(bytes(8 * _PAGE))
+            np.zeros(1, _PAGE).tofile(self._page_file(rank))
         arguments: list[object] = ["-opt", experiment.file, "--work-dir", work_dir, "--device", "cpu", "--resume"]
         script = str(_TRAIN)
         if self.processes > 1:
@@ -153,17 +152,17 @@ class Training:
 
     def page(self, rank: int = 0) -> Page:
         """Return where a process of the training is, or was when it died."""
-        phase, pid, iteration, *numbers = np.fromfile(self._page_file(rank), dtype=np.int64).tolist()
-        entered = dict(zip(PHASES, numbers[: len(PHASES)], strict=True))
-        seconds = {name: spent / 1e9 for name, spent in zip(PHASES, numbers[len(PHASES) :], strict=True)}
-        return Page(PHASES[phase], pid, iteration, entered, seconds)
+        page = np.fromfile(self._page_file(rank), _PAGE)[0]
+        entered = dict(zip(PHASES, page["entered"].tolist(), strict=True))
+        seconds = dict(zip(PHASES, (page["nanoseconds"] / 1e9).tolist(), strict=True))
+        return Page(PHASES[page["phase"]], int(page["pid"]), int(page["iteration"]), entered, seconds)
 
     def reaches(self, phase: str, occurrence: int) -> bool:
         """Wait until the first process has entered a phase that often; returns whether it did before its end."""
-        pages = [np.memmap(self._page_file(rank), np.int64, "r", shape=(_PAGE,)) for rank in range(self.processes)]
-        index = 3 + PHASES.index(phase)
+        pages = [np.memmap(self._page_file(rank), _PAGE, "r")[0] for rank in range(self.processes)]
+        index = PHASES.index(phase)
         deadline = time.monotonic() + _SECONDS
-        while pages[0][index] < occurrence or not all(page[1] for page in pages):
+        while pages[0]["entered"][index] < occurrence or not all(page["pid"] for page in pages):
             if not self.process.is_alive():
                 return False
             self._give_up_after(deadline)
@@ -190,7 +189,7 @@ class Training:
         return code
 
     def stop(self) -> None:
-        """End what is left of it, whatever that is."""
+        """End what is left of it, where it does not end by itself."""
         self.process.kill()
         self.process.join()
         self.kill([rank for rank in range(self.processes) if _lives(self.page(rank).pid)], launcher=False)
