@@ -93,8 +93,9 @@ def check_refusal(ended: Ended, named: str) -> None:
 def check_warning(ended: Ended, named: str) -> None:
     """Assert that one line, in the log or beside it, names what the run went on without."""
     lines = [*ended.output.splitlines(), *ended.errors]
-    (warning,) = [line for line in lines if REASON in line]
-    assert named in warning
+    warnings = [line for line in lines if REASON in line]
+    assert len(warnings) == 1, ended.told()
+    assert named in warnings[0]
     assert not [line for line in lines if "Traceback" in line], ended.told()
     assert len(ended.errors) <= 1, ended.told()
 
