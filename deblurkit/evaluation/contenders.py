@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from deblurkit import checkpoint
+from deblurkit import checkpoint, names
 from deblurkit.data.dataset import stamp_of
 from deblurkit.errors import UserError
 from deblurkit.evaluation import record
@@ -132,6 +132,9 @@ class Folder(Contender):
                 f"{folder}: protocol {protocol.id} has a network restore in training mode: it scores no images"
             )
         self.name = name or folder.resolve().name
+        refusal = _refusal(self.name)
+        if refusal:
+            raise UserError(f"{folder}: as a candidate's name, {self.name!r} {refusal}; give another: NAME={folder}")
         opened = {set_name: open_folder(folder, set_name, *wanted) for set_name, wanted in sets.items()}
         self._sources = {set_name: source for set_name, (source, _) in opened.items()}
         self._notes = [note for _, notes in opened.values() for note in notes]
@@ -166,7 +169,7 @@ def find_weights(work_dir: Path) -> Path:
     if best.is_file():
         return best
     if last.is_file():
-        return folder / last.read_text(encoding="utf-8").strip()
+        return folder / names.read_pointer(last)
     raise UserError(f"no checkpoint in {folder}: train the experiment first, or name one with --weights")
 
 
@@ -191,14 +194,22 @@ def split_names(texts: Sequence[str | Path]) -> list[tuple[str | None, Path]]:
             continue
         if not path:
             problems.append(f"{text}: no path after the name")
-        elif not name or name in (".", "..") or set(name) & set('/\\:*?"<>|'):
-            problems.append(f"{text}: {name!r} cannot name a candidate: the name is a folder's, too")
+        elif refusal := _refusal(name):
+            problems.append(f"{text}: {name!r} cannot name a candidate: it {refusal}")
         elif name in [other for other, _ in pairs]:
             problems.append(f"{text}: the name {name!r} is given twice")
         pairs.append((name, Path(path)))
     if problems:
         raise UserError(*problems)
     return pairs
+
+
+def _refusal(name: str) -> str | None:
+    try:
+        names.folder_name(name)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def settle_names(contenders: Sequence[Contender], given: Sequence[str | None]) -> None:

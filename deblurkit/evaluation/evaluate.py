@@ -31,6 +31,7 @@ from deblurkit.evaluation.reporting import Report, report
 from deblurkit.evaluation.scoring import check_truths, image_file, scored_images
 from deblurkit.inference.deblurrer import pick_device
 from deblurkit.inference.restore import PRECISIONS, check_inference
+from deblurkit.names import entry_name
 from deblurkit.options.load import options_from_dict
 from deblurkit.registry import load_plugins
 
@@ -175,7 +176,7 @@ def score_folders(
     protocol.to(device)
     if data is not None:
         dataset = open_source(data, settings.plugins)
-        name = data.rpartition(".")[2] if not data.lstrip().startswith("{") else str(record.describe(dataset)["set"])
+        name = _set_name(data, dataset)
     else:
         dataset, name = open_references(str(sharp), blurred, protocol.all_truths), "images"
     check_truths(dataset, protocol)
@@ -194,6 +195,15 @@ def score_folders(
         **_flags(settings, evaluation),
     }
     return _judge_and_report(evaluation, folders, out, record.command("tools/score.py", flags))
+
+
+def _set_name(data: str, dataset: Any) -> str:
+    """Return what a report calls a data set that a command line names; it names files and folders, too."""
+    name = str(record.describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
+    try:
+        return entry_name(name)
+    except ValueError as error:
+        raise UserError(f"--data {data}: the set calls itself {ascii(name[:100])}, but {error}") from None
 
 
 def _evaluation(settings: Settings, options: Options, device: torch.device) -> Evaluation:

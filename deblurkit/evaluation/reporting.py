@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deblurkit.evaluation import journal
 from deblurkit.evaluation.gallery import gallery
 from deblurkit.evaluation.judging import Evaluation, Judged
+from deblurkit.evaluation.scoring import image_file
 from deblurkit.options.dump import options_text, write_options
 from deblurkit.report.comparison import comparison, comparison_tables
 from deblurkit.report.model import Candidate, PageContent
@@ -124,9 +125,8 @@ def _files(evaluation: Evaluation, judged: Sequence[Judged], page: Path) -> dict
     """Return the paths of restored images that were kept, relative to a page in the folder ``page``."""
     found: dict[str, dict[str, dict[str, str]]] = {name: {} for name in evaluation.sets}
     for each in judged if evaluation.save_images else ():
-        below = each.folder.relative_to(page)
         for name, rows in each.candidate.rows.items():
             for row in rows:
-                path = below / "images" / name / f"{row.key}.png"
+                path = image_file(each.folder / "images" / name, row.key).relative_to(page)
                 found[name].setdefault(row.key, {})[f"restored/{each.candidate.name}"] = path.as_posix()
     return found

@@ -14,13 +14,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from torch import Tensor
 
+from deblurkit import names
 from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import Pairs
 from deblurkit.data.images import to_tensor, to_uint8, write_image
@@ -205,12 +206,13 @@ def image_file(folder: Path, key: str) -> Path:
     """Return ``folder/<key>.png``.
 
     Raises:
-        UserError: ``key`` leads out of the folder.
+        UserError: ``key`` leads out of the folder, or cannot be written on every system.
     """
-    parts = PurePosixPath(key).parts
-    if not parts or ".." in parts or PurePosixPath(key).is_absolute():
-        raise UserError(f"image {key!r}: its name does not stay inside a folder, it cannot be saved under {folder}")
-    return folder.joinpath(*parts[:-1], f"{parts[-1]}.png")
+    try:
+        below = names.image_path(key)
+    except ValueError as error:
+        raise UserError(f"image {ascii(key[:200])}: {error}, it cannot be saved under {folder}") from None
+    return folder.joinpath(below.parent, f"{below.name}.png")
 
 
 @dataclass(frozen=True)

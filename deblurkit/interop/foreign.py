@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
+from deblurkit.names import folder_name_from
 from deblurkit.interop.layouts import LAYOUTS, Adopted
 from deblurkit.options.schema import Options
 from deblurkit.registry import ARCHS
@@ -83,7 +84,7 @@ def _check(adopted: Adopted, path: Path | str) -> None:
 
 def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
     left_out = f"; left out: {', '.join(adopted.left_out)}" if adopted.left_out else ""
-    name = re.sub(r"\W+", "_", Path(path).stem).strip("_") or "published"
+    name = folder_name_from(Path(path).stem, "published")
     return {
         "format": checkpoint.FORMAT,
         "generator": adopted.weights,

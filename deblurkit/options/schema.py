@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from deblurkit import names
 from deblurkit.errors import UserError
 from deblurkit.options.inference import parse_inference
 
@@ -25,27 +25,6 @@ Component = dict[str, Any]
 """``{type: NAME, **arguments}``."""
 
 DEFAULT_RESTORER = "GANRestorer"
-
-_FORBIDDEN_IN_FOLDERS = set('/\\:*?"<>|')
-_RESERVED_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_MAX_NAME = 100
-
-
-def _folder_name(name: str) -> str:
-    refused = sorted({char for char in name if char in _FORBIDDEN_IN_FOLDERS or not char.isprintable()})
-    if refused:
-        raise ValueError(f"names a folder, so it may not hold {' '.join(repr(char) for char in refused)}")
-    if not name.strip() or name != name.strip() or name.endswith(".") or name == ".." or len(name) > _MAX_NAME:
-        raise ValueError("names a folder: 1 to 100 characters, no space at either end, no dot at the end")
-    if _RESERVED_ON_WINDOWS.fullmatch(name):
-        raise ValueError("names a folder, and Windows keeps this name for itself")
-    return name
-
-
-def _entry_name(name: str) -> str:
-    if not re.fullmatch(r"\w[\w-]*", name):
-        raise ValueError("a name here is made of letters, digits, '_' and '-'")
-    return name
 
 
 def _inference_mode(mode: str) -> str:
@@ -57,7 +36,7 @@ def _default_restorer(component: Component) -> Component:
     return {"type": DEFAULT_RESTORER, **component}
 
 
-EntryName = Annotated[str, AfterValidator(_entry_name)]
+EntryName = Annotated[str, AfterValidator(names.entry_name)]
 
 
 class Section(BaseModel):
@@ -267,7 +246,7 @@ class Paper(Section):
 class Options(Section):
     """A whole experiment: everything that an option file says, merged, checked and complete with defaults."""
 
-    name: Annotated[str, AfterValidator(_folder_name)]
+    name: Annotated[str, AfterValidator(names.folder_name)]
     """Names the work directory."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seeds every random number of the run."""
