@@ -1,34 +1,32 @@
 """Checkpoints: plain types and tensors, written whole or not at all, read with ``weights_only=True``.
 
-Keys of a checkpoint: ``format``, ``generator``, ``ema`` (or ``None``), ``critics``, ``losses``, ``optimizers``,
-``schedulers``, ``scalers``, ``rng``, ``position``, ``best``, ``trained_on``, ``data_notes``, ``options``, ``versions``.
+What keys a checkpoint has is said in :mod:`deblurkit.checkpoint_format`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import torch
 from torch import Tensor, nn
 
+from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
+from deblurkit.checkpoint_format import FORMAT, checked, is_checkpoint
 from deblurkit.errors import UserError
 from deblurkit.registry import ARCHS, load_plugins
+from deblurkit.torchfile.read import CheckpointError, digest, read
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import Options
 
-FORMAT = 1
+__all__ = ["FORMAT", "CheckpointError", "checked", "digest", "is_checkpoint", "load", "read", "save"]
 
 _LISTED = 6
-
-
-class CheckpointError(UserError):
-    """A checkpoint file cannot be read or does not hold what is asked of it."""
+_SPARE_WEIGHTS, _SPARE_MODULES = 8_000_000, 1_000
 
 
 def save(state: dict[str, Any], path: Path) -> None:
@@ -36,12 +34,17 @@ def save(state: dict[str, Any], path: Path) -> None:
 
     Raises:
         TypeError: ``state`` holds something else than plain types and tensors.
+        OSError: The disk is full, or the file cannot be written for another reason; an older one stays as it was.
     """
     _refuse_objects(state, "checkpoint")
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
-            torch.save(state, file)
+            watched = _Watched(file)
+            try:
+                torch.save(state, cast(IO[bytes], watched))
+            except RuntimeError as error:  # torch's own words for a full disk are "unexpected pos"
+                raise watched.failure or error from None
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -50,15 +53,39 @@ def save(state: dict[str, Any], path: Path) -> None:
     sync_folder(path.parent)
 
 
+class _Watched:
+    """A file that remembers why it could not be written to.
+
+    Attributes:
+        failure: The error, once there was one.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.failure: OSError | None = None
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        """Write to the file."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """Do nothing: the file is flushed when all is written."""
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's entries to the disk, where the system can, so that a rename survives a power cut."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):  # some file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _refuse_objects(value: Any, place: str) -> None:
@@ -74,45 +101,15 @@ def _refuse_objects(value: Any, place: str) -> None:
 
 
 def load(path: Path | str) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU. Nothing in the file is ever executed.
+    """Read a checkpoint that a training takes up, onto the CPU. Nothing in the file is ever executed.
 
     Raises:
-        CheckpointError: There is no such file, it is truncated, unsafe, or no deblurkit checkpoint.
+        CheckpointError: There is no such file, it is damaged, unsafe, no checkpoint of deblurkit, or not a whole one.
     """
-    state = read(path)
-    if not is_checkpoint(state):
+    content = read(path)
+    if not is_checkpoint(content):
         raise CheckpointError(f"{path}: not a checkpoint of deblurkit (format {FORMAT})")
-    checked: dict[str, Any] = state
-    return checked
-
-
-def read(path: Path | str) -> Any:
-    """Read what a file of ``torch.save`` holds onto the CPU: plain types and tensors, whoever wrote it.
-
-    Raises:
-        CheckpointError: There is no such file, it is truncated or unsafe.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: refused, it holds more than plain types and tensors ({_first(error)})"
-        ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: not a whole checkpoint ({_first(error)})") from None
-
-
-def is_checkpoint(content: Any) -> bool:
-    """Tell whether what :func:`read` returned is a checkpoint of deblurkit that this version reads."""
-    return isinstance(content, dict) and content.get("format") == FORMAT and "generator" in content
-
-
-def _first(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return checked(content, path, to_resume=True)
 
 
 def build_generator(options: Options) -> nn.Module:
@@ -125,20 +122,60 @@ def build_generator(options: Options) -> nn.Module:
 def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, ...] = ()) -> nn.Module:
     """Build the generator that a checkpoint holds, with its EMA weights where it has them, in eval mode.
 
-    Plugins that the checkpoint names are never imported; ``plugins`` are, because the user named them.
+    Plugins that the checkpoint names are never imported; ``plugins`` are, because the user named them. No random stream
+    is touched, and no memory is taken for weights before it is known that they fit.
 
     Raises:
         CheckpointError: The generator is not registered, or its weights do not fit.
     """
     load_plugins(plugins)
-    cfg = state["options"]["generator"]
-    if ARCHS.get(cfg["type"]) is None:
+    component = state["options"]["generator"]
+    kind = component["type"]
+    if ARCHS.get(kind) is None:
         wanted = state["options"].get("plugins") or []
         hint = f"; it was trained with {', '.join(wanted)}: name them with --plugin" if wanted else ""
-        raise CheckpointError(f"{path}: {ARCHS.miss(cfg['type'])}{hint}")
-    generator: nn.Module = ARCHS.build(cfg, where=f"{path}: options.generator")
-    fill(generator, weights_of(state), f"{path}: its weights do not fit {cfg['type']}")
+        raise CheckpointError(f"{path}: {ARCHS.miss(kind)}{hint}")
+    weights, where = weights_of(state), f"{path}: options.generator"
+    complaint = f"{path}: its weights do not fit {kind}"
+    sketch = sketch_generator(component, weights, where)
+    if sketch is not None:
+        refuse_differences(compare(sketch, weights), complaint)
+    try:
+        with bounded(_bounds(weights)):
+            generator: nn.Module = ARCHS.build(component, where=where)
+    except Exception as error:  # a constructor given arguments that nobody has checked
+        raise CheckpointError(f"{where}: {kind} cannot be built: {_short(error)}") from error
+    fill(generator, weights, complaint)
     return generator.eval()
+
+
+def sketch_generator(component: dict[str, Any], weights: Mapping[str, Tensor], where: str) -> nn.Module | None:
+    """Build a generator without memory for its weights; ``None`` where it cannot live on the meta device.
+
+    Raises:
+        CheckpointError: It would have far more weights or modules than ``weights``.
+    """
+    try:
+        check_arguments(component)
+        with bounded(_bounds(weights)), torch.device("meta"):
+            sketch: nn.Module = ARCHS.build(component, where=where)
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, UserError) else error
+        if isinstance(cause, TooLargeError):
+            raise CheckpointError(f"{where}: {component['type']} does not fit its weights: {cause}") from None
+        return None
+    return sketch
+
+
+def _bounds(weights: Mapping[str, Tensor]) -> Bounds:
+    """Return what a network with these weights may have while it is built: some are cut out of larger ones."""
+    numbers = sum(value.numel() for value in weights.values())
+    return Bounds(weights=2 * numbers + _SPARE_WEIGHTS, modules=20 * len(weights) + _SPARE_MODULES)
+
+
+def _short(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:
@@ -153,10 +190,21 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> N
     Raises:
         CheckpointError: They do not fit; ``complaint``, then how they differ.
     """
-    differences = compare(network, weights)
+    refuse_differences(compare(network, weights), complaint)
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise CheckpointError(f"{complaint}: {_short(error)}") from None
+
+
+def refuse_differences(differences: Sequence[str], complaint: str) -> None:
+    """Refuse weights that :func:`compare` finds to differ.
+
+    Raises:
+        CheckpointError: There are differences; ``complaint``, then a line for each.
+    """
     if differences:
         raise CheckpointError(f"{complaint}:", *(f"  {line}" for line in differences))
-    network.load_state_dict(dict(weights))
 
 
 def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:

@@ -80,7 +80,7 @@ def checkpoint_name(text: str) -> str:
         ValueError: It is no plain name of letters, digits, ``_`` and ``-`` that ends in ``.pth``.
     """
     if not _CHECKPOINT.fullmatch(text):
-        raise ValueError(f"should name a checkpoint beside it, such as iter_00000100.pth, not {ascii(text[:100])}")
+        raise ValueError(f"should name a checkpoint beside it, such as iter_00000100.pth, not {text[:100]!a}")
     return text
 
 

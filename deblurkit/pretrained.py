@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from deblurkit.compat import ensure_torchvision
 from deblurkit.errors import UserError
+from deblurkit.torchfile.read import CheckpointError, digest, read
 
 
 class MissingWeightsError(UserError):
@@ -62,7 +62,8 @@ def read_pretrained(file: str, url: str, path: str | None, download: bool, what:
         if not download:
             raise MissingWeightsError(f"{what} are missing: put {file} at {cached}, {advice}")
         try:
-            torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(cached), hash_prefix=_digest_in(file))
         except (OSError, RuntimeError) as error:
             raise MissingWeightsError(
                 f"{what} cannot be fetched from {url} ({error}): put {file} at {cached}"
@@ -70,14 +71,12 @@ def read_pretrained(file: str, url: str, path: str | None, download: bool, what:
     if not chosen.is_file():
         raise MissingWeightsError(f"there is no file {chosen}; it should hold {what} ({file})")
     try:
-        state = torch.load(chosen, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"{chosen}: cannot be read ({error.strerror})") from None
-    except Exception:  # PyTorch's message advises to execute what is in the file
-        raise UserError(f"{chosen}: cannot be read as weights, expected {what} ({file})") from None
+        state = read(chosen)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}: cannot be read as weights, expected {what} ({file})") from None
     if not isinstance(state, dict):
         raise UserError(f"{chosen}: holds a {type(state).__name__}, not the state dict of {what}")
-    return state
+    return {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
 
 
 def torchvision_features(
@@ -129,17 +128,13 @@ def is_published(name: str, weights: str | None) -> bool:
     Its SHA-256 is compared with the start of it that the published file's name holds.
     """
     file = PUBLISHED[name].file
-    digest = sha256_of(Path(weights) if weights is not None else _in_cache(file))
-    return digest.startswith(file.removesuffix(".pth").rsplit("-", 1)[1])
+    found = digest(Path(weights) if weights is not None else _in_cache(file))
+    return found.startswith(_digest_in(file))
 
 
-def sha256_of(file: Path) -> str:
-    """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def _digest_in(file: str) -> str:
+    """Return the beginning of its SHA-256 that a published file's name holds."""
+    return Path(file).stem.rsplit("-", 1)[1]
 
 
 def _in_cache(file: str) -> Path:

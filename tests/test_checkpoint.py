@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from states import whole_state as state
 
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["deblurkit.checkpoint"])
-
-
-def state(**more: Any) -> dict[str, Any]:
-    return {"format": checkpoint.FORMAT, "generator": {"weight": torch.arange(6.0)}, **more}
 
 
 def test_round_trip(tmp_path: Path):

@@ -203,7 +203,7 @@ def _set_name(data: str, dataset: Any) -> str:
     try:
         return entry_name(name)
     except ValueError as error:
-        raise UserError(f"--data {data}: the set calls itself {ascii(name[:100])}, but {error}") from None
+        raise UserError(f"--data {data}: the set calls itself {name[:100]!a}, but {error}") from None
 
 
 def _evaluation(settings: Settings, options: Options, device: torch.device) -> Evaluation:

@@ -25,9 +25,9 @@ from deblurkit.evaluation.journal import UNFINISHED, Journal, digest_of
 from deblurkit.evaluation.pictures import thumbnail
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import Keeping, Outcome, image_file, score_dataset, undefined_notes
-from deblurkit.pretrained import sha256_of
 from deblurkit.report.model import Candidate
 from deblurkit.report.write import plain
+from deblurkit.torchfile.read import digest
 
 NamedProgress = Callable[[str, int, int], None]
 """Called with the data set's name, the number of its images done and the number of all."""
@@ -228,4 +228,4 @@ def _fingerprint(contender: Contender, evaluation: Evaluation, name: str) -> dic
 def _file_digest(file: str) -> str:
     if not os.path.isfile(file):
         return file  # a word such as random, a module's name
-    return sha256_of(Path(file))
+    return digest(Path(file))

@@ -18,14 +18,14 @@ from deblurkit.data.checking.response import AVERAGED
 from deblurkit.data.loader import FirstImages, describe
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.inference.deblurrer import describe_weights
-from deblurkit.pretrained import sha256_of
 from deblurkit.registry import METRICS
+from deblurkit.torchfile.read import digest
 
 
 def weights_record(state: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return ``file``, ``sha256``, ``iteration`` and ``ema`` of a checkpoint, and the ``note`` of foreign weights."""
     described = describe_weights(state, file)
-    return {"file": described.pop("file"), "sha256": sha256_of(file), **described}
+    return {"file": described.pop("file"), "sha256": digest(file), **described}
 
 
 def metrics_record(protocol: Protocol) -> dict[str, dict[str, Any]]:
@@ -60,7 +60,7 @@ def weights_notes(state: Mapping[str, Any]) -> list[str]:
     found = [state["note"]] if "note" in state else []
     return found + [
         f"the loss {name!r} was trained with random instead of pretrained weights (weights: random)"
-        for name, term in state["options"]["losses"].items()
+        for name, term in state["options"].get("losses", {}).items()
         if term.get("weights") == "random"
     ]
 
@@ -87,7 +87,7 @@ def trained_on(state: Mapping[str, Any]) -> dict[str, Any] | None:
 
     Checkpoints without ``trained_on`` name the set in their options: its name and the texts it was built from.
     """
-    if "trained_on" in state:
+    if state.get("trained_on") is not None:
         return dict(state["trained_on"])
     component = state["options"].get("datasets", {}).get("train")
     if component is None:

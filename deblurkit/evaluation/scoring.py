@@ -211,7 +211,7 @@ def image_file(folder: Path, key: str) -> Path:
     try:
         below = names.image_path(key)
     except ValueError as error:
-        raise UserError(f"image {ascii(key[:200])}: {error}, it cannot be saved under {folder}") from None
+        raise UserError(f"image {key[:200]!a}: {error}, it cannot be saved under {folder}") from None
     return folder.joinpath(below.parent, f"{below.name}.png")
 
 

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
-from deblurkit.names import folder_name_from
 from deblurkit.interop.layouts import LAYOUTS, Adopted
+from deblurkit.names import folder_name_from
 from deblurkit.options.schema import Options
-from deblurkit.registry import ARCHS
 
 _WRAPPERS = ("model", "state_dict", "params_ema", "params")
 """Keys under which a file may hold its state dict."""
@@ -44,8 +42,7 @@ def read_weights(path: Path | str) -> dict[str, Any]:
     """
     content = checkpoint.read(path)
     if checkpoint.is_checkpoint(content):
-        ours: dict[str, Any] = content
-        return ours
+        return checkpoint.checked(content, path, to_resume=False)
     weights = _unwrapped(content)
     layout = next((layout for layout in LAYOUTS if layout.fits(weights)), None)
     if layout is None:
@@ -68,18 +65,16 @@ def _unwrapped(content: Any) -> dict[str, Tensor]:
     return {
         re.sub(r"^(module\.)+", "", key): value
         for key, value in content.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
+        if isinstance(key, str) and key.isprintable() and isinstance(value, Tensor)
     }
 
 
 def _check(adopted: Adopted, path: Path | str) -> None:
-    with torch.device("meta"):
-        network = ARCHS.build(adopted.generator, where=str(path))
-    differences = checkpoint.compare(network, adopted.weights)
-    if differences:
-        raise CheckpointError(
-            f"{path}: this looks like {adopted.layout}, but does not fit it:", *(f"  {line}" for line in differences)
-        )
+    complaint = f"{path}: this looks like {adopted.layout}, but does not fit it"
+    sketch = checkpoint.sketch_generator(adopted.generator, adopted.weights, complaint)
+    if sketch is None:
+        raise CheckpointError(f"{complaint}: no such network can be built ({adopted.generator})")
+    checkpoint.refuse_differences(checkpoint.compare(sketch, adopted.weights), complaint)
 
 
 def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
@@ -100,12 +95,12 @@ def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
 def _guess(content: Any, weights: Mapping[str, Tensor]) -> str:
     """Say what a file probably is."""
     if isinstance(content, Mapping) and "format" in content and "generator" in content:
-        return f"a checkpoint of another version of deblurkit (format {content['format']})"
+        return f"a checkpoint of another version of deblurkit (format {ascii(content['format'])[:20]})"
     if isinstance(content, Mapping) and {"state", "param_groups"} <= set(content):
         return "an optimizer's state"
     for what, names in _KNOWN:
         if all(name in weights for name in names):
             return what
     if weights:
-        return f"the weights of another network ({len(weights)} tensors, such as {next(iter(weights))})"
+        return f"the weights of another network ({len(weights)} tensors, such as {next(iter(weights))[:80]})"
     return f"a {type(content).__name__} without weights"

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from deblurkit.metrics.network_metric import NetworkMetric, backbone
 from deblurkit.registry import METRICS
+from deblurkit.torchfile.read import read
 
 _TAPS = (3, 8, 15, 22, 29)  # VGG-16's last ReLU before each pooling layer
 _STABILISER = 1e-6
@@ -106,6 +107,6 @@ def _published_weights() -> Tensor:
     if package is None or package.origin is None:
         raise ModuleNotFoundError("DISTS reads its weights from the package torchmetrics, which is not installed")
     file = Path(package.origin).parent / "functional" / "image" / "dists_models" / "weights.pt"
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = read(file)
     shares = torch.stack((state["alpha"].flatten(), state["beta"].flatten())).double()
     return shares / shares.sum()

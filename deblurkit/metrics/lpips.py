@@ -6,7 +6,6 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from deblurkit.compat import ensure_torchvision
 from deblurkit.errors import did_you_mean
 from deblurkit.metrics.network_metric import BACKBONES, NetworkMetric, backbone
 from deblurkit.registry import METRICS
+from deblurkit.torchfile.read import read
 
 _VERSIONS = ("0.0", "0.1")
 
@@ -68,7 +68,7 @@ class _Network(nn.Module):
         with _no_deprecations(), torch.device("meta"):  # the package would draw a whole classifier at random
             self.network = lpips.LPIPS(net=net, version=version, pretrained=False, pnet_rand=True, verbose=False)
         heads = Path(lpips.__file__).parent / "weights" / f"v{version}" / f"{net}.pth"
-        self.network.load_state_dict(_read(heads), strict=False, assign=True)  # each head has two names, one is there
+        self.network.load_state_dict(read(heads), strict=False, assign=True)  # each head has two names, one is there
         known = features.state_dict()
         layers = {name: known[name.split(".", 1)[1]] for name in self.network.net.state_dict()}  # sliceK.NAME
         self.network.net.load_state_dict(layers, assign=True)
@@ -76,11 +76,6 @@ class _Network(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         distance: Tensor = self.network(first, second, normalize=True)
         return distance
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    return state
 
 
 @contextlib.contextmanager

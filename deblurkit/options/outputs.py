@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
+
 _SMALLEST = 64
+_BOUNDS = Bounds(weights=2**31, modules=20_000, calls=100_000)
+"""Far above any network that deblurs; within, a check takes seconds."""
 _BATCH = 2  # some norms refuse one sample in training mode, where a generator may return more than in eval mode
 
 
@@ -37,8 +38,9 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
     A generator that cannot live on the meta device (it reads weights, or looks at values) is no mistake: what it
     returns then stays unknown.
     """
-    with _random_state_kept(), torch.device("meta"), torch.no_grad():
+    with bounded(_BOUNDS), torch.device("meta"), torch.no_grad():
         try:
+            check_arguments(arguments)
             generator = component(**arguments)
         except (TypeError, ValueError) as error:
             return Probe(problem=f"{component.__name__} refuses its arguments: {error}")
@@ -48,6 +50,8 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
         size = _fitting(getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0))
         try:
             returned = generator.to("meta")(torch.zeros(_BATCH, 3, size, size))
+        except TooLargeError as error:
+            return Probe(parts, problem=f"{component.__name__} cannot be run: {error}")
         except Exception:
             return Probe(parts)
     return _read(component.__name__, parts, returned, size)
@@ -72,15 +76,3 @@ def _read(name: str, parts: tuple[str, ...], returned: Any, size: int) -> Probe:
         shape = "x".join(str(length) for length in image.shape)
         return Probe(parts, outputs, f"{name} makes an image of {shape} from {_BATCH}x3x{size}x{size}; they must agree")
     return Probe(parts, outputs)
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Give the caller's random numbers back as they were: checking options must not change a run."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

@@ -33,7 +33,7 @@ def evaluated(experiment: Any, rewrite: Callable[[str, str], None]) -> Evaluate:
         rewrite(f"train: {pattern}", f"train: {{type: GoPro, split: train, variant: {trained}}}")
         rewrite(f"pairs: {pattern}", f"pairs: {{type: GoPro, split: test, variant: {tested}}}")
         file = experiment.save("best_psnr.pth")
-        checkpoint.save({**checkpoint.load(file), **saved}, file)
+        checkpoint.save({**checkpoint.read(file), **saved}, file)
         evaluate(weights=file, plugins=[experiment.plugin], datasets=["pairs"], device="cpu")
         report = experiment.work_dir / "report"
         metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))

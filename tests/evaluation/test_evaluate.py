@@ -191,7 +191,7 @@ def test_tool_with_an_option_file(experiment: Any) -> None:
 
 
 def test_tool_reports_mistakes(experiment: Any) -> None:
-    state = checkpoint.load(experiment.best)
+    state = checkpoint.read(experiment.best)
     state["options"]["generator"] = {"type": "NobodysSharpener"}
     checkpoint.save(state, experiment.best)
     done = run_here("test.py", "--weights", experiment.best)

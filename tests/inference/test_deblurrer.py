@@ -65,7 +65,7 @@ def test_a_device_that_is_not_there(weights: Path, plugin: str) -> None:
 
 
 def test_weights_gone_wrong(weights: Path, plugin: str) -> None:
-    state = checkpoint.load(weights)
+    state = checkpoint.read(weights)
     state["ema"]["strength"] = torch.tensor(float("nan"))
     checkpoint.save(state, weights)
     with pytest.raises(NonFiniteOutputError, match="InferenceSharpener returned pixels that are NaN"):

@@ -78,7 +78,7 @@ def test_deblurgan(tmp_path: Path, convs: int, dropout: bool, tracked: bool, pre
 def test_deblurgan_at_its_published_size(tmp_path: Path, convs: int, parameters: int):
     with torch.device("meta"):
         names = {key: value.shape for key, value in PublishedDeblurGAN(64, 9, convs).state_dict().items()}
-    torch.save({key: torch.zeros(()).expand(shape) for key, shape in names.items()}, tmp_path / "net.pth")
+    torch.save({key: torch.zeros(shape, dtype=torch.uint8) for key, shape in names.items()}, tmp_path / "net.pth")
     assert sum(p.numel() for p in loaded(tmp_path / "net.pth").parameters()) == parameters
 
 
@@ -102,9 +102,9 @@ def test_deblurgan_v2(tmp_path: Path, kind: str, width: int, size: int):
 
 
 def numbered(network: nn.Module) -> dict[str, Tensor]:
-    """A state dict whose tensors are each filled with a number of their own, in almost no memory."""
+    """A state dict whose tensors are each filled with a number of their own."""
     return {
-        key: torch.tensor(float(index)).expand(value.shape)
+        key: torch.full(value.shape, index, dtype=torch.int16)
         for index, (key, value) in enumerate(network.state_dict().items())
     }
 

@@ -44,7 +44,7 @@ def tensor(image: Array) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """torchvision's cache with the three files, of random features and of classifiers that take no space."""
+    """torchvision's cache with the three files, of random features and of classifiers that take little space."""
     from torchvision import models
 
     folder = tmp_path_factory.mktemp("hub")
@@ -53,7 +53,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name in BACKBONES.values():
         with torch.device("meta"):
             network = getattr(models, name)(weights=None)
-        state = {key: torch.zeros(1).expand(value.shape) for key, value in network.state_dict().items()}
+        state = {key: torch.zeros(value.shape, dtype=torch.uint8) for key, value in network.state_dict().items()}
         for key, value in state.items():
             if key.startswith("features."):
                 state[key] = torch.randn(value.shape) / max(1, value[0].numel()) ** 0.5
@@ -69,7 +69,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise AssertionError("a download was tried")
 
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     return tmp_path / "checkpoints"
 
 

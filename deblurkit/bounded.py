@@ -1,0 +1,100 @@
+"""Networks built from options that nobody has looked at, stopped as soon as they grow beyond what they may be."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks
+
+_MAX_ARGUMENTS = 1000
+
+
+class TooLargeError(ValueError):
+    """A network has more than it may have; says of what."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a network may have.
+
+    Attributes:
+        weights: Numbers in its parameters.
+        modules: Modules.
+        calls: Calls of modules in one pass.
+    """
+
+    weights: int
+    modules: int
+    calls: int = 1_000_000
+
+
+@contextmanager
+def bounded(bounds: Bounds) -> Iterator[None]:
+    """Stop what this thread builds or runs within the block where it goes beyond ``bounds``.
+
+    The block stops before the memory of a weight is used, which it is when it gets its first values. Python's, numpy's
+    and torch's global random streams are as before when the block ends.
+
+    Raises:
+        TooLargeError: It goes beyond.
+    """
+    counts = {"weights": 0, "modules": 0, "calls": 0}
+    thread = threading.get_ident()
+
+    def count(what: str, more: int) -> None:
+        if threading.get_ident() != thread:
+            return
+        counts[what] += more
+        most = getattr(bounds, what)
+        if counts[what] > most:
+            raise TooLargeError(f"it would have more than {most} {what}")
+
+    def parameter(owner: nn.Module, name: str, value: Any) -> None:
+        count("weights", 0 if value is None else value.numel())
+
+    def submodule(owner: nn.Module, name: str, value: Any) -> None:
+        count("modules", 1)
+
+    def call(owner: nn.Module, inputs: Any) -> None:
+        count("calls", 1)
+
+    with _random_state_kept(), ExitStack() as stack:
+        stack.callback(hooks.register_module_parameter_registration_hook(parameter).remove)
+        stack.callback(hooks.register_module_buffer_registration_hook(parameter).remove)
+        stack.callback(hooks.register_module_module_registration_hook(submodule).remove)
+        stack.callback(hooks.register_module_forward_pre_hook(call).remove)
+        yield
+
+
+def check_arguments(arguments: Any) -> None:
+    """Refuse arguments of a network that hold more values than any network takes.
+
+    Raises:
+        TooLargeError: They do.
+    """
+    left = [arguments]
+    for _ in range(_MAX_ARGUMENTS):
+        if not left:
+            return
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    raise TooLargeError(f"its arguments hold more than {_MAX_ARGUMENTS} values")
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

@@ -1,0 +1,83 @@
+"""The zip archive that ``torch.save`` writes: every byte that counts is checked before torch reads it.
+
+torch itself compares no checksum and inflates without limit. It stores entries as they are, so that a deflated one is
+no work of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+SIGNATURE = b"PK\x03\x04"
+"""How every such archive begins; torch takes files that begin otherwise for older ones."""
+
+_END_BYTES, _LOCATOR_BYTES, _END64_BYTES = 22, 20, 56
+_BLOCK = 1 << 20
+
+
+class DamagedError(ValueError):
+    """The file is not as it was written; says in which way."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What is known of an archive whose checksums are right.
+
+    Attributes:
+        pickled: What describes its content.
+        sizes: Bytes of each storage, by its key.
+    """
+
+    pickled: bytes
+    sizes: Mapping[str, int]
+
+
+def read_archive(file: BinaryIO) -> Archive:
+    """Check an archive whole: one directory, stored entries that fit into the file, each with the right CRC-32.
+
+    Raises:
+        DamagedError: It is not so.
+        zipfile.BadZipFile: It is no archive, or a checksum is wrong.
+    """
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        _check_directory(file, size, archive, entries)
+        folder = entries[0].filename.partition("/")[0] + "/"
+        pickled = b""
+        for entry in entries:
+            with archive.open(entry) as stream:  # at its end the checksum is compared
+                if entry.filename == f"{folder}data.pkl":
+                    pickled = stream.read()
+                while stream.read(_BLOCK):
+                    pass
+    if not pickled:
+        raise DamagedError("it holds no data.pkl")
+    below = f"{folder}data/"
+    sizes = {entry.filename.removeprefix(below): entry.file_size for entry in entries}
+    return Archive(pickled, sizes)
+
+
+def _check_directory(file: BinaryIO, size: int, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
+    """Refuse an archive that another reader, such as torch's, could read in another way than Python's."""
+    if not entries or min(entry.header_offset for entry in entries) != 0 or archive.comment:
+        raise DamagedError("something stands before or behind its archive")
+    file.seek(size - _END_BYTES - _LOCATOR_BYTES)
+    locator = file.read(_LOCATOR_BYTES)
+    if locator.startswith(b"PK\x06\x07"):
+        place = size - _END_BYTES - _LOCATOR_BYTES - _END64_BYTES
+        if struct.unpack("<IQI", locator[4:]) != (0, place, 1):
+            raise DamagedError("the end of its archive is damaged")
+    names = {entry.filename for entry in entries}
+    if len(names) != len(entries):
+        raise DamagedError("an entry of its archive is there twice")
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            raise DamagedError(f"its entry {entry.filename!a} is compressed, which torch never does")
+    if sum(entry.file_size for entry in entries) > size:
+        raise DamagedError("its entries are larger than the file")
