@@ -66,9 +66,17 @@ def _usable_random_state(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
+def _buffers(state: dict[str, Any]) -> dict[str, Any]:
+    for name, value in state.items():
+        if not isinstance(value, Tensor) and not name.endswith("_extra_state"):  # which is a module's own affair
+            raise ValueError(f"{name}: should be a tensor, not {_shown(value)}")
+    return state
+
+
 Name = Annotated[str, AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Weights = dict[Name, Tensor]
+Buffers = Annotated[dict[Name, Any], AfterValidator(_buffers)]
 Named = dict[Name, dict[Any, Any]]
 Component = Annotated[dict[str, Any], AfterValidator(_component)]
 
@@ -119,7 +127,7 @@ class _Checkpoint(_Part):
     position: _Position
     options: Annotated[_Options, BeforeValidator(_plain)]
     critics: dict[Name, Weights] = {}
-    losses: dict[Name, Weights] | list[dict[Name, Weights]] = {}
+    losses: dict[Name, Buffers] | list[dict[Name, Buffers]] = {}
     optimizers: dict[Name, _Optimizer] = {}
     schedulers: dict[Name, Any] = {}
     scalers: Named = {}

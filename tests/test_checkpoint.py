@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -114,3 +117,35 @@ def test_killed_while_saving_leaves_a_whole_file(tmp_path: Path):
         process.join()
         loaded = checkpoint.load(file)
         assert torch.equal(loaded["block"], torch.full((500_000,), float(loaded["value"])))
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from deblurkit import checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    checkpoint.save({"generator": {str(key): torch.ones(1000) for key in range(count)}}, Path(sys.argv[1]))
+except OSError as error:
+    print(error.errno, type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize("count", [24, 40, 1000])
+def test_a_full_disk_says_so_and_the_old_file_stays(tmp_path: Path, count: int):
+    """A limit on the file's size is met by the system's call as a full disk is, in the middle and at the last byte."""
+    file = tmp_path / "a.pth"
+    checkpoint.save(state(), file)
+    before = file.read_bytes()
+    script = FULL.replace("count)", f"{count})")
+    done = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{errno.EFBIG} OSError\n", "not torch's RuntimeError about an unexpected position"
+    assert file.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_a_folder_that_cannot_be_flushed_is_no_mistake():
+    checkpoint.sync_folder(Path("/proc"))
+    checkpoint.sync_folder(Path("/nowhere/at/all"))

@@ -65,10 +65,11 @@ def read_archive(file: BinaryIO) -> Archive:
 
 def _check_directory(file: BinaryIO, size: int, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
     """Refuse an archive that another reader, such as torch's, could read in another way than Python's."""
-    if not entries or min(entry.header_offset for entry in entries) != 0 or archive.comment:
+    file.seek(max(0, size - _END_BYTES - _LOCATOR_BYTES))
+    locator, end = file.read(_LOCATOR_BYTES), file.read(_END_BYTES)
+    begins = min((entry.header_offset for entry in entries), default=None) == 0
+    if not begins or archive.comment or not end.startswith(b"PK\x05\x06"):
         raise DamagedError("something stands before or behind its archive")
-    file.seek(size - _END_BYTES - _LOCATOR_BYTES)
-    locator = file.read(_LOCATOR_BYTES)
     if locator.startswith(b"PK\x06\x07"):
         place = size - _END_BYTES - _LOCATOR_BYTES - _END64_BYTES
         if struct.unpack("<IQI", locator[4:]) != (0, place, 1):

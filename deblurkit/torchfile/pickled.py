@@ -133,7 +133,10 @@ class _Machine:
             raise RefusedError("holds a state dict whose _metadata is damaged")
 
     def storage(self, argument: Any) -> None:
-        ((tag, kind, key, _, count, *views),) = self.last(1)
+        (reference,) = self.last(1)
+        if not isinstance(reference, tuple) or len(reference) not in (5, 6):
+            raise RefusedError("holds more than plain types and tensors (a reference to something else)")
+        tag, kind, key, _, count, *views = reference
         item_bytes = _STORAGES.get(kind.path) if isinstance(kind, _Name) else None
         if tag != "storage" or not item_bytes or not isinstance(key, str) or views not in ([], [None]):
             raise RefusedError("holds more than plain types and tensors (a reference to something else)")

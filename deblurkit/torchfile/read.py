@@ -101,7 +101,11 @@ def _rehearse_older(file: BinaryIO) -> None:
         if storages.setdefault(key, wanted) != wanted:
             raise RefusedError(f"asks for {wanted} and for {storages[key]} bytes of {key[:80]!a}")
 
-    if [rehearse(file, announced) for _ in range(2)] != [_MAGIC, _VERSION]:
+    try:
+        beginning = [rehearse(file, announced) for _ in range(2)]
+    except (ValueError, LookupError, TypeError):
+        beginning = []
+    if beginning != [_MAGIC, _VERSION]:
         raise RefusedError("is no file of torch.save")
     rehearse(file, announced)  # the writer's machine
     rehearse(file, announced)
