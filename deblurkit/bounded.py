@@ -27,12 +27,12 @@ class Bounds:
 
     Attributes:
         weights: Numbers in its parameters.
-        modules: Modules.
+        parts: Modules, parameters and buffers.
         calls: Calls of modules in one pass.
     """
 
     weights: int
-    modules: int
+    parts: int
     calls: int = 1_000_000
 
 
@@ -46,7 +46,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
     Raises:
         TooLargeError: It goes beyond.
     """
-    counts = {"weights": 0, "modules": 0, "calls": 0}
+    counts = {"weights": 0, "parts": 0, "calls": 0}
     thread = threading.get_ident()
 
     def count(what: str, more: int) -> None:
@@ -57,18 +57,19 @@ def bounded(bounds: Bounds) -> Iterator[None]:
         if counts[what] > most:
             raise TooLargeError(f"it would have more than {most} {what}")
 
-    def parameter(owner: nn.Module, name: str, value: Any) -> None:
+    def tensor(owner: nn.Module, name: str, value: Any) -> None:
+        count("parts", 1)
         count("weights", 0 if value is None else value.numel())
 
     def submodule(owner: nn.Module, name: str, value: Any) -> None:
-        count("modules", 1)
+        count("parts", 1)
 
     def call(owner: nn.Module, inputs: Any) -> None:
         count("calls", 1)
 
     with _random_state_kept(), ExitStack() as stack:
-        stack.callback(hooks.register_module_parameter_registration_hook(parameter).remove)
-        stack.callback(hooks.register_module_buffer_registration_hook(parameter).remove)
+        stack.callback(hooks.register_module_parameter_registration_hook(tensor).remove)
+        stack.callback(hooks.register_module_buffer_registration_hook(tensor).remove)
         stack.callback(hooks.register_module_module_registration_hook(submodule).remove)
         stack.callback(hooks.register_module_forward_pre_hook(call).remove)
         yield

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "CheckpointError", "checked", "digest", "is_checkpoint", "load", "read", "save"]
 
 _LISTED = 6
-_SPARE_WEIGHTS, _SPARE_MODULES = 8_000_000, 1_000
+_SPARE_WEIGHTS, _SPARE_PARTS = 8_000_000, 5_000
 
 
 def save(state: dict[str, Any], path: Path) -> None:
@@ -153,7 +153,7 @@ def sketch_generator(component: dict[str, Any], weights: Mapping[str, Tensor], w
     """Build a generator without memory for its weights; ``None`` where it cannot live on the meta device.
 
     Raises:
-        CheckpointError: It would have far more weights or modules than ``weights``.
+        CheckpointError: It would have far more weights or parts than ``weights``.
     """
     try:
         check_arguments(component)
@@ -170,7 +170,7 @@ def sketch_generator(component: dict[str, Any], weights: Mapping[str, Tensor], w
 def _bounds(weights: Mapping[str, Tensor]) -> Bounds:
     """Return what a network with these weights may have while it is built: some are cut out of larger ones."""
     numbers = sum(value.numel() for value in weights.values())
-    return Bounds(weights=2 * numbers + _SPARE_WEIGHTS, modules=20 * len(weights) + _SPARE_MODULES)
+    return Bounds(weights=2 * numbers + _SPARE_WEIGHTS, parts=20 * len(weights) + _SPARE_PARTS)
 
 
 def _short(error: Exception) -> str:

@@ -100,7 +100,7 @@ class ComponentRegistry(Registry):
             raise UserError(place + self.miss(name))
         try:
             return component(*given, **arguments)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise UserError(f"{place}{name}: {error}") from error
 
     def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:

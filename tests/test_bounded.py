@@ -40,7 +40,7 @@ def small(tmp_path: Path) -> dict[str, Any]:
     ("component", "words"),
     [
         ({"type": "NAFNet", "width": 8000}, "does not fit its weights: it would have more than [0-9]+ weights"),
-        ({"type": "DeblurGAN", "blocks": 10**9}, "it would have more than [0-9]+ (modules|weights)"),
+        ({"type": "DeblurGAN", "blocks": 10**9}, "it would have more than [0-9]+ (parts|weights)"),
         ({**SMALL, "taps": 10**5 + 1}, "it would have more than [0-9]+ weights"),
         ({**SMALL, "channels": [1] * 10**5}, "its arguments hold more than 1000 values"),
         ({**SMALL, "channels": [10**30]}, "cannot be built"),
@@ -96,7 +96,7 @@ def test_loading_touches_no_random_stream(small: dict[str, Any]):
 def test_only_the_thread_that_asked_is_bounded():
     """And nobody is when the block has ended."""
     built: list[nn.Module] = []
-    with bounded(Bounds(weights=10, modules=0)):
+    with bounded(Bounds(weights=10, parts=1000)):
         thread = threading.Thread(target=lambda: built.append(FilterBankUNet()))
         thread.start()
         thread.join()
@@ -108,8 +108,9 @@ def test_only_the_thread_that_asked_is_bounded():
 
 def test_calls_are_bounded():
     network = nn.Sequential(nn.Identity(), nn.Identity())
-    with bounded(Bounds(weights=0, modules=0, calls=3)), pytest.raises(TooLargeError, match="more than 2 calls"):
-        with bounded(Bounds(weights=0, modules=0, calls=2)):
+    with bounded(Bounds(weights=0, parts=0, calls=3)):
+        network(torch.zeros(1))
+        with pytest.raises(TooLargeError, match="more than 3 calls"):
             network(torch.zeros(1))
 
 

@@ -18,6 +18,8 @@ Multipath = Literal["parallel", "cascade"]
 Path = Literal["rgcl", "conv"]
 Upsample = Literal["nearest", "deconv"]
 
+_MOST_RECURRENCES = 1000  # they need no weights: nothing else would bound them
+
 
 class ChannelAttention(nn.Module):
     """Squeeze and excitation: ``x * sigmoid(W2 ReLU(W1 mean(x)))``, with biases; (n, c, h, w) to the same shape.
@@ -63,8 +65,8 @@ class RecurrentGradientConv(nn.Module):
 
     def __init__(self, channels: int, recurrences: int = 3, reduction: int = 16) -> None:
         super().__init__()
-        if recurrences < 1:
-            raise ValueError(f"recurrences must be at least 1, got {recurrences}")
+        if not 1 <= recurrences <= _MOST_RECURRENCES:
+            raise ValueError(f"recurrences must be from 1 to {_MOST_RECURRENCES}, got {recurrences}")
         self.recurrences = recurrences
         self.horizontal = nn.Conv2d(channels, channels, (1, 3), padding=(0, 1))
         self.vertical = nn.Conv2d(channels, channels, (3, 1), padding=(1, 0))

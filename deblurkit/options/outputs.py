@@ -12,8 +12,10 @@ from torch import Tensor
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
 
 _SMALLEST = 64
-_BOUNDS = Bounds(weights=2**31, modules=20_000, calls=100_000)
+_BOUNDS = Bounds(weights=10**9, parts=10_000, calls=10_000)
 """Far above any network that deblurs; within, a check takes seconds."""
+_IMPOSSIBLE = ("calculation overflowed", "negative dimension")
+"""Words of torch about sizes that no device has."""
 _BATCH = 2  # some norms refuse one sample in training mode, where a generator may return more than in eval mode
 
 
@@ -42,10 +44,11 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
         try:
             check_arguments(arguments)
             generator = component(**arguments)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             return Probe(problem=f"{component.__name__} refuses its arguments: {error}")
-        except Exception:
-            return Probe()
+        except Exception as error:
+            impossible = any(words in str(error) for words in _IMPOSSIBLE)
+            return Probe(problem=f"{component.__name__} cannot be built: {error}") if impossible else Probe()
         parts = tuple(name for name, _ in generator.named_children())
         size = _fitting(getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0))
         try:

@@ -223,7 +223,7 @@ def test_without_gradient_net_the_decoder_follows_the_encoder():
         ({"channels": (64, 0)}, "one channel"),
         ({"gradient_channels": 0}, "got 0 and 10"),
         ({"blocks": 0}, "got 64 and 0"),
-        ({"recurrences": 0}, "recurrences must be at least 1, got 0"),
+        ({"recurrences": 0}, "recurrences must be from 1 to 1000, got 0"),
         ({"reduction": 0}, "reduction must be at least 1, got 0"),
         ({"paths": 0}, "1 path at least, got 0"),
         ({"path": "plain"}, "'plain'"),
