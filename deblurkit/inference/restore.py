@@ -22,7 +22,7 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class NonFiniteOutputError(RuntimeError):
+class NonFiniteOutputError(UserError):
     """A generator returned pixels that are NaN or infinite."""
 
 

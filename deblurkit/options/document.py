@@ -31,7 +31,7 @@ from deblurkit.options.problems import Origin, Path, Problem
 Scalar = str | int | float | bool | None
 Plain = Scalar | list["Plain"] | dict[str, "Plain"]
 
-MAX_VALUES = 100_000
+MAX_VALUES = 10_000
 """Values that one source may hold with its aliases expanded: far more than any experiment, far less than a bomb."""
 MAX_DEPTH = 64
 
@@ -141,6 +141,7 @@ class Composer:
         self.origin = origin
         self.problems = problems
         self.anchors: dict[str, Node | None] = {}
+        self._depth = 0
 
     def compose(self, path: Path = ()) -> Node | None:
         """Return the document's root (null where it is empty), or ``None`` where it cannot be read to the end.
@@ -187,9 +188,14 @@ class Composer:
 
     def _node(self, event: NodeEvent, events: Iterator[Event], path: Path, line: int | None = None) -> Node:
         """Compose the value that ``event`` begins; ``line`` is that of its key."""
-        origin = self._at(line or event.start_mark.line + 1)
-        if len(path) > MAX_DEPTH:
+        if self._depth > MAX_DEPTH:  # keys, too, may be dicts of dicts
             self._stop(event, path[:3], f"nested deeper than {MAX_DEPTH} levels")
+        self._depth += 1
+        node = self._composed(event, events, path, self._at(line or event.start_mark.line + 1))
+        self._depth -= 1
+        return node
+
+    def _composed(self, event: NodeEvent, events: Iterator[Event], path: Path, origin: Origin) -> Node:
         if isinstance(event, AliasEvent):
             return self._alias(event, origin, path)
         assert isinstance(event, (CollectionStartEvent, ScalarEvent))

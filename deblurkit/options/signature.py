@@ -152,9 +152,9 @@ def within(location: tuple[int | str, ...], value: Any) -> tuple[Path, Any]:
     path: list[int | str] = []
     for part in location:
         if isinstance(value, dict) and part in value:
-            value = value[str(part)]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value = value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[int(part)]
         else:
             continue
         path.append(part)
