@@ -48,6 +48,7 @@ setup(
     ],
     extras_require={
         "dev": [
+            "hypothesis>=6.100",
             "jsonschema>=4.20",
             "mypy>=1.11",
             "playwright>=1.50",

@@ -69,6 +69,7 @@ WRONG = [
     ("optimizers", {"generator": {"state": {}}}, "optimizers.generator.param_groups: missing"),
     ("optimizers/generator/state", {"a": {}}, "optimizers.generator.state.a"),
     ("scalers/generator", None, "scalers.generator: should be a valid dictionary, not None"),
+    ("scalers", {3: {}}, "scalers.3: should be a valid string, not "),
     ("schedulers", [], "schedulers: should be a valid dictionary, not a list"),
     ("position", GONE, "position: missing"),
     ("position/iteration", -1, "position.iteration: should be greater than or equal to 0, not -1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -189,7 +190,7 @@ def split_names(texts: Sequence[str | Path]) -> list[tuple[str | None, Path]]:
     problems = []
     for text in map(str, texts):
         name, separator, path = text.partition("=")
-        if not separator or Path(text).exists():
+        if not separator or os.path.exists(text):  # which a name that is too long does not upset
             pairs.append((None, Path(text)))
             continue
         if not path:

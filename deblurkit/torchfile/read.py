@@ -38,7 +38,7 @@ def read(path: Path | str) -> Any:
         CheckpointError: There is no such file, or it is damaged or holds anything else; one line.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"{path}: there is no such checkpoint")
     try:
         with open(path, "rb") as file:

@@ -257,6 +257,11 @@ def test_bombs_take_no_memory(tmp_path: Path):
     assert done.stdout == "True True\n"
 
 
+@pytest.mark.parametrize("file", ["nothing.pth", ".", "x" * 300, "a/b"])
+def test_a_path_without_a_file(tmp_path: Path, file: str):
+    refused(tmp_path / file, "there is no such checkpoint")
+
+
 def test_digest(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"abc")
     assert digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
