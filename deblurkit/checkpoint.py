@@ -143,6 +143,8 @@ def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, 
     try:
         with bounded(_bounds(weights)):
             generator: nn.Module = ARCHS.build(component, where=where)
+    except UserError as error:
+        raise CheckpointError(" ".join(str(error).split())[:1000]) from error
     except Exception as error:  # a constructor given arguments that nobody has checked
         raise CheckpointError(f"{where}: {kind} cannot be built: {_short(error)}") from error
     fill(generator, weights, complaint)

@@ -69,7 +69,7 @@ def _usable_random_state(state: dict[str, Any]) -> dict[str, Any]:
 def _buffers(state: dict[str, Any]) -> dict[str, Any]:
     for name, value in state.items():
         if not isinstance(value, Tensor) and not name.endswith("_extra_state"):  # which is a module's own affair
-            raise ValueError(f"{name}: should be a tensor, not {_shown(value)}")
+            raise ValueError(f"{name}: should be a tensor, not {shown(value)}")
     return state
 
 
@@ -142,7 +142,10 @@ class _Checkpoint(_Part):
 
 def is_checkpoint(content: Any) -> bool:
     """Tell whether what was read from a file means to be a checkpoint of this version."""
-    return isinstance(content, dict) and content.get("format") == FORMAT and "generator" in content
+    if not isinstance(content, dict) or "generator" not in content:
+        return False
+    found = content.get("format")
+    return type(found) is int and found == FORMAT
 
 
 def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[str, Any]:
@@ -165,7 +168,7 @@ def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[
             path, text = (*path, str(detail["loc"][-1])), "missing"
         else:
             text = expectation(detail)
-            text += f", not {_shown(value)}" if text.startswith("should be ") else ""
+            text += f", not {shown(value)}" if text.startswith("should be ") else ""
         place = ascii(dotted(path))[1:-1]
         raise CheckpointError(f"{where}: this checkpoint is damaged: {place}: {' '.join(text.split())}") from None
     lacking = [key for key in _TO_RESUME if key not in content] if to_resume else []
@@ -177,9 +180,10 @@ def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[
     return {"critics": {}, **content}
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as messages show it: short, and on one line."""
     if isinstance(value, Tensor):
         return f"a tensor of {'x'.join(map(str, value.shape)) or 'no dimension'}"
     if value is None or isinstance(value, (str, bool, int, float)):
-        return ascii(value)[:80]
+        return ascii(value)[:80]  # texts are quoted, and a line stays a line
     return f"a {type(value).__name__}"

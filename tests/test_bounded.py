@@ -43,14 +43,14 @@ def small(tmp_path: Path) -> dict[str, Any]:
         ({"type": "DeblurGAN", "blocks": 10**9}, "it would have more than [0-9]+ (parts|weights)"),
         ({**SMALL, "taps": 10**5 + 1}, "it would have more than [0-9]+ weights"),
         ({**SMALL, "channels": [1] * 10**5}, "its arguments hold more than 1000 values"),
-        ({**SMALL, "channels": [10**30]}, "cannot be built"),
-        ({**SMALL, "channels": [-4]}, "cannot be built"),
-        ({**SMALL, "channels": "wide"}, "cannot be built"),
-        ({**SMALL, "channels": None}, "cannot be built"),
-        ({**SMALL, "blocks": 1.5}, "cannot be built"),
-        ({**SMALL, "chanels": [4]}, "cannot be built"),
+        ({**SMALL, "channels": [10**30]}, "options.generator: FilterBankUNet"),
+        ({**SMALL, "channels": [-4]}, "options.generator: FilterBankUNet"),
+        ({**SMALL, "channels": "wide"}, "options.generator: FilterBankUNet"),
+        ({**SMALL, "channels": None}, "options.generator: FilterBankUNet"),
+        ({**SMALL, "blocks": 1.5}, "options.generator: FilterBankUNet"),
+        ({**SMALL, "chanels": [4]}, "options.generator: FilterBankUNet"),
         ({**SMALL, "blocks": 2}, "do not fit FilterBankUNet:"),
-        ({"type": "StructureGuided", "recurrences": 10**9}, "recurrences"),
+        ({"type": "StructureGuided", "recurrences": 10**9}, "StructureGuided: recurrences must be from 1 to 1000"),
     ],
 )
 def test_a_checkpoint_that_asks_for_a_giant(
@@ -58,10 +58,10 @@ def test_a_checkpoint_that_asks_for_a_giant(
 ):
     file = tmp_path / "a.pth"
     checkpoint.save({**small, "options": {"name": "small", "generator": component}}, file)
-    start, before = time.monotonic(), peak_bytes()
+    start, before = time.process_time(), peak_bytes()
     with pytest.raises(CheckpointError, match=words) as caught:
         checkpoint.load_generator(checkpoint.load(file), file)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert peak_bytes() - before < 200 * 2**20
     assert all(line.isprintable() for line in caught.value.problems)
 
@@ -80,7 +80,9 @@ def test_a_network_that_cannot_live_on_the_meta_device_is_built_and_bounded(tmp_
     state = {**small, "generator": weights, "options": {"name": "x", "generator": {"type": "LooksAtValues"}}}
     assert checkpoint.load_generator(state, "a.pth", (str(plugin),)).first == 1
     state["options"]["generator"]["width"] = 10**6
-    with pytest.raises(CheckpointError, match=r"cannot be built: .*it would have more than 8000004 weights"):
+    with pytest.raises(
+        CheckpointError, match=r"options.generator: LooksAtValues: it would have more than 8000004 weights"
+    ):
         checkpoint.load_generator(state, "a.pth")
 
 
@@ -141,9 +143,9 @@ def test_arguments_are_counted_at_every_depth():
     ids=str,
 )
 def test_an_option_file_that_asks_for_a_giant(component: dict[str, Any]):
-    start, before = time.monotonic(), peak_bytes()
+    start, before = time.process_time(), peak_bytes()
     with pytest.raises(UserError, match="generator") as caught:
         options_from_dict({"name": "giant", "generator": component}, "options.yml")
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
     assert peak_bytes() - before < 200 * 2**20
     assert all(line.isprintable() and len(line) < 1000 for line in caught.value.problems)

@@ -140,3 +140,13 @@ def test_a_run_falls_back_to_the_checkpoint_before(tmp_path: Path, path: str, va
     assert found is not None
     assert found[0] == folder.iteration_file(2)
     assert words in told[0]
+
+
+@pytest.mark.parametrize("number", [True, 1.0, "1", torch.ones(3), torch.ones(1), None])
+def test_a_format_that_is_no_number(tmp_path: Path, number: Any):
+    checkpoint.save(whole_state(format=number), tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="not a checkpoint of deblurkit"):
+        checkpoint.load(tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="this looks like a checkpoint of another version") as caught:
+        read_weights(tmp_path / "a.pth")
+    assert str(caught.value).isprintable()

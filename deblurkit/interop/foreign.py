@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
+from deblurkit.checkpoint_format import shown
 from deblurkit.interop.layouts import LAYOUTS, Adopted
 from deblurkit.names import folder_name_from
 from deblurkit.options.schema import Options
@@ -95,7 +96,7 @@ def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
 def _guess(content: Any, weights: Mapping[str, Tensor]) -> str:
     """Say what a file probably is."""
     if isinstance(content, Mapping) and "format" in content and "generator" in content:
-        return f"a checkpoint of another version of deblurkit (format {ascii(content['format'])[:20]})"
+        return f"a checkpoint of another version of deblurkit (format {shown(content['format'])})"
     if isinstance(content, Mapping) and {"state", "param_groups"} <= set(content):
         return "an optimizer's state"
     for what, names in _KNOWN:

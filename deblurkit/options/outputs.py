@@ -12,9 +12,9 @@ from torch import Tensor
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
 
 _SMALLEST = 64
-_BOUNDS = Bounds(weights=10**9, parts=10_000, calls=10_000)
+_BOUNDS = Bounds(weights=10**9, parts=6_000, calls=10_000)
 """Far above any network that deblurs; within, a check takes seconds."""
-_IMPOSSIBLE = ("calculation overflowed", "negative dimension")
+_IMPOSSIBLE = ("overflow", "negative dimension")
 """Words of torch about sizes that no device has."""
 _BATCH = 2  # some norms refuse one sample in training mode, where a generator may return more than in eval mode
 

@@ -24,7 +24,7 @@ from deblurkit.registry import load_plugins
 OPTIONS = Path(__file__).parents[2] / "options"
 FILES = sorted(file.relative_to(OPTIONS) for file in OPTIONS.rglob("*.yml") if file.parent.name != "_base_")
 CASES = int(os.environ.get("DEBLURKIT_CASES", "1000"))  # of each of the two kinds
-BUILT = Bounds(weights=3_000_000, parts=10_000)
+BUILT = Bounds(weights=20_000_000, parts=10_000)
 
 YAML = [
     *(
