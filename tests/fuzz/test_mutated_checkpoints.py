@@ -40,7 +40,10 @@ class Room:
 
     Attributes:
         file: Where a case is written.
-        tally: What became of all.
+        tally: What became of all that was tried with the cases.
+        cases: How many there were.
+        resumable: How many a training could take up.
+        usable: How many could restore images.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,7 +52,7 @@ class Room:
         self.out = root / "out"
         self.run = WorkDir(root / "run")
         self.tally = Tally()
-        self.evaluated = 0
+        self.cases = self.resumable = self.usable = 0
         self.run.checkpoints.mkdir(parents=True)
         self.run.iteration_file(1).write_bytes(CONTENT)
 
@@ -61,20 +64,21 @@ class Room:
         with untouched(self.root, self.out):
             found = self.tally.attempt(lambda: self.run.newest(lambda line: None))
             assert found is not None, "the checkpoint before is always there"
-            self.tally.attempt(self._resume)
+            self.cases += 1
+            self.resumable += self.tally.attempt(self._resume) is not None
             self.tally.attempt(lambda: Deblurrer(self.file, device="cpu", memory=0.2)(PHOTOGRAPH))
             network = self.tally.attempt(lambda: Network(self.file, None, (), CPU, "fp32"))
             if network is not None:
                 assert Path(network.name).name == network.name
                 self.tally.attempt(lambda: options_from_dict(network.state["options"], str(self.file)))
-                self.evaluated += 1
-                if self.evaluated % 20 == 0:
+                self.usable += 1
+                if self.usable % 20 == 0:
                     files = [f"one={self.file}", self.file]
                     self.tally.attempt(lambda: evaluate_all(None, files, Settings(out=self.out, device="cpu")))
 
-    def _resume(self) -> None:
+    def _resume(self) -> Any:
         state = checkpoint.load(self.file)
-        checkpoint.load_generator(state, self.file)
+        return checkpoint.load_generator(state, self.file)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +97,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         evaluate_all(None, [FIXTURE, FIXTURE], Settings(out=root / "out", device="cpu"))  # imports and compiles once
         made = Room(root)
         yield made
-        print(f"\ncheckpoints: {made.tally}")
+        print(f"\n{made.cases} checkpoints: {made.resumable} resume, {made.usable} restore; steps: {made.tally}")
 
 
 FUZZ = settings(
