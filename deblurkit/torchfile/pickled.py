@@ -165,13 +165,13 @@ def _tensor(
     item_bytes = _DTYPES.get(dtype.path, 0) if isinstance(dtype, _Name) else 0 if dtype else storage.item_bytes
     if not item_bytes:
         raise RefusedError("holds a tensor that is more than numbers")
-    reach = 0
+    reach, shape = 0, "x".join(map(str, size))[:100]
     for step, length in sorted(zip(stride, size, strict=True)):
         if length > 1 and step <= reach:
-            raise RefusedError(f"holds a tensor of {'x'.join(map(str, size))} whose numbers share places")
+            raise RefusedError(f"holds a tensor of {shape} whose numbers share places")
         reach += (length - 1) * step if length else 0
     if 0 not in size and (offset + reach + 1) * item_bytes > storage.bytes:
-        raise RefusedError(f"holds a tensor of {'x'.join(map(str, size))}, larger than its {storage.bytes} bytes")
+        raise RefusedError(f"holds a tensor of {shape}, larger than its {storage.bytes} bytes")
     return _Tensor()
 
 
