@@ -18,7 +18,6 @@ from deblurkit.engine.processes import decided_by_first, in_every
 from deblurkit.engine.state import restore_networks, restore_optimizers
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
-from deblurkit.pretrained import sha256_of
 
 if TYPE_CHECKING:
     from deblurkit.engine.setup import Setup
@@ -73,7 +72,7 @@ def find(folder: WorkDir, resume: bool | str | Path, overwrite: bool, say: Calla
         if found is None:
             return None
         decided.append(found)
-        return found.path, sha256_of(found.path) if get_world_size() > 1 else ""
+        return found.path, checkpoint.digest(found.path) if get_world_size() > 1 else ""
 
     choice = decided_by_first(decide)
     if choice is None:
@@ -112,7 +111,7 @@ def _same_file(path: Path, digest: str) -> Found:
     where = f"process {get_rank()}: {path}"
     if not path.is_file():
         raise CheckpointError(f"{where}: not there, the first process resumes it; all must see the same work dir")
-    if sha256_of(path) != digest:
+    if checkpoint.digest(path) != digest:
         raise CheckpointError(f"{where}: not the file that the first process resumes; all must see the same work dir")
     return Found(path, checkpoint.load(path))
 

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from deblurkit import checkpoint
 from deblurkit.data.images import write_atomically
 from deblurkit.errors import UserError
+from deblurkit.names import read_pointer
 
 _LOCK, _PID = ".lock", ".lock.pid"
 _ITERATION = re.compile(r"iter_(\d{8,})\.pth")
@@ -117,9 +118,9 @@ class WorkDir:
         files = sorted(self.iterations(), reverse=True)
         pointer = self.checkpoints / "last"
         try:
-            named = self.checkpoints / pointer.read_text(encoding="ascii").strip()
+            named = self.checkpoints / read_pointer(pointer)
             written = pointer.stat().st_mtime_ns
-        except (OSError, ValueError):  # not there, or not text: the numbers say enough
+        except (UserError, OSError):  # not there, or names nothing: the numbers say enough
             return files
         if named not in files:
             return files
