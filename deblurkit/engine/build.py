@@ -17,7 +17,7 @@ from deblurkit import checkpoint
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
 from deblurkit.engine.setup import Setup
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.workdir import WorkDir, writing
 from deblurkit.errors import UserError
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.dump import write_options
@@ -109,9 +109,8 @@ def _draw_curves(folder: WorkDir, say: Callable[[str], None], warn: Callable[[st
 @contextmanager
 def _holding(folder: WorkDir, launcher: str) -> Iterator[None]:
     """Hold the folder in the first process, and leave neither it nor the other processes behind."""
-    created = False
     try:
-        created = decided_by_first(folder.acquire)
+        decided_by_first(folder.acquire)
         yield
     except BaseException as error:
         if launcher != "none":
@@ -120,8 +119,7 @@ def _holding(folder: WorkDir, launcher: str) -> Iterator[None]:
     finally:
         if get_rank() == 0:
             folder.release()
-            if created:
-                folder.remove_if_empty()
+            folder.remove_if_empty()
         if launcher != "none" and torch.distributed.is_initialized():
             part()
 
@@ -131,14 +129,14 @@ def _prepare(folder: WorkDir, options: Options, overwrite: bool, resumption: Res
     iteration, validated = 0, True
     if resumption is not None:
         iteration, validated = resumption.position.iteration, not resumption.validation_due
-    try:
+    with writing(folder.path):
         if overwrite:
             folder.clear()
         abandoned = folder.go_back_to(iteration, validated)
-        folder.checkpoints.mkdir(exist_ok=True)
+    with writing(folder.options):
         write_options(options, folder.options)
-    except OSError as error:
-        raise UserError(f"{error.filename or folder.path}: cannot be written: {error.strerror}") from None
+    with writing(folder.checkpoints):
+        folder.checkpoints.mkdir(exist_ok=True)
     return abandoned
 
 

@@ -21,7 +21,7 @@ from deblurkit import checkpoint
 from deblurkit.engine import state as training_state
 from deblurkit.engine.guard import NonFiniteError
 from deblurkit.engine.hooks.signals import Interrupted
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.workdir import WorkDir, writing
 from deblurkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -210,11 +210,9 @@ class TrainingRunner(Runner):
             UserError: The disk refuses it.
         """
         self.call_hook("on_save")
-        try:
+        with writing(path):
             path.parent.mkdir(exist_ok=True)
             checkpoint.save(state, path)
-        except OSError as error:
-            raise UserError(f"{path}: the checkpoint cannot be written: {error.strerror}") from None
 
     def save(self, best: bool = False) -> None:
         """Write the checkpoint of the present iteration, point ``last`` at it, remove the oldest; collective.
@@ -225,14 +223,13 @@ class TrainingRunner(Runner):
         state = self.capture()
         if is_main_process():
             path = self.folder.iteration_file(self.iter)
-            self.write(state, path)
-            try:
-                self.folder.point_last(path)
-                self.folder.prune(self.options.train.keep, self.options.train.checkpoint_every)
-            except OSError as error:
-                raise UserError(f"{self.folder.checkpoints}: cannot be written: {error.strerror}") from None
-            if best:
+            if best:  # before the state that says so: a process that is killed in between validates once more
                 self.write(state, self.folder.best)
+            self.write(state, path)
+            with writing(self.folder.last):
+                self.folder.point_last(path)
+            with writing(self.folder.checkpoints):
+                self.folder.prune(self.options.train.keep, self.options.train.checkpoint_every)
         self._saved = (self.iter, self.validation_due)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,7 @@ class Setup:
         problems = Problems()
         self.options, self.device = options, device
         self.notes: list[str] = []
+        self._logger: logging.Logger | None = None
         self.protocol = problems.gather(partial(get_protocol, options.val.protocol, "val.protocol"), "val.protocol")
         self.parts = build_parts(options, problems, self.notes.append, pretrained=pretrained)
         self.dataset, self.val_sets = build_training_sets(options, problems)
@@ -157,8 +159,14 @@ class Setup:
         )
         if get_world_size() > 1:
             self.restorer.distribute()
+        self._logger = runner.logger
         self._introduce(runner, Position() if resumption is None else resumption.position)
         return runner
+
+    def _warn(self, text: str) -> None:
+        """Say something in the log of the run, once it has one."""
+        if self._logger is not None:
+            self._logger.warning(text)
 
     def _introduce(self, runner: TrainingRunner, position: Position) -> None:
         entry = self.options.datasets.train
@@ -225,7 +233,7 @@ class Setup:
         backends: list[dict[str, Any]] = []
         if self.options.logging.tensorboard:
             save_dir = str(folder.path / "tensorboard")
-            backends.append({"type": TensorboardFrom, "save_dir": save_dir, "iteration": iteration})
+            backends.append({"type": TensorboardFrom, "save_dir": save_dir, "iteration": iteration, "say": self._warn})
         if self.options.logging.wandb is not None:
             save_dir = str(folder.path / "wandb")
             backends.append(

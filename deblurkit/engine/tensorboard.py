@@ -1,6 +1,9 @@
-"""TensorBoard's record of a run that may go back to an earlier checkpoint."""
+"""TensorBoard's record of a run: it may go back to an earlier checkpoint, and the run does without on a full disk."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from mmengine.visualization import TensorboardVisBackend
 
@@ -11,14 +14,55 @@ class TensorboardFrom(TensorboardVisBackend):
     Args:
         save_dir: The folder of the event files.
         iteration: Where the run stands.
+        say: Told when nothing more is recorded.
     """
 
-    def __init__(self, save_dir: str, iteration: int) -> None:
+    def __init__(self, save_dir: str, iteration: int, say: Callable[[str], None]) -> None:
         super().__init__(save_dir)
         self.iteration = iteration
+        self.say = say
+        self._missed = False
 
     def _init_env(self) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         purge_step = self.iteration + 1 if self.iteration else None
         self._tensorboard = SummaryWriter(self._save_dir, purge_step=purge_step)
+        # A thread of the writer's own writes: what the disk says to it, it prints with a traceback and forgets.
+        writer: Any = self._tensorboard.file_writer
+        events = writer.event_writer._general_file_writer
+        write = events.write
+
+        def written(data: bytes) -> None:
+            try:
+                write(data)
+            except OSError as error:
+                self._miss(error)
+
+        events.write = written
+
+    def add_scalars(self, *arguments: Any, **named: Any) -> None:
+        """Record numbers; where the disk refuses them, say so once."""
+        try:
+            super().add_scalars(*arguments, **named)
+        except OSError as error:
+            self._miss(error)
+
+    def add_image(self, *arguments: Any, **named: Any) -> None:
+        """Record a picture; where the disk refuses it, say so once."""
+        try:
+            super().add_image(*arguments, **named)
+        except OSError as error:
+            self._miss(error)
+
+    def close(self) -> None:
+        """Close the file; what the disk says to that is said already."""
+        try:
+            super().close()
+        except OSError as error:
+            self._miss(error)
+
+    def _miss(self, error: OSError) -> None:
+        if not self._missed:
+            self._missed = True
+            self.say(f"{self._save_dir}: cannot be written: {error.strerror}; the run goes on without TensorBoard")

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ _OURS = (
 )
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says against writing a file into one line.
+
+    Raises:
+        UserError: The disk is full, or refuses it for another reason; names the file.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
 class WorkDir:
     """One run's folder, held by one process at a time.
 
@@ -48,32 +62,32 @@ class WorkDir:
         self.log = path / "log.txt"
         self.options = path / "options.yml"
         self.best = self.checkpoints / "best_psnr.pth"
+        self.last = self.checkpoints / "last"
         self._lock: FileLock | None = None
+        self._made = False
 
-    def acquire(self) -> bool:
+    def acquire(self) -> None:
         """Hold the folder until :meth:`release` or the end of the process, however it ends.
 
-        Returns:
-            Whether the folder was made for it.
-
         Raises:
-            UserError: Another process holds it; names that process.
+            UserError: Another process holds it, which is named, or the disk refuses it.
         """
-        created = not self.path.exists()
+        self._made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise UserError(f"--work-dir {self.path}: cannot be made a folder ({error.strerror})") from None
         lock = FileLock(self.path / _LOCK)
         try:
-            lock.acquire(timeout=0)
+            with writing(self.path / _LOCK):
+                lock.acquire(timeout=0)
         except Timeout:
             holder = self.path / _PID
             pid = holder.read_text().strip() if holder.is_file() else "unknown"
             raise UserError(f"{self.path}: another process (pid {pid}) is training in this folder") from None
         self._lock = lock
-        (self.path / _PID).write_text(f"{os.getpid()}\n")
-        return created
+        with writing(self.path / _PID):
+            (self.path / _PID).write_text(f"{os.getpid()}\n")
 
     def release(self) -> None:
         """Let the folder go."""
@@ -83,8 +97,8 @@ class WorkDir:
             self._lock = None
 
     def remove_if_empty(self) -> None:
-        """Remove the folder where nothing was put into it: a run that was refused leaves no trace."""
-        if not self.used():
+        """Remove a folder that was made for a run which put nothing into it: one that is refused leaves no trace."""
+        if self._made and self.path.is_dir() and not self.used():
             (self.path / _LOCK).unlink(missing_ok=True)
             self.path.rmdir()
 
@@ -116,10 +130,9 @@ class WorkDir:
         does not come before the one that ``last`` names.
         """
         files = sorted(self.iterations(), reverse=True)
-        pointer = self.checkpoints / "last"
         try:
-            named = self.checkpoints / read_pointer(pointer)
-            written = pointer.stat().st_mtime_ns
+            named = self.checkpoints / read_pointer(self.last)
+            written = self.last.stat().st_mtime_ns
         except (UserError, OSError):  # not there, or names nothing: the numbers say enough
             return files
         if named not in files:
@@ -151,7 +164,7 @@ class WorkDir:
 
     def point_last(self, path: Path) -> None:
         """Make ``last`` name a checkpoint, replacing it as a whole."""
-        write_atomically(self.checkpoints / "last", f"{path.name}\n".encode())
+        write_atomically(self.last, f"{path.name}\n".encode())
 
     def prune(self, keep: int, every: int) -> None:
         """Remove all checkpoints by iteration but the ``keep`` newest of every ``every`` iterations, and the newest.

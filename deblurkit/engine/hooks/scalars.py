@@ -18,7 +18,7 @@ from mmengine.dist import all_reduce_dict, is_main_process
 from mmengine.hooks import Hook
 
 from deblurkit.data.cores import usable_cores
-from deblurkit.errors import UserError
+from deblurkit.engine.workdir import writing
 
 _WAITING = 0.05  # share of the time from which on the loader is worth a word
 _JUDGED = 10  # iterations before that is judged, the first one apart: workers start in it
@@ -43,7 +43,6 @@ class ScalarsHook(Hook):
         self.path = path
         self.workers = workers
         self._file: io.FileIO | None = None
-        self._unseen = False
         self._since = 0.0
         self._last_iteration = 0
         self._data_seconds = 0.0
@@ -111,26 +110,15 @@ class ScalarsHook(Hook):
         if self._file is None:
             return
         line = json.dumps({name: _json(value) for name, value in record.items()}, allow_nan=False).encode() + b"\n"
-        try:
+        with writing(self.path):
             while line:  # a disk that is nearly full takes a part of it
                 line = line[self._file.write(line) :]
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
-        self._show(runner, record)
-
-    def _show(self, runner: Any, record: dict[str, Any]) -> None:
-        """Give the numbers to TensorBoard and the like, which a run can do without."""
         scalars = {
             name: value
             for name, value in record.items()
             if isinstance(value, (int, float)) and name not in ("iteration", "epoch")
         }
-        try:
-            runner.visualizer.add_scalars(scalars, step=record["iteration"])
-        except OSError as error:
-            if not self._unseen:
-                self._unseen = True
-                runner.logger.warning(f"the run goes on without TensorBoard: {error.strerror}")
+        runner.visualizer.add_scalars(scalars, step=record["iteration"])
 
     def on_save(self, runner: Any) -> None:
         """Bring the file to the disk, before a checkpoint is renamed.
@@ -140,10 +128,8 @@ class ScalarsHook(Hook):
         """
         if self._file is None:
             return
-        try:
+        with writing(self.path):
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
 
     def _say(
         self, runner: Any, iteration: int, values: dict[str, float], rates: dict[str, float], clock: dict[str, Any]
