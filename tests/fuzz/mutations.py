@@ -96,10 +96,10 @@ def _copied(value: Any) -> Any:
 def _change(draw: st.DrawFn, tree: Any, odd: list[Any]) -> Any:
     place, key = _place(draw, tree)
     if place is None:
-        return draw(st.sampled_from(odd))
+        return _copied(draw(st.sampled_from(odd)))
     action = draw(st.sampled_from(["replace"] * 4 + ["drop", "rename", "nest", "exchange", "double", "deepen"]))
     if action == "replace":
-        place[key] = draw(st.sampled_from(odd))
+        place[key] = _copied(draw(st.sampled_from(odd)))
     elif action == "drop":
         del place[key]
     elif action == "rename" and isinstance(place, dict):
