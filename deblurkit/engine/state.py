@@ -77,8 +77,8 @@ def restore_networks(restorer: Any, state: dict[str, Any], where: str) -> None:
         losses = losses[get_rank() % len(losses)]
     for name, loss in restorer.losses.items():
         try:
-            loss.load_state_dict(losses.get(name, {}), strict=False)
-        except (RuntimeError, ValueError, KeyError) as error:
+            loss.load_state_dict(dict(losses.get(name, {})), strict=False)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{where}: the state of losses.{name} does not fit these options: {_line(error)}; {_WAY_OUT}"
             ) from None
