@@ -58,7 +58,7 @@ def compare_runs(broken: Path, whole: Path) -> list[str]:
     lines = [f"{name}: only in the uninterrupted run" for name in sorted(expected - found)]
     lines += [f"{name}: only in the interrupted run" for name in sorted(found - expected)]
     for name in sorted(file for file in found & expected if file.endswith(".pth")):
-        states = [checkpoint.load(folder / name) for folder in (broken, whole)]
+        states = [checkpoint.read(folder / name) for folder in (broken, whole)]
         lines += [f"{name}{line}" for line in differences(*states)[:_TOLD]]
     lines += [f"scalars.jsonl{line}" for line in differences(timeless(broken), timeless(whole))[:_TOLD]]
     pointers = [(folder / "checkpoints" / "last").read_text(encoding="utf-8") for folder in (broken, whole)]

@@ -30,6 +30,7 @@ STATE: dict[str, Any] = {
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs /proc")
+@pytest.mark.slow
 def test_four_kills(tmp_path: Path):
     command = [sys.executable, ROOT / "benchmarks" / "kills.py", "--kills", "4", "--seed", "4"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -229,7 +229,8 @@ class TrainingRunner(Runner):
             with writing(self.folder.last):
                 self.folder.point_last(path)
             with writing(self.folder.checkpoints):
-                self.folder.prune(self.options.train.keep, self.options.train.checkpoint_every)
+                train = self.options.train
+                self.folder.prune(train.keep, train.checkpoint_every, self.options.val.every)
         self._saved = (self.iter, self.validation_due)
 
     @property

@@ -78,13 +78,13 @@ class WorkDir:
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise UserError(f"--work-dir {self.path}: cannot be made a folder ({error.strerror})") from None
         lock = FileLock(self.path / _LOCK)
-        try:
-            with writing(self.path / _LOCK):
+        with writing(self.path / _LOCK):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout:
-            holder = self.path / _PID
-            pid = holder.read_text().strip() if holder.is_file() else "unknown"
-            raise UserError(f"{self.path}: another process (pid {pid}) is training in this folder") from None
+            except Timeout:  # which is an OSError too
+                holder = self.path / _PID
+                pid = holder.read_text().strip() if holder.is_file() else "unknown"
+                raise UserError(f"{self.path}: another process (pid {pid}) is training in this folder") from None
         self._lock = lock
         with writing(self.path / _PID):
             (self.path / _PID).write_text(f"{os.getpid()}\n")
@@ -166,14 +166,23 @@ class WorkDir:
         """Make ``last`` name a checkpoint, replacing it as a whole."""
         write_atomically(self.last, f"{path.name}\n".encode())
 
-    def prune(self, keep: int, every: int) -> None:
-        """Remove all checkpoints by iteration but the ``keep`` newest of every ``every`` iterations, and the newest.
+    def prune(self, keep: int, every: int, validate_every: int) -> None:
+        """Remove all checkpoints by iteration but the ``keep`` newest.
 
-        The others were written before a validation, or because of a signal: the next one makes them superfluous.
+        Those that were written for the sake of a validation alone do not count: the next one makes them superfluous.
+
+        Args:
+            keep: How many stay.
+            every: Iterations between checkpoints.
+            validate_every: Iterations between validations.
         """
+
+        def counts(iteration: int) -> bool:
+            return iteration % every == 0 or iteration % validate_every != 0
+
         newest, *older = sorted(self.iterations().items(), reverse=True)
-        regular = [path for path, iteration in older if iteration % every == 0]
-        kept = regular[: keep - 1 if newest[1] % every == 0 else keep]
+        counted = [path for path, iteration in older if counts(iteration)]
+        kept = counted[: keep - 1 if counts(newest[1]) else keep]
         for path, _ in older:
             if path not in kept:
                 path.unlink()

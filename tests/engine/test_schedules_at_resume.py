@@ -60,7 +60,7 @@ def rates(folder: Path, network: str = "generator") -> list[float]:
 
 
 @pytest.mark.parametrize("unit", ["iters", "epochs"])
-@pytest.mark.parametrize("name", ADMITTED)
+@pytest.mark.parametrize("name", [n if n.endswith("LR") else pytest.param(n, marks=pytest.mark.slow) for n in ADMITTED])
 def test_longer_run_has_the_rates_of_a_long_one(start: Callable[..., Path], name: str, unit: str):
     change = {"schedulers": [schedule(name)], "train": {"iters": None}}
     if name.startswith("ReduceOnPlateau") and unit == "iters":

@@ -195,7 +195,7 @@ def test_leaves_no_trace_in_checkpoints_and_says_random_in_the_log(tmp_path: Pat
     (tmp_path / "options.yml").write_text(OPTIONS, encoding="utf-8")
     folder = train(load_options(tmp_path / "options.yml"), tmp_path / "run", device="cpu")
     state = checkpoint.load(folder / "checkpoints" / "iter_00000002.pth")
-    assert state["losses"] == {"content": {}}
+    assert state["losses"] == [{"content": {}}]
     assert set(state["optimizers"]) == {"generator"}
     assert len(state["optimizers"]["generator"]["state"]) == len(state["generator"])
     assert "losses.content: PerceptualLoss uses RANDOM VGG-19 weights" in (folder / "log.txt").read_text(

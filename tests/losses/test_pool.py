@@ -189,11 +189,11 @@ def test_resumed_equals_uninterrupted(tmp_path: Path):
     options = load_options(tmp_path / "options.yml")
     whole = train(options, tmp_path / "whole", device="cpu")
     broken = train(load_options(tmp_path / "options.yml", ["train.iters=2"]), tmp_path / "broken", device="cpu")
-    half = checkpoint.load(broken / "checkpoints" / "iter_00000002.pth")["losses"]["game"]
+    half = checkpoint.load(broken / "checkpoints" / "iter_00000002.pth")["losses"][0]["game"]
     assert [len(scores) for pool in half.values() for scores in pool.values()] == [8, 8]
     train(options, tmp_path / "broken", resume=True, device="cpu")
     one, other = (checkpoint.load(folder / "checkpoints" / "iter_00000004.pth") for folder in (whole, broken))
-    assert [len(scores) for pool in one["losses"]["game"].values() for scores in pool.values()] == [13, 13]
+    assert [len(scores) for pool in one["losses"][0]["game"].values() for scores in pool.values()] == [13, 13]
     for section in ("generator", "critics", "losses"):
         torch.testing.assert_close(other[section], one[section], rtol=0, atol=0)
     assert load_options(whole / "options.yml").to_dict() == options.to_dict()
