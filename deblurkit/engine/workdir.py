@@ -75,7 +75,7 @@ class WorkDir:
         self._made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        except OSError as error:
             raise UserError(f"--work-dir {self.path}: cannot be made a folder ({error.strerror})") from None
         lock = FileLock(self.path / _LOCK)
         with writing(self.path / _LOCK):
@@ -83,7 +83,7 @@ class WorkDir:
                 lock.acquire(timeout=0)
             except Timeout:  # which is an OSError too
                 holder = self.path / _PID
-                pid = holder.read_text().strip() if holder.is_file() else "unknown"
+                pid = holder.read_bytes().decode("ascii", "replace").strip() if holder.is_file() else "unknown"
                 raise UserError(f"{self.path}: another process (pid {pid}) is training in this folder") from None
         self._lock = lock
         with writing(self.path / _PID):
@@ -109,15 +109,18 @@ class WorkDir:
     def clear(self) -> None:
         """Remove what a run of ours leaves, and nothing else.
 
-        A folder that is a link, to a larger disk for instance, is emptied and stays: where it leads is the user's.
+        What a link leads to is the user's, and stays. But ``checkpoints`` may be a link to a larger disk: there ours
+        are removed, and nothing else, and the link stays.
         """
+        if self.checkpoints.is_symlink():
+            for file in (*self.iterations(), self.best, self.last, *self.checkpoints.glob("*.pth.tmp")):
+                file.unlink(missing_ok=True)
         for name in _OURS:
             item = self.path / name
-            if item.is_symlink() and item.is_dir():
-                for inner in item.iterdir():
-                    _remove(inner)
-            else:
-                _remove(item)
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            elif item != self.checkpoints:
+                item.unlink(missing_ok=True)
 
     def iteration_file(self, iteration: int) -> Path:
         """Return the checkpoint's path of an iteration."""
@@ -126,7 +129,7 @@ class WorkDir:
     def saved(self) -> list[Path]:
         """Return the checkpoints by iteration, newest first.
 
-        Versions before 0.2 left the checkpoints of abandoned branches where they were: one that is older than ``last``
+        Earlier versions left the checkpoints of abandoned branches where they were: one that is older than ``last``
         does not come before the one that ``last`` names.
         """
         files = sorted(self.iterations(), reverse=True)
@@ -242,13 +245,6 @@ class WorkDir:
         write_atomically(self.scalars, b"".join(kept))
         if aside is not None:
             write_atomically(aside / self.scalars.name, b"".join(cut))
-
-
-def _remove(item: Path) -> None:
-    if item.is_dir() and not item.is_symlink():
-        shutil.rmtree(item)
-    else:
-        item.unlink(missing_ok=True)
 
 
 def _move(file: Path, root: Path, aside: Path | None) -> None:

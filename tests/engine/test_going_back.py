@@ -162,11 +162,17 @@ def test_overwrite_where_checkpoints_is_a_link(start: Start, tmp_path: Path):
     elsewhere = tmp_path / "large disk"
     shutil.move(folder / "checkpoints", elsewhere)
     (folder / "checkpoints").symlink_to(elsewhere)
+    (elsewhere / "of another run.pth").write_text("not ours")
     (folder / "log.txt").rename(tmp_path / "log.txt")
     (folder / "log.txt").symlink_to(tmp_path / "log.txt")
     start("run", "train.iters=2", overwrite=True)
     assert (folder / "checkpoints").is_symlink(), "it stays where the user put it"
-    assert sorted(file.name for file in elsewhere.iterdir()) == ["best_psnr.pth", "iter_00000002.pth", "last"]
+    assert sorted(file.name for file in elsewhere.iterdir()) == [
+        "best_psnr.pth",
+        "iter_00000002.pth",
+        "last",
+        "of another run.pth",
+    ]
     assert [record["iteration"] for record in records(folder) if "loss" in record] == [1, 2]
     assert (tmp_path / "log.txt").is_file(), "what a link to a file leads to is not ours"
 
