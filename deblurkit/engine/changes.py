@@ -1,4 +1,4 @@
-"""What becomes of options that differ from those that a resumed run was begun with."""
+"""Decides what becomes of options that differ from those that a resumed run was begun with."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from deblurkit import checkpoint
 from deblurkit.data.images import write_atomically
 from deblurkit.errors import UserError
 from deblurkit.names import read_pointer
+from deblurkit.report.curves.strips import strip_files
 
 _LOCK, _PID = ".lock", ".lock.pid"
 _ITERATION = re.compile(r"iter_(\d{8,})\.pth")
@@ -210,10 +211,10 @@ class WorkDir:
         aside = self._new_aside(iteration) if later else None
         for file in later:
             _move(file, self.path, aside)
-        for strip in self.samples.glob("*/iter_*.jpg"):
-            match = re.fullmatch(r"iter_(\d+)\.jpg", strip.name)
-            if match and int(match[1]) > iteration:
-                _move(strip, self.path, aside)
+        for samples in self.samples.glob("*/"):
+            for number, strip in strip_files(samples).items():
+                if number > iteration:
+                    _move(strip, self.path, aside)
         if aside is not None and (self.path / "curves.html").is_file():
             _move(self.path / "curves.html", self.path, aside)
         self._cut_scalars(iteration, validated, aside)

@@ -14,11 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, settings
+
 from deblurkit.errors import UserError
 
 MAX_SECONDS = 10
 MAX_BYTES = 2 * 2**30
 _KILLED_SECONDS = 120
+
+
+def fuzz(cases: int) -> settings:
+    """Hypothesis's settings for so many cases, the same ones in every run."""
+    return settings(
+        max_examples=cases,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],  # the example is small enough; what traces it makes cases slow
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 class HangError(BaseException):

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from limits import Tally, untouched
+from limits import Tally, fuzz, untouched
 from mutations import ODD_VALUES, changed_bytes, changed_tree, odd_tensors
 
 from deblurkit import checkpoint
@@ -100,14 +100,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         print(f"\n{made.cases} checkpoints: {made.resumable} resume, {made.usable} restore; steps: {made.tally}")
 
 
-FUZZ = settings(
-    max_examples=CASES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],  # the example is small enough; what traces it makes cases slow
-    suppress_health_check=list(HealthCheck),
-)
+FUZZ = fuzz(CASES)
 
 
 @st.composite

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from limits import Tally, untouched
+from limits import Tally, fuzz, untouched
 from mutations import ODD_VALUES, changed_tree
 
 from deblurkit import checkpoint
@@ -143,14 +143,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
         print(f"\noption files: {made.tally}\ngenerators: {made.built}")
 
 
-FUZZ = settings(
-    max_examples=CASES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],  # the example is small enough; what traces it makes cases slow
-    suppress_health_check=list(HealthCheck),
-)
+FUZZ = fuzz(CASES)
 
 
 @st.composite

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from limits import Tally, untouched
+from limits import Tally, fuzz, untouched
 from mutations import ODD_VALUES, changed_tree, odd_tensors
 
 from deblurkit import checkpoint, load_options, train
@@ -85,14 +85,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=CASES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@fuzz(CASES)
 @given(data=st.data())
 def test_damaged_states_are_taken_up_or_refused(room: Room, data: Any) -> None:
     part = data.draw(st.sampled_from(sorted(set(room.state) - {"format"})))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 
 from deblurkit.data.cores import usable_cores
 from deblurkit.engine.hooks.ema import averaged
-from deblurkit.errors import UserError
+from deblurkit.engine.processes import in_every
 from deblurkit.evaluation.figures import summarise
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_images
@@ -23,21 +23,6 @@ from deblurkit.report.scores import ImageScore
 
 class _GaveWayError(BaseException):
     """A signal came while images were restored; not an Exception, since nothing is wrong with the image at hand."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What one process has to say of its share of a validation set.
-
-    Attributes:
-        rows: The scores of its images.
-        gave_way: Whether a signal came.
-        problems: What the user must hear, if anything went wrong.
-    """
-
-    rows: list[ImageScore]
-    gave_way: bool = False
-    problems: tuple[str, ...] = ()
 
 
 class ValidationHook(Hook):
@@ -98,16 +83,14 @@ class ValidationHook(Hook):
 
     def _validate(self, runner: Any, name: str, dataset: Any) -> dict[str, float] | None:
         """Returns the mean scores of one set, ``None`` where a signal came; collective."""
-        parts: list[_Part] = all_gather_object(self._own_part(runner, name, dataset))
-        problems: dict[str, None] = {}
-        for part in parts:
-            problems.update(dict.fromkeys(part.problems))
-        if problems:
-            raise UserError(*problems)
-        if any(part.gave_way for part in parts):
-            runner.logger.info(f"validation of {name} at iteration {runner.iter} gives way to a signal")
-            return None
-        summary = summarise([row for part in parts for row in part.rows], self.protocol)
+        own = in_every(partial(self._own_rows, runner, name, dataset))
+        rows: list[ImageScore] = []
+        for part in all_gather_object(own):
+            if part is None:
+                runner.logger.info(f"validation of {name} at iteration {runner.iter} gives way to a signal")
+                return None
+            rows += part
+        summary = summarise(rows, self.protocol)
         if summary["restored"] is None or summary["blurred"] is None:
             runner.logger.info(f"validation {name}: {summary['images']} images without truth, nothing to score")
             return {}
@@ -120,8 +103,8 @@ class ValidationHook(Hook):
         runner.logger.info(f"iteration {runner.iter} validation {name}, {summary['images']} images, {weights}: {told}")
         return metrics
 
-    def _own_part(self, runner: Any, name: str, dataset: Any) -> _Part:
-        """Returns what this process makes of its share of a set: its scores, or why it has none."""
+    def _own_rows(self, runner: Any, name: str, dataset: Any) -> list[ImageScore] | None:
+        """Returns the scores of this process's share of a set, ``None`` where a signal came."""
         generator = averaged(runner.restorer)
         indices = scored_images(dataset, self.protocol)[get_rank() :: get_world_size()]
         source = NetworkSource(generator, self.precision, self.inference)
@@ -131,14 +114,12 @@ class ValidationHook(Hook):
         try:
             done = score_dataset(source, dataset, self.protocol, seed=self.seed, indices=indices, threads=threads)
         except _GaveWayError:
-            return _Part([], gave_way=True)
+            return None
         except NonFiniteOutputError as error:
-            return _Part([], problems=runner.non_finite(f"validation of {name}: {error}").problems)
-        except UserError as error:
-            return _Part([], problems=error.problems)
+            raise runner.non_finite(f"validation of {name}: {error}") from None
         finally:
             watch.remove()
-        return _Part([outcome.row for outcome in done])
+        return [outcome.row for outcome in done]
 
     def _give_way(self, *_: Any) -> None:
         if self.interrupted():
