@@ -85,7 +85,9 @@ class Term:
         critic = critics[self.critic]
         real, fake = select(self.target, named), select(self.pred, named)
         alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device)
-        value = gradient_penalty(lambda image: critic(self._seen(image, named)), real, fake, alpha, settings["norm"])
+        value = gradient_penalty(
+            lambda image: critic(self._seen(image, named)), real, fake, alpha, settings["norm"], settings["of"]
+        )
         return settings["weight"] * value
 
     def _seen(self, image: Tensor, named: Mapping[str, Any]) -> Tensor:

@@ -17,10 +17,11 @@ Mode = Literal["vanilla", "lsgan", "wgan", "hinge", "ragan", "ralsgan"]
 
 
 class GradientPenalty(TypedDict, total=False):
-    """Settings of the gradient penalty: its ``weight`` (10), and its ``norm`` per ``sample`` or per ``pixel``."""
+    """Settings of the gradient penalty; see :func:`deblurkit.losses.functional.gradient_penalty`."""
 
     weight: float
     norm: Literal["sample", "pixel"]
+    of: Literal["mean", "sum"]
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ class AdversarialLoss(nn.Module):
         mode: The game.
         symmetric: Relativistic games only: ``False`` keeps only the generator's term with C(f), as the crosshatch
             paper's equation 4 prints it; its equation 3, the critic's, has both.
-        gradient_penalty: ``{weight: 10, norm: sample | pixel}``, added to the critic's loss; see
-            :func:`deblurkit.losses.functional.gradient_penalty`.
+        gradient_penalty: ``{weight: 10, norm: sample | pixel, of: mean | sum}``, added to the critic's loss; see
+            :func:`deblurkit.losses.functional.gradient_penalty`. ``norm: pixel`` goes with ``of: sum`` alone, as in
+            the code that it is of.
         weight_clip: After each of its updates the critic's parameters are clamped to [-weight_clip, weight_clip]
             (Arjovsky et al. 2017). Under spectral norm those are the weights before they are normalised.
         condition: ``blurred`` joins the blurred image to what the critic sees, as further channels.
@@ -182,10 +184,12 @@ class AdversarialLoss(nn.Module):
 def _checked_penalty(penalty: GradientPenalty | None) -> GradientPenalty | None:
     if penalty is None:
         return None
-    unknown = set(penalty) - {"weight", "norm"}
+    unknown = set(penalty) - {"weight", "norm", "of"}
     if unknown:
-        raise ValueError(f"gradient_penalty takes weight and norm, got {sorted(unknown)}")
-    complete: GradientPenalty = {"weight": 10.0, "norm": "sample", **penalty}
-    if complete["weight"] <= 0 or complete["norm"] not in ("sample", "pixel"):
-        raise ValueError(f"gradient_penalty needs weight > 0 and norm sample or pixel, got {penalty}")
+        raise ValueError(f"gradient_penalty takes weight, norm and of; got {sorted(unknown)}")
+    complete: GradientPenalty = {"weight": 10.0, "norm": "sample", "of": "mean", **penalty}
+    if complete["weight"] <= 0 or complete["norm"] not in ("sample", "pixel") or complete["of"] not in ("mean", "sum"):
+        raise ValueError(f"gradient_penalty needs weight > 0, norm sample or pixel, of mean or sum; got {penalty}")
+    if complete["norm"] == "pixel" and complete["of"] == "mean":
+        raise ValueError("gradient_penalty: norm: pixel needs of: sum, each pixel's slope of a mean is next to nothing")
     return complete

@@ -142,16 +142,20 @@ def gradient_penalty(
     fake: Tensor,
     alpha: Tensor,
     norm: Literal["sample", "pixel"] = "sample",
+    of: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """Return ``E (|grad_x C(x)| - 1)^2`` at ``x = alpha * real + (1 - alpha) * fake``.
+    """Return ``E (|grad_x f(x)| - 1)^2`` at ``x = alpha * real + (1 - alpha) * fake``.
 
     Args:
-        critic: Maps images ``(n, c, h, w)`` to logits, or a list of logits (their sums are added).
+        critic: Maps images ``(n, c, h, w)`` to logits, or a list of logits of several scales.
         real: Sharp images ``(n, c, h, w)``.
         fake: Restored images of the same shape; no gradient reaches them.
         alpha: ``(n, 1, 1, 1)`` in [0, 1].
         norm: ``sample``: the norm is over all of one image, as in the paper. ``pixel``: over the channels of each
             pixel, as DeblurGAN's public code has it.
+        of: f is the ``mean`` of an image's logits, the mean over scales of the mean over patches: the critic that the
+            loss sees. Or their ``sum``, as pix2pix-style code has it, DeblurGAN's own included: with 30x30 patches
+            the slope of what the loss sees is then held at 1/900. Both are one for a single logit an image.
 
     Reference:
         Gulrajani et al.: Improved Training of Wasserstein GANs, NeurIPS 2017, equation 3. DeblurGAN's public code takes
@@ -161,11 +165,11 @@ def gradient_penalty(
     """
     images = torch.lerp(fake.detach(), real.detach(), alpha).requires_grad_(True)
     logits = critic(images)
-    scores = (
-        sum((item.sum() for item in logits), images.new_zeros(()))
-        if isinstance(logits, (list, tuple))
-        else logits.sum()
-    )
-    (gradient,) = torch.autograd.grad(scores, images, create_graph=True)
+    scales = logits if isinstance(logits, (list, tuple)) else [logits]
+    total = images.new_zeros(())
+    for item in scales:
+        of_each = item.reshape(len(images), -1)
+        total = total + (of_each.mean(1).sum() / len(scales) if of == "mean" else of_each.sum())
+    (gradient,) = torch.autograd.grad(total, images, create_graph=True)
     squared = gradient.flatten(1) if norm == "sample" else gradient
     return (squared.norm(2, dim=1) - 1.0).square().mean()

@@ -35,7 +35,7 @@ def test_penalty_of_a_linear_critic_is_known(norm: str):
     """D(x) = sum(w * x): its gradient is w everywhere, so the penalty is (|w| - 1)^2 whatever the images."""
     weights = torch.randn(3, 8, 8, dtype=torch.float32, generator=torch.Generator().manual_seed(1))
     real, fake = torch.rand(2, 4, 3, 8, 8)
-    found = gradient_penalty(lambda x: (weights * x).sum((1, 2, 3)), real, fake, torch.rand(4, 1, 1, 1), norm)
+    found = gradient_penalty(lambda x: (weights * x).sum((1, 2, 3)), real, fake, torch.rand(4, 1, 1, 1), norm, "sum")
     lengths = weights.flatten().norm() if norm == "sample" else weights.norm(dim=0)
     assert found.item() == pytest.approx((lengths - 1).square().mean().item(), rel=1e-5)
 
@@ -44,16 +44,16 @@ def test_penalty_of_a_quadratic_critic_is_taken_between_the_images():
     """D(x) = sum(x^2) / 2 has the gradient x: the norm is that of the point between sharp and restored."""
     real, fake = torch.rand(2, 4, 3, 8, 8)
     alpha = torch.tensor([0.0, 0.25, 0.5, 1.0]).view(4, 1, 1, 1)
-    found = gradient_penalty(lambda x: x.square().sum() / 2, real, fake, alpha)
+    found = gradient_penalty(lambda x: x.square().sum((1, 2, 3)) / 2, real, fake, alpha)
     between = (alpha * real + (1 - alpha) * fake).flatten(1).norm(dim=1)
     assert found.item() == pytest.approx((between - 1).square().mean().item(), rel=1e-5)
-    both = gradient_penalty(lambda x: [x.square().sum() / 4] * 2, real, fake, alpha)
+    both = gradient_penalty(lambda x: [x.square().sum((1, 2, 3)) / 2] * 2, real, fake, alpha)
     assert both.item() == pytest.approx(found.item(), rel=1e-5)
-    assert gradient_penalty(lambda x: (x.square().sum() / 4,) * 2, real, fake, alpha).item() == both.item()
+    assert gradient_penalty(lambda x: (x.square().sum((1, 2, 3)) / 2,) * 2, real, fake, alpha).item() == both.item()
 
 
 def test_penalty_is_weighted_by_its_own_weight_only():
-    settings = {"weight": 7.0, "norm": "sample"}
+    settings = {"weight": 7.0, "norm": "sample", "of": "sum"}
     made = restorer([term("image"), game("wgan", weight=0.001, gradient_penalty=settings)])
     original, data = copy.deepcopy(made), batch()
     torch.manual_seed(5)
@@ -61,7 +61,7 @@ def test_penalty_is_weighted_by_its_own_weight_only():
     torch.manual_seed(5)
     alpha = torch.rand(2, 1, 1, 1)
     critic, fake = original.critics["critic"], original.generator(data["blurred"]).detach()
-    wanted = 7.0 * gradient_penalty(critic, data["sharp"], fake, alpha)
+    wanted = 7.0 * gradient_penalty(critic, data["sharp"], fake, alpha, of="sum")
     assert log["penalty/game"].item() == pytest.approx(wanted.item(), rel=1e-5)
     wgan = critic(fake).mean() - critic(data["sharp"]).mean()
     assert log["critic/critic"].item() == pytest.approx((wgan + wanted).item(), rel=1e-5)
@@ -69,7 +69,7 @@ def test_penalty_is_weighted_by_its_own_weight_only():
 
 def test_conditional_critic_sees_both_images_and_its_penalty_moves_only_one():
     made = restorer(
-        [term("image"), game("wgan", condition="blurred", gradient_penalty={})],
+        [term("image"), game("wgan", condition="blurred", gradient_penalty={"of": "sum"})],
         critics={"critic": steps.Critic(channels=6)},
     )
     original, data = copy.deepcopy(made), batch()

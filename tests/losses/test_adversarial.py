@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from deblurkit.discriminators.patch import PatchDiscriminator
 from deblurkit.losses.adversarial import AdversarialLoss
 from deblurkit.losses.functional import gradient_penalty
 
@@ -104,19 +105,48 @@ def test_sigmoid_in_the_critic_would_leave_a_floor():
 
 
 @pytest.mark.parametrize(
-    ("norm", "copies", "wanted"),
-    [("pixel", 1, (3 - 1) ** 2), ("sample", 1, (6 - 1) ** 2), ("pixel", 2, (6 - 1) ** 2), ("sample", 2, (12 - 1) ** 2)],
+    ("norm", "of", "copies", "wanted"),
+    [
+        ("pixel", "sum", 1, (3 - 1) ** 2),
+        ("sample", "sum", 1, (6 - 1) ** 2),
+        ("pixel", "sum", 2, (6 - 1) ** 2),
+        ("sample", "sum", 2, (12 - 1) ** 2),
+        ("sample", "mean", 1, (6 - 1) ** 2),
+        ("sample", "mean", 2, (6 - 1) ** 2),
+    ],
 )
-def test_penalty_of_a_linear_critic(norm: str, copies: int, wanted: float):
+def test_penalty_of_a_linear_critic(norm: str, of: str, copies: int, wanted: float):
     """Weights 2, -1, 2 for red, green, blue: a norm of 3 at each of four pixels, of 6 over the image."""
     weight = torch.tensor([2.0, -1.0, 2.0]).view(3, 1, 1).requires_grad_()
     real, fake = torch.rand(2, 2, 3, 2, 2).requires_grad_()
     alpha = torch.tensor([0.3, 0.9]).view(2, 1, 1, 1)
-    found = gradient_penalty(lambda image: [(weight * image).sum((1, 2, 3))] * copies, real, fake, alpha, norm)
+    found = gradient_penalty(lambda image: [(weight * image).sum((1, 2, 3))] * copies, real, fake, alpha, norm, of)
     assert found.item() == pytest.approx(wanted, rel=1e-6)
     if (norm, copies) == ("sample", 1):  # (2 |w| - 1)^2 has the slope 4 (2 |w| - 1) w / |w|
         found.backward()
         assert weight.grad.flatten().tolist() == pytest.approx([40 / 3, -20 / 3, 40 / 3], rel=1e-5)
+
+
+@pytest.mark.parametrize(("of", "slope"), [("mean", 1.0), ("sum", 1 / 900)])
+def test_at_its_solution_the_penalty_holds_the_slope_of_what_the_loss_sees(of: str, slope: float):
+    """With 30x30 logits, those of 256x256 pixels, the sum of the logits has 900 times the slope of their mean."""
+    torch.manual_seed(0)
+    critic = PatchDiscriminator(channels=2)
+    real, fake = torch.rand(2, 2, 3, 256, 256)
+    alpha = torch.rand(2, 1, 1, 1)
+    adam = torch.optim.Adam(critic.parameters(), lr=0.003)
+    for _ in range(1000):
+        penalty = gradient_penalty(critic, real, fake, alpha, of=of)
+        if penalty < 1e-4:
+            break
+        adam.zero_grad()
+        penalty.backward()
+        adam.step()
+    assert penalty < 1e-4, "the solution was not found"
+    image = torch.lerp(fake, real, alpha).requires_grad_()
+    game = AdversarialLoss("wgan", gradient_penalty={"of": of})
+    (gradient,) = torch.autograd.grad(len(image) * game.generator_loss(None, critic(image)), image)
+    assert gradient.flatten(1).norm(dim=1).tolist() == pytest.approx([slope, slope], rel=0.02)
 
 
 def test_penalty_draws_a_point_for_each_image_between_sharp_and_restored():
@@ -159,6 +189,9 @@ def test_computed_in_float32_and_stable(mode: str):
         {"gradient_penalty": {"weight": 0}},
         {"gradient_penalty": {"norm": "image"}},
         {"gradient_penalty": {"wieght": 1}},
+        {"gradient_penalty": {"of": "patches"}},
+        {"gradient_penalty": {"norm": "pixel"}},
+        {"gradient_penalty": {"norm": "pixel", "of": "mean"}},
         {"weight_clip": 0},
         {"condition": "sharp"},
     ],
