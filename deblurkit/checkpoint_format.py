@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -92,6 +92,7 @@ class _Position(_Part):
     epoch: Count = 0
     into_epoch: Count = 0
     epoch_length: Annotated[int, Field(ge=1, lt=2**53)] = 1
+    epoch_of: Literal["generator"] | None = None
 
 
 class _Best(_Part):

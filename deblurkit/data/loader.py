@@ -7,7 +7,9 @@ import pickle
 import signal
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -21,7 +23,34 @@ from deblurkit.registry import DATASETS, load_plugins, loaded_plugins
 if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Loader
 
-Position = tuple[int, int]  # (epoch, index)
+
+class Draw(NamedTuple):
+    """One sample of a training.
+
+    Attributes:
+        epoch: The pass over the set.
+        image: Its index.
+        stream: 0: the generator's passes; 1: those of critics that draw batches of their own.
+    """
+
+    epoch: int
+    image: int
+    stream: int = 0
+
+
+@dataclass(frozen=True)
+class CriticBatches:
+    """The batches that critics draw for themselves, before those that the generator takes in the same iteration.
+
+    Attributes:
+        of_critics: Batches that the critics take in an iteration.
+        of_generator: Batches that the generator takes.
+        start: The first batch of the critics' endless stream.
+    """
+
+    of_critics: int
+    of_generator: int
+    start: int
 
 
 class ImageDataset(Protocol):
@@ -97,7 +126,7 @@ class FirstImages:
 
 
 class SeededSamples(Dataset[dict[str, Any]]):
-    """Samples whose random numbers depend on (seed, epoch, index) and on nothing else.
+    """Samples whose random numbers depend on (seed, epoch, index, stream) and on nothing else.
 
     It can be sent to spawned workers together with the plugins that its data set may come from.
 
@@ -110,12 +139,12 @@ class SeededSamples(Dataset[dict[str, Any]]):
         self.dataset = dataset
         self.seed = seed
 
-    def __getitem__(self, position: Position) -> dict[str, Any]:
-        """Return the sample at ``(epoch, index)``."""
-        epoch, index = position
-        return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index]))
+    def __getitem__(self, position: Draw) -> dict[str, Any]:
+        """Return the sample at ``(epoch, index)`` of a stream."""
+        epoch, index, stream = Draw(*position)
+        return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index, 2 * stream]))
 
-    def __getitems__(self, positions: list[Position]) -> list[dict[str, Any]] | UserError:
+    def __getitems__(self, positions: list[Draw]) -> list[dict[str, Any]] | UserError:
         """Return a batch's samples, or the user's mistake that one of them met (see :class:`Batches`)."""
         try:
             return [self[position] for position in positions]
@@ -136,8 +165,8 @@ def _restore_samples(plugins: list[str], pickled: bytes, seed: int) -> SeededSam
     return SeededSamples(pickle.loads(pickled), seed)
 
 
-class EpochBatchSampler(Sampler[list[Position]]):
-    """Batches of ``(epoch, index)`` without end, epoch after epoch, each shuffled by (seed, epoch).
+class EpochBatchSampler(Sampler[list[Draw]]):
+    """Batches of ``(epoch, index)`` without end, epoch after epoch, each shuffled by (seed, epoch, stream).
 
     Every process gets as many images of an epoch as every other, none of them twice; what is left over is dropped,
     another few in each epoch. Starting late costs nothing: no data are read to get there.
@@ -151,6 +180,7 @@ class EpochBatchSampler(Sampler[list[Position]]):
         rank: This process's number.
         world: Number of processes.
         batches_per_epoch: Use only so many batches of an epoch (of each process), where fewer than there are.
+        stream: See :class:`Draw`.
 
     Raises:
         ValueError: There are not enough images for one batch.
@@ -166,7 +196,9 @@ class EpochBatchSampler(Sampler[list[Position]]):
         rank: int = 0,
         world: int = 1,
         batches_per_epoch: int | None = None,
+        stream: int = 0,
     ) -> None:
+        self.stream = stream
         self.size, self.batch_size, self.seed = size, batch_size, seed
         self.start_epoch, self.start_batch = start_epoch, start_batch
         self.rank, self.world = rank, world
@@ -175,16 +207,37 @@ class EpochBatchSampler(Sampler[list[Position]]):
         if self.batches < 1:
             raise ValueError(f"{size} images over {world} processes make no batch of {batch_size}")
 
-    def __iter__(self) -> Iterator[list[Position]]:
+    def __iter__(self) -> Iterator[list[Draw]]:
         """Yield this process's batches, beginning where it was told to."""
         epoch, batch = self.start_epoch, self.start_batch
         while True:
-            # The fourth number keeps this apart from the samples' own generators: numpy takes missing ones for 0.
-            order = np.random.default_rng([self.seed, epoch, 0, 1]).permutation(self.size)[self.rank :: self.world]
+            # Odd fourth numbers keep this apart from the samples' own generators, whose are even.
+            random = np.random.default_rng([self.seed, epoch, 0, 2 * self.stream + 1])
+            order = random.permutation(self.size)[self.rank :: self.world]
             for number in range(batch, self.batches):
                 chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
-                yield [(epoch, int(index)) for index in chosen]
+                yield [Draw(epoch, int(index), self.stream) for index in chosen]
             epoch, batch = epoch + 1, 0
+
+
+class TwoStreams(Sampler[list[Draw]]):
+    """The batches of each iteration, without end: first the critics' own, then the generator's.
+
+    Args:
+        critics: Makes the critics' batches.
+        generator: Makes the generator's.
+        counts: How many of each an iteration takes.
+    """
+
+    def __init__(self, critics: EpochBatchSampler, generator: EpochBatchSampler, counts: CriticBatches) -> None:
+        self.critics, self.generator, self.counts = critics, generator, counts
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """Yield both in turn."""
+        critics, generator = iter(self.critics), iter(self.generator)
+        while True:
+            yield from islice(critics, self.counts.of_critics)
+            yield from islice(generator, self.counts.of_generator)
 
 
 class Batches(DataLoader[dict[str, Any]]):
@@ -212,9 +265,10 @@ def build_train_loader(
     rank: int = 0,
     world: int = 1,
     used_batches: int | None = None,
+    critics: CriticBatches | None = None,
     pin_memory: bool = False,
 ) -> Batches:
-    """Return an endless loader of shuffled batches; ``loader.batch_sampler.batches`` are one epoch.
+    """Return an endless loader of shuffled batches.
 
     Batches are ``{"blurred": float32 (n, 3, h, w) in [0, 1], "sharp": the same, "key": list of n strings}``.
 
@@ -226,7 +280,8 @@ def build_train_loader(
         start_batch: Batch of that epoch to begin with.
         rank: This process's number.
         world: Number of processes.
-        used_batches: Batches of each epoch that the caller uses; the others are skipped.
+        used_batches: Batches of each epoch that the generator uses; the others are skipped.
+        critics: What critics draw besides, by passes of their own over the whole set; ``None``: nothing.
         pin_memory: Copy batches into page-locked memory, for a GPU.
 
     Raises:
@@ -239,9 +294,13 @@ def build_train_loader(
             f"datasets.train: batch_size: {loader.batch_size}{per} needs at least {wanted} images; "
             f"the set has {len(dataset)}"
         )
-    sampler = EpochBatchSampler(
-        len(dataset), loader.batch_size, seed, start_epoch, start_batch, rank, world, used_batches
-    )
+    size, batch_size = len(dataset), loader.batch_size
+    generator = EpochBatchSampler(size, batch_size, seed, start_epoch, start_batch, rank, world, used_batches)
+    sampler: Sampler[list[Draw]] = generator
+    if critics is not None:
+        start = divmod(critics.start, size // world // batch_size)
+        own = EpochBatchSampler(size, batch_size, seed, *start, rank, world, stream=1)
+        sampler = TwoStreams(own, generator, critics)
     workers: dict[str, Any] = {}
     if loader.workers:
         workers = {"prefetch_factor": loader.prefetch, "persistent_workers": loader.persistent}

@@ -69,7 +69,7 @@ RULES = (
     Rule("datasets.test.**", Effect.APPLIED, "tools/test.py scores it"),
     Rule("train.epochs", Effect.APPLIED, "the run ends there; each rate is that of a run of this length"),
     Rule("train.iters", Effect.APPLIED, "the run ends there; each rate is that of a run of this length"),
-    Rule("train.critic_batches", Effect.APPLIED, "from the next iteration on, at the same share of the epoch"),
+    Rule("train.critic_batches", Effect.APPLIED, "from the next iteration on; an epoch is a pass of the generator"),
     Rule("train.accumulate", Effect.APPLIED, "from the next iteration on, at the same share of the epoch"),
     Rule("train.critic_warmup", Effect.APPLIED, "counted from the run's beginning"),
     Rule("train.freeze.**", Effect.APPLIED, "counted from the run's beginning"),

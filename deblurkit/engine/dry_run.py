@@ -47,7 +47,7 @@ def dry_run(options: Options, device: str | None = None) -> None:
     for name, network in restorer.networks().items():
         console.print(f"{name}: {type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters")
 
-    batches = [_synthetic_batch(options) for _ in range(restorer.batches_per_iteration)]
+    batches = [_synthetic_batch(options) for _ in range(restorer.critic_batches + restorer.generator_batches)]
     console.print(
         f"synthetic batches of {tuple(batches[0]['blurred'].shape)}, {len(batches)} an iteration, on {chosen}"
     )

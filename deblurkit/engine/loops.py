@@ -11,32 +11,32 @@ from torch import nn
 from deblurkit.engine.position import Length, Position
 from deblurkit.engine.waiting import DataClock
 
-LoaderFrom = Callable[[int, int], Iterable[dict[str, Any]]]
-"""Makes a loader that starts at (epoch, batch); its iterator is a generator."""
+LoaderFrom = Callable[[Position], Iterable[dict[str, Any]]]
+"""Makes a loader that starts where a run stands; its iterator is a generator."""
 
 
 class IterationLoop(BaseLoop):
-    """Runs iterations of ``batches_per_iteration`` batches to the end of the run.
+    """Runs iterations of ``batches`` batches to the end of the run.
 
     A hook may have ``after_iteration(runner)``: it is called between iterations, after MMEngine's epoch hooks, with
     ``runner.iter`` the number of iterations done; what is saved there is a whole state.
 
     Args:
         runner: The runner.
-        dataloader: Makes an endless loader that starts at (epoch, batch in the epoch).
+        dataloader: Makes an endless loader of the batches from a position on.
         length: How long the run is.
-        batches_per_iteration: Batches one iteration takes.
+        batches: Batches that an iteration takes, the critics' own included.
 
     Attributes:
         position: Where the run stands.
         max_iters: The iteration at which it ends.
     """
 
-    def __init__(self, runner: Any, dataloader: LoaderFrom, length: Length, batches_per_iteration: int) -> None:
+    def __init__(self, runner: Any, dataloader: LoaderFrom, length: Length, batches: int) -> None:
         self._runner = runner
         self.dataloader = dataloader
         self.length = length
-        self.batches_per_iteration = batches_per_iteration
+        self.batches = batches
         self.waiting = DataClock(runner.device)
         self.val_interval = self.val_begin = 0  # MMEngine's validation loop is not used
         self.take_up(Position())
@@ -66,7 +66,7 @@ class IterationLoop(BaseLoop):
         runner = self._runner
         runner.call_hook("before_train")
         if self.iter < self.max_iters:
-            batches: Any = iter(self.dataloader(self.epoch, self.position.into_epoch * self.batches_per_iteration))
+            batches: Any = iter(self.dataloader(self.position))
             try:
                 runner.call_hook("before_train_epoch")
                 while self.iter < self.max_iters:
@@ -80,7 +80,7 @@ class IterationLoop(BaseLoop):
     def _run_iteration(self, batches: Any) -> None:
         runner = self._runner
         self.waiting.start()
-        data = [next(batches) for _ in range(self.batches_per_iteration)]
+        data = [next(batches) for _ in range(self.batches)]
         self.waiting.stop()
         runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=data)
         runner.restorer.iteration = self.iter

@@ -56,9 +56,9 @@ class Length:
             return Position(position.iteration + 1, position.epoch + 1, 0)
         return Position(position.iteration + 1, position.epoch, into)
 
-    def record(self, position: Position) -> dict[str, int]:
-        """Returns what a checkpoint says of a position."""
-        return {**asdict(position), "epoch_length": self.epoch}
+    def record(self, position: Position) -> dict[str, int | str]:
+        """Returns what a checkpoint says of a position; in older ones an epoch was a pass of critics and generator."""
+        return {**asdict(position), "epoch_length": self.epoch, "epoch_of": "generator"}
 
     def taken_up(self, saved: dict[str, Any], where: str) -> Position:
         """Returns the position of a checkpoint in epochs of this length.

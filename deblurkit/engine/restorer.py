@@ -76,10 +76,15 @@ class GANRestorer(nn.Module):
         self._critic_weights = [w for critic in self.critics.values() for w in critic.parameters() if w.requires_grad]
 
     @property
-    def batches_per_iteration(self) -> int:
-        """Batches that one iteration takes from the loader."""
+    def generator_batches(self) -> int:
+        """Batches that the generator takes in an iteration."""
+        return self.parts.accumulate
+
+    @property
+    def critic_batches(self) -> int:
+        """Batches that the critics draw for themselves in an iteration; 0: they see the generator's."""
         own = self.critics and self.parts.critic_batches == "own"
-        return self.parts.accumulate * (self.parts.critic_steps + 1 if own else 1)
+        return self.parts.accumulate * self.parts.critic_steps if own else 0
 
     @property
     def device(self) -> torch.device:
@@ -124,7 +129,7 @@ class GANRestorer(nn.Module):
         """Do one iteration.
 
         Args:
-            data: ``batches_per_iteration`` batches, images ``(n, 3, h, w)`` in [0, 1].
+            data: ``critic_batches`` batches, then ``generator_batches``; images ``(n, 3, h, w)`` in [0, 1].
             optim_wrapper: A :class:`~deblurkit.engine.optim.NetworkOptimizer` for each network.
 
         Returns:

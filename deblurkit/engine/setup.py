@@ -11,7 +11,7 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.optim import OptimWrapperDict
 from rich.console import Console
 
-from deblurkit.data.loader import build_train_loader, describe
+from deblurkit.data.loader import CriticBatches, build_train_loader, describe
 from deblurkit.data.prefetch import DeviceBatches
 from deblurkit.engine.data_record import DataRecord, in_words
 from deblurkit.engine.hooks.checkpoint import CheckpointHook
@@ -39,28 +39,45 @@ if TYPE_CHECKING:
 
 
 class TrainLoaders:
-    """Makes the endless training loader from any position; what the loop calls its dataloader."""
+    """Makes the endless training loader from any position; what the loop calls its dataloader.
 
-    def __init__(self, options: Options, dataset: Any, used_batches: int, device: torch.device) -> None:
+    Args:
+        options: The run's.
+        dataset: The training set.
+        epoch_length: Iterations in which the generator goes through it once.
+        restorer: Says how many batches it takes.
+        device: Where batches go.
+    """
+
+    def __init__(self, options: Options, dataset: Any, epoch_length: int, restorer: Any, device: torch.device) -> None:
         self.options = options
         self.dataset = dataset
-        self.used_batches = used_batches
+        self.epoch_length = epoch_length
+        self.of_generator: int = restorer.generator_batches
+        self.of_critics: int = restorer.critic_batches
         self.device = device
         self.record = DataRecord(dataset)
 
-    def __call__(self, epoch: int, batch: int) -> DeviceBatches:
-        """Return batches on the device, from a batch of an epoch on."""
+    def __call__(self, position: Position) -> DeviceBatches:
+        """Return batches on the device from a position on.
+
+        The critics' place in their own passes follows from the number of iterations alone, so no checkpoint holds it.
+        """
         entry = self.options.datasets.train
         assert entry is not None
+        critics = None
+        if self.of_critics:
+            critics = CriticBatches(self.of_critics, self.of_generator, position.iteration * self.of_critics)
         loader = build_train_loader(
             self.dataset,
             entry.loader,
             self.options.seed,
-            start_epoch=epoch,
-            start_batch=batch,
+            start_epoch=position.epoch,
+            start_batch=position.into_epoch * self.of_generator,
             rank=get_rank(),
             world=get_world_size(),
-            used_batches=self.used_batches,
+            used_batches=self.epoch_length * self.of_generator,
+            critics=critics,
             pin_memory=self.device.type == "cuda",
         )
         return DeviceBatches(loader, self.device, getattr(self.dataset, "finish", None))
@@ -111,24 +128,24 @@ class Setup:
     def _measure(self) -> tuple[TrainLoaders, Length]:
         entry = self.options.datasets.train
         assert entry is not None
-        per_iteration = self.restorer.batches_per_iteration
+        taken = self.restorer.generator_batches
         batches = len(self.dataset) // get_world_size() // entry.loader.batch_size
-        if batches < per_iteration:
+        if batches < taken:
             raise UserError(
-                f"datasets.train: one iteration takes {per_iteration} batch(es) of {entry.loader.batch_size} in each "
+                f"datasets.train: one iteration takes {taken} batch(es) of {entry.loader.batch_size} in each "
                 f"of {get_world_size()} process(es), the set has {len(self.dataset)} images: lower batch_size or "
                 "train.accumulate"
             )
-        epoch = batches // per_iteration
+        epoch = batches // taken
         length = Length(epoch, self.options.train.epochs, self.options.train.iters)
-        return TrainLoaders(self.options, self.dataset, epoch * per_iteration, self.device), length
+        return TrainLoaders(self.options, self.dataset, epoch, self.restorer, self.device), length
 
     def runner(self, folder: WorkDir, console: Console, resumption: Resumption | None, launcher: str) -> TrainingRunner:
         """Return the runner, ready to train; ``resumption`` says where the networks stand, if not at the beginning."""
         loop = {
             "type": IterationLoop,
             "length": self.length,
-            "batches_per_iteration": self.restorer.batches_per_iteration,
+            "batches": self.restorer.critic_batches + self.restorer.generator_batches,
         }
         ours: dict[str, Any] = {
             "randomness": {"seed": self.options.seed, "diff_rank_seed": True},
@@ -177,7 +194,14 @@ class Setup:
             for name, network in self.restorer.networks().items()
         )
         runner.logger.info(f"{counts} | {len(self.dataset)} training images, effective batch {effective}")
-        runner.logger.info(f"{self.length.end(position)} iterations, {self.length.epoch} in an epoch")
+        end = self.length.end(position)
+        runner.logger.info(f"{end} iterations, {self.length.epoch} in an epoch")
+        if self.loaders.of_critics:
+            one = len(self.dataset) // get_world_size() // entry.loader.batch_size
+            runner.logger.info(
+                f"critics draw batches of their own: they see the set {self.loaders.of_critics * end / one:.1f} times "
+                f"by the end, the generator {end / self.length.epoch:.1f} times"
+            )
         for note in self.notes:
             runner.logger.warning(note)
         self._introduce_data("train", self.dataset, runner)

@@ -166,7 +166,7 @@ class Train(Section):
     critic_steps: PositiveInt = 1
     """Critic updates before each generator update."""
     critic_batches: Literal["same", "own"] = "same"
-    """Whether every critic update takes a batch of its own."""
+    """Whether the critics see the generator's batches, or each of their updates takes a fresh one of their own."""
     critic_warmup: NonNegativeInt = 0
     """Iterations of critic updates alone, at the beginning."""
     freeze: dict[str, PositiveInt] = Field(default_factory=dict)

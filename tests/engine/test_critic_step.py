@@ -114,7 +114,7 @@ def test_weights_are_clipped_after_each_update():
 @pytest.mark.parametrize(("kind", "batches"), [("same", 1), ("own", 4)])
 def test_critic_steps_and_their_batches(kind: str, batches: int):
     made = restorer([term("image"), game("wgan")], critic_steps=3, critic_batches=kind)
-    assert made.batches_per_iteration == batches
+    assert (made.critic_batches, made.generator_batches) == (batches - 1, 1)
     data = [batch(n) for n in range(batches)]
     made.train_step(data, optimizers(made))
     sharp = [images for images in made.critics["critic"].seen if any(torch.equal(images, d["sharp"]) for d in data)]
@@ -133,7 +133,7 @@ def test_two_critics_with_a_batch_of_their_own_and_accumulation():
         critic_batches="own",
         accumulate=2,
     )
-    assert made.batches_per_iteration == 6
+    assert (made.critic_batches, made.generator_batches) == (4, 2)
     before = {name: snapshot(critic) for name, critic in made.critics.items()}
     log = made.train_step([batch(n) for n in range(6)], optimizers(made))
     assert all(moved(before[name], critic) for name, critic in made.critics.items())

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import checkpoint_of, records
+from runs import checkpoint_of, differences, records
+from tiny import CRITIC
 
-from deblurkit import load_options, train
+from deblurkit import checkpoint, load_options, train
 from deblurkit.checkpoint import CheckpointError
 from deblurkit.engine.position import Length, Position
 
@@ -100,7 +101,7 @@ def test_end_in_iterations_stays(start: Callable[..., Path]):
     start("train.iters=6")
     folder = start("train.iters=12", "datasets.train.batch_size=4", resume=True)
     position = checkpoint_of(folder, 12)["position"]
-    assert position == {"iteration": 12, "epoch": 4, "into_epoch": 1, "epoch_length": 2}
+    assert position == {"iteration": 12, "epoch": 4, "into_epoch": 1, "epoch_length": 2, "epoch_of": "generator"}
 
 
 def test_finished_only_where_the_epochs_are(start: Callable[..., Path], capsys: pytest.CaptureFixture):
@@ -110,6 +111,55 @@ def test_finished_only_where_the_epochs_are(start: Callable[..., Path], capsys: 
     assert checkpoint_of(folder, 20)["position"]["epoch"] == 4
     start("train.epochs=4", "datasets.train.batch_size=1", resume=True)
     assert "already finished" in capsys.readouterr().out
+
+
+OWN = ("train.critic_batches=own", "train.critic_steps=3")
+
+
+@pytest.fixture
+def playing(start: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    game = "losses.game={type: AdversarialLoss, mode: wgan, critic: critic, gradient_penalty: {weight: 1.0}}"
+    critic = f"discriminators.critic={json.dumps(CRITIC)}"
+    crops = "datasets.train.crop=40"
+    return lambda *overrides, resume=False: start(critic, game, crops, "schedulers=[]", *OWN, *overrides, resume=resume)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_own_critic_batches_leave_an_epoch_one_pass_of_the_generator(
+    tmp_path: Path, playing: Callable[..., Path], accumulate: int
+):
+    folder = playing("train.epochs=2", f"train.accumulate={accumulate}")
+    state = checkpoint_of(folder, 8 // accumulate)
+    assert state["position"]["epoch_length"] == 4 // accumulate
+    lines = [json.loads(line) for line in (tmp_path / "seen.jsonl").read_text().splitlines()]
+    everything = [f"{n:03}" for n in range(8)]
+    of_generator = [key for epoch, keys in lines if epoch == 1 for key in keys[-2 * accumulate :]]
+    assert sorted(of_generator) == everything
+    of_critics = [key for _, keys in lines for key in keys[: -2 * accumulate]]
+    passes = [of_critics[start : start + 8] for start in range(0, len(of_critics), 8)]
+    assert len(passes) == 6
+    assert all(sorted(images) == everything for images in passes)
+    log = (folder / "log.txt").read_text(encoding="utf-8")
+    assert "they see the set 6.0 times by the end, the generator 2.0 times" in log
+
+
+def test_own_critic_batches_are_the_same_after_a_resume(tmp_path: Path, playing: Callable[..., Path]):
+    whole = playing("train.iters=7").rename(tmp_path / "whole")
+    playing("train.iters=3")
+    broken = playing("train.iters=7", resume=True)
+    assert not differences(checkpoint_of(broken, 7), checkpoint_of(whole, 7))
+    lines = (tmp_path / "seen.jsonl").read_text().splitlines()
+    assert lines[:7] == lines[7:]
+
+
+def test_epochs_that_counted_the_critics_batches_are_refused(playing: Callable[..., Path]):
+    folder = playing("train.iters=2")
+    file = folder / "checkpoints" / "iter_00000002.pth"
+    state = checkpoint.load(file)
+    del state["position"]["epoch_of"]
+    checkpoint.save(state, file)
+    with pytest.raises(CheckpointError, match=r"were passes of critics and generator together; .* --init-from"):
+        playing("train.iters=4", resume=True)
 
 
 LENGTH = Length(epoch=4, epochs=None, iters=100)

@@ -85,7 +85,13 @@ def test_killed_three_times_equals_uninterrupted(tmp_path: Path, stochastic: Cal
 def test_final_state_holds_everything(tmp_path: Path, stochastic: Callable[..., Path]):
     run(tmp_path / "run.txt", "-opt", stochastic(), "--work-dir", tmp_path / "run", "--set", "train.iters=6")
     state = checkpoint_of(tmp_path / "run", 6)
-    assert state["position"] == {"iteration": 6, "epoch": 1, "into_epoch": 2, "epoch_length": 4}
+    assert state["position"] == {
+        "iteration": 6,
+        "epoch": 1,
+        "into_epoch": 2,
+        "epoch_length": 4,
+        "epoch_of": "generator",
+    }
     assert state["validation_due"] is False
     assert [epoch for epoch, _ in state["validations"]] == [1]
     assert state["best"]["iteration"] == 6
