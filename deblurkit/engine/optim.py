@@ -126,7 +126,7 @@ def build_optimizers(options: Options, networks: dict[str, nn.Module], device: t
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizers of {name}: {kind}: {error}") from error
         scaler = torch.amp.GradScaler(device.type, enabled=options.train.precision == "fp16")
-        built[name] = NetworkOptimizer(optimizer, options.train.clip_grad_norm, scaler)
+        built[name] = NetworkOptimizer(optimizer, options.clip_grad_norm_of(name), scaler)
     return built
 
 

@@ -86,6 +86,7 @@ def build_parts(
         terms=[term for term in terms if term is not None],
         critic_steps=train.critic_steps,
         critic_batches=train.critic_batches,
+        order=train.order,
         critic_warmup=train.critic_warmup,
         accumulate=train.accumulate,
         precision=train.precision,

@@ -33,6 +33,7 @@ class Parts:
     terms: list[Term] = field(default_factory=list)
     critic_steps: int = 1
     critic_batches: str = "same"
+    order: str = "alternating"
     critic_warmup: int = 0
     accumulate: int = 1
     precision: str = "fp32"
@@ -42,6 +43,9 @@ class Parts:
 @RESTORERS.register_module()
 class GANRestorer(nn.Module):
     """Updates the critics ``critic_steps`` times, then the generator once.
+
+    With ``order: parallel`` both take one step from the same weights: the generator judges by the critics as they were
+    before their step, as MADN's Algorithm 1 has it.
 
     The whole step runs in the generator's value range: the batch is mapped once at entry. Without critics it is plain
     regression.
@@ -152,6 +156,8 @@ class GANRestorer(nn.Module):
             self._update_critics(critic_groups, named, optim_wrapper, log)
         if not warming:
             self._update_generator(group, named, optim_wrapper["generator"], log)
+        if self._playing() and self.parts.order == "parallel":
+            self._step_critics(critic_groups[-1], optim_wrapper, log)
         if self._statistics:
             share_statistics(self._statistics)
         return log
@@ -206,6 +212,7 @@ class GANRestorer(nn.Module):
     def _update_critics(
         self, groups: list[list[Batch]], named: Named | None, optimizers: Mapping[str, Any], log: dict[str, Tensor]
     ) -> None:
+        """Step the critics once a group; in a parallel order only their gradients are taken, and the step waits."""
         fakes: dict[int, Named] = {}  # by batch: the steps of one group see the same restored images
         if named is not None:
             fakes[id(groups[0][0])] = _detached(named)
@@ -214,26 +221,32 @@ class GANRestorer(nn.Module):
                 if id(batch) not in fakes:
                     with torch.no_grad():
                         fakes[id(batch)] = _detached(self._restored(batch))
-            self._critic_step([fakes[id(batch)] for batch in group], optimizers, log)
+            self._take_critic_gradients([fakes[id(batch)] for batch in group], optimizers, log)
+            if self.parts.order == "alternating":
+                self._step_critics(group, optimizers, log)
 
-    def _critic_step(self, group: list[Named], optimizers: Mapping[str, Any], log: dict[str, Tensor]) -> None:
-        terms = self._playing()
-        names = sorted({term.critic for term in terms if term.critic is not None})
+    def _playing_critics(self) -> list[str]:
+        return sorted({term.critic for term in self._playing() if term.critic is not None})
+
+    def _take_critic_gradients(self, group: list[Named], optimizers: Mapping[str, Any], log: dict[str, Tensor]) -> None:
+        names = self._playing_critics()
         for name in names:
             optimizers[name].zero_grad()
         logs: list[dict[str, Tensor]] = []
         for number, named in enumerate(group, 1):
             logs.append({})
             with self._exchanging(names, number == len(group)):
-                for name, total in self._critic_totals(terms, named, logs[-1]).items():
+                for name, total in self._critic_totals(self._playing(), named, logs[-1]).items():
                     optimizers[name].backward(_share(total, group))
         log.update(_means(logs))
-        for name in names:
+
+    def _step_critics(self, group: list[Batch], optimizers: Mapping[str, Any], log: dict[str, Tensor]) -> None:
+        for name in self._playing_critics():
             norm = optimizers[name].step(self.measure)
             if norm is not None:
                 log[f"grad_norm/{name}"] = norm
                 self._watch_norm(group[-1], name, norm)
-        for term in terms:
+        for term in self._playing():
             self._clip_weights(term)
 
     def _critic_totals(self, terms: list[Term], named: Named, log: dict[str, Tensor]) -> dict[str, Tensor]:

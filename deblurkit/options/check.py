@@ -233,6 +233,12 @@ def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mappin
             report.add(("optimizers", name), f"no network is named {name!r}{did_you_mean(name, known)}")
         elif isinstance(config, dict):
             closed.check_optimizer(report, ("optimizers", name), config)
+    train = _section(data, "train")
+    for name in _section(train, "clip_grad_norm"):
+        if name not in known and critics is not None:
+            report.add(("train", "clip_grad_norm", name), f"no network is named {name!r}{did_you_mean(name, known)}")
+    if train.get("order") == "parallel" and train.get("critic_steps", 1) != 1:
+        report.add(("train", "order"), f"parallel is one step of each network, critic_steps is {train['critic_steps']}")
     networks = None if critics is None else {"generator": None, **critics}
     for index, config in _dicts(_items(data.get("schedulers"))):
         closed.check_scheduler(report, ("schedulers", index), config, networks)

@@ -171,8 +171,10 @@ class Train(Section):
     """Iterations of critic updates alone, at the beginning."""
     freeze: dict[str, PositiveInt] = Field(default_factory=dict)
     """Parts of the generator by name, and the epochs for which each is held still."""
-    clip_grad_norm: PositiveFloat | None = None
-    """The largest gradient norm of an optimizer's step; null: no clipping."""
+    order: Literal["alternating", "parallel"] = "alternating"
+    """Whether the generator's gradient is that of the critics after their step, or both step from the same weights."""
+    clip_grad_norm: PositiveFloat | dict[EntryName, PositiveFloat] | None = None
+    """The largest gradient norm of an optimizer's step: of all, or by their names in ``optimizers``; null: any."""
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     """The arithmetic of the networks."""
     accumulate: PositiveInt = 1
@@ -297,6 +299,13 @@ class Options(Section):
             if name in self.optimizers:
                 return self.optimizers[name]
         raise UserError(f"optimizers.{fallback}: missing, {network} cannot be trained without it")
+
+    def clip_grad_norm_of(self, network: str) -> float | None:
+        """Return the largest gradient norm of a step of ``generator`` or of a critic; ``None``: any."""
+        limits = self.train.clip_grad_norm
+        if not isinstance(limits, dict):
+            return limits
+        return limits.get(network, None if network == "generator" else limits.get("discriminators"))
 
     def missing_for_training(self) -> list[str]:
         """Return what a run needs and the options do not say, ``key.path: problem`` each; empty if complete."""

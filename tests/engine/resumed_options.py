@@ -120,6 +120,7 @@ CASES = (
     Case("train.iters", ("train.iters=40",)),
     Case("train.critic_steps", ("train.critic_steps=3",)),
     Case("train.critic_batches", ("train.critic_batches=own", "train.critic_steps=2")),
+    Case("train.order", ("train.order=parallel", "train.critic_steps=1")),
     Case("train.critic_warmup", ("train.critic_warmup=100",)),
     Case("train.freeze", ("train.freeze={encoder: 9}",)),
     Case("train.clip_grad_norm", ("train.clip_grad_norm=1e-6",)),
