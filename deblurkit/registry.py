@@ -17,7 +17,7 @@ import pkgutil
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,6 +121,46 @@ class ComponentRegistry(Registry):
             self._module_dict[name] = module
 
 
+class NetworkRegistry(ComponentRegistry):
+    """Networks: an option file may say of each, beside the arguments of its constructor, how its weights start.
+
+    The key is ``init``, one of :data:`deblurkit.weight_init.INITS`; a constructor with an argument of this name gets it
+    instead.
+    """
+
+    def split(self, cfg: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Return what the constructor gets of ``{type: NAME, **arguments}``, and what ``init`` says, if anything."""
+        from deblurkit.options.signature import signature_of
+
+        arguments = dict(cfg)
+        component = self.get(cfg["type"]) if isinstance(cfg.get("type"), str) else None
+        if component is None or "init" in signature_of(component).annotations:
+            return arguments, None
+        return arguments, arguments.pop("init", None)
+
+    def build(self, cfg: dict[str, Any], *given: Any, where: str | None = None) -> Any:  # type: ignore[override]
+        """Build a network, and start its weights as ``init`` says."""
+        arguments, init = self.split(cfg)
+        problem = init_problem(init)
+        if problem is not None:
+            raise UserError(f"{where or self.name}.init: {problem}")
+        network = super().build(arguments, *given, where=where)
+        if init is not None:
+            from deblurkit.weight_init import init_by_name
+
+            init_by_name(network, init)
+        return network
+
+
+def init_problem(init: object) -> str | None:
+    """Return what is wrong with a network's ``init``, in words; ``None``: nothing."""
+    from deblurkit.weight_init import INITS
+
+    if init is None or init in INITS:
+        return None
+    return f"no initialisation is named {init!r}{did_you_mean(str(init), INITS)}; known: {', '.join(INITS)}"
+
+
 class Nested(NamedTuple):
     """What an argument that is a list of components may name, for a component's attribute ``nested``.
 
@@ -219,8 +259,8 @@ def _view(candidate: Any) -> str | None:
     return _takes(candidate, "it", 1, skip_self=False)
 
 
-ARCHS = ComponentRegistry("generator", _network, ["deblurkit.archs"])
-DISCRIMINATORS = ComponentRegistry("discriminator", _network, ["deblurkit.discriminators"])
+ARCHS = NetworkRegistry("generator", _network, ["deblurkit.archs"])
+DISCRIMINATORS = NetworkRegistry("discriminator", _network, ["deblurkit.discriminators"])
 LOSSES = ComponentRegistry("loss", _loss, ["deblurkit.losses"])
 VIEWS = ComponentRegistry("view", _view, ["deblurkit.losses.views"])
 RESTORERS = ComponentRegistry("restorer", _with_methods(train_step=2), ["deblurkit.engine.restorer"])

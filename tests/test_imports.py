@@ -18,8 +18,19 @@ SCRIPTS = sorted([*(ROOT / "tools").glob("*.py"), *(ROOT / "benchmarks").glob("*
 
 # Higher may import lower, and its own level only within the same part.
 LEVELS = [
-    {"compat", "registry", "options", "errors", "names", "torchfile", "checkpoint_format", "bounded", "pretrained"},
-    {"losses.functional", "losses.views", "metrics.functional", "weight_init", "archs.blocks"},
+    {
+        "compat",
+        "registry",
+        "options",
+        "errors",
+        "names",
+        "torchfile",
+        "checkpoint_format",
+        "bounded",
+        "pretrained",
+        "weight_init",
+    },
+    {"losses.functional", "losses.views", "metrics.functional", "archs.blocks"},
     {"archs", "discriminators", "losses", "data", "metrics"},
     {"checkpoint"},
     {"report", "interop"},

@@ -1,14 +1,15 @@
-"""The processes of a distributed run: how they start, agree and part."""
+"""The processes of a distributed run: how they start, agree, share and part."""
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
-from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, get_world_size, init_dist
+from mmengine.dist import all_gather, all_gather_object, broadcast_object_list, get_rank, get_world_size, init_dist
+from torch import Tensor
 
 from deblurkit.errors import UserError
 from deblurkit.inference.deblurrer import pick_device
@@ -109,3 +110,17 @@ def part() -> None:
     torch.distributed.destroy_process_group()
     gc.collect()
     del group  # last: of all holders it alone lets other threads run while it waits for the group's to end
+
+
+@torch.no_grad()
+def share_statistics(buffers: Sequence[Tensor]) -> None:
+    """Gives the processes one set of running statistics, the mean of theirs; collective.
+
+    Each normalises by its own batches, but validation, averaging and the checkpoint are of one network. Buffers that
+    are equal in all processes are left as they are, to the bit.
+    """
+    own = torch.cat([buffer.double().flatten() for buffer in buffers])  # which holds every other type exactly
+    everyone = torch.stack(all_gather(own))
+    shared = torch.where((everyone == everyone[0]).all(0), everyone[0], everyone.mean(0))
+    for buffer, values in zip(buffers, shared.split([b.numel() for b in buffers]), strict=True):
+        buffer.copy_(values.view_as(buffer))

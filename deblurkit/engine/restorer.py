@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather
 from torch import Tensor, nn
 
 from deblurkit.engine.guard import FiniteGuard
+from deblurkit.engine.processes import share_statistics
 from deblurkit.engine.terms import Critic, Term, mean
 from deblurkit.errors import UserError
 from deblurkit.inference.restore import to_value_range
@@ -359,20 +359,6 @@ class _Compared(nn.Module):
             return outputs
         wanted = self.names()
         return {name: value for name, value in outputs.items() if name in wanted}
-
-
-@torch.no_grad()
-def share_statistics(buffers: Sequence[Tensor]) -> None:
-    """Gives the processes one set of running statistics, the mean of theirs; collective.
-
-    Each normalises by its own batches, but validation, averaging and the checkpoint are of one network. Buffers that
-    are equal in all processes are left as they are, to the bit.
-    """
-    own = torch.cat([buffer.double().flatten() for buffer in buffers])  # which holds every other type exactly
-    everyone = torch.stack(all_gather(own))
-    shared = torch.where((everyone == everyone[0]).all(0), everyone[0], everyone.mean(0))
-    for buffer, values in zip(buffers, shared.split([b.numel() for b in buffers]), strict=True):
-        buffer.copy_(values.view_as(buffer))
 
 
 def _own_node(output: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from deblurkit.inference.deblurrer import pick_device
 from deblurkit.inference.restore import PRECISIONS, check_inference
 from deblurkit.names import entry_name
 from deblurkit.options.load import options_from_dict
-from deblurkit.registry import load_plugins
+from deblurkit.registry import ARCHS, load_plugins
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Options
@@ -314,7 +314,9 @@ def _options_for(networks: Sequence[Network], options: Options | None, say: Call
 def _same_generator(options: Options, network: Network) -> bool:
     """Tell whether a checkpoint holds the options' generator; weights trained elsewhere need to share its type only."""
     held = network.state["options"]["generator"]
-    return options.generator["type"] == held["type"] if network.foreign else options.generator == held
+    if network.foreign:
+        return options.generator["type"] == held["type"]
+    return ARCHS.split(options.generator)[0] == ARCHS.split(held)[0]  # how its weights started is no part of it
 
 
 def _options_of(network: Network) -> Options:

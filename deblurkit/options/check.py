@@ -23,6 +23,8 @@ from deblurkit.registry import (
     RESTORERS,
     VIEWS,
     Nested,
+    NetworkRegistry,
+    init_problem,
 )
 
 _BATCH_NAMES = ("blurred", "sharp")
@@ -87,7 +89,7 @@ def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...]
     config = data.get("generator")
     if not isinstance(config, dict):
         return None
-    checked = check_component(report, ("generator",), config, Table.of(ARCHS))
+    checked = _check_network(report, ("generator",), config, ARCHS)
     if checked is None or not checked.complete:
         return None
     from deblurkit.options.outputs import probe_generator
@@ -104,11 +106,19 @@ def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...]
     return probe.outputs
 
 
+def _check_network(report: Report, path: Path, config: Mapping[str, Any], registry: NetworkRegistry) -> Checked | None:
+    arguments, init = registry.split(config)
+    problem = init_problem(init)
+    if problem is not None:
+        report.add((*path, "init"), problem)
+    return check_component(report, path, arguments, Table.of(registry), other_keys=("init",))
+
+
 def _check_critics(report: Report, data: Mapping[str, Any]) -> dict[str, Any] | None:
     """Check the discriminators; return them, or ``None`` where their names may stand where we cannot see them."""
     critics = _section(data, "discriminators")
     for name, config in _dicts(critics):
-        check_component(report, ("discriminators", name), config, Table.of(DISCRIMINATORS))
+        _check_network(report, ("discriminators", name), config, DISCRIMINATORS)
         if name in _SHARED_OPTIMIZERS:
             report.add(("discriminators", name), f"no discriminator may be named {name!r}: optimizers uses the name")
     if not critics and (report.incomplete or _doubtful(data, "discriminators")):

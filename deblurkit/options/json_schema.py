@@ -14,6 +14,7 @@ from deblurkit.options.merge import DELETE
 from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options
 from deblurkit.options.signature import adapter_of, signature_of
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS, Nested
+from deblurkit.weight_init import INITS
 
 Schema = dict[str, Any]
 
@@ -29,9 +30,10 @@ def json_schema() -> Schema:
     definitions = {name: _partial(definition) for name, definition in schema["$defs"].items()}
     mmengine = mmengine_tables()
     scheduler_keys = {"of": {"type": "string", "description": "The one network whose optimizer it schedules."}}
+    init = {"init": {"enum": [*INITS, None], "description": "How the weights start; absent: the network's own way."}}
     definitions |= {
-        "Generator": _component(Table.of(ARCHS)),
-        "Discriminator": _component(Table.of(DISCRIMINATORS)),
+        "Generator": _component(Table.of(ARCHS), giving_way=init),
+        "Discriminator": _component(Table.of(DISCRIMINATORS), giving_way=init),
         "LossTerm": _component(Table.of(LOSSES), _own(LossTerm)),
         "Restorer": _component(Table.of(RESTORERS), first_filled=True),
         "DatasetEntry": _component(Table.of(DATASETS), _own(DatasetEntry) | _own(Loader)),
@@ -87,13 +89,19 @@ def _own(model: type[BaseModel]) -> dict[str, Schema]:
     return {name: entry for name, entry in properties.items() if name not in ("component", "loader")}
 
 
-def _component(table: Table, own: dict[str, Schema] | None = None, first_filled: bool = False) -> Schema:
+def _component(
+    table: Table,
+    own: dict[str, Schema] | None = None,
+    first_filled: bool = False,
+    giving_way: dict[str, Schema] | None = None,
+) -> Schema:
     """Describe ``{type: NAME, **arguments}``: what else may stand there depends on the name.
 
     Args:
         table: The names.
         own: Further keys that stand in the same dict.
         first_filled: Whether the engine gives the constructor's first argument.
+        giving_way: Further keys, but where the component has an argument of the same name.
     """
     shared = {**(own or {}), DELETE: {"type": "boolean"}}
     cases = []
@@ -103,7 +111,14 @@ def _component(table: Table, own: dict[str, Schema] | None = None, first_filled:
         properties = {argument: _argument(signature.annotations[argument]) for argument in arguments}
         nested = getattr(table.entries[name], "nested", {})
         properties |= {key: _nested(nested[key]) for key in properties.keys() & nested.keys()}
-        then: Schema = {"properties": {"type": {"description": _summary(table.entries[name])}, **properties, **shared}}
+        then: Schema = {
+            "properties": {
+                "type": {"description": _summary(table.entries[name])},
+                **(giving_way or {}),
+                **properties,
+                **shared,
+            }
+        }
         if not signature.is_open:
             then["additionalProperties"] = False
         cases.append({"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then})

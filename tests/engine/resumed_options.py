@@ -80,11 +80,13 @@ CASES = (
         "generator.encoder_weights", ("generator.encoder_weights=none.pth",), Effect.NONE, False, base=LARGE, slow=True
     ),
     Case("generator.download", ("generator.download=true",), Effect.NONE, False, base=LARGE, slow=True),
+    Case("generator.init", ("generator.init=glorot",), Effect.NONE, False),
     refused("discriminators.double", SECOND, NAMED),
     refused("discriminators.critic", "discriminators.critic=null", "losses.adversarial=null"),
     refused("discriminators.critic.type", "discriminators.critic={type: DoubleScaleDiscriminator}"),
     refused("discriminators.critic.layers", "discriminators.critic.layers=1", reason=NOT_ITS_WEIGHTS),
     Case("discriminators.critic.padding", ("discriminators.critic.padding=2",)),
+    Case("discriminators.critic.init", ("discriminators.critic.init=pytorch",), Effect.NONE, False),
     Case("losses.image.weight", ("losses.image.weight=0.01",)),
     Case("losses.image.type", ("losses.image={type: MSELoss}",)),
     Case("losses.image.pred", ("losses.image.pred=sobel(image)", "losses.image.target=sobel(sharp)")),
