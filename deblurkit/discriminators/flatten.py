@@ -25,9 +25,11 @@ class FlattenDiscriminator(nn.Module):
     With no arguments: 3,096,450 parameters. Other sizes than 256x256 are averaged (or, from small images, repeated)
     to 16x16 before the dense layers; the paper trains at 256x256 only.
 
-    The paper puts a sigmoid before the dense layers and an output in [0, 1], whose exact form it leaves open. It is
-    not offered: its relativistic least-squares loss asks the critic for ``C(real) - C(fake) = 1`` and the generator for
-    the opposite, and scores in [0, 1] reach either only where both are saturated and the sigmoid passes no gradient.
+    The paper's output lies "within the range of 0 and 1": ``sigmoid=True``, behind the last dense layer, as in the
+    Keras port. Its relativistic least-squares loss asks for ``C(real) - C(fake) = 1``, which such scores reach only
+    where both are saturated; in return the generator's term stays below 2, and the paper's weights were chosen with
+    it. A game that applies a sigmoid itself (``vanilla``, ``ragan``) or that needs scores without bounds (``wgan``)
+    wants the raw logits of the default.
 
     Args:
         in_channels: 3; 6 where the term's ``condition: blurred`` joins the blurred image.
@@ -36,9 +38,10 @@ class FlattenDiscriminator(nn.Module):
         norm: ``batch`` as in the paper, ``instance`` (affine) or ``none``; from the second convolution to the
             last but one. Batch norm at batch size 1 trains as ``instance`` does.
         spectral_norm: Divide each layer's weight by its largest singular value.
+        sigmoid: Whether scores are in [0, 1], as the paper says, and no raw logits.
 
     Shape:
-        ``(n, in_channels, h, w)`` to raw logits ``(n, 1)``; h and w at least 32.
+        ``(n, in_channels, h, w)`` to raw logits or scores ``(n, 1)``; h and w at least 32.
 
     Raises:
         ValueError: An argument is out of range, or the image is smaller than 32x32.
@@ -57,6 +60,7 @@ class FlattenDiscriminator(nn.Module):
         hidden: int = 1024,
         norm: Literal["batch", "instance", "none"] = "batch",
         spectral_norm: bool = False,
+        sigmoid: bool = False,
     ) -> None:
         super().__init__()
         if min(in_channels, channels, hidden) < 1:
@@ -69,6 +73,8 @@ class FlattenDiscriminator(nn.Module):
         layers += _normalized(_same(4 * channels, 8 * channels), 8 * channels, norm)
         self.body = nn.Sequential(*layers, *_same(8 * channels, 1))
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(_MAP * _MAP, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        if sigmoid:
+            self.head.append(nn.Sigmoid())
         init_normal(self)
         if spectral_norm:
             apply_spectral_norm(self)

@@ -14,9 +14,13 @@ from deblurkit.weight_init import init_normal
 
 @DISCRIMINATORS.register_module()
 class PatchDiscriminator(nn.Module):
-    """PatchGAN: 4x4 convolutions, ``layers`` of them strided, then two of stride 1; one raw logit a patch.
+    """PatchGAN: 4x4 convolutions, ``layers`` of them strided, then two of stride 1; one logit a patch.
 
     With no arguments: 2,764,737 parameters, a receptive field of 70 pixels.
+
+    The depthwise-separable paper's critic "averages the results of each Patch to get the final output", behind a last
+    layer that "adds Sigmoid": ``reduce="mean"`` and ``sigmoid=True``, together a mean of probabilities. Games that
+    apply a sigmoid themselves (``vanilla``, ``ragan``) or that need scores without bounds (``wgan``) want none here.
 
     Args:
         in_channels: 3; 6 where the term's ``condition: blurred`` joins the blurred image.
@@ -27,16 +31,20 @@ class PatchDiscriminator(nn.Module):
         padding: 1 (pix2pix; 30x30 logits for 256x256) or 2 (DeblurGAN's public code; 35x35).
         spectral_norm: Keep each convolution's largest singular value at 1; see
             :func:`~deblurkit.discriminators.spectral.apply_spectral_norm`. None of the papers here does.
+        sigmoid: Whether each patch has a score in [0, 1] in place of a raw logit.
+        reduce: ``none``: one output a patch. ``mean``: their mean, one output an image, which a game then compares.
 
     Shape:
-        ``(n, in_channels, h, w)`` to raw logits ``(n, 1, h', w')``, h' about h / 2 ** layers; never a sigmoid.
+        ``(n, in_channels, h, w)`` to raw logits (or scores) ``(n, 1, h', w')``, h' about h / 2 ** layers; to
+        ``(n, 1)`` where they are reduced.
 
     Raises:
-        ValueError: The image is too small to leave instance norm more than one position.
+        ValueError: An argument is out of range, or the image leaves instance norm no more than one position.
 
     Reference:
         Isola et al.: Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017, section 3.2.2 and
-        appendix 6.1.2; Kupyn et al., DeblurGAN, CVPR 2018, section 3.2.
+        appendix 6.1.2; Kupyn et al., DeblurGAN, CVPR 2018, section 3.2; Li et al.: Depth Separable Convolution
+        Lightweight Blind Motion Deblurring Algorithm, section 2.5.
     """
 
     def __init__(
@@ -47,10 +55,14 @@ class PatchDiscriminator(nn.Module):
         norm: Literal["instance", "none"] = "instance",
         padding: int = 1,
         spectral_norm: bool = False,
+        sigmoid: bool = False,
+        reduce: Literal["none", "mean"] = "none",
     ) -> None:
         super().__init__()
         if norm not in ("instance", "none"):
             raise ValueError(f"norm is 'instance' or 'none', got {norm!r}")
+        if reduce not in ("none", "mean"):
+            raise ValueError(f"reduce is 'none' or 'mean', got {reduce!r}")
         if layers < 1:
             raise ValueError(f"layers must be at least 1, got {layers}")
         modules: list[nn.Module] = [_convolution(in_channels, channels, 2, padding), nn.LeakyReLU(0.2, inplace=True)]
@@ -62,6 +74,9 @@ class PatchDiscriminator(nn.Module):
                 modules.append(nn.InstanceNorm2d(width))
             modules.append(nn.LeakyReLU(0.2, inplace=True))
         self.body = nn.Sequential(*modules, _convolution(width, 1, 1, padding))
+        if sigmoid:
+            self.body.append(nn.Sigmoid())
+        self.reduce = reduce
         self.smallest = _smallest(layers, padding, spread=2 if norm == "instance" else 1)
         init_normal(self)
         if spectral_norm:
@@ -73,7 +88,8 @@ class PatchDiscriminator(nn.Module):
                 f"PatchDiscriminator needs images of at least {self.smallest}x{self.smallest}, "
                 f"got {image.shape[-2]}x{image.shape[-1]}: crop larger or use fewer layers"
             )
-        return self.body(image)
+        scores: Tensor = self.body(image)
+        return scores.mean((2, 3)) if self.reduce == "mean" else scores
 
 
 def _convolution(in_channels: int, out_channels: int, stride: int, padding: int) -> nn.Conv2d:

@@ -61,6 +61,17 @@ def test_other_sizes_are_repeated_or_averaged_to_16(side: int, factor: int):
     torch.testing.assert_close(critic(image), critic.head(fitted))
 
 
+def test_sigmoid_stands_behind_the_last_dense_layer():
+    raw, bounded, image = small().eval(), small(sigmoid=True).eval(), torch.rand(3, 3, 64, 64)
+    assert list(raw.state_dict()) == list(bounded.state_dict()), "weights of one are weights of the other"
+    with torch.no_grad():
+        for critic in (raw, bounded):
+            critic.head[3].bias.fill_(3.0)
+        logits, scores = raw(image), bounded(image)
+    assert logits.min() > 1
+    torch.testing.assert_close(scores, 1 / (1 + torch.exp(-logits)))
+
+
 def test_norms_train_alike_on_one_image():
     batch, instance, plain = small(), small(norm="instance"), small(norm="none")
     instance.load_state_dict(batch.state_dict(), strict=False)

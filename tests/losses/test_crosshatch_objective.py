@@ -132,6 +132,7 @@ def test_numbers_on_paper(game: Term):
 
 def test_a_whole_step_adds_up_to_the_objective(options: Options, restorer: GANRestorer):
     log, sharp, image, real, fake = whole_step(options, restorer, 2)
+    assert all(0 < score < 1 for score in (*real, *fake)), "the paper's critic ends in a sigmoid"
     terms = {name: WEIGHTS[name] * value for name, value in objective(restorer, sharp, image, (real, fake)).items()}
     assert {name: log[f"term/{name}"].item() for name in terms} == pytest.approx(terms, rel=1e-4)
     assert log["critic/critic"].item() == pytest.approx(equation_3(real, fake), rel=1e-4)

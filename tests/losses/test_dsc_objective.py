@@ -122,6 +122,7 @@ def test_gradient_flows_through_the_mean_of_fake_logits(game: Term):
 
 def test_a_whole_step_adds_up_to_the_objective(options: Options, restorer: GANRestorer):
     log, sharp, image, real, fake = whole_step(options, restorer, 1)
+    assert len(real) == len(fake) == 1, "the results of the patches are averaged before they are compared"
     content = 100 * equation_8(restorer, image, sharp)
     assert log["term/content"].item() == pytest.approx(content, rel=1e-4)
     assert log["term/adversarial"].item() == pytest.approx(equation_7(real, fake), rel=1e-4)
