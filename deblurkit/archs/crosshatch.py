@@ -118,6 +118,23 @@ def _row_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
     return torch.bmm(weights, values).unflatten(0, (n, -1)).permute(0, 3, 1, 2)
 
 
+class PreActivationResBlock(ReflectedResBlock):
+    """The same layers with each norm and ReLU before its convolution, as the paper lists them; the shape is kept.
+
+    Two convolutions: ``x + conv(Dropout(ReLU(norm(conv(ReLU(norm(x)))))))``. One:
+    ``x + Dropout(conv(ReLU(norm(x))))``. Dropout stays where it is in DeblurGAN's block, between the convolutions or at
+    the end, which is our reading. The names of the weights are those of :class:`ReflectedResBlock`, too.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        pad, conv, norm, relu, dropout, *second = self.body
+        branch = conv(pad(relu(norm(features))))
+        if not second:
+            return features + dropout(branch)
+        pad, conv, norm = second
+        return features + conv(pad(dropout(relu(norm(branch)))))
+
+
 @ARCHS.register_module()
 class Crosshatch(nn.Module):
     """DeblurGAN's layout with batch norm, upsampling in place of deconvolution, and crosshatch attention.
@@ -145,6 +162,9 @@ class Crosshatch(nn.Module):
         norm: ``batch`` as in the paper, or ``instance`` (affine). At batch size 1, the paper's, both train alike;
             in evaluation batch norm's running statistics take the place of the image's own, ``instance`` has no
             such gap and is what we recommend.
+        block_order: ``post`` as in DeblurGAN and the Keras port: convolution, norm, ReLU; our reading. ``pre``: norm,
+            ReLU, convolution, in which order the paper lists them; see :class:`PreActivationResBlock`. The weights fit
+            both, so a checkpoint does not tell them apart: its options do, and without this key it is ``post``.
 
     Shape:
         ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by ``2 ** (len(encoder) - 1)``: 4.
@@ -173,6 +193,7 @@ class Crosshatch(nn.Module):
         decoder: Sequence[int] = (128, 64),
         upsample: Literal["nearest", "deconv"] = "nearest",
         norm: Literal["batch", "instance"] = "batch",
+        block_order: Literal["pre", "post"] = "post",
     ) -> None:
         super().__init__()
         _require_widths(encoder, res_channels, decoder)
@@ -181,12 +202,14 @@ class Crosshatch(nn.Module):
         _require_one_of("attention", attention, ("once", "each", "none"))
         _require_one_of("upsample", upsample, ("nearest", "deconv"))
         _require_one_of("norm", norm, tuple(AFFINE_NORMS))
+        _require_one_of("block_order", block_order, ("pre", "post"))
         make_norm = AFFINE_NORMS[norm]
         self.size_divisor = 2 ** (len(encoder) - 1)
         self.encoder = _encoder(encoder, res_channels, make_norm)
+        make_block = PreActivationResBlock if block_order == "pre" else ReflectedResBlock
         body: list[nn.Module] = []
         for _ in range(blocks):
-            body.append(ReflectedResBlock(res_channels, dropout, make_norm, convs_per_block))
+            body.append(make_block(res_channels, dropout, make_norm, convs_per_block))
             if attention == "each":
                 body.append(CrosshatchAttention(res_channels, reduction, scale_logits))
         if attention == "once":

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from counting import count, gmacs
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from deblurkit.archs.crosshatch import Crosshatch, CrosshatchAttention
+from deblurkit import build_generator, load_options
+from deblurkit.archs.crosshatch import Crosshatch, CrosshatchAttention, PreActivationResBlock
 
+OPTIONS = Path(__file__).parents[2] / "options"
 SMALL = {"encoder": [4, 8, 16], "res_channels": 16, "blocks": 2, "decoder": [8, 4]}
 LITERAL = {"encoder": [64, 256, 512]}
 READINGS = {  # arguments, parameters, GMAC at 256x256, GMAC at 720x1280
@@ -23,6 +27,7 @@ READINGS = {  # arguments, parameters, GMAC at 256x256, GMAC at 720x1280
     "literal encoder": (LITERAL, 12_562_372, 62.655, 887.250),
     "literal encoder, wide decoder": ({**LITERAL, "decoder": [256, 64]}, 12_931_396, 72.318, 1023.146),
     "wide blocks": ({**LITERAL, "res_channels": 512, "decoder": [256, 64]}, 45_499_780, 213.062, 3008.530),
+    "norm and ReLU first": ({"block_order": "pre"}, 11_470_916, 57.286, 811.753),
     "64, 256, 256": ({"encoder": [64, 256, 256]}, 11_839_940, 59.702, 845.727),
 }
 
@@ -251,6 +256,76 @@ def test_attention_stands_after_the_last_or_each_block():
     assert kinds == {"once": [block, block, cross], "each": [block, cross] * 2, "none": [block, block]}
 
 
+def convolved(features: Tensor, layer: nn.Conv2d) -> Tensor:
+    return functional.conv2d(functional.pad(features, (1, 1, 1, 1), mode="reflect"), layer.weight, layer.bias)
+
+
+def normalized(features: Tensor, layer: nn.BatchNorm2d) -> Tensor:
+    """Batch norm in training mode, of one image."""
+    mean = features.mean((2, 3), keepdim=True)
+    deviation = (features.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    return (features - mean) / deviation * layer.weight.view(1, -1, 1, 1) + layer.bias.view(1, -1, 1, 1)
+
+
+@pytest.mark.parametrize("convs", [1, 2])
+def test_pre_activation_puts_norm_and_relu_before_each_convolution(convs: int):
+    torch.manual_seed(0)
+    block, features = PreActivationResBlock(4, 0.0, nn.BatchNorm2d, convs).double(), image(1, 4, 5, 6)
+    convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
+    branch = features
+    for norm, convolution in zip(norms, convolutions, strict=True):
+        nn.init.normal_(norm.bias)
+        branch = convolved(normalized(branch, norm).clamp(min=0), convolution)
+    assert len(convolutions) == convs
+    torch.testing.assert_close(block(features), features + branch)
+
+
+@pytest.mark.parametrize("convs", [1, 2])
+def test_pre_activation_drops_out_as_the_other_order_does(convs: int):
+    """Between two convolutions it is behind a ReLU; with one it is last, where half of the branch is then zero."""
+    torch.manual_seed(0)
+    block = PreActivationResBlock(4, 0.5, nn.BatchNorm2d, convs)
+    seen: list[Tensor] = []
+    block.body[4].register_forward_hook(lambda _, inputs, output: seen.extend([inputs[0], output]))
+    features = torch.randn(1, 4, 12, 12)
+    found = block(features)
+    before, after = seen
+    assert 0.3 < ((after == 0) & (before != 0)).sum() / (before != 0).sum() < 0.7
+    assert (before.min() >= 0) == (convs == 2)
+    assert torch.equal(found, features + after) == (convs == 1)
+
+
+def test_a_checkpoint_without_the_order_is_read_as_post():
+    """The names and shapes of both orders are equal, so weights cannot tell, and the option must."""
+    post, pre = (small(block_order=order, dropout=0.0) for order in ("post", "pre"))
+    shapes = [{name: value.shape for name, value in net.state_dict().items()} for net in (post, pre)]
+    assert shapes[0] == shapes[1]
+    pre.load_state_dict(post.state_dict())
+    changes = [f"generator.{name}={value}" for name, value in {**SMALL, "dropout": 0.0}.items()]
+    old = build_generator(load_options(OPTIONS / "crosshatch.yml", changes))
+    old.load_state_dict(post.state_dict())
+    blurred = 2 * image(1, 3, 16, 20).float().sigmoid() - 1
+    assert torch.equal(old(blurred), post(blurred))
+    assert not torch.allclose(pre(blurred), post(blurred), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("row", "parameters"),
+    [
+        ("attention_each", 12_128_844),
+        ("no_attention", 11_388_675),
+        ("literal_widths", 12_562_372),
+        ("raw_logits", 11_470_916),
+    ],
+)
+def test_option_files_of_other_readings(row: str, parameters: int):
+    options = load_options(OPTIONS / "ablations" / "crosshatch" / f"{row}.yml")
+    with torch.device("meta"):
+        assert count(build_generator(options)) == parameters
+    assert options.discriminators["critic"]["sigmoid"] == (row != "raw_logits")
+
+
 def test_skip_adds_to_the_image_and_clamps():
     network, blurred = small(), torch.rand(1, 3, 16, 16) * 2 - 1
     nn.init.zeros_(network.decoder[-2].weight)
@@ -289,6 +364,7 @@ def test_width_before_the_blocks_changes_only_where_it_must():
         ({"attention": "twice"}, "attention is one of once, each, none; got 'twice'"),
         ({"upsample": "bilinear"}, "upsample is one of nearest, deconv"),
         ({"norm": "group"}, "norm is one of batch, instance"),
+        ({"block_order": "both"}, "block_order is one of pre, post"),
         ({"convs_per_block": 3}, "1 or 2 convolutions, got 3"),
         ({"decoder": [8]}, "one width fewer"),
         ({"encoder": [4, 0, 16]}, "at least 1"),
