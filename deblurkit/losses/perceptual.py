@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,11 @@ class PerceptualLoss(nn.Module):
             of the norm of d over the channels, divided by c.
         normalize: Map the images to [0, 1], then by ImageNet's mean and standard deviation, which is what the weights
             were trained on. ``False`` feeds the generator's own range as it is, as DeblurGAN's public code does; it
-            changes the loss's scale by about 4.9 for [-1, 1].
+            changes the loss's scale by about 4.9 for [-1, 1]. ``caffe`` is the preprocessing of Keras's VGG: blue
+            first, 0 to 255, minus its means. It fits weights that were trained so, the VGG authors' own, in a file
+            that ``weights`` names. With torchvision's it takes red for blue and is some 58 times too large: it has the
+            scale of Keras's loss (squares some 58^2 times larger), not its features. Keras's ``block3_conv3`` ends
+            in a ReLU: ``layer: relu3_3``.
         weights: A state dict file of torchvision's VGG-19; absent: torchvision's cache; ``random``: untrained
             features, for trials.
         download: Whether to fetch the file where the cache lacks it.
@@ -55,7 +60,7 @@ class PerceptualLoss(nn.Module):
 
     Raises:
         MissingWeightsError: No weights file is there and none may be fetched.
-        ValueError: An unknown layer or distance.
+        ValueError: An unknown layer, distance or ``normalize``.
 
     Reference:
         Johnson et al.: Perceptual losses, ECCV 2016, equation 2; the Blur-Attention paper, equation 7. DeblurGAN
@@ -67,11 +72,12 @@ class PerceptualLoss(nn.Module):
 
     mean: Tensor
     std: Tensor
+    caffe_mean: Tensor
 
     def __init__(
         self,
         layer: str = "conv3_3",
-        normalize: bool = True,
+        normalize: bool | Literal["caffe"] = True,
         weights: str | None = None,
         download: bool = False,
         distance: Distance = "mse",
@@ -79,6 +85,8 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         if distance not in ("mse", "l1", "l2"):
             raise ValueError(f"distance is mse, l1 or l2, got {distance!r}")
+        if normalize not in (True, False, "caffe"):
+            raise ValueError(f"normalize is true, false or caffe, got {normalize!r}")
         advice = (
             "or name the file with `weights: PATH`, or allow `download: true`; `weights: random` is for trials only"
         )
@@ -93,6 +101,8 @@ class PerceptualLoss(nn.Module):
         self.notes = ["PerceptualLoss uses RANDOM VGG-19 weights: for trials only"] if weights == "random" else []
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+        blue_first = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+        self.register_buffer("caffe_mean", blue_first, persistent=False)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
         """Stay in evaluation mode whatever ``mode`` says: the features are frozen."""
@@ -104,8 +114,12 @@ class PerceptualLoss(nn.Module):
         return feature_distance(self._extract(pred), wanted, self.distance)
 
     def _extract(self, image: Tensor) -> Tensor:
-        if self.normalize:
-            low, high = self.value_range
-            image = ((image - low) / (high - low) - self.mean) / self.std
-        features: Tensor = self.features(image)
+        features: Tensor = self.features(self._preprocess(image) if self.normalize else image)
         return features
+
+    def _preprocess(self, image: Tensor) -> Tensor:
+        low, high = self.value_range
+        image = (image - low) / (high - low)
+        if self.normalize == "caffe":
+            return 255 * image.flip(1) - self.caffe_mean
+        return (image - self.mean) / self.std

@@ -59,6 +59,42 @@ def test_equals_torchvisions_features(
     assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_caffe_feeds_blue_first_from_0_to_255_less_its_means(
+    file: Path, vgg19: torch.nn.Sequential, value_range: tuple[float, float]
+):
+    loss = PerceptualLoss(layer="relu2_1", normalize="caffe", weights=str(file))
+    loss.value_range = low, high = value_range
+    pred, target = torch.rand(2, 2, 3, 24, 32)
+    found = loss(pred * (high - low) + low, target * (high - low) + low)
+
+    def features(image: torch.Tensor) -> torch.Tensor:
+        red, green, blue = (255 * image).unbind(1)
+        return vgg19[:7](torch.stack([blue - 103.939, green - 116.779, red - 123.68], dim=1))
+
+    with torch.no_grad():
+        wanted = (features(pred) - features(target)).square().mean()
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("value", ["Caffe", "imagenet", 2, None])
+def test_another_normalisation_is_refused(value: object):
+    with pytest.raises(ValueError, match=f"normalize is true, false or caffe, got {value!r}"):
+        PerceptualLoss(normalize=value, weights="random")
+
+
+def test_option_files_say_true_false_or_caffe(tmp_path: Path):
+    def checked(value: str) -> object:
+        text = OPTIONS.replace("weights: random", f"weights: random, normalize: {value}")
+        (tmp_path / "options.yml").write_text(text, encoding="utf-8")
+        return load_options(tmp_path / "options.yml").to_dict()["losses"]["content"]["normalize"]
+
+    assert [checked(value) for value in ("true", "false", "caffe")] == [True, False, "caffe"]
+    for value in ("imagenet", "'true'", "1", "[caffe]"):
+        with pytest.raises(UserError, match=r"losses\.content\.normalize: should be a valid boolean or .*'caffe'"):
+            checked(value)
+
+
 @pytest.mark.parametrize(("layer", "index"), [("conv1_1", 0), ("conv3_3", 14), ("relu4_3", 24), ("conv5_4", 34)])
 def test_layers(layer: str, index: int):
     from torchvision.models import vgg19 as build
