@@ -81,6 +81,7 @@ def rgcl(features: Tensor, state: dict[str, Tensor], recurrences: int) -> Tensor
         ({}, 2_596_855, 31.696, 445.730),
         ({"upsample": "deconv"}, 2_596_855, 20.825, 292.848),
         ({"multipath": "cascade"}, 2_596_855, 31.696, 445.730),
+        ({"pointwise": "inside"}, 2_596_855, 32.703, 459.886),
         ({"path": "conv"}, 2_821_375, 26.663, 374.951),
         ({"paths": 1}, 1_883_735, 24.985, 351.358),
         ({"gradient_net": False}, 839_875, 18.761, 263.828),
@@ -118,6 +119,34 @@ def test_channel_attention_is_squeeze_and_excitation():
 def test_rgcl_is_equation_7(recurrences: int):
     layer, features = excited(RecurrentGradientConv(8, recurrences, 4)), noise(2, 8, 7, 9)
     torch.testing.assert_close(layer(features), rgcl(features, layer.state_dict(), recurrences))
+
+
+def test_convolution_inside_the_recurrence_is_equation_7_read_the_other_way():
+    """Conv(LR(..)) three times, each on what the one before made; with one turn both readings are the same."""
+    layer, features = excited(RecurrentGradientConv(8, 3, 4, pointwise="inside")), noise(2, 8, 7, 9)
+    state = layer.state_dict()
+
+    def turn(y: Tensor) -> Tensor:
+        moved = functional.leaky_relu(directional_sum(y, state), 0.2)
+        mixed = torch.einsum("nchw,dc->ndhw", moved, state["gate.weight"].flatten(1))
+        return mixed + state["gate.bias"].view(1, -1, 1, 1)
+
+    gate = turn(turn(turn(features)))
+    wanted = attended(1 / (1 + torch.exp(-gate)), part(state, "attention")) + features
+    torch.testing.assert_close(layer(features), wanted)
+    assert not torch.allclose(rgcl(features, state, 3), wanted, atol=1e-3)
+    one_turn = excited(RecurrentGradientConv(8, 1, 4, pointwise="inside"))
+    torch.testing.assert_close(one_turn(features), rgcl(features, state, 1))
+
+
+def test_every_rgcl_of_the_network_takes_the_reading():
+    inside, outside = small(pointwise="inside", blocks=2), small(blocks=2)
+    assert list(inside.state_dict()) == list(outside.state_dict())
+    layers = [m for m in inside.modules() if isinstance(m, RecurrentGradientConv)]
+    assert len(layers) == 6
+    assert all(layer.inside for layer in layers)
+    image = noise(1, 3, 16, 16)
+    assert not torch.allclose(inside(image), outside(image), atol=1e-3)
 
 
 @pytest.mark.parametrize("recurrences", [1, 3])
@@ -227,6 +256,7 @@ def test_without_gradient_net_the_decoder_follows_the_encoder():
         ({"reduction": 0}, "reduction must be at least 1, got 0"),
         ({"paths": 0}, "1 path at least, got 0"),
         ({"path": "plain"}, "'plain'"),
+        ({"pointwise": "between"}, "pointwise is outside or inside, got 'between'"),
         ({"multipath": "serial"}, "'serial'"),
         ({"upsample": "bilinear"}, "'bilinear'"),
     ],
