@@ -21,6 +21,7 @@ setup(
         "deblurkit": ["py.typed"],
         "deblurkit.report": ["templates/*.j2"],
         "deblurkit.report.curves": ["*.j2", "*.css"],
+        "deblurkit.report.inside": ["*.j2", "*.css"],
         "deblurkit.report.page": ["*.j2", "*.css", "*.js"],
     },
     install_requires=[

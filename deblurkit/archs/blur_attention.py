@@ -18,6 +18,7 @@ from deblurkit.archs.blocks import (
     reflected,
     require_divisible,
 )
+from deblurkit.inner_outputs import InnerOutput, Ref
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_normal
 
@@ -185,6 +186,15 @@ class BlurAttention(nn.Module):
             else:
                 features = (first if self.residual == "multilevel" else features) + change
         return torch.clamp(blurred + self.decoder(features), -1.0, 1.0)
+
+    def inner_outputs(self) -> list[InnerOutput]:
+        """Returns the attention maps A1, A2 .. of Figures 1, 7 and 8, one a module."""
+        units = [name for name, module in self.named_modules() if isinstance(module, SpatialAttention)]
+        words = "attention of blur-attention module {}: what its features are multiplied by"
+        return [
+            InnerOutput(f"A{number}", words.format(number), (Ref(name),), kind="weights")
+            for number, name in enumerate(units, start=1)
+        ]
 
 
 def _require_sizes(channels: Sequence[int], growth: int, modules: int, layers: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -19,6 +20,7 @@ from deblurkit.archs.blocks import (
     reflected,
     require_divisible,
 )
+from deblurkit.inner_outputs import InnerOutput, Pixel, Ref
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_normal
 
@@ -135,6 +137,28 @@ class PreActivationResBlock(ReflectedResBlock):
         return features + conv(pad(dropout(relu(norm(branch)))))
 
 
+def _weights_at(tensors: Sequence[Tensor], pixel: Pixel, scale: float) -> Tensor:
+    """Return what one pixel gives to each of its row and of its column; (n, c, h, w) to (n, 1, h, w).
+
+    NaN elsewhere. The pixel itself stands in both lines, so that its two weights are added.
+
+    Args:
+        tensors: Outputs of the query's and of the key's convolution.
+        pixel: The pixel.
+        scale: Of the logits.
+    """
+    query, key = tensors
+    row, column = pixel.on(*query.shape[2:])
+    asked = scale * query[:, :, row, column]
+    along_row = torch.einsum("nc,ncx->nx", asked, key[:, :, row]).softmax(-1)
+    along_column = torch.einsum("nc,ncy->ny", asked, key[:, :, :, column]).softmax(-1)
+    weights = torch.full_like(query[:, :1], torch.nan)
+    weights[:, 0, :, column] = along_column
+    weights[:, 0, row] = along_row
+    weights[:, 0, row, column] += along_column[:, row]
+    return weights
+
+
 @ARCHS.register_module()
 class Crosshatch(nn.Module):
     """DeblurGAN's layout with batch norm, upsampling in place of deconvolution, and crosshatch attention.
@@ -224,6 +248,21 @@ class Crosshatch(nn.Module):
     def forward(self, blurred: Tensor) -> Tensor:
         require_divisible(self, blurred)
         return torch.clamp(blurred + self.decoder(self.body(self.encoder(blurred))), -1.0, 1.0)
+
+    def inner_outputs(self) -> list[InnerOutput]:
+        """Returns what the chosen pixel attends to in each attention module: its row and its column."""
+        modules = [(name, module) for name, module in self.named_modules() if isinstance(module, CrosshatchAttention)]
+        words = "weights of crosshatch attention {}: how much the chosen pixel takes from each of its row and column"
+        return [
+            InnerOutput(
+                f"attention{number}",
+                words.format(number),
+                (Ref(f"{name}.query"), Ref(f"{name}.key")),
+                partial(_weights_at, scale=module.scale),
+                kind="weights",
+            )
+            for number, (name, module) in enumerate(modules, start=1)
+        ]
 
 
 def _encoder(widths: Sequence[int], res_channels: int, norm: Norm) -> nn.Sequential:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from deblurkit.archs.blocks import halving, reflected, require_divisible
+from deblurkit.inner_outputs import InnerOutput, Pixel, Ref
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_kaiming
 
@@ -93,6 +95,21 @@ class DSCNet(nn.Module):
         require_divisible(self, blurred)
         return torch.clamp(blurred + self.decoder(self.blocks(self.encoder(blurred))), -1.0, 1.0)
 
+    def inner_outputs(self) -> list[InnerOutput]:
+        """Returns the attention of each block: M_C, one weight a channel, and M_S, one a position."""
+        named = [*self.named_modules()]
+        channel = [name for name, module in named if isinstance(module, ChannelAttention)]
+        spatial = [name for name, module in named if isinstance(module, SpatialAttention)]
+        found: list[InnerOutput] = []
+        for number, (by_channel, by_place) in enumerate(zip(channel, spatial, strict=True), start=1):
+            calls = (Ref(f"{by_channel}.perceptron", 1), Ref(f"{by_channel}.perceptron", 2))
+            words = f"attention of block {number}: what its {{}} are multiplied by"
+            found += [
+                InnerOutput(f"M_C{number}", words.format("channels"), calls, _weights, "weights"),
+                InnerOutput(f"M_S{number}", words.format("positions"), (Ref(f"{by_place}.conv"),), _weights, "weights"),
+            ]
+        return found
+
     def _soften(self) -> None:
         """Start near the identity: make the last convolutions of the blocks and of the network smaller."""
         with torch.no_grad():
@@ -166,6 +183,10 @@ def separable(in_channels: int, out_channels: int, bias: bool) -> tuple[nn.Conv2
     """Return a 3x3 convolution of each channel by itself, and a 1x1 convolution that mixes them (section 2.3)."""
     depthwise = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=bias)
     return depthwise, nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+
+
+def _weights(logits: Sequence[Tensor], pixel: Pixel) -> Tensor:
+    return torch.sigmoid(torch.stack([*logits]).sum(0))
 
 
 def _leaky() -> nn.LeakyReLU:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit.archs.blocks import doubling, halving, require_divisible
+from deblurkit.inner_outputs import RETURNED, InnerOutput, Ref
 from deblurkit.losses.views import pyramid, sobel
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_kaiming
@@ -132,6 +133,16 @@ class MADN(nn.Module):
         gradient_features, gradient = self.gradient(_gradient_map(blurred), features[1:])
         image = self.fusion(torch.cat([features[0], gradient_features], dim=1))
         return {"image": image, "gradient": gradient, "scales": scales}
+
+    def inner_outputs(self) -> list[InnerOutput]:
+        """Returns the restored gradient map X_g and the scale network's images I1 (full size) to I3, as Figure 1."""
+        gradient = Ref(RETURNED, parts=("gradient",))
+        found = [InnerOutput("X_g", "gradient map restored by the gradient network", (gradient,))]
+        for index, size in enumerate(("full", "half", "a quarter of the")):
+            scale = Ref(RETURNED, parts=("scales", str(index)))
+            words = f"restored by the scale network at {size} size"
+            found.append(InnerOutput(f"I{index + 1}", words, (scale,), kind="image"))
+        return found
 
     def _restore_scales(self, blurred: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the scale network's features and images, full size first."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit.archs.blocks import doubling, halving, normalized, reflected, require_divisible
+from deblurkit.inner_outputs import InnerOutput, Ref
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_normal
 
@@ -19,6 +20,13 @@ Path = Literal["rgcl", "conv"]
 Pointwise = Literal["outside", "inside"]
 Upsample = Literal["nearest", "deconv"]
 
+# What of an RGCL is shown, by the part of it; the empty name is the whole.
+_STRUCTURES = {
+    "horizontal": "horizontal filters in the last recurrence",
+    "vertical": "vertical filters in the last recurrence",
+    "attention": "what it adds to its input",
+    "": "its output",
+}
 _MOST_RECURRENCES = 1000  # they need no weights: nothing else would bound them
 
 
@@ -297,6 +305,17 @@ class StructureGuided(nn.Module):
             features = torch.cat([stage(features), skips.pop()], dim=1)
         restored: Tensor = self.tail(features)
         return torch.clamp(blurred + restored, -1.0, 1.0) if self.global_skip else restored
+
+    def inner_outputs(self) -> list[InnerOutput]:
+        """Returns edges and structures of the first and the last RGCL, as Figure 4 (c) to (e)."""
+        layers = [name for name, module in self.named_modules() if isinstance(module, RecurrentGradientConv)]
+        found: list[InnerOutput] = []
+        for number in sorted({1, len(layers)}) if layers else ():
+            name = layers[number - 1]
+            for part, words in _STRUCTURES.items():
+                ref = Ref(f"{name}.{part}" if part else name)
+                found.append(InnerOutput(f"rgcl{number}.{part or 'structure'}", f"RGCL {number}: {words}", (ref,)))
+        return found
 
 
 def _down(in_channels: int, out_channels: int) -> nn.Sequential:

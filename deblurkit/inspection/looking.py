@@ -1,0 +1,54 @@
+"""One forward pass that is recorded, and a small one that finds out what can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deblurkit.inference.reductions import probe, side_taken, uncompiled
+from deblurkit.inference.restore import restore_whole
+from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, recording, survey
+
+SMALL = 64
+"""Side of the image that shows what can be looked at, or the next that the network takes."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a network made of an image.
+
+    Attributes:
+        restored: ``(3, h, w)`` float32 in [0, 1]; NaN where the network's output was not finite.
+        outputs: ``(c, h', w')`` float32 of each inner output, in the order asked for; of the padded image.
+    """
+
+    restored: Tensor
+    outputs: tuple[Tensor, ...]
+
+
+@torch.inference_mode()
+def look_inside(
+    generator: nn.Module, blurred: Tensor, outputs: Sequence[InnerOutput], pixel: Pixel, precision: str = "fp32"
+) -> Inside:
+    """Restores an image whole and returns inner outputs of the same pass; the hooks are gone afterwards.
+
+    Args:
+        generator: In eval mode.
+        blurred: ``(3, h, w)`` in [0, 1], on the generator's device.
+        outputs: What to record.
+        pixel: The chosen place, as shares of the padded image.
+        precision: What to compute in.
+    """
+    with uncompiled(generator), recording(generator, outputs) as kept:
+        restored = restore_whole(generator, blurred.unsqueeze(0), precision)[0]
+    made = (output.make([kept[ref] for ref in output.of], pixel) for output in outputs)
+    return Inside(restored, tuple(values.reshape(*values.shape[1:], *[1] * (4 - values.dim())) for values in made))
+
+
+def seen_inside(generator: nn.Module) -> list[Seen]:
+    """Returns all that can be looked at, found by a pass over a small image that leaves no trace."""
+    side = side_taken(generator, SMALL)
+    return survey(generator, lambda: probe(generator, torch.full((1, 3, side, side), 0.5)))

@@ -1,0 +1,262 @@
+"""What a network makes of one photograph inside, as pictures and one page."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from deblurkit.data.images import encode_image, read_image, to_tensor, to_uint8, write_image
+from deblurkit.errors import UserError
+from deblurkit.inference.deblurrer import Deblurrer
+from deblurkit.inference.fallback import Fallback
+from deblurkit.inference.memory import is_out_of_memory
+from deblurkit.inference.passes import fitted
+from deblurkit.inference.reductions import side_taken
+from deblurkit.inference.restore import NonFiniteOutputError, non_finite, pad_to_divisor, size_rules
+from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, default_outputs, find_outputs
+from deblurkit.inspection.drawing import Drawn, Frame, Image, draw, draw_channels
+from deblurkit.inspection.looking import SMALL, look_inside, seen_inside
+from deblurkit.losses.views import sobel
+from deblurkit.options.inference import parse_inference
+from deblurkit.report.inside.page import Figure, InsidePage, inside_html
+from deblurkit.report.tables import Table
+from deblurkit.report.write import write_text
+
+PAGE = "look.html"
+"""What the page is called in the folder."""
+
+_PAGE_PX = 720  # longer side of a picture on the page; the files beside it are whole
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to look.
+
+    Attributes:
+        outputs: Names of inner outputs; none: what the network declares.
+        pixel: Row and column in the photo, for outputs of one pixel; ``None``: the middle.
+        crop: Top, left, height and width of the part to look at; ``None``: all, or what fits the memory around the
+            pixel.
+        channels: How many channels are also drawn by themselves.
+        memory: GiB that the pass may take; by default what is free, on a CPU 1.5 of it at most.
+        overwrite: Whether the pictures of an earlier look may be replaced.
+    """
+
+    outputs: Sequence[str] = ()
+    pixel: tuple[int, int] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    channels: int = 8
+    memory: float | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part of a photo that is looked at: its place, the chosen pixel inside it, and why it is not all."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    row: int
+    column: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    title: str
+    words: str
+    drawn: Drawn
+
+
+def look(deblurrer: Deblurrer, photo: Path, out: Path, settings: Settings, command: str) -> list[str]:
+    """Writes pictures of a network's inner outputs for one photo, and a page that shows them all.
+
+    Args:
+        deblurrer: The network.
+        photo: An image file; 16 bits are shown as 8.
+        out: The folder; made where it is missing.
+        settings: What to show.
+        command: How the page is made again.
+
+    Returns:
+        Lines to say: the page, and what had to be done otherwise than asked for.
+
+    Raises:
+        UserError: The photo cannot be read, a name is unknown, a place is outside, or a file stands in the way.
+    """
+    generator = deblurrer.generator
+    image = read_image(photo)
+    outputs = _chosen(generator, settings.outputs, seen_inside(generator))
+    part = _part(deblurrer, image.shape[0], image.shape[1], settings, photo)
+    image = image[part.top : part.top + part.height, part.left : part.left + part.width]
+    shown = _look(deblurrer, image, outputs, part, settings.channels)
+    files = {f"{number:02}_{_file_name(one.title)}.png": one for number, one in enumerate(shown)}
+    _check_free([out / name for name in (*files, PAGE)], photo, settings.overwrite)
+    notes = [part.why] if part.why else []
+    page = InsidePage(
+        network=type(generator).__name__,
+        photo=photo.name,
+        facts=_facts(deblurrer, part),
+        notes=notes,
+        figures=[Figure(one.title, one.words, one.drawn.words, _embedded(one.drawn.picture)) for one in shown],
+        command=command,
+    )
+    text = inside_html(page)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, one in files.items():
+            write_image(out / name, one.drawn.picture)
+        write_text(out / PAGE, text)
+    except OSError as error:
+        raise UserError(f"{out}: it cannot be written: {error.strerror or error}") from None
+    return [*notes, f"{len(files)} pictures and the page {out / PAGE}"]
+
+
+def listing(generator: nn.Module) -> Table:
+    """Returns all that can be looked at, with the shapes for an image of the smallest side from 64 on."""
+    seen = seen_inside(generator)
+    shapes = {str(ref): one for one in seen for ref in one.refs()}
+    rows = []
+    for output in default_outputs(generator, seen):
+        if output.name not in shapes:
+            rows.append([output.name, output.words, ", ".join(map(str, output.of)), ""])
+    for one in seen:
+        shape = "x".join(map(str, one.shape[1:]))
+        rows.append([str(one.ref), one.kind, shape, f"{one.calls}" if one.calls > 1 else ""])
+    side = side_taken(generator, SMALL)
+    title = f"{type(generator).__name__}: what can be looked at; shapes for an image of {side}x{side}"
+    return Table(title, ["name", "what it is", "shape", "calls (NAME@1 is the first)"], rows, texts=3)
+
+
+def _chosen(generator: nn.Module, names: Sequence[str], seen: Sequence[Seen]) -> list[InnerOutput]:
+    if not names:
+        return default_outputs(generator, seen)
+    return find_outputs(generator, list(dict.fromkeys(names)), seen, "--outputs")
+
+
+def _part(deblurrer: Deblurrer, height: int, width: int, settings: Settings, photo: Path) -> _Part:
+    """Returns the part to look at.
+
+    Raises:
+        UserError: A place is outside the photo, or the memory does not suffice for any part.
+    """
+    row, column = settings.pixel or (height // 2, width // 2)
+    if not (0 <= row < height and 0 <= column < width):
+        raise UserError(f"--pixel {row},{column}: outside of {photo}, which has {height} rows and {width} columns")
+    if settings.crop is not None:
+        top, left, high, wide = settings.crop
+        if not (0 <= top <= height - high and 0 <= left <= width - wide and high > 0 and wide > 0):
+            wanted = ",".join(map(str, settings.crop))
+            raise UserError(f"--crop {wanted}: TOP,LEFT,HEIGHT,WIDTH outside of {photo}, which has {height}x{width}")
+        if settings.pixel is None:
+            row, column = top + high // 2, left + wide // 2
+        if not (top <= row < top + high and left <= column < left + wide):
+            raise UserError(f"--pixel {row},{column}: outside of --crop {','.join(map(str, settings.crop))}")
+        return _Part(top, left, high, wide, row - top, column - left)
+    whole = fitted(parse_inference("whole"), *size_rules(deblurrer.generator))
+    memory = None if settings.memory is None else int(settings.memory * 2**30)
+    fallback = Fallback(deblurrer.generator, whole, None, deblurrer.device, True, memory)
+    mode, why = fallback.first(height, width)
+    if not why:
+        return _Part(0, 0, height, width, row, column)
+    high, wide = min(mode.size, height), min(mode.size, width)
+    top, left = (
+        max(0, min(place - side // 2, whole_side - side))
+        for place, side, whole_side in ((row, high, height), (column, wide, width))
+    )
+    shown = f"shown are {high}x{wide} pixels from row {top}, column {left}; --crop and --memory choose others"
+    why = f"{height}x{width} is too large for the memory: {shown}"
+    return _Part(top, left, high, wide, row - top, column - left, why)
+
+
+def _look(
+    deblurrer: Deblurrer, image: Image, outputs: Sequence[InnerOutput], part: _Part, channels: int
+) -> list[_Shown]:
+    """Runs the network and draws the photo, the restored image, the edges of both, and the inner outputs."""
+    generator, precision = deblurrer.generator, deblurrer.session.precision
+    blurred = to_tensor(image)
+    padded = pad_to_divisor(blurred[None], *size_rules(generator)).shape[-2:]
+    pixel = Pixel(part.row / padded[0], part.column / padded[1])
+    try:
+        inside = look_inside(generator, blurred.to(deblurrer.device), outputs, pixel, precision)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        size = f"{part.height}x{part.width}"
+        raise UserError(
+            f"{type(generator).__name__} ran out of memory with {size}: look at less, with --crop"
+        ) from None
+    restored = inside.restored.cpu()
+    if not torch.isfinite(restored).all():
+        raise NonFiniteOutputError(non_finite(generator, precision))
+    frame = Frame(to_uint8(blurred), (padded[0], padded[1]), getattr(generator, "value_range", (0.0, 1.0)))
+    shown = [
+        _Shown("photo", "what the network was given; the cross marks the chosen pixel", _photo(frame, part)),
+        _Shown("restored", "what it made of it", Drawn(to_uint8(restored), f"{part.height}x{part.width}")),
+    ]
+    plain = Frame(frame.photo, (part.height, part.width), frame.value_range)
+    for title, seen in (("photo", blurred), ("restored", restored)):
+        edges = InnerOutput(f"edges of {title}", f"Sobel magnitude of {title}", ())
+        shown.append(_Shown(edges.name, edges.words, draw(edges, sobel(seen[None])[0], plain)))
+    for output, values in zip(outputs, inside.outputs, strict=True):
+        shown.append(_Shown(output.name, output.words, draw(output, values, frame)))
+        if channels and output.kind == "features" and values.shape[0] > 1 and min(values.shape[1:]) > 1:
+            drawn = draw_channels(values, frame, channels)
+            shown.append(_Shown(f"{output.name}, channels", output.words, drawn))
+    return shown
+
+
+def _photo(frame: Frame, part: _Part) -> Drawn:
+    marked = frame.photo.copy()
+    arm = max(4, min(marked.shape[:2]) // 40)
+    cv2.drawMarker(marked, (part.column, part.row), (255, 40, 40), cv2.MARKER_CROSS, 2 * arm, max(1, arm // 5))
+    return Drawn(marked, f"{part.height}x{part.width}")
+
+
+def _facts(deblurrer: Deblurrer, part: _Part) -> dict[str, str]:
+    source = deblurrer.source
+    weights = source["note"] if "note" in source else f"{source['file']}, iteration {source['iteration']}"
+    place = f"row {part.top + part.row}, column {part.left + part.column}"
+    return {
+        "experiment": source["name"],
+        "weights": f"{weights}, averaged" if source["ema"] else weights,
+        "part of the photo": f"{part.height}x{part.width} from row {part.top}, column {part.left}",
+        "chosen pixel": place,
+        "precision": deblurrer.session.precision,
+    }
+
+
+def _check_free(files: Sequence[Path], photo: Path, overwrite: bool) -> None:
+    """Refuses to replace the photo, and without ``overwrite`` anything.
+
+    Raises:
+        UserError: Names the first file in the way.
+    """
+    for file in files:
+        if file.exists() and file.samefile(photo):
+            raise UserError(f"{file}: would replace the photo; choose another --out")
+        if file.exists() and not overwrite:
+            raise UserError(f"{file}: exists already; choose another --out or say --overwrite")
+
+
+def _file_name(title: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", title)[:80]
+
+
+def _embedded(picture: Image) -> str:
+    share = min(1.0, _PAGE_PX / max(picture.shape[:2]))
+    if share < 1:
+        size = [max(1, round(share * side)) for side in picture.shape[1::-1]]
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    data = encode_image(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
