@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from deblurkit.data.images import beside, to_uint8
-from deblurkit.inference.restore import from_value_range
+from deblurkit.inference.restore import from_value_range, size_rules
 from deblurkit.inner_outputs import InnerOutput
 
 Image = NDArray[np.uint8]
@@ -40,6 +40,13 @@ class Frame:
     padded: tuple[int, int]
     value_range: tuple[float, float]
 
+    @classmethod
+    def of(cls, generator: nn.Module, photo: Image) -> Frame:
+        """Returns the frame of what a generator makes of a photo."""
+        divisor, least = size_rules(generator)
+        height, width = (-(-max(side, least) // divisor) * divisor for side in photo.shape[:2])
+        return cls(photo, (height, width), getattr(generator, "value_range", (0.0, 1.0)))
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -54,7 +61,7 @@ class Drawn:
     words: str
 
 
-def draw(output: InnerOutput, values: Tensor, frame: Frame) -> Drawn:
+def draw_output(output: InnerOutput, values: Tensor, frame: Frame) -> Drawn:
     """Draws an inner output.
 
     Args:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,19 @@ def look_inside(
 
 
 def seen_inside(generator: nn.Module) -> list[Seen]:
-    """Returns all that can be looked at, found by a pass over a small image that leaves no trace."""
+    """Returns all that can be looked at, found by a pass in eval mode over a small image, which leaves no trace."""
     side = side_taken(generator, SMALL)
-    return survey(generator, lambda: probe(generator, torch.full((1, 3, side, side), 0.5)))
+    with evaluating(generator):
+        return survey(generator, lambda: probe(generator, torch.full((1, 3, side, side), 0.5)))
+
+
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Puts a network into eval mode; afterwards each module is in the mode it was in."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -20,9 +20,9 @@ from deblurkit.inference.fallback import Fallback
 from deblurkit.inference.memory import is_out_of_memory
 from deblurkit.inference.passes import fitted
 from deblurkit.inference.reductions import side_taken
-from deblurkit.inference.restore import NonFiniteOutputError, non_finite, pad_to_divisor, size_rules
+from deblurkit.inference.restore import NonFiniteOutputError, non_finite, size_rules
 from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, default_outputs, find_outputs
-from deblurkit.inspection.drawing import Drawn, Frame, Image, draw, draw_channels
+from deblurkit.inspection.drawing import Drawn, Frame, Image, draw_channels, draw_output
 from deblurkit.inspection.looking import SMALL, look_inside, seen_inside
 from deblurkit.losses.views import sobel
 from deblurkit.options.inference import parse_inference
@@ -129,7 +129,7 @@ def listing(generator: nn.Module) -> Table:
     rows = []
     for output in default_outputs(generator, seen):
         if output.name not in shapes:
-            rows.append([output.name, output.words, ", ".join(map(str, output.of)), ""])
+            rows.append([output.name, f"{output.words}; from {', '.join(map(str, output.of))}", "", ""])
     for one in seen:
         shape = "x".join(map(str, one.shape[1:]))
         rows.append([str(one.ref), one.kind, shape, f"{one.calls}" if one.calls > 1 else ""])
@@ -185,8 +185,8 @@ def _look(
     """Runs the network and draws the photo, the restored image, the edges of both, and the inner outputs."""
     generator, precision = deblurrer.generator, deblurrer.session.precision
     blurred = to_tensor(image)
-    padded = pad_to_divisor(blurred[None], *size_rules(generator)).shape[-2:]
-    pixel = Pixel(part.row / padded[0], part.column / padded[1])
+    frame = Frame.of(generator, to_uint8(blurred))
+    pixel = Pixel(part.row / frame.padded[0], part.column / frame.padded[1])
     try:
         inside = look_inside(generator, blurred.to(deblurrer.device), outputs, pixel, precision)
     except Exception as error:
@@ -199,7 +199,6 @@ def _look(
     restored = inside.restored.cpu()
     if not torch.isfinite(restored).all():
         raise NonFiniteOutputError(non_finite(generator, precision))
-    frame = Frame(to_uint8(blurred), (padded[0], padded[1]), getattr(generator, "value_range", (0.0, 1.0)))
     shown = [
         _Shown("photo", "what the network was given; the cross marks the chosen pixel", _photo(frame, part)),
         _Shown("restored", "what it made of it", Drawn(to_uint8(restored), f"{part.height}x{part.width}")),
@@ -207,9 +206,9 @@ def _look(
     plain = Frame(frame.photo, (part.height, part.width), frame.value_range)
     for title, seen in (("photo", blurred), ("restored", restored)):
         edges = InnerOutput(f"edges of {title}", f"Sobel magnitude of {title}", ())
-        shown.append(_Shown(edges.name, edges.words, draw(edges, sobel(seen[None])[0], plain)))
+        shown.append(_Shown(edges.name, edges.words, draw_output(edges, sobel(seen[None])[0], plain)))
     for output, values in zip(outputs, inside.outputs, strict=True):
-        shown.append(_Shown(output.name, output.words, draw(output, values, frame)))
+        shown.append(_Shown(output.name, output.words, draw_output(output, values, frame)))
         if channels and output.kind == "features" and values.shape[0] > 1 and min(values.shape[1:]) > 1:
             drawn = draw_channels(values, frame, channels)
             shown.append(_Shown(f"{output.name}, channels", output.words, drawn))

@@ -85,13 +85,14 @@ def _dicts(entries: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Check the generator and ``train.freeze``; return what it returns where that is known."""
+    """Check the generator, ``train.freeze`` and ``logging.outputs``; return what it returns where that is known."""
     config = data.get("generator")
     if not isinstance(config, dict):
         return None
     checked = _check_network(report, ("generator",), config, ARCHS)
     if checked is None or not checked.complete:
         return None
+    from deblurkit.inner_outputs import unknown_output
     from deblurkit.options.outputs import probe_generator
 
     # arguments that are wrong are left out, so that the rest of the file can still be checked
@@ -103,6 +104,9 @@ def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...]
             if part not in probe.parts:
                 hint = did_you_mean(part, probe.parts)
                 report.add(("train", "freeze", part), f"{config['type']} has no part named {part!r}{hint}")
+    for index, name in _items(_section(data, "logging").get("outputs")).items():
+        if probe.inner is not None and isinstance(name, str) and name not in probe.inner:
+            report.add(("logging", "outputs", index), unknown_output(config["type"], name, probe.inner))
     return probe.outputs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
+from deblurkit.inner_outputs import output_names, survey
 
 _SMALLEST = 64
 _BOUNDS = Bounds(weights=10**9, parts=6_000, calls=10_000)
@@ -26,11 +28,13 @@ class Probe:
     Args:
         parts: Names of its direct children, or ``None`` where it could not be built on the meta device.
         outputs: Names of what it returns, or ``None`` where it could not be run there.
+        inner: Names of what can be looked at inside it, or ``None`` likewise.
         problem: What makes it unusable, in words.
     """
 
     parts: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
+    inner: tuple[str, ...] | None = None
     problem: str | None = None
 
 
@@ -51,13 +55,16 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
             return Probe(problem=f"{component.__name__} cannot be built: {error}") if impossible else Probe()
         parts = tuple(name for name, _ in generator.named_children())
         size = _fitting(getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0))
+        returned: list[Any] = []
         try:
-            returned = generator.to("meta")(torch.zeros(_BATCH, 3, size, size))
+            generator = generator.to("meta")
+            seen = survey(generator, lambda: returned.append(generator(torch.zeros(_BATCH, 3, size, size))))
+            inner = tuple(output_names(generator, seen))
         except TooLargeError as error:
             return Probe(parts, problem=f"{component.__name__} cannot be run: {error}")
         except Exception:
             return Probe(parts)
-    return _read(component.__name__, parts, returned, size)
+    return dataclasses.replace(_read(component.__name__, parts, returned[0], size), inner=inner)
 
 
 def _fitting(divisor: Any, least: Any) -> int:
@@ -74,8 +81,10 @@ def _read(name: str, parts: tuple[str, ...], returned: Any, size: int) -> Probe:
     outputs = tuple(str(key) for key in returned)
     image = returned.get("image")
     if not isinstance(image, Tensor):
-        return Probe(parts, outputs, f"{name} returns no tensor 'image'; it returns {', '.join(outputs) or 'nothing'}")
+        named = ", ".join(outputs) or "nothing"
+        return Probe(parts, outputs, problem=f"{name} returns no tensor 'image'; it returns {named}")
     if image.shape != (_BATCH, 3, size, size):
         shape = "x".join(str(length) for length in image.shape)
-        return Probe(parts, outputs, f"{name} makes an image of {shape} from {_BATCH}x3x{size}x{size}; they must agree")
+        problem = f"{name} makes an image of {shape} from {_BATCH}x3x{size}x{size}; they must agree"
+        return Probe(parts, outputs, problem=problem)
     return Probe(parts, outputs)

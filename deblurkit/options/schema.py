@@ -211,6 +211,8 @@ class Logging(Section):
     """Write TensorBoard event files."""
     samples: NonNegativeInt = 3
     """Images of each validation set in the strips that are written at each validation; 0: none."""
+    outputs: list[str] = Field(default_factory=list)
+    """Inner outputs of the generator that the strips show too; ``tools/look.py --list`` prints their names."""
     curves: bool = True
     """Write the page of curves and samples at the end of a run."""
     wandb: dict[str, Any] | None = None

@@ -12,9 +12,13 @@ import pytest
 from runs import checkpoint_of, differences, run, timeless
 from tiny import TINY, merged
 
-from deblurkit import load_options, train
-from deblurkit.data.images import read_image
+from deblurkit import Deblurrer, load_options, train
+from deblurkit.data.images import read_image, to_tensor
 from deblurkit.engine.hooks import samples
+from deblurkit.errors import UserError
+from deblurkit.inner_outputs import Pixel, find_outputs
+from deblurkit.inspection.drawing import Frame, draw_output
+from deblurkit.inspection.looking import look_inside, seen_inside
 
 DROPOUT = {"type": "DeblurGAN", "channels": 4, "blocks": 1}
 
@@ -134,3 +138,83 @@ def test_resumed_training_keeps_the_same_strips(tmp_path: Path, monkeypatch: pyt
     assert list(expected) == [f"{name}/iter_{i:08d}.jpg" for name in ("blind", "pairs") for i in (1, 4, 7)]
     train(load_options(options, wanted), folder, resume=folder / "checkpoints" / "iter_00000003.pth", device="cpu")
     assert {file: (folder / "samples" / file).read_bytes() for file in strips(folder)} == expected
+
+
+ATTENTIVE = {"type": "BlurAttention", "channels": [4, 6, 8], "growth": 4, "modules": 2, "layers": 2}
+
+
+@pytest.fixture(scope="module")
+def attentive(tmp_path_factory: pytest.TempPathFactory, pairs: dict[str, Any]) -> Path:
+    """An experiment whose strips show an attention map of the averaged weights."""
+    paired = {"type": "PairedImages", "blurred": pairs["blurred"], "sharp": pairs["sharp"], "limit": 2}
+    blind = {"type": "BlurredImages", "blurred": pairs["blurred"], "limit": 1}
+    change = {
+        "generator": ATTENTIVE,
+        "datasets": {"train": pairs, "val": {"pairs": paired, "blind": blind}},
+        "train": {"iters": 4, "checkpoint_every": 2, "ema": {"decay": 0.9}},
+        "val": {"every": 2},
+    }
+    file = tmp_path_factory.mktemp("attentive") / "options.yml"
+    file.write_text(json.dumps(merged(TINY, change)), encoding="utf-8")
+    return file
+
+
+def test_strips_show_inner_outputs_and_change_nothing(tmp_path: Path, attentive: Path):
+    wanted = ["logging.samples=2", "logging.outputs=[A2, encoder.1]"]
+    folder = train(load_options(attentive, wanted), tmp_path / "run", device="cpu")
+    strip = read_image(folder / "samples" / "pairs" / "iter_00000004.jpg")
+    scale = 4 + 20  # below each map
+    assert strip.shape == (2 * (40 + scale) + 4, 3 * (40 + 4) + 128 + 4 + 128, 3)
+    assert read_image(folder / "samples" / "blind" / "iter_00000004.jpg").shape == (40 + scale, 2 * 44 + 260, 3)
+    deblurrer = Deblurrer(folder / "checkpoints" / "iter_00000004.pth", device="cpu")
+    blurred = to_tensor(strip[:40, :40])
+    network = deblurrer.generator
+    shown = find_outputs(network, ["A2"], seen_inside(network), "test")
+    frame = Frame.of(network, strip[:40, :40])
+    expected = draw_output(shown[0], look_inside(network, blurred, shown, Pixel()).outputs[0], frame).picture
+    drawn = strip[:40, 132:172].astype(int)
+    assert np.abs(expected[:40, :40] - drawn).mean() < 30, "of the averaged weights, but for what JPEG changed"
+
+    plain = train(load_options(attentive, ["logging.samples=0"]), tmp_path / "plain", device="cpu")
+    for iteration in (2, 4):
+        with_them, without = (checkpoint_of(run, iteration) for run in (folder, plain))
+        assert not differences(with_them["generator"], without["generator"])
+        assert not differences(with_them["ema"], without["ema"])
+    assert timeless(folder) == timeless(plain)
+
+    before = {file: (folder / "samples" / file).read_bytes() for file in strips(folder)}
+    first = folder / "checkpoints" / "iter_00000002.pth"
+    train(load_options(attentive, wanted), folder, resume=first, device="cpu")
+    assert {file: (folder / "samples" / file).read_bytes() for file in strips(folder)} == before
+
+
+def test_unknown_inner_outputs_are_refused_before_training(tmp_path: Path, attentive: Path):
+    with pytest.raises(UserError, match=r"logging\.outputs.*no module or inner output 'encoder1' \(did you mean"):
+        load_options(attentive, ["logging.outputs=[A1, encoder1]"])
+    plugin = tmp_path / "looks_at_values.py"
+    plugin.write_text(LOOKS_AT_VALUES, encoding="utf-8")
+    change = [f"plugins=[{plugin}]", "generator={type: SampledByValue}", "logging.outputs=[boddy]"]
+    with pytest.raises(
+        UserError, match=r"^logging\.outputs: SampledByValue .* 'boddy' \(did you mean 'body'\?\)"
+    ):
+        train(load_options(attentive, change), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+LOOKS_AT_VALUES = '''
+from torch import nn
+
+from deblurkit.registry import ARCHS
+
+
+@ARCHS.register_module()
+class SampledByValue(nn.Module):
+    """Cannot run on the meta device, so that the options' check knows nothing of its modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 3, 1)
+
+    def forward(self, blurred):
+        return self.body(blurred) if blurred.mean().item() > 0 else blurred
+'''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from deblurkit.data.images import beside, to_uint8, write_image
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.evaluation.scoring import draw
-from deblurkit.inference.restore import restore
+from deblurkit.inner_outputs import Pixel, find_outputs
+from deblurkit.inspection.drawing import Frame, draw_output
+from deblurkit.inspection.looking import evaluating, look_inside, seen_inside
 from deblurkit.report.curves.strips import NAME, spread, strip_files
 
 KEPT = 40
@@ -28,7 +31,7 @@ Image = NDArray[np.uint8]
 
 
 class SampleHook(Hook):
-    """After each validation draws ``blurred | restored | sharp`` of the same few images, a row each.
+    """After each validation draws ``blurred | restored | sharp | inner outputs`` of the same few images, a row each.
 
     Of each image one crop is shown at full resolution, where blurred and sharp differ most; it is restored by itself,
     which costs little. The random numbers of the training are not touched.
@@ -37,6 +40,7 @@ class SampleHook(Hook):
         sets: Validation sets by name.
         folder: ``samples`` of the work dir.
         images: How many images of each set, spread evenly over it.
+        outputs: Names of inner outputs; those of one pixel are of the crop's middle.
         every: Iterations between validations.
         precision: What the generator computes in.
         seed: Of the data sets' random numbers.
@@ -44,10 +48,20 @@ class SampleHook(Hook):
 
     priority = "LOW"
 
-    def __init__(self, sets: dict[str, Any], folder: Path, images: int, every: int, precision: str, seed: int) -> None:
+    def __init__(
+        self,
+        sets: dict[str, Any],
+        folder: Path,
+        images: int,
+        outputs: Sequence[str],
+        every: int,
+        precision: str,
+        seed: int,
+    ) -> None:
         self.sets = sets
         self.folder = folder
         self.images = images
+        self.outputs = outputs
         self.every = every
         self.precision = precision
         self.seed = seed
@@ -72,17 +86,17 @@ class SampleHook(Hook):
     def _strip(self, generator: Any, device: torch.device, name: str, dataset: Any) -> Image:
         if name not in self._crops:
             self._crops[name] = [_crop(draw(dataset, index, self.seed)) for index in spread(len(dataset), self.images)]
-        training = [module for module in generator.modules() if module.training]
-        generator.eval()
-        try:
+        with evaluating(generator):
+            seen = seen_inside(generator) if self.outputs else []
+            outputs = find_outputs(generator, self.outputs, seen, "logging.outputs")
             rows = []
             for crop in self._crops[name]:
-                restored = restore(generator, crop["blurred"].unsqueeze(0).to(device), self.precision)[0].nan_to_num()
-                shown = [crop["blurred"], restored, *([crop["sharp"]] if "sharp" in crop else [])]
-                rows.append(beside([to_uint8(image) for image in shown], _GAP_PX).swapaxes(0, 1))
-        finally:
-            for module in training:
-                module.training = True
+                inside = look_inside(generator, crop["blurred"].to(device), outputs, Pixel(), self.precision)
+                shown = [crop["blurred"], inside.restored.nan_to_num(), *([crop["sharp"]] if "sharp" in crop else [])]
+                pictures = [to_uint8(image) for image in shown]
+                frame = Frame.of(generator, pictures[0])
+                drawn = [draw_output(*pair, frame).picture for pair in zip(outputs, inside.outputs, strict=True)]
+                rows.append(beside([*pictures, *drawn], _GAP_PX).swapaxes(0, 1))
         return np.ascontiguousarray(beside(rows, _GAP_PX).swapaxes(0, 1))  # rows turned are columns: below each other
 
 
