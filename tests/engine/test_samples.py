@@ -194,9 +194,7 @@ def test_unknown_inner_outputs_are_refused_before_training(tmp_path: Path, atten
     plugin = tmp_path / "looks_at_values.py"
     plugin.write_text(LOOKS_AT_VALUES, encoding="utf-8")
     change = [f"plugins=[{plugin}]", "generator={type: SampledByValue}", "logging.outputs=[boddy]"]
-    with pytest.raises(
-        UserError, match=r"^logging\.outputs: SampledByValue .* 'boddy' \(did you mean 'body'\?\)"
-    ):
+    with pytest.raises(UserError, match=r"^logging\.outputs: SampledByValue .* 'boddy' \(did you mean 'body'\?\)"):
         train(load_options(attentive, change), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
