@@ -10,7 +10,7 @@ from deblurkit.options import closed
 from deblurkit.options.components import Checked, Report, Table, check_component, misspelt
 from deblurkit.options.document import to_plain
 from deblurkit.options.problems import Path
-from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, Options, missing_for_training
+from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, Options, TestSet, missing_for_training
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import parse_selection
 from deblurkit.options.signature import signature_of
@@ -30,6 +30,10 @@ from deblurkit.registry import (
 _BATCH_NAMES = ("blurred", "sharp")
 _TRAINING_SECTIONS = ("losses", "optimizers", "schedulers", "train")
 _SHARED_OPTIMIZERS = ("generator", "discriminators")
+_NO_PROTOCOL = {
+    "train": "a training set is not scored: only test sets name a protocol; leave it out",
+    "val": "only test sets name a protocol: validation scores all its sets by val.protocol; leave it out",
+}
 
 
 def check(report: Report) -> Options | None:
@@ -52,7 +56,7 @@ def check(report: Report) -> Options | None:
     _check_restorer(report, data)
     _check_datasets(report, data)
     _check_optimization(report, data, critics)
-    _check_protocol(report, data)
+    _check_protocols(report, data)
     for index, config in _dicts(_items(data.get("hooks"))):
         closed.check_hook(report, ("hooks", index), config)
     closed.check_engine(report, _section(data, "engine"))
@@ -220,11 +224,16 @@ def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
         entries += [(("datasets", group, name), config) for name, config in _section(sets, group).items()]
     table = Table.of(DATASETS)
     for path, flat in entries:
-        if isinstance(flat, dict):
-            component = DatasetEntry.split(flat)["component"]
-            checked = check_component(report, path, component, table, other_keys=DatasetEntry.own_keys())
-            for key, nested in getattr(checked and checked.component, "nested", {}).items():
-                _check_nested(report, (*path, key), component.get(key), nested)
+        if not isinstance(flat, dict):
+            continue
+        kind = TestSet if path[1] == "test" else DatasetEntry
+        if kind is DatasetEntry and "protocol" in flat:
+            report.add((*path, "protocol"), _NO_PROTOCOL[str(path[1])])
+            flat = {key: value for key, value in flat.items() if key != "protocol"}
+        component = kind.split(flat)["component"]
+        checked = check_component(report, path, component, table, other_keys=kind.own_keys())
+        for key, nested in getattr(checked and checked.component, "nested", {}).items():
+            _check_nested(report, (*path, key), component.get(key), nested)
 
 
 def _check_nested(report: Report, path: Path, entries: Any, nested: Nested) -> None:
@@ -258,14 +267,16 @@ def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mappin
         closed.check_scheduler(report, ("schedulers", index), config, networks)
 
 
-def _check_protocol(report: Report, data: Mapping[str, Any]) -> None:
-    protocol = _section(data, "val").get("protocol")
-    if not isinstance(protocol, str) or report.names_open:
-        return
+def _check_protocols(report: Report, data: Mapping[str, Any]) -> None:
+    tests = _section(_section(data, "datasets"), "test")
+    places: list[tuple[Path, Mapping[str, Any]]] = [(("val",), _section(data, "val"))]
+    places += [(("datasets", "test", name), entry) for name, entry in _dicts(tests)]
     known = PROTOCOLS.names()
-    if protocol not in known:
-        hint = did_you_mean(protocol, known) or f" (known: {', '.join(known)})"
-        report.add(("val", "protocol"), f"no protocol is named {protocol!r}{hint}")
+    for path, section in places:
+        protocol = section.get("protocol")
+        if isinstance(protocol, str) and protocol not in known and not report.names_open:
+            hint = did_you_mean(protocol, known) or f" (known: {', '.join(known)})"
+            report.add((*path, "protocol"), f"no protocol is named {protocol!r}{hint}")
 
 
 def _check_complete(report: Report, data: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pydantic.errors import PydanticUserError
 from deblurkit.options.closed import SECTION_OF, mmengine_tables
 from deblurkit.options.components import Table
 from deblurkit.options.merge import DELETE
-from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options
+from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet
 from deblurkit.options.signature import adapter_of, signature_of
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS, Nested
 from deblurkit.weight_init import INITS
@@ -37,6 +37,7 @@ def json_schema() -> Schema:
         "LossTerm": _component(Table.of(LOSSES), _own(LossTerm)),
         "Restorer": _component(Table.of(RESTORERS), first_filled=True),
         "DatasetEntry": _component(Table.of(DATASETS), _own(DatasetEntry) | _own(Loader)),
+        "TestSet": _component(Table.of(DATASETS), _own(TestSet) | _own(Loader)),
         "Optimizer": _component(mmengine["optimizer"], first_filled=True),
         "Scheduler": _component(mmengine["scheduler"], scheduler_keys, first_filled=True),
         "Hook": _component(mmengine["hook"], {"priority": {}}),
@@ -52,8 +53,8 @@ def json_schema() -> Schema:
     properties["engine"] = {"type": ["object", "null"], "propertyNames": {"not": {"enum": sorted(SECTION_OF)}}}
     base = {"type": "string", "description": "An option file, relative to this one."}
     properties["_base_"] = {"anyOf": [base, {"type": "array", "items": base}]}
-    for group in ("val", "test"):
-        definitions["Datasets"]["properties"][group] = _named("DatasetEntry")
+    for group, entry in (("val", "DatasetEntry"), ("test", "TestSet")):
+        definitions["Datasets"]["properties"][group] = _named(entry)
     return {
         "$schema": _DRAFT,
         "title": "deblurkit option file",

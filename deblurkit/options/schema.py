@@ -134,8 +134,32 @@ class DatasetEntry(FlatSection):
     @model_serializer
     def to_dict(self) -> dict[str, Any]:
         """Return the one dict that the option file writes."""
+        return self.flat()
+
+    def flat(self) -> dict[str, Any]:
+        """Return the component's arguments, the loader's settings and the limit in one dict."""
         flat = {**self.component, **self.loader.model_dump()}
         return flat if self.limit is None else {**flat, "limit": self.limit}
+
+
+class TestSet(DatasetEntry):
+    """A data set that is tested on, which may be scored in a way of its own."""
+
+    __test__ = False  # or pytest would take it for tests
+
+    protocol: str | None = None
+    """How its images are scored; null: as ``val.protocol`` or the command line says."""
+
+    @classmethod
+    def own_keys(cls) -> set[str]:
+        """Return the loader's keys, ``limit`` and ``protocol``."""
+        return super().own_keys() | {"protocol"}
+
+    @model_serializer
+    def to_dict(self) -> dict[str, Any]:
+        """Return the one dict that the option file writes."""
+        flat = self.flat()
+        return flat if self.protocol is None else {**flat, "protocol": self.protocol}
 
 
 class Datasets(Section):
@@ -145,7 +169,7 @@ class Datasets(Section):
     """The training set."""
     val: dict[EntryName, DatasetEntry] = Field(default_factory=dict)
     """Sets scored while training, by name."""
-    test: dict[EntryName, DatasetEntry] = Field(default_factory=dict)
+    test: dict[EntryName, TestSet] = Field(default_factory=dict)
     """Sets scored by ``tools/test.py``, by name."""
 
 
@@ -197,7 +221,7 @@ class Val(Section):
     every: PositiveInt = 5000
     """Iterations between validations."""
     protocol: str = "gopro-basicsr-v1"
-    """How scores are computed."""
+    """How scores are computed, also those of test sets that name no protocol."""
     inference: Annotated[str, AfterValidator(_inference_mode)] | None = None
     """How images pass through the generator; null: as the protocol has it."""
 
