@@ -137,7 +137,7 @@ def time_evaluation(folder: Path, count: int, device: str | None) -> dict[str, A
     metrics = evaluate(options, weights, out=folder / "report", device=device)
     entry = metrics["datasets"]["pairs"]
     seconds = {part: round(value, 2) for part, value in entry["seconds"].items()}
-    return {"network": SMALL, "images": entry["images"], "protocol": metrics["protocol"]["id"], "seconds": seconds}
+    return {"network": SMALL, "images": entry["images"], "protocol": entry["protocol"]["id"], "seconds": seconds}
 
 
 def tell(found: dict[str, Any]) -> None:

@@ -128,7 +128,11 @@ def content(sets: Mapping[str, Demo], most: Mapping[str, int], title: str) -> Pa
         protocol="Images are rounded to 8 bits.\nPSNR over all pixels and channels; the mean over images.",
         command="python benchmarks/report_page.py --keep report.html",
         options="name: unsharp_mask\nstrength: 0.7\n",
-        paper={"title": "No paper", "compared": [{"method": "Someone's", "dataset": "photographs", "psnr": 27.5}]},
+        paper={
+            "title": "No paper",
+            "published": {},
+            "compared": [{"method": "Someone's", "dataset": "photographs", "psnr": 27.5}],
+        },
     )
 
 
@@ -136,8 +140,6 @@ def metrics_of(name: str, rows: Mapping[str, Sequence[ImageScore]]) -> dict[str,
     """Return what ``metrics.json`` would say of a candidate."""
     return {
         "name": name,
-        "protocol": {"id": "gopro-basicsr-v1", "version": 1},
-        "inference": "whole",
         "weights": None,
         "restored": {"folder": f"unsharp mask, strength {STRENGTHS[name]}"},
         "trained_on": None,
@@ -154,6 +156,8 @@ def figures_of(rows: Sequence[ImageScore]) -> dict[str, Any]:
     seconds = [row.seconds or 0.0 for row in rows]
     photographs = dict.fromkeys(row.key.split("/")[0] for row in rows)
     return {
+        "protocol": {"id": "gopro-basicsr-v1", "version": 1},
+        "inference": "whole",
         "images": len(rows),
         "scored": len(rows),
         "blurred": before,

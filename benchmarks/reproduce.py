@@ -181,7 +181,7 @@ def scored(experiment: Experiment, metrics: Mapping[str, Any], training: float, 
     with torch.device("meta"):
         generator = build_generator(options_from_dict(experiment.options(), source=experiment.name))
     test, look = metrics["datasets"]["sample"], metrics["datasets"].get("look")
-    protocol = metrics["protocol"]
+    protocol = test["protocol"]
     return Run(
         name=experiment.name,
         seed=experiment.seed,
@@ -191,7 +191,7 @@ def scored(experiment: Experiment, metrics: Mapping[str, Any], training: float, 
         ssim=test["restored"]["ssim"],
         psnr_blurred=test["blurred"]["psnr"],
         images=test["images"],
-        protocol=f"{protocol['id']} version {protocol['version']}, inference {metrics['inference']}",
+        protocol=f"{protocol['id']} version {protocol['version']}, inference {test['inference']}",
         device=metrics["environment"]["device"],
         seconds=training + scoring,
         seconds_per_update=training / experiment.setting.updates,

@@ -18,6 +18,19 @@ class UserError(Exception):
         self.problems = problems
 
 
+class MissingSetError(UserError):
+    """A published data set lies in no folder of this machine.
+
+    Args:
+        problems: One finished line each.
+        brief: The same in one line: where it is not, and how to get it.
+    """
+
+    def __init__(self, *problems: str, brief: str) -> None:
+        super().__init__(*problems)
+        self.brief = brief
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'X'?)"`` for the known name closest to ``name``, or an empty string.
 

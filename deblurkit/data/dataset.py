@@ -143,8 +143,26 @@ class Pairs(ABC):
         return self.transformed(other + (other >= index), steps, rng)[1]
 
     def describe(self) -> dict[str, str | int]:
-        """Return what every report says of the data: the set's name, its variant and part where it has such."""
-        return {"set": type(self).__name__, **({} if self.measured is None else {"measured": self.measured})}
+        """Return what every report says of the data: the set's name, its variant and part where it has such.
+
+        That images are resized or cropped is among it: scores of the whole images would be others.
+        """
+        changed = {"resize": self.resize, "crop": self.crop}
+        return {
+            "set": type(self).__name__,
+            **({} if self.measured is None else {"measured": self.measured}),
+            **{name: _as_text(step.size) for name, step in changed.items() if step is not None},
+        }
+
+    def sample_size(self, index: int) -> tuple[int, int]:
+        """Return ``(h, w)`` of a sample after ``resize`` and ``crop``; what ``augment`` does is not known here.
+
+        Raises:
+            UserError: See :meth:`size`.
+        """
+        if self.crop is not None:
+            return self.crop.size
+        return self.resize.size if self.resize is not None else self.size(index)
 
     def verify(self) -> None:
         """Look at every pair's header: unreadable files, unequal sizes, images smaller than the crop.
@@ -271,6 +289,10 @@ def shorten(lines: Iterable[str], shown: int = _SHOWN) -> list[str]:
     lines = list(lines)
     rest = len(lines) - shown
     return lines if rest <= 0 else [*lines[:shown], f"... and {rest} more of this kind"]
+
+
+def _as_text(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} pixels (h x w)"
 
 
 def _mismatch(files: PairFiles, blurred: tuple[int, ...], sharp: tuple[int, ...]) -> str:

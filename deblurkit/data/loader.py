@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from deblurkit.data.dataset import Pairs
-from deblurkit.errors import UserError
+from deblurkit.errors import MissingSetError, UserError
 from deblurkit.registry import DATASETS, load_plugins, loaded_plugins
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def build_dataset(entry: DatasetEntry, where: str) -> Any:
         where: Its key path in the option file, for messages.
 
     Raises:
+        MissingSetError: It is a published set, and its folder does not exist.
         UserError: It cannot be built, or its files are not in order: a line for each problem.
     """
     try:
@@ -86,7 +87,10 @@ def build_dataset(entry: DatasetEntry, where: str) -> Any:
                 raise UserError(f"cache: a {type(dataset).__name__} cannot be cached: it has no method cache(count)")
             dataset.cache(entry.limit)
     except UserError as error:
-        raise UserError(*(line if line.startswith(where) else f"{where}: {line}" for line in error.problems)) from error
+        lines = [line if line.startswith(where) else f"{where}: {line}" for line in error.problems]
+        if isinstance(error, MissingSetError):
+            raise MissingSetError(*lines, brief=error.brief) from error
+        raise UserError(*lines) from error
     return dataset if entry.limit is None or entry.limit >= len(dataset) else FirstImages(dataset, entry.limit)
 
 

@@ -17,13 +17,16 @@ from deblurkit.data.dataset import stamp_of
 from deblurkit.errors import UserError
 from deblurkit.evaluation import record
 from deblurkit.evaluation.folders import open_folder
-from deblurkit.evaluation.protocols.protocol import Protocol
+from deblurkit.evaluation.sets import ScoredSet
 from deblurkit.evaluation.sources import NetworkSource, Source
 from deblurkit.interop.foreign import read_weights
+from deblurkit.options.schema import Loader
 
-OpenSource = Callable[[str, Any, Sequence[int]], Source]
-"""Called with a data set's name, the data set and the images wanted of it."""
+OpenSource = Callable[[str, ScoredSet], Source]
+"""Called with a data set's name and the set."""
 
+_NO_CONDITIONS = {"root", "limit", *Loader.model_fields}
+"""Keys of a test set that say where it lies and how it is read, and change no full score."""
 _WITH_TENSORS = ("generator", "ema", "critics", "losses", "optimizers", "schedulers", "scalers", "rng")
 
 
@@ -32,22 +35,36 @@ class Contender(ABC):
 
     Attributes:
         name: What it is called in tables.
-        facts: What ``metrics.json`` says of it alone: ``inference``, ``weights``, ``restored``, ``trained_on``.
+        facts: What ``metrics.json`` says of it alone: ``weights``, ``restored``, ``trained_on``.
         identity: What its restored images depend on, as plain values.
-        published: Scores that its paper states, by data set.
+        published: Scores that its paper states, by test set.
+        tested: Its own option file's test sets by name, whose conditions the published scores are of.
     """
 
     name: str
     facts: dict[str, Any]
     identity: dict[str, Any]
     published: Mapping[str, Mapping[str, float]] = {}
+    tested: Mapping[str, Mapping[str, Any]] = {}
+
+    def tested_otherwise(self, name: str, test: ScoredSet) -> str | None:
+        """Say in which conditions its own test set ``name`` differs from this one; ``None`` where it does not."""
+        own = self.tested.get(name)
+        if own is None or test.entry is None:
+            return None
+        here = test.entry.to_dict()
+        differing = sorted(key for key in {*own, *here} - _NO_CONDITIONS if own.get(key) != here.get(key))
+        if not differing:
+            return None
+        theirs, ours = (", ".join(f"{key}: {entry.get(key)}" for key in differing) for entry in (own, here))
+        return f"its option file tests {name} with {theirs}, here it is {ours}"
 
     @abstractmethod
     def opened(self) -> contextlib.AbstractContextManager[OpenSource]:
         """Hold what restores, within the block."""
 
     @abstractmethod
-    def notes(self, protocol: Protocol, sets: Mapping[str, Any]) -> list[str]:
+    def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
         """Return what a reader of its numbers must know, but for what the restorations themselves brought up."""
 
 
@@ -77,39 +94,50 @@ class Network(Contender):
         state = read_weights(file)
         checkpoint.load_generator(state, file, self._plugins)
         weights = record.weights_record(state, file)
-        self.facts = {"inference": "", "weights": weights, "restored": None, "trained_on": record.trained_on(state)}
+        self.facts = {"weights": weights, "restored": None, "trained_on": record.trained_on(state)}
         self.identity = {"weights": weights["sha256"], "precision": precision, "device": device.type}
         self.state = {key: value for key, value in state.items() if key not in _WITH_TENSORS}
         self.name: str = name or state["options"]["name"]
-        self.published = (state["options"].get("paper") or {}).get("published", {})
+        self.follow(state["options"])
 
     @property
     def foreign(self) -> bool:
         """Whether the weights were trained elsewhere, and so name no data."""
         return "note" in self.state
 
-    def restores_by(self, inference: str) -> None:
-        """Settle the inference mode."""
-        self.facts["inference"] = self.identity["inference"] = inference
+    def follow(self, options: Mapping[str, Any]) -> None:
+        """Take the published scores, and the test sets that they are of, from expanded options."""
+        self.published = (options.get("paper") or {}).get("published", {})
+        self.tested = (options.get("datasets") or {}).get("test") or {}
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenSource]:
         """Hold the generator on its device within the block."""
         held = [checkpoint.load_generator(read_weights(self.file), self.file, self._plugins).to(self.device)]
-        inference: str = self.facts["inference"]
         try:
-            yield lambda name, dataset, indices: NetworkSource(held[0], self.precision, inference)
+            yield lambda name, test: NetworkSource(held[0], self.precision, test.inference)
         finally:
             held.clear()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def notes(self, protocol: Protocol, sets: Mapping[str, Any]) -> list[str]:
-        """Say where the weights come from, and how mode and data differ from the protocol's and the training's."""
-        found = record.weights_notes(self.state)
-        if self.facts["inference"] != protocol.inference:
-            found.append(f"inference {self.facts['inference']} deviates from the protocol's own, {protocol.inference}")
-        return [*found, *record.data_notes(self.state, sets)]
+    def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
+        """Say where the weights come from, and how modes and data differ from the protocols' and the training's."""
+        deviating = [
+            f"inference {test.inference} deviates from {test.protocol.id}'s own, {test.protocol.inference}"
+            for test in sets.values()
+            if test.inference != test.protocol.inference
+        ]
+        return [
+            *record.weights_notes(self.state),
+            *dict.fromkeys(deviating),
+            *(
+                f"its published figures of {name} are not shown: {difference}"
+                for name, test in sets.items()
+                if name in self.published and (difference := self.tested_otherwise(name, test))
+            ),
+            *record.data_notes(self.state, {name: test.dataset for name, test in sets.items()}),
+        ]
 
 
 class Folder(Contender):
@@ -118,45 +146,47 @@ class Folder(Contender):
     Args:
         folder: Where they are.
         name: By default the folder's name.
-        protocol: How they are scored.
-        sets: The data sets that they belong to, with the images that are wanted of each.
+        sets: What they are scored on.
 
     Raises:
         UserError: An image is missing, too much or of another size; or the protocol is for networks only.
     """
 
-    def __init__(
-        self, folder: Path, name: str | None, protocol: Protocol, sets: Mapping[str, tuple[Any, Sequence[int]]]
-    ) -> None:
-        if protocol.training_mode:
-            raise UserError(
-                f"{folder}: protocol {protocol.id} has a network restore in training mode: it scores no images"
-            )
+    def __init__(self, folder: Path, name: str | None, sets: Mapping[str, ScoredSet]) -> None:
+        protocols = {test.protocol.id: test.protocol for test in sets.values()}.values()
+        for protocol in protocols:
+            if protocol.training_mode:
+                raise UserError(
+                    f"{folder}: protocol {protocol.id} has a network restore in training mode: it scores no images"
+                )
         self.name = name or folder.resolve().name
         refusal = _refusal(self.name)
         if refusal:
             raise UserError(f"{folder}: as a candidate's name, {self.name!r} {refusal}; give another: NAME={folder}")
-        opened = {set_name: open_folder(folder, set_name, *wanted) for set_name, wanted in sets.items()}
+        opened = {
+            set_name: open_folder(folder, set_name, test.dataset, test.indices) for set_name, test in sets.items()
+        }
         self._sources = {set_name: source for set_name, (source, _) in opened.items()}
         self._notes = [note for _, notes in opened.values() for note in notes]
         files = {key: path for source in self._sources.values() for key, path in source.files.items()}
-        self.facts = {"inference": None, "weights": None, "restored": {"folder": str(folder)}, "trained_on": None}
+        self.facts = {"weights": None, "restored": {"folder": str(folder)}, "trained_on": None}
         stamps = repr([(key, str(path), stamp_of([path])) for key, path in files.items()])
         self.identity = {"restored": hashlib.sha256(stamps.encode()).hexdigest()}
-        if protocol.quantisation == "float":
-            self._notes.append(
-                f"{folder}: protocol {protocol.id} scores images before they are rounded; these were rounded when they "
-                "were saved"
-            )
+        self._notes += [
+            f"{folder}: protocol {protocol.id} scores images before they are rounded; these were rounded when they "
+            "were saved"
+            for protocol in protocols
+            if protocol.quantisation == "float"
+        ]
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenSource]:
         """Give the sources."""
-        yield lambda name, dataset, indices: self._sources[name]
+        yield lambda name, test: self._sources[name]
 
-    def notes(self, protocol: Protocol, sets: Mapping[str, Any]) -> list[str]:
+    def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
         """Say how the files are named, and what was lost when they were saved."""
-        return [*self._notes, *record.data_notes(None, sets)]
+        return [*self._notes, *record.data_notes(None, {name: test.dataset for name, test in sets.items()})]
 
 
 def find_weights(work_dir: Path) -> Path:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from deblurkit.data.loader import build_dataset
 from deblurkit.data.source import open_source
-from deblurkit.errors import UserError, did_you_mean
+from deblurkit.errors import UserError
 from deblurkit.evaluation import record
 from deblurkit.evaluation.contenders import (
     Contender,
@@ -25,51 +22,22 @@ from deblurkit.evaluation.contenders import (
 )
 from deblurkit.evaluation.folders import open_references
 from deblurkit.evaluation.journal import held
-from deblurkit.evaluation.judging import Evaluation, NamedProgress, ScoredSet, judge
-from deblurkit.evaluation.protocols.protocol import Protocol, get_protocol
+from deblurkit.evaluation.judging import Evaluation, judge
 from deblurkit.evaluation.reporting import Report, report
-from deblurkit.evaluation.scoring import check_truths, image_file, scored_images
+from deblurkit.evaluation.scoring import image_file
+from deblurkit.evaluation.sets import ScoredSet, build_protocols, open_test_sets, scored_set
+from deblurkit.evaluation.settings import Settings
 from deblurkit.inference.deblurrer import pick_device
-from deblurkit.inference.restore import PRECISIONS, check_inference
+from deblurkit.inference.restore import PRECISIONS
 from deblurkit.names import entry_name
 from deblurkit.options.load import options_from_dict
 from deblurkit.registry import ARCHS, load_plugins
 
 if TYPE_CHECKING:
-    from deblurkit.options.schema import DatasetEntry, Options
+    from deblurkit.options.schema import Options
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How to score, whatever is scored.
-
-    Attributes:
-        protocol: By default the experiment's ``val.protocol``.
-        plugins: Modules or files to import first. Plugins that a checkpoint names are never imported.
-        datasets: Names of test sets; by default all of them.
-        inference: By default ``val.inference``, else what the protocol prescribes.
-        out: The report's folder.
-        save_images: Also write the restored images to ``<out>/images/<data set>/<key>.png``.
-        device: By default CUDA where there is one, else the CPU.
-        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
-        backbones: Weights of the metrics' networks: network to a file, or to ``random``.
-        single: Compute the metrics that can in single precision.
-        progress: Told of each image done.
-        say: Told, in lines, what became of an interrupted run, and where the data sets come from.
-    """
-
-    protocol: str | None = None
-    plugins: Sequence[str] = ()
-    datasets: Sequence[str] | None = None
-    inference: str | None = None
-    out: str | Path | None = None
-    save_images: bool = False
-    device: str | torch.device | None = None
-    precision: str = "fp32"
-    backbones: Mapping[str, str] = field(default_factory=dict)
-    single: bool = False
-    progress: NamedProgress | None = None
-    say: Callable[[str], None] = logging.getLogger("deblurkit").warning
+_SEED = 0
+"""Of every test: windows that a test set cuts at random are the same for all experiments, whatever their own seeds."""
 
 
 def evaluate(
@@ -128,21 +96,22 @@ def evaluate_all(
     networks = [Network(file, name, settings.plugins, device, settings.precision) for name, file in named]
     settle_names(networks, [name for name, _ in named])
     chosen = _options_for(networks, options, settings.say)
-    evaluation = _evaluation(settings, chosen, device)
-    mode = check_inference(settings.inference or chosen.val.inference or evaluation.protocol.inference)
-    for network in networks:
-        network.restores_by(mode)
+    opened = open_test_sets(chosen, settings, device)
+    if settings.save_images:
+        _check_keys(opened.sets)
+    evaluation = _shared_by_all(settings, opened.sets, opened.missing, device, settings.precision)
+    modes = {test.inference for test in opened.sets.values()}
     base = Path(work_dir or work_dir_of(networks[0].file, chosen.name))
     folder = Path(settings.out or base / ("report" if len(networks) == 1 else "comparison"))
     kept = None if chosen.to_dict() == networks[0].state["options"] else folder / "options.yml"
     flags: dict[str, Any] = {
         "-opt": None if kept is None else str(kept),
         "--weights": [str(file) if name is None else f"{name}={file}" for name, file in named],
-        **_flags(settings, evaluation),
+        **_flags(settings, opened.default),
         "--dataset": settings.datasets,
         "--save-images": settings.save_images,
         "--precision": settings.precision,
-        "--inference": mode,
+        "--inference": modes.pop() if len(modes) == 1 else settings.inference,
     }
     command = record.command("tools/test.py", flags)
     return _judge_and_report(evaluation, networks, folder, command, chosen, kept)
@@ -172,19 +141,16 @@ def score_folders(
         raise UserError("give a protocol, and either sharp images or a data set")
     device = pick_device(settings.device)
     load_plugins(settings.plugins)
-    protocol = get_protocol(settings.protocol, "--protocol", backbones=settings.backbones, single=settings.single)
-    protocol.to(device)
+    protocol = build_protocols({settings.protocol: "--protocol"}, settings, device)[settings.protocol]
     if data is not None:
         dataset = open_source(data, settings.plugins)
         name = _set_name(data, dataset)
     else:
         dataset, name = open_references(str(sharp), blurred, protocol.all_truths), "images"
-    check_truths(dataset, protocol)
-    sets = {name: ScoredSet(dataset, scored_images(dataset, protocol))}
-    evaluation = _shared_by_all(settings, protocol, sets, device, precision="", seed=0)
+    sets = {name: scored_set(dataset, protocol)}
+    evaluation = _shared_by_all(settings, sets, [], device, precision="")
     named = split_names(restored)
-    wanted = {name: (dataset, sets[name].indices)}
-    folders = [Folder(folder, given, protocol, wanted) for given, folder in named]
+    folders = [Folder(folder, given, sets) for given, folder in named]
     settle_names(folders, [given for given, _ in named])
     out = Path(settings.out or "report")
     flags = {
@@ -192,7 +158,7 @@ def score_folders(
         "--sharp": sharp,
         "--blurred": blurred,
         "--data": data,
-        **_flags(settings, evaluation),
+        **_flags(settings, protocol.id),
     }
     return _judge_and_report(evaluation, folders, out, record.command("tools/score.py", flags))
 
@@ -206,41 +172,19 @@ def _set_name(data: str, dataset: Any) -> str:
         raise UserError(f"--data {data}: the set calls itself {name[:100]!a}, but {error}") from None
 
 
-def _evaluation(settings: Settings, options: Options, device: torch.device) -> Evaluation:
-    """Return how the checkpoints are scored, the data sets' files looked at."""
-    asked = settings.protocol
-    protocol = get_protocol(
-        asked or options.val.protocol,
-        "--protocol" if asked else "val.protocol",
-        backbones=settings.backbones,
-        single=settings.single,
-    )
-    protocol.to(device)
-    entries = _choose_sets(options, settings.datasets)
-    sets = {}
-    for name, entry in entries.items():
-        dataset = build_dataset(entry, f"datasets.test.{name}")
-        check_truths(dataset, protocol)
-        sets[name] = ScoredSet(dataset, scored_images(dataset, protocol))
-        if settings.save_images and hasattr(dataset, "keys"):
-            _check_keys(dataset.keys())
-    return _shared_by_all(settings, protocol, sets, device, settings.precision, options.seed)
-
-
 def _shared_by_all(
     settings: Settings,
-    protocol: Protocol,
     sets: Mapping[str, ScoredSet],
+    missing: Sequence[str],
     device: torch.device,
     precision: str,
-    seed: int,
 ) -> Evaluation:
     return Evaluation(
-        protocol,
         sets,
+        missing,
         device,
         precision,
-        seed,
+        _SEED,
         settings.save_images,
         settings.backbones,
         settings.plugins,
@@ -267,16 +211,17 @@ def _judge_and_report(
         return report(evaluation, judged, out, command=command, options=options, keep_options=keep_options)
 
 
-def _check_keys(keys: Sequence[str]) -> None:
+def _check_keys(sets: Mapping[str, ScoredSet]) -> None:
     """Refuse names under which no image can be saved, before any work."""
-    for key in keys:
-        image_file(Path("images"), key)
+    for test in sets.values():
+        for key in test.dataset.keys() if hasattr(test.dataset, "keys") else ():
+            image_file(Path("images"), key)
 
 
-def _flags(settings: Settings, evaluation: Evaluation) -> dict[str, Any]:
+def _flags(settings: Settings, protocol: str | None) -> dict[str, Any]:
     """Return the flags that both tools have."""
     return {
-        "--protocol": evaluation.protocol.id,
+        "--protocol": protocol,
         "--plugin": settings.plugins,
         "--backbone": [f"{net}={file}" for net, file in settings.backbones.items()],
         "--single": settings.single,
@@ -307,7 +252,7 @@ def _options_for(networks: Sequence[Network], options: Options | None, say: Call
                 f"{first.state['options']['generator']}, not {options.generator}"
             )
         first.name = options.name
-        first.published = options.paper.published if options.paper is not None else {}
+        first.follow(options.to_dict())
     return options
 
 
@@ -326,16 +271,3 @@ def _options_of(network: Network) -> Options:
         wanted = network.state["options"].get("plugins") or []
         hint = [f"{network.file}: it was trained with {', '.join(wanted)}: name them with --plugin"] if wanted else []
         raise UserError(*error.problems, *hint) from None
-
-
-def _choose_sets(options: Options, names: Sequence[str] | None) -> dict[str, DatasetEntry]:
-    known = options.datasets.test
-    if not known:
-        raise UserError(f"{options.name}: it has no test sets (datasets.test)")
-    unknown = [name for name in names or () if name not in known]
-    if unknown:
-        listed = ", ".join(known)
-        raise UserError(
-            *(f"no test set is named {name!r}{did_you_mean(name, known)}; known: {listed}" for name in unknown)
-        )
-    return {name: known[name] for name in (names or known)}

@@ -180,7 +180,7 @@ def open_folder(folder: str | Path, name: str, dataset: Any, indices: Sequence[i
     whole = dataset.dataset.keys() if isinstance(dataset, FirstImages) else keys
     found = {index: keys[index] for index in indices}
     files, note = _match_below(Path(folder), name, list(found.values()), whole)
-    problems = _wrong_sizes(files, dataset, found) if hasattr(dataset, "size") else []
+    problems = _wrong_sizes(files, dataset, found) if hasattr(dataset, "sample_size") else []
     if problems:
         raise UserError(*shorten(problems, _SHOWN))
     return FolderSource(files), [f"{folder}: {line}" for line in ([note] if note else []) + _stored(files)]
@@ -287,7 +287,7 @@ def _by_number(path: Path) -> list[str]:
 def _wrong_sizes(files: Mapping[str, Path], dataset: Any, keys: Mapping[int, str]) -> list[str]:
     def problem(index: int) -> str | None:
         try:
-            size, wanted = image_size(files[keys[index]]), dataset.size(index)
+            size, wanted = image_size(files[keys[index]]), dataset.sample_size(index)
         except UserError as error:
             return str(error)
         same = size == wanted

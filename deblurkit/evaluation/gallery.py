@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from deblurkit.data.images import read_image, to_uint8, write_image
-from deblurkit.evaluation import record
 from deblurkit.evaluation.judging import Evaluation, Judged
 from deblurkit.evaluation.pictures import Load, make_pictures, pictures_per_set
+from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import draw, image_file, restore_again
+from deblurkit.evaluation.sets import describe_metrics
 from deblurkit.evaluation.strips import strip_rows, write_strips
 from deblurkit.report.model import Picture
 
@@ -40,9 +41,10 @@ class Gallery:
 
     def strips(self, candidate: str) -> dict[str, dict[str, str]]:
         """Write a candidate's strips beside its report: caption to path relative to it, by data set."""
-        judged, (metric, higher) = self.judged[candidate], main_metric(self.evaluation)
+        judged = self.judged[candidate]
         found = {}
         for name, rows in judged.candidate.rows.items():
+            metric, higher = main_metric(self.evaluation.sets[name].protocol)
             folder = judged.folder / "strips" / name
             written = write_strips(rows, self._load(name), candidate, folder, metric=metric, higher_is_better=higher)
             found[name] = {caption: f"strips/{name}/{file}" for caption, file in written.items()}
@@ -50,7 +52,7 @@ class Gallery:
 
     def choose(self, names: Sequence[str], dataset: str, load: Load) -> list[Picture]:
         """Return the crops that a page with these candidates shows of one data set, its images read by ``load``."""
-        metric, higher = main_metric(self.evaluation)
+        metric, higher = main_metric(self.evaluation.sets[dataset].protocol)
         rows = {name: self.judged[name].candidate.rows[dataset] for name in names}
         most = pictures_per_set(len(self.evaluation.sets))
         return make_pictures(rows, load, metric=metric, higher_is_better=higher, most=most)
@@ -75,8 +77,9 @@ class Gallery:
 
     def _sample(self, dataset: str, index: int) -> dict[str, Any]:
         """Return an image's sample as it was scored."""
-        seed, protocol = self.evaluation.seed, self.evaluation.protocol
-        sample = draw(self.evaluation.sets[dataset].dataset, index, seed)
+        seed, test = self.evaluation.seed, self.evaluation.sets[dataset]
+        protocol = test.protocol
+        sample = draw(test.dataset, index, seed)
         sample = protocol.prepare(sample, np.random.default_rng((seed, 1, index)))
         blurred = sample.get("blurred")
         return sample if blurred is None else {**sample, "blurred": protocol.after(blurred, sample)}
@@ -100,9 +103,9 @@ def gallery(evaluation: Evaluation, judged: Sequence[Judged]) -> Iterator[Galler
         yield Gallery(evaluation, by_name, files)
 
 
-def main_metric(evaluation: Evaluation) -> tuple[str, bool]:
+def main_metric(protocol: Protocol) -> tuple[str, bool]:
     """Return the name of a protocol's first metric, and whether higher is better."""
-    name, facts = next(iter(record.metrics_record(evaluation.protocol).items()))
+    name, facts = next(iter(describe_metrics([protocol]).items()))
     return name, facts["higher_is_better"]
 
 
@@ -116,7 +119,7 @@ def _wanted(empty: Gallery, candidate: str, dataset: str) -> list[str]:
     pages = [[candidate], list(empty.judged)]
     for names in pages if len(empty.judged) > 1 else pages[:1]:
         empty.choose(names, dataset, note)
-    metric, higher = main_metric(empty.evaluation)
+    metric, higher = main_metric(empty.evaluation.sets[dataset].protocol)
     for row in strip_rows(empty.judged[candidate].candidate.rows[dataset], metric, higher).values():
         keys.setdefault(row.key)
     return list(keys)
@@ -139,9 +142,9 @@ def _restored(
         for dataset, keys in wanted.items():
             test = evaluation.sets[dataset]
             places = {row.key: index for row, index in zip(judged.candidate.rows[dataset], test.indices, strict=True)}
-            source = opened(dataset, test.dataset, test.indices)
+            source = opened(dataset, test)
             indices = [places[key] for key in keys]
-            again = restore_again(source, test.dataset, evaluation.protocol, evaluation.seed, indices)
+            again = restore_again(source, test.dataset, test.protocol, evaluation.seed, indices)
             for _, sample, image in again:
                 files[name, dataset, sample["key"]] = file = folder / f"{len(files)}.png"
                 write_image(file, to_uint8(image))

@@ -17,7 +17,7 @@ import scipy
 import torch
 
 import deblurkit
-from deblurkit.data.loader import ImageDataset, describe
+from deblurkit.data.loader import describe
 from deblurkit.evaluation import record
 from deblurkit.evaluation.contenders import Contender, OpenSource
 from deblurkit.evaluation.figures import figures
@@ -25,25 +25,11 @@ from deblurkit.evaluation.journal import UNFINISHED, Journal, digest_of
 from deblurkit.evaluation.pictures import thumbnail
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import Keeping, Outcome, image_file, score_dataset, undefined_notes
+from deblurkit.evaluation.sets import ScoredSet, describe_metrics
+from deblurkit.evaluation.settings import NamedProgress
 from deblurkit.report.model import Candidate
 from deblurkit.report.write import plain
 from deblurkit.torchfile.read import digest
-
-NamedProgress = Callable[[str, int, int], None]
-"""Called with the data set's name, the number of its images done and the number of all."""
-
-
-@dataclass(frozen=True)
-class ScoredSet:
-    """A data set and the images of it that are scored.
-
-    Attributes:
-        dataset: The set, its files looked at.
-        indices: Which images.
-    """
-
-    dataset: ImageDataset
-    indices: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -51,8 +37,8 @@ class Evaluation:
     """What is the same for all candidates.
 
     Attributes:
-        protocol: How images are scored.
-        sets: The data by name.
+        sets: The data by name, each with its protocol.
+        missing: A line for each set that was to be scored and is not on this machine.
         device: Where networks and metrics compute.
         precision: What networks compute in.
         seed: Of the data sets' random numbers.
@@ -63,8 +49,8 @@ class Evaluation:
         say: Told, in lines, what became of work that an earlier run left.
     """
 
-    protocol: Protocol
     sets: Mapping[str, ScoredSet]
+    missing: Sequence[str]
     device: torch.device
     precision: str
     seed: int
@@ -73,6 +59,11 @@ class Evaluation:
     plugins: Sequence[str]
     progress: NamedProgress | None
     say: Callable[[str], None]
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The protocols of all sets, each once."""
+        return list({test.protocol.id: test.protocol for test in self.sets.values()}.values())
 
     def images_folder(self, folder: Path, name: str) -> Path | None:
         """Return where a candidate's restored images of a data set go; ``None`` where they are not kept."""
@@ -120,7 +111,8 @@ def judge(contender: Contender, evaluation: Evaluation, folder: Path, one_of_sev
             journal = Journal(file, _fingerprint(contender, evaluation, name))
             title = f"{contender.name}, {name}" if one_of_several else name
             outcomes[name], entries[name], more = _judge_set(evaluation, name, folder, journal, source, title)
-            entries[name]["published"] = contender.published.get(name)
+            alike = contender.tested_otherwise(name, evaluation.sets[name]) is None
+            entries[name]["published"] = contender.published.get(name) if alike else None
             notes += more
     rows = {name: [outcome.row for outcome in listed] for name, listed in outcomes.items()}
     metrics = _metrics(contender, evaluation, entries, list(dict.fromkeys(notes)))
@@ -140,7 +132,8 @@ def _judge_set(
     evaluation: Evaluation, name: str, folder: Path, journal: Journal, opened: OpenSource, title: str
 ) -> tuple[list[Outcome], dict[str, Any], list[str]]:
     """Return the outcomes of one data set, its entry in ``metrics.json`` but for what is published, and notes."""
-    test, protocol = evaluation.sets[name], evaluation.protocol
+    test = evaluation.sets[name]
+    protocol = test.protocol
     images = evaluation.images_folder(folder, name)
     known = {
         index: outcome
@@ -148,7 +141,7 @@ def _judge_set(
         if images is None or image_file(images, outcome.row.key).is_file()
     }
     _tell(evaluation.say, title, journal, len(known), len(test.indices))
-    source = opened(name, test.dataset, test.indices)
+    source = opened(name, test)
     source.resume(
         Counter(outcome.mode for outcome in known.values() if outcome.mode is not None),
         Counter(event for outcome in known.values() for event in outcome.events),
@@ -166,8 +159,12 @@ def _judge_set(
         )
     finally:
         journal.close()
-    entry = figures(outcomes, protocol, journal.elapsed)
-    entry["data"] = describe(test.dataset)
+    entry = {
+        "protocol": {"id": protocol.id, "version": protocol.version, "digest": protocol.digest},
+        "inference": test.inference or None,
+        **figures(outcomes, protocol, journal.elapsed),
+        "data": describe(test.dataset),
+    }
     notes = [f"{name}: {note}" for note in source.notes()]
     for side in ("restored", "blurred"):
         facts = [getattr(outcome.row, f"{side}_facts") for outcome in outcomes]
@@ -189,18 +186,22 @@ def _metrics(
     contender: Contender, evaluation: Evaluation, entries: Mapping[str, Mapping[str, Any]], notes: Sequence[str]
 ) -> dict[str, Any]:
     """Return the content of ``metrics.json``."""
-    protocol = evaluation.protocol
-    sets = {name: test.dataset for name, test in evaluation.sets.items()}
-    scored = {name: (test.dataset, test.indices) for name, test in evaluation.sets.items()}
+    protocols = evaluation.protocols
+    every = [
+        *contender.notes(evaluation.sets),
+        *evaluation.missing,
+        *record.set_notes(evaluation.sets),
+        *notes,
+        *(note for protocol in protocols for note in protocol.notes()),
+    ]
     content: dict[str, Any] = plain(
         {
             "name": contender.name,
-            "protocol": {"id": protocol.id, "version": protocol.version, "digest": protocol.digest},
-            "metrics": record.metrics_record(protocol),
+            "metrics": describe_metrics(protocols),
             **contender.facts,
             "environment": record.environment(evaluation.device, evaluation.precision),
             "datasets": entries,
-            "notes": [*contender.notes(protocol, sets), *record.set_notes(scored, protocol), *notes, *protocol.notes()],
+            "notes": list(dict.fromkeys(every)),
         }
     )
     return content
@@ -208,7 +209,8 @@ def _metrics(
 
 def _fingerprint(contender: Contender, evaluation: Evaluation, name: str) -> dict[str, Any]:
     """Return what an image's row depends on; rows of another fingerprint are not gone on with."""
-    test, protocol = evaluation.sets[name], evaluation.protocol
+    test = evaluation.sets[name]
+    protocol = test.protocol
     return {
         "deblurkit": deblurkit.__version__,
         "libraries": [torch.__version__, np.__version__, cv2.__version__, scipy.__version__],
@@ -216,6 +218,7 @@ def _fingerprint(contender: Contender, evaluation: Evaluation, name: str) -> dic
         "backbones": [{net: _file_digest(file) for net, file in evaluation.backbones.items()}, protocol.notes()],
         "plugins": {plugin: _file_digest(plugin) for plugin in evaluation.plugins},
         "candidate": contender.identity,
+        "inference": test.inference,
         "data set": describe(test.dataset),
         "images": len(test.dataset),
         "files": digest_of(test.dataset, len(test.dataset)),

@@ -16,9 +16,8 @@ import torch
 import deblurkit
 from deblurkit.data.checking.response import AVERAGED
 from deblurkit.data.loader import FirstImages, describe
-from deblurkit.evaluation.protocols.protocol import Protocol
+from deblurkit.evaluation.sets import ScoredSet
 from deblurkit.inference.deblurrer import describe_weights
-from deblurkit.registry import METRICS
 from deblurkit.torchfile.read import digest
 
 
@@ -26,16 +25,6 @@ def weights_record(state: dict[str, Any], file: Path) -> dict[str, Any]:
     """Return ``file``, ``sha256``, ``iteration`` and ``ema`` of a checkpoint, and the ``note`` of foreign weights."""
     described = describe_weights(state, file)
     return {"file": described.pop("file"), "sha256": digest(file), **described}
-
-
-def metrics_record(protocol: Protocol) -> dict[str, dict[str, Any]]:
-    """Return, of each score that a protocol gives, its ``unit`` and whether higher is better."""
-    found = {}
-    for name, component in protocol.metrics.items():
-        metric = METRICS.get(component["type"])
-        better = getattr(metric, "higher_is_better", True)
-        found[name] = {"unit": getattr(metric, "unit", ""), "higher_is_better": better}
-    return found
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:
@@ -65,20 +54,16 @@ def weights_notes(state: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def set_notes(sets: Mapping[str, tuple[Any, Sequence[int]]], protocol: Protocol) -> list[str]:
-    """Say which data sets are scored in part, and which are not what the protocol is for.
-
-    Args:
-        sets: The test sets by name, each with the indices of the images that are scored.
-        protocol: How they are scored.
-    """
+def set_notes(sets: Mapping[str, ScoredSet]) -> list[str]:
+    """Say which data sets are scored in part, and which are not what their protocol is for."""
     found = []
-    for name, (dataset, indices) in sets.items():
+    for name, test in sets.items():
+        dataset, scored = test.dataset, len(test.indices)
         if isinstance(dataset, FirstImages):
             found.append(f"{name}: limited to {len(dataset)} of {len(dataset.dataset)} images")
-        if len(indices) < len(dataset):
-            found.append(f"{name}: protocol {protocol.id} scores {len(indices)} of {len(dataset)} images")
-        found += [f"{name}: {deviation}" for deviation in protocol.deviations(describe(dataset))]
+        if scored < len(dataset):
+            found.append(f"{name}: protocol {test.protocol.id} scores {scored} of {len(dataset)} images")
+        found += [f"{name}: {deviation}" for deviation in test.protocol.deviations(describe(dataset))]
     return found
 
 

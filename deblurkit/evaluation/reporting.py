@@ -67,7 +67,7 @@ def report(
     if options is not None and keep_options is not None:
         write_options(options, keep_options)
     shared: dict[str, Any] = {
-        "protocol": evaluation.protocol.explain(),
+        "protocol": "\n\n".join(protocol.explain() for protocol in evaluation.protocols),
         "command": command,
         "options": None if options is None else options_text(options),
         "paper": _paper(options),
@@ -118,7 +118,7 @@ def _write(
 
 def _paper(options: Options | None) -> dict[str, Any] | None:
     paper = options.paper if options is not None else None
-    return None if paper is None else paper.model_dump(include={"title", "compared"})
+    return None if paper is None else paper.model_dump(include={"title", "published", "compared"})
 
 
 def _files(evaluation: Evaluation, judged: Sequence[Judged], page: Path) -> dict[str, dict[str, dict[str, str]]]:

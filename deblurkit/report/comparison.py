@@ -11,6 +11,7 @@ from typing import Any
 from deblurkit.errors import UserError
 from deblurkit.report.model import Candidate
 from deblurkit.report.scores import ImageScore
+from deblurkit.report.scorings import Scoring, scorings, set_titles, with_version
 from deblurkit.report.statistics import INTERVALS, interval, paired
 from deblurkit.report.tables import NOTHING, Scale, Table, Value, p_value, published, render, scale
 
@@ -26,14 +27,14 @@ def comparison(candidates: Sequence[Candidate]) -> dict[str, Any]:
     The tests of several pairs and metrics are not corrected for their number.
 
     Args:
-        candidates: One or more, scored by one protocol; names differ.
+        candidates: One or more, each data set scored by one protocol; names differ.
 
     Raises:
-        UserError: Protocols differ.
+        UserError: A data set was scored by different protocols.
     """
-    _same_protocol(candidates)
     first = candidates[0]
     shared = [name for name in first.rows if all(name in candidate.rows for candidate in candidates)]
+    _same_protocols(candidates, shared)
     datasets, notes = {}, _notes(candidates)
     for name in shared:
         scored = {candidate.name: _scored(candidate.rows[name]) for candidate in candidates}
@@ -41,7 +42,6 @@ def comparison(candidates: Sequence[Candidate]) -> dict[str, Any]:
         datasets[name] = _figures(name, candidates, scored, common)
         notes += _dataset_notes(name, scored, common)
     return {
-        "protocol": first.metrics["protocol"],
         "metrics": {name: facts for candidate in candidates for name, facts in candidate.metrics["metrics"].items()},
         "candidates": {candidate.name: _described(candidate) for candidate in candidates},
         "datasets": datasets,
@@ -52,8 +52,11 @@ def comparison(candidates: Sequence[Candidate]) -> dict[str, Any]:
 def comparison_tables(compared: Mapping[str, Any]) -> list[Table]:
     """Return a table of scores for each data set and one of all differences, from ``comparison.json``'s content."""
     scores = [_scores(name, entry, compared) for name, entry in compared["datasets"].items() if entry["images"]]
+    titles = set_titles(compared["datasets"])
     rows = [
-        _difference(name, pair, compared) for name, entry in compared["datasets"].items() for pair in entry["pairs"]
+        _difference(titles[name], pair, compared)
+        for name, entry in compared["datasets"].items()
+        for pair in entry["pairs"]
     ]
     columns = ["data set", "first - second", "score", "images", "difference", "p"]
     return [*scores, *([Table("Differences", columns, rows, texts=3)] if rows else [])]
@@ -73,6 +76,7 @@ def comparison_markdown(
     pairs = [pair for entry in compared["datasets"].values() for pair in entry["pairs"]]
     content = {
         "compared": compared,
+        "scorings": scorings_compared(compared),
         "tables": comparison_tables(compared),
         "about_intervals": INTERVALS,
         "tests": list(dict.fromkeys(pair["test"] for pair in pairs)),
@@ -85,22 +89,29 @@ def comparison_markdown(
     return render("comparison.md.j2", content)
 
 
-def _same_protocol(candidates: Sequence[Candidate]) -> None:
+def scorings_compared(compared: Mapping[str, Any]) -> list[Scoring]:
+    """Return the protocols of ``comparison.json``'s content."""
+    described = compared["candidates"].values()
+    modes = {name: [facts["inference"][name] for facts in described] for name in compared["datasets"]}
+    return scorings(compared["datasets"], modes)
+
+
+def _same_protocols(candidates: Sequence[Candidate], shared: Sequence[str]) -> None:
     first, *others = candidates
-    wanted = first.metrics["protocol"]
     problems = [
-        f"{other.name}: scored by {_protocol(other)}, but {first.name} by {_protocol(first)}: not comparable"
+        f"{name}: {other.name} was scored by {_protocol(other, name)}, but {first.name} by {_protocol(first, name)}: "
+        "not comparable"
         for other in others
-        if other.metrics["protocol"] != wanted
+        for name in shared
+        if other.metrics["datasets"][name]["protocol"] != first.metrics["datasets"][name]["protocol"]
     ]
     if problems:
         raise UserError(*problems)
 
 
-def _protocol(candidate: Candidate) -> str:
-    protocol = candidate.metrics["protocol"]
-    digest = f" (digest {protocol['digest']})" if "digest" in protocol else ""
-    return f"{protocol['id']} version {protocol['version']}{digest}"
+def _protocol(candidate: Candidate, name: str) -> str:
+    protocol = candidate.metrics["datasets"][name]["protocol"]
+    return with_version(protocol) + (f" (digest {protocol['digest']})" if "digest" in protocol else "")
 
 
 def _described(candidate: Candidate) -> dict[str, Any]:
@@ -108,7 +119,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
     metrics = candidate.metrics
     return {
         "metrics": f"{candidate.name}/metrics.json",
-        "inference": metrics["inference"],
+        "inference": {name: entry["inference"] for name, entry in metrics["datasets"].items()},
         "weights": metrics.get("weights"),
         "restored": metrics.get("restored"),
     }
@@ -142,6 +153,7 @@ def _figures(
         for metric, found in _pair(scored[one], scored[other])
     ]
     return {
+        "protocol": candidates[0].metrics["datasets"][name]["protocol"],
         "images": len(common),
         "blurred": _blurred(scored[candidates[0].name], shared) or None,
         "restored": restored,
@@ -184,10 +196,11 @@ def _notes(candidates: Sequence[Candidate]) -> list[str]:
     notes = [note for note in first.metrics["notes"] if all(note in other.metrics["notes"] for other in others)]
     for candidate in candidates:
         notes += [f"{candidate.name}: {note}" for note in candidate.metrics["notes"] if note not in notes]
-    if len({candidate.metrics["inference"] for candidate in candidates}) > 1:
-        modes = ", ".join(f"{each.name} {each.metrics['inference'] or 'restored elsewhere'}" for each in candidates)
-        notes.append(f"inference modes differ: {modes}")
     for name in dict.fromkeys(name for candidate in candidates for name in candidate.rows):
+        modes = {each.name: each.metrics["datasets"][name]["inference"] for each in candidates if name in each.rows}
+        if len(set(modes.values())) > 1:
+            listed = ", ".join(f"{own} {mode or 'restored elsewhere'}" for own, mode in modes.items())
+            notes.append(f"{name}: inference modes differ: {listed}")
         missing = [candidate.name for candidate in candidates if name not in candidate.rows]
         notes += [f"{name}: not compared, {', '.join(missing)} did not restore it"] if missing else []
     return notes
@@ -210,7 +223,7 @@ def _dataset_notes(name: str, scored: Mapping[str, Scored], common: Sequence[str
 def _scores(name: str, entry: Mapping[str, Any], compared: Mapping[str, Any]) -> Table:
     metrics = list(dict.fromkeys(metric for means in entry["restored"].values() for metric in means or {}))
     scales = [scale(metric, compared["metrics"]) for metric in metrics]
-    modes = {candidate: facts["inference"] or NOTHING for candidate, facts in compared["candidates"].items()}
+    modes = {candidate: facts["inference"][name] or NOTHING for candidate, facts in compared["candidates"].items()}
     known = set(modes.values()) != {NOTHING}
     blurred = [each.write((entry["blurred"] or {}).get(each.name)) for each in scales]
     rows = [["blurred", *([NOTHING] if known else []), *blurred]] if entry["blurred"] else []
@@ -219,7 +232,8 @@ def _scores(name: str, entry: Mapping[str, Any], compared: Mapping[str, Any]) ->
         cells = [each.with_interval((means or {}).get(each.name), ends.get(each.name)) for each in scales]
         rows.append([candidate, *([modes[candidate]] if known else []), *cells])
     columns = ["candidate", *(["inference"] if known else []), *(each.title for each in scales)]
-    return Table(f"{name}, {entry['images']} images", columns, rows, texts=2 if known else 1)
+    title = f"{name}, {entry['images']} images, {with_version(entry['protocol'])}"
+    return Table(title, columns, rows, texts=2 if known else 1)
 
 
 def _difference(dataset: str, pair: Mapping[str, Any], compared: Mapping[str, Any]) -> list[str]:

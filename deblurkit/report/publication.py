@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from deblurkit.report.comparison import scorings_compared
 from deblurkit.report.model import Candidate
+from deblurkit.report.scorings import by_set, with_version
 from deblurkit.report.tables import NOTHING, Scale, Value, printed, scale
 from deblurkit.report.templating import text_environment
 
@@ -76,11 +78,10 @@ def latex(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: M
         (row, [_cell(row, column, written, marks) for column, written in zip(columns, scales, strict=True)])
         for row in rows
     ]
-    modes = list(dict.fromkeys(row.inference for row in rows if row.inference))
     content = {
         "notes": [" ".join(note.split()) for note in compared["notes"]],
-        "protocol": compared["protocol"],
-        "modes": modes,
+        "scorings": scorings_compared(compared),
+        "modes": list(dict.fromkeys(row.inference for row in rows if row.inference)),
         "images": {name: entry["images"] for name, entry in compared["datasets"].items() if entry["images"]},
         "datasets": _spans(columns),
         "scales": scales,
@@ -98,8 +99,8 @@ def csv_table(
 ) -> str:
     """Return the same table with all decimals.
 
-    Columns are ``method``, ``kind`` (``blurred``, ``published`` or ``scored``), ``protocol`` (empty for what is
-    published: it is rarely known), ``inference``, and one for each data set and metric.
+    Columns are ``method``, ``kind`` (``blurred``, ``published`` or ``scored``), ``protocol`` (of each data set, where
+    they differ; empty for what is published: it is rarely known), ``inference``, and one for each data set and metric.
 
     Args:
         candidates: See :func:`latex`.
@@ -107,7 +108,7 @@ def csv_table(
         paper: See there.
     """
     columns = _columns(compared)
-    ours = f"{compared['protocol']['id']} version {compared['protocol']['version']}"
+    ours = by_set({name: with_version(entry["protocol"]) for name, entry in compared["datasets"].items()})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -155,7 +156,8 @@ def _rows(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: M
     rows += [row for row in _published(candidates, paper) if known & set(row.values)]
     for name, described in compared["candidates"].items():
         values = _by_column({dataset: entry["restored"][name] for dataset, entry in sets.items()})
-        rows.append(_Row(name, "scored", described["inference"] or "", values))
+        modes = by_set({dataset: described["inference"][dataset] or "" for dataset in sets})
+        rows.append(_Row(name, "scored", modes, values))
     return rows
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deblurkit.report.model import Candidate
 from deblurkit.report.scores import ImageScore, ranked, ranked_by_score, share_gained
+from deblurkit.report.scorings import scorings_of, set_titles
 from deblurkit.report.statistics import INTERVALS
 from deblurkit.report.templating import text_environment
 
@@ -21,6 +22,9 @@ Value = float | str | None
 
 NOTHING = "-"
 """What stands where there is no value."""
+
+OWN_METHOD = "the paper itself"
+"""What the row is called that a paper prints of its own method."""
 
 _POWER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ARROWS = {1: " ↑", -1: " ↓", 0: ""}
@@ -149,7 +153,8 @@ def headline(metrics: Mapping[str, Any]) -> Table:
         metrics: The content of ``metrics.json``.
     """
     columns = ["data set", "score", "images", "blurred", "restored", "gain", "published", "s/image"]
-    rows = [row for name, entry in metrics["datasets"].items() for row in _headline_rows(name, entry, metrics)]
+    titles = set_titles(metrics["datasets"])
+    rows = [row for name, entry in metrics["datasets"].items() for row in _headline_rows(titles[name], entry, metrics)]
     unused = [
         index
         for index, column in enumerate(columns)
@@ -160,18 +165,24 @@ def headline(metrics: Mapping[str, Any]) -> Table:
 
 
 def published(paper: Mapping[str, Any] | None) -> Table | None:
-    """Return the rows that a paper compares with, as it prints them; ``None`` without any.
+    """Return all that a paper prints: its own rows, then those that it compares with; ``None`` without any.
+
+    Its own stand here too because a table of scores has only those of data sets that were scored.
 
     Args:
-        paper: ``title`` and ``compared``: rows of ``method``, ``dataset`` and values.
+        paper: ``title``, ``published``: values by data set, and ``compared``: rows of ``method``, ``dataset`` and
+            values.
     """
-    if not paper or not paper["compared"]:
+    if not paper:
         return None
-    rows = paper["compared"]
+    own = [{"method": OWN_METHOD, "dataset": name, **values} for name, values in paper["published"].items()]
+    rows = [*own, *paper["compared"]]
+    if not rows:
+        return None
     columns = ["method", "dataset", *(key for row in rows for key in row if key not in ("method", "dataset"))]
     columns = list(dict.fromkeys(columns))
     cells = [[printed(row.get(column)) for column in columns] for row in rows]
-    return Table("Published by others", ["method", "data set", *columns[2:]], cells, texts=2)
+    return Table("Published", ["method", "data set", *columns[2:]], cells, texts=2)
 
 
 def as_text(*tables: Table) -> str:
@@ -223,6 +234,7 @@ def report_markdown(
     content = {
         "name": candidate.name,
         "metrics": metrics,
+        "scorings": scorings_of(metrics),
         "headline": headline(metrics),
         "about_intervals": INTERVALS,
         "paper": paper,
@@ -296,6 +308,7 @@ def _dataset(
     timed, seconds = entry["seconds_per_image"], entry["seconds"] or {}
     return {
         "name": name,
+        "protocol": entry["protocol"]["id"],
         "images": len(rows),
         "first": scales[0] if scales else None,
         "share": share_gained(rows, scales[0].name, scales[0].sign >= 0) if scales else None,

@@ -14,6 +14,7 @@ from typing import Any
 from deblurkit.report.comparison import comparison, comparison_markdown
 from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.publication import csv_table, latex
+from deblurkit.report.scorings import with_version
 from deblurkit.report.tables import report_markdown
 
 _OF_SEVERAL = ("comparison.json", "comparison.md")
@@ -106,14 +107,14 @@ def per_image_csv(candidate: Candidate) -> str:
     facts = [(row.blurred_facts, row.restored_facts) for _, row in images]
     columns = [(values, _names(values)) for values in (scores, facts)]
     titles = [f"{name}_{side}" for _, names in columns for name in names for side in ("blurred", "restored")]
-    protocol = candidate.metrics["protocol"]
-    how = [f"{protocol['id']} version {protocol['version']}", candidate.metrics["inference"]]
+    entries = candidate.metrics["datasets"]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["dataset", "image", *titles, "protocol", "inference", "seconds"])
     for index, (dataset, row) in enumerate(images):
         cells = [side.get(name) for values, names in columns for name in names for side in values[index]]
         seconds = None if row.seconds is None else f"{row.seconds:.6f}"
+        how = (with_version(entries[dataset]["protocol"]), entries[dataset]["inference"])
         writer.writerow([dataset, row.key, *cells, *how, seconds])
     return table.getvalue()
 

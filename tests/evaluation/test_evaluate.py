@@ -46,13 +46,13 @@ def test_numbers_equal_a_computation_by_hand(experiment: Any) -> None:
     report = experiment.work_dir / "report"
     assert json.loads((report / "metrics.json").read_text(encoding="utf-8")) == metrics
     assert list(metrics) == [
-        *("name", "protocol", "metrics", "inference", "weights", "restored", "trained_on", "environment"),
-        *("datasets", "notes"),
+        *("name", "metrics", "weights", "restored", "trained_on", "environment", "datasets", "notes"),
     ]
     assert metrics["name"] == "sharpener"
-    assert (metrics["protocol"]["id"], metrics["protocol"]["version"]) == ("gopro-basicsr-v1", 1)
+    protocol = metrics["datasets"]["pairs"]["protocol"]
+    assert (protocol["id"], protocol["version"]) == ("gopro-basicsr-v1", 1)
     assert metrics["metrics"]["psnr"] == {"unit": "dB", "higher_is_better": True}
-    assert (metrics["inference"], metrics["restored"]) == ("whole", None)
+    assert (metrics["datasets"]["pairs"]["inference"], metrics["restored"]) == ("whole", None)
     assert metrics["weights"] == {
         "file": str(experiment.best),
         "iteration": 10,

@@ -18,6 +18,7 @@ SCALES = {
 }
 PAPER = {
     "title": "Blur & how_to",
+    "published": {},
     "compared": [
         {"method": "Nah", "dataset": "gopro", "psnr": 29.08, "ssim": 0.9135},
         {"method": "A|B", "dataset": "gopro", "psnr": 27, "seconds": 0.85},
@@ -25,18 +26,25 @@ PAPER = {
 }
 
 
-def candidate(name: str, rows: Mapping[str, Sequence[ImageScore]], **changed: Any) -> Candidate:
-    """Describe ``rows`` as an evaluation would; ``changed`` replaces entries of ``metrics.json``."""
+def candidate(
+    name: str,
+    rows: Mapping[str, Sequence[ImageScore]],
+    protocol: Mapping[str, Any] | None = None,
+    inference: str | None = "whole",
+    **changed: Any,
+) -> Candidate:
+    """Describe ``rows`` as an evaluation would, all sets by one protocol; ``changed`` replaces what it says of all."""
     metrics = {
         "name": name,
-        "protocol": {"id": "gopro-basicsr-v1", "version": 1},
         "metrics": SCALES,
-        "inference": "whole",
         "weights": {"file": "w.pth", "sha256": "0" * 64, "iteration": 5, "ema": False},
         "restored": None,
         "trained_on": {"set": "GoPro", "variant": "linear"},
         "environment": {"device": "cpu (a|b)"},
-        "datasets": {dataset: entry(images) for dataset, images in rows.items()},
+        "datasets": {
+            dataset: entry(images, inference=inference, **({} if protocol is None else {"protocol": protocol}))
+            for dataset, images in rows.items()
+        },
         "notes": [],
         **changed,
     }
@@ -52,6 +60,8 @@ def entry(rows: Sequence[ImageScore], **changed: Any) -> dict[str, Any]:
     )
     blurred, restored = (mean([getattr(row, side) or {} for row in scored]) for side in ("blurred", "restored"))
     return {
+        "protocol": {"id": "gopro-basicsr-v1", "version": 1},
+        "inference": "whole",
         "images": len(rows),
         "scored": len(scored),
         "blurred": blurred or None,

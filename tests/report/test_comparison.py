@@ -111,7 +111,7 @@ def test_notes_say_what_differs():
     assert notes == [
         "both",
         "C: own",
-        "inference modes differ: A whole, C tlc:256",
+        "gopro: inference modes differ: A whole, C tlc:256",
         "hide: not compared, A did not restore it",
         "gopro: the candidates' blurred inputs score differently: they are not the same images",
     ]
@@ -121,7 +121,8 @@ def test_notes_say_what_differs():
 def test_protocols_must_be_equal(other: dict):
     first, second = two()
     scored_otherwise = candidate("B", second.rows, protocol=other)
-    with pytest.raises(UserError, match=r"^B: scored by .* but A by gopro-basicsr-v1 version 1: not comparable$"):
+    refusal = r"^gopro: B was scored by .* but A by gopro-basicsr-v1 version 1: not comparable$"
+    with pytest.raises(UserError, match=refusal):
         comparison([first, scored_otherwise])
 
 

@@ -67,11 +67,10 @@ def read(page: str) -> Reader:
 
 def minimal(rows: list[ImageScore], **entry: Any) -> PageContent:
     """A content with nothing that need not be there."""
-    figures = {"images": len(rows), "blurred": None, "restored": None, "gain": None, "published": None, **entry}
+    how = {"protocol": {"id": "gopro-float-v1", "version": 1}, "inference": "whole"}
+    figures = {**how, "images": len(rows), "blurred": None, "restored": None, "gain": None, "published": None, **entry}
     metrics = {
         "name": "net",
-        "protocol": {"id": "gopro-float-v1", "version": 1},
-        "inference": "whole",
         "metrics": {"psnr": {"higher_is_better": True, "unit": "dB"}, "lpips": {"higher_is_better": False, "unit": ""}},
         "weights": None,
         "environment": {},
@@ -106,7 +105,11 @@ def hostile(one: PageContent) -> PageContent:
         protocol=HOSTILE,
         command=HOSTILE,
         options=HOSTILE,
-        paper={"title": HOSTILE, "compared": [{"method": HOSTILE, "dataset": HOSTILE, HOSTILE: HOSTILE}]},
+        paper={
+            "title": HOSTILE,
+            "published": {},
+            "compared": [{"method": HOSTILE, "dataset": HOSTILE, HOSTILE: HOSTILE}],
+        },
         files={HOSTILE: {rows[0].key: {"sharp": "javascript:hacked()"}}},
     )
 

@@ -54,7 +54,15 @@ def test_published() -> None:
     table = published(PAPER)
     assert table.columns == ["method", "data set", "psnr", "ssim", "seconds"]
     assert table.rows == [["Nah", "gopro", "29.08", "0.9135", "-"], ["A|B", "gopro", "27", "-", "0.85"]]
-    assert published({"title": "A paper", "compared": []}) is published(None) is None
+    assert published({"title": "A paper", "published": {}, "compared": []}) is published(None) is None
+
+
+def test_what_a_paper_prints_of_itself_is_shown_whether_scored_here_or_not() -> None:
+    """A data set that is not among those tested, such as a user study, has no table of scores to stand in."""
+    table = published({**PAPER, "published": {"user_study": {"mean": 7.2}}})
+    assert table is not None
+    assert table.columns == ["method", "data set", "mean", "psnr", "ssim", "seconds"]
+    assert table.rows[0] == ["the paper itself", "user_study", "7.2", "-", "-", "-"]
 
 
 def test_headline(scored: Candidate) -> None:
@@ -213,8 +221,9 @@ def test_lower_is_better_first() -> None:
 def test_restorations_made_elsewhere() -> None:
     """A folder of images, with neither weights nor blurred input nor times."""
     rows = [ImageScore(f"i{n}", None, {"psnr": 20.0 + n}, None) for n in range(3)]
-    unknown = {"weights": None, "restored": {"folder": "their/out"}, "inference": None, "trained_on": None}
-    timeless = entry(rows, seconds_per_image=None, seconds={"decode": 1.0, "metrics": None}, inference_used={}, data={})
+    unknown = {"weights": None, "restored": {"folder": "their/out"}, "trained_on": None}
+    untold = {"inference": None, "inference_used": {}, "data": {}}
+    timeless = entry(rows, seconds_per_image=None, seconds={"decode": 1.0, "metrics": None}, **untold)
     text = report_markdown(candidate("theirs", {"s": rows}, datasets={"s": timeless}, **unknown), "", "", {})
     assert "Scored by `gopro-basicsr-v1` (version 1).\n" in text
     assert "Scored as they lie in `their/out`; how they were made is not known here." in text

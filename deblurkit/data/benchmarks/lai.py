@@ -7,6 +7,7 @@ from typing import Literal
 
 from deblurkit.data.benchmarks.layout import Benchmark, Layout, Source, check_choice, images_in, the_layout
 from deblurkit.data.dataset import PairFiles
+from deblurkit.data.transforms import Size
 from deblurkit.registry import DATASETS
 
 _EXAMPLES = {
@@ -31,6 +32,8 @@ class Lai(Benchmark):
     Args:
         part: ``real``, ``uniform`` or ``nonuniform``.
         root: The folder that holds ``real_dataset`` or ``synthetic_dataset``, or one of these two.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
+        crop: Size of the random crop, given as ``resize``.
 
     Raises:
         UserError: The set or a part of it is not there; says what was looked for and how to get it.
@@ -40,7 +43,13 @@ class Lai(Benchmark):
         in phoenix104104/cvpr16_deblur_study.
     """
 
-    def __init__(self, part: Literal["real", "uniform", "nonuniform"], root: str = "datasets/Lai") -> None:
+    def __init__(
+        self,
+        part: Literal["real", "uniform", "nonuniform"],
+        root: str = "datasets/Lai",
+        resize: Size | None = None,
+        crop: Size | None = None,
+    ) -> None:
         check_choice("part", part, tuple(_EXAMPLES))
         top = Path(root).expanduser()
         source = Source(
@@ -57,7 +66,7 @@ class Lai(Benchmark):
         else:
             folders = [top / "synthetic_dataset", top / "cvpr16_deblur_study_synthetic_dataset" / "synthetic_dataset"]
             files = the_layout(source, top, [_synthetic(folder, part) for folder in (top, *folders)]).pairs()
-        super().__init__(files, {"set": "Lai", "part": part}, _EXPECTED)
+        super().__init__(files, {"set": "Lai", "part": part}, _EXPECTED, resize, crop)
 
 
 def _synthetic(folder: Path, part: str) -> Layout:

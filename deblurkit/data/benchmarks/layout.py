@@ -12,7 +12,7 @@ from deblurkit.data.dataset import ImagePairs, PairFiles, shorten
 from deblurkit.data.images import is_image
 from deblurkit.data.paired import no_folder
 from deblurkit.data.transforms import Size
-from deblurkit.errors import UserError, did_you_mean
+from deblurkit.errors import MissingSetError, UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,14 @@ class Source:
 
     def missing(self, root: Path, looked: Iterable[str]) -> UserError:
         """Return the error that says what was looked for, how to get it, and how it should lie."""
+        advice = f"get {self.archives} at {self.page} and unpack into {root}; datasets/README.md says more"
         gone = "" if root.is_dir() else f"; {no_folder(root)}"
-        return UserError(
+        problems = (
             f"{self.name}: no image found in any of {', '.join(looked)}{gone}",
-            f"{self.name}: get {self.archives} at {self.page} and unpack into {root}; datasets/README.md says more",
+            f"{self.name}: {advice}",
             f"{self.name}: expected {root / self.example}",
         )
+        return MissingSetError(*problems, brief=f"{no_folder(root)}; {advice}") if gone else UserError(*problems)
 
 
 @dataclass(frozen=True)

@@ -213,8 +213,11 @@ def hash_pixels(image: np.ndarray) -> str:
 
 
 def stored_facts(header: dict[str, Any]) -> dict[str, str | int]:
-    """Return what a stored set says of itself: all that its source said, and ``stored``: how, also when repeatedly."""
-    source: dict[str, str | int] = header["source"]
+    """Return what a stored set says of itself: all that its source said, and ``stored``: how, also when repeatedly.
+
+    Pairs are stored untouched: what the source would have made of them is left out.
+    """
+    source = {key: value for key, value in header["source"].items() if key not in ("resize", "crop")}
     cut = "whole images" if header["crop"] is None else f"crops of {header['crop']} step {header['step']}"
     before = f"{source['stored']}, then " if "stored" in source else ""
     return {**source, "stored": f"{before}{header['kind']}, {cut}"}

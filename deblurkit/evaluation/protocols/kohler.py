@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
-from deblurkit.evaluation.alignment import Facts, align_shift, spectrum
+from deblurkit.evaluation.alignment import Aligned, Facts, align_nothing, align_shift, spectrum
 from deblurkit.evaluation.protocols.protocol import Component, Protocol, Scored
 from deblurkit.metrics.functional.images import Array
 from deblurkit.registry import PROTOCOLS
@@ -25,8 +25,41 @@ class Kohler(Protocol):
     grouping = r"(?:.*\D)?(?P<poster>\d+)_(?P<trajectory>\d+)$"
 
 
+class BestFrame(Kohler):
+    """What those share that compare an image with every sharp frame: of each metric the best value counts."""
+
+    all_truths = True
+    averaging = "mean of the images' scores; of an image, the best over its true frames, each metric by itself"
+
+    def score(self, image: Array, truths: Iterable[Array]) -> Scored:
+        """Score one image against all true frames, as they come: one of them in memory at a time.
+
+        A frame without any light is passed over, as one that is missing. Facts: ``best_frame``, the place of the frame
+        of the best PSNR among those given, counted from 1, and what the alignment with it found out.
+
+        Raises:
+            ValueError: The images differ in shape or are too small for a metric.
+        """
+        align = self.aligner(image)
+        best: dict[str, float] = {}
+        facts: Facts = {}
+        for number, truth in enumerate(truths, start=1):
+            if not truth.any():
+                continue
+            pair = align(truth)
+            scores = self.measure(pair)
+            if not best or scores["psnr"] > best["psnr"]:
+                facts = {"best_frame": number, **pair.facts}
+            best = {name: max(value, best.get(name, value)) for name, value in scores.items()}
+        return Scored(best, facts)
+
+    def aligner(self, image: Array) -> Callable[[Array], Aligned]:
+        """Return what moves the image onto a true frame."""
+        return lambda truth: align_nothing(image, truth)
+
+
 @PROTOCOLS.register_module(name="kohler-official-v1")
-class KohlerOfficial(Kohler):
+class KohlerOfficial(BestFrame):
     """Koehler's benchmark as its authors score it: the best frame counts, for each metric by itself.
 
     ``mssim`` is the multi-scale SSIM of the authors' code. Papers that print a single-scale ``SSIM`` took it from other
@@ -36,35 +69,26 @@ class KohlerOfficial(Kohler):
     id = "kohler-official-v1"
     version = 1
     description = "luma PSNR and multi-scale SSIM, each the best over about 199 true frames, as Koehler et al."
-    all_truths = True
-    averaging = "mean of the images' scores; of an image, the best over its true frames, each metric by itself"
     source = (
         "the authors' MATLAB code (eval_image.m, metrix_mux 1.1), which leaves out frame 30 of shot 1_3; "
         "ssim2d_luma is ours"
     )
 
-    def score(self, image: Array, truths: Iterable[Array]) -> Scored:
-        """Score one image against all true frames, as they come: one of them in memory at a time.
-
-        A frame without any light is passed over, as one that is missing. Facts: ``best_frame``, the place of the frame
-        of the best PSNR among those given, counted from 1, and ``shift_y`` and ``shift_x``, how far the image was moved
-        onto it.
-
-        Raises:
-            ValueError: The images differ in shape or are too small for a metric.
-        """
+    def aligner(self, image: Array) -> Callable[[Array], Aligned]:
+        """Return what scales and moves the image onto a true frame; the facts say how far: ``shift_y``, ``shift_x``."""
         transform = spectrum(image)
-        best: dict[str, float] = {}
-        facts: Facts = {}
-        for number, truth in enumerate(truths, start=1):
-            if not truth.any():
-                continue
-            pair = align_shift(image, truth, transform)
-            scores = self.measure(pair)
-            if not best or scores["psnr"] > best["psnr"]:
-                facts = {"best_frame": number, **pair.facts}
-            best = {name: max(value, best.get(name, value)) for name, value in scores.items()}
-        return Scored(best, facts)
+        return lambda truth: align_shift(image, truth, transform)
+
+
+@PROTOCOLS.register_module(name="kohler-unaligned-v1")
+class KohlerUnaligned(BestFrame):
+    """Koehler's benchmark without the alignment: what ``kohler-official-v1`` gives for it."""
+
+    id = "kohler-unaligned-v1"
+    version = 1
+    description = "kohler-official-v1 without its factor and its shift: the best of the true frames as they stand"
+    alignment = "none"
+    source = "ours: kohler-official-v1 less its alignment"
 
 
 @PROTOCOLS.register_module(name="kohler-mid-v1")
@@ -75,3 +99,14 @@ class KohlerMid(Kohler):
     version = 1
     description = "kohler-official-v1 with the middle frame as the only truth, as deepinv by default: a quick look"
     source = "deepinv's data set of these images, whose truth is the middle frame; scores are lower than official ones"
+
+
+@PROTOCOLS.register_module(name="kohler-mid-unaligned-v1")
+class KohlerMidUnaligned(Kohler):
+    """Koehler's benchmark against one true image, as if its pairs were aligned: a reading of tables near 20 dB."""
+
+    id = "kohler-mid-unaligned-v1"
+    version = 1
+    description = "kohler-mid-v1 without its factor and its shift: one true image each, compared as it stands"
+    alignment = "none"
+    source = "ours: a reading of papers that speak of four sharp images and print 19 to 21 dB"

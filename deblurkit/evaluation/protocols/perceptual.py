@@ -23,3 +23,14 @@ class Perceptual(Protocol):
         "niqe": {"type": "NIQE"},
     }
     source = "ours: no paper's; the metrics' own papers and packages"
+
+
+@PROTOCOLS.register_module(name="no-reference-v1")
+class NoReference(Protocol):
+    """NIQE alone: for photographs of which no true image is known, such as the real ones of Lai et al."""
+
+    id = "no-reference-v1"
+    version = 1
+    description = "NIQE of 8-bit images: for photographs without truth, which papers compare by eye"
+    metrics: ClassVar[Mapping[str, Component]] = {"niqe": {"type": "NIQE"}}
+    source = "ours: no paper's; perceptual-v1 less what needs a true image"

@@ -146,7 +146,7 @@ class Protocol:
                     f"{kind}: came {name!r}, expected one of {', '.join(known)}{did_you_mean(name, known)}"
                 )
         self.single = single
-        components = _with_backbones(self.id, self.metrics, backbones or {})
+        components = _with_backbones(self.metrics, self.networks(), backbones or {})
         self._metrics = {
             name: METRICS.build(_in_precision(component, single), where=f"{self.id}: metric {name}")
             for name, component in components.items()
@@ -249,11 +249,17 @@ class Protocol:
         told = f"{self.id} is defined on {self.data}; scored were images of"
         if name not in self.expects:
             return [f"{told} {described.get('sharp', name)}"]
+        wanted = {"resize": None, "crop": None, **self.expects[name]}
         return [
             f"{told} {name} with {fact}: {described.get(fact)}"
-            for fact, wanted in self.expects[name].items()
-            if described.get(fact) != wanted
+            for fact, value in wanted.items()
+            if described.get(fact) != value
         ]
+
+    @classmethod
+    def networks(cls) -> set[str]:
+        """Return the networks that the metrics use, by the names that ``backbones`` has."""
+        return {component["net"] for component in cls.metrics.values() if "net" in component}
 
     @property
     def digest(self) -> str:
@@ -338,14 +344,13 @@ def get_protocol(
 
 
 def _with_backbones(
-    protocol: str, metrics: Mapping[str, Component], backbones: Mapping[str, str]
+    metrics: Mapping[str, Component], networks: set[str], backbones: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Return the metrics with the weights that their networks are to have.
 
     Raises:
         ValueError: A network is named that no metric uses.
     """
-    networks = {component["net"] for component in metrics.values() if "net" in component}
     for name in backbones:
         if name not in networks:
             used = f"its networks are {', '.join(sorted(networks))}" if networks else "none of its metrics is a network"

@@ -17,7 +17,7 @@ _DIGITS = 5  # decimals of single images' scores: what is shown, and one more to
 
 
 def image_tables(content: PageContent) -> list[dict[str, Any]]:
-    """Return each data set's images: ``name, keys, facts, files, metrics, blurred, candidates``.
+    """Return each data set's images: ``name, protocol, keys, facts, files, metrics, blurred, candidates``.
 
     Scores are lists in the order of ``keys``, by metric; infinite ones are ``"inf"`` and ``"-inf"``, missing ones
     ``None``.
@@ -75,6 +75,7 @@ def _image_table(content: PageContent, name: str, rows: Sequence[ImageScore]) ->
     files = content.files.get(name, {})
     return {
         "name": name,
+        "protocol": content.candidates[0].metrics["datasets"][name]["protocol"]["id"],
         "keys": keys,
         "facts": [_facts([images[key] for images in own if key in images]) for key in keys],
         "files": [{panel: quote(path) for panel, path in files.get(key, {}).items()} for key in keys] if files else [],

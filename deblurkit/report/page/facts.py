@@ -101,4 +101,4 @@ def _group_table(content: PageContent, name: str, group: str) -> Table:
                 row.append(shown((own.get("restored") or {}).get(metric), metric))
                 row += [] if several else [shown(gain_of(own, metric), metric, signed=True)]
         rows.append(row)
-    return Table(f"{name}, by {group}", columns, rows)
+    return Table(f"{name}, by {group}, {entries[0]['protocol']['id']}", columns, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.page.numbers import datasets_of, minus, scale_of
@@ -20,19 +21,27 @@ def dataset_figures(content: PageContent) -> dict[str, list[Plot]]:
     return {name: list(_figures(content, name)) for name in datasets_of(content)}
 
 
-def difference_figure(content: PageContent) -> Plot | None:
-    """Return the paired differences with their intervals, in the first metric; ``None`` where nothing was compared."""
-    names = datasets_of(content)
-    metric = next((metric for name in names for metric in _metrics(content, name)), "")
+def difference_figures(content: PageContent) -> list[Plot]:
+    """Return the paired differences with their intervals, a plot for each protocol, in its first metric."""
+    compared = (content.comparison or {}).get("datasets", {})
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, entry in compared.items():
+        found.setdefault(entry["protocol"]["id"], {})[name] = entry
+    plots = [_differences(content, protocol, sets) for protocol, sets in found.items()]
+    return [plot for plot in plots if plot is not None]
+
+
+def _differences(content: PageContent, protocol: str, sets: Mapping[str, Mapping[str, Any]]) -> Plot | None:
+    metric = next((metric for name in sets for metric in _metrics(content, name)), "")
     rows = {}
-    for name, entry in (content.comparison or {}).get("datasets", {}).items():
+    for name, entry in sets.items():
         for pair in entry["pairs"]:
             title = minus(pair["first"], pair["second"])
             value = pair["difference"]
             if pair["metric"] == metric and value is not None:  # a mean over finite differences
-                rows[title if len(names) == 1 else f"{name}: {title}"] = (value, pair["interval"])
+                rows[title if len(datasets_of(content)) == 1 else f"{name}: {title}"] = (value, pair["interval"])
     label = _axis(content, metric, f"difference in {metric}")
-    return intervals("Mean differences and their 95 % intervals", label, rows) if rows else None
+    return intervals(f"Mean differences and their 95 % intervals, {protocol}", label, rows) if rows else None
 
 
 def speed_figures(content: PageContent) -> list[Plot]:

@@ -66,7 +66,7 @@ class Card:
 
     Attributes:
         dataset: The data set's name.
-        images: How many images there are.
+        images: How many images there are, and the protocol.
         label: What the figure is.
         value: The figure, with its sign.
         unit: ``dB`` or nothing.
@@ -92,7 +92,9 @@ def cards(content: PageContent) -> list[Card]:
         entry = content.candidates[0].metrics["datasets"][name]
         scores = list(entry["restored"] or {})
         if not scores:
-            made.append(Card(name, count(entry), "no scores", "", details=["Restored; the true images are not known."]))
+            made.append(
+                Card(name, scored(entry), "no scores", "", details=["Restored; the true images are not known."])
+            )
         elif content.comparison is not None:
             made.append(_difference_card(content, content.comparison["datasets"][name], name, scores[0]))
         else:
@@ -119,8 +121,13 @@ def differences(content: PageContent) -> list[Block]:
         rows = [_pair(content, pair) for pair in entry["pairs"]]
         if rows:
             tests = "; ".join(dict.fromkeys(pair["test"] for pair in entry["pairs"]))
-            made.append(Block(name, "", count(entry), columns, rows, f"p: {tests}"))
+            made.append(Block(name, "", scored(entry), columns, rows, f"p: {tests}"))
     return made
+
+
+def scored(entry: Mapping[str, Any]) -> str:
+    """Say how many images a data set has, and by which protocol they were scored."""
+    return f"{count(entry)}, {entry['protocol']['id']}"
 
 
 def count(entry: Mapping[str, Any]) -> str:
@@ -145,7 +152,7 @@ def _gain_card(scale: Scale, name: str, entry: Mapping[str, Any]) -> Card:
         details.append(f"published: {printed(published)}, the paper's own, not measured here")
     side, value = ("restored", after) if gain is None else ("gain", gain)
     cell = _cell(entry, side, value, scale)
-    return Card(name, count(entry), f"{side}, {metric}", cell.text, scale.unit, cell.interval, cell.tone, details)
+    return Card(name, scored(entry), f"{side}, {metric}", cell.text, scale.unit, cell.interval, cell.tone, details)
 
 
 def _difference_card(content: PageContent, entry: Mapping[str, Any], name: str, metric: str) -> Card:
@@ -153,11 +160,11 @@ def _difference_card(content: PageContent, entry: Mapping[str, Any], name: str, 
     details = [f"{side}: {shown((scores or {}).get(metric), metric)}" for side, scores in means.items()]
     pair = next((pair for pair in entry["pairs"] if pair["metric"] == metric), None)
     if pair is None:
-        return Card(name, count(entry), metric, NOTHING, details=details)
+        return Card(name, scored(entry), metric, NOTHING, details=details)
     value, interval = shown(pair["difference"], metric, signed=True), between(pair["interval"], metric, signed=True)
     label = f"{minus(pair['first'], pair['second'])}, {metric}"
     details.append(pair["test"] if pair["p_value"] is None else f"p = {p_value(pair['p_value'])}")
-    return Card(name, count(entry), label, value, scale_of(content, metric).unit, interval, details=details)
+    return Card(name, scored(entry), label, value, scale_of(content, metric).unit, interval, details=details)
 
 
 def _by_metric(content: PageContent, name: str, entry: Mapping[str, Any]) -> Block:
@@ -168,7 +175,7 @@ def _by_metric(content: PageContent, name: str, entry: Mapping[str, Any]) -> Blo
         means = [_cell(entry, side, (entry[side] or {}).get(metric), scale) for side in ("blurred", "restored", "gain")]
         rows.append(Row(scale.title, [*means, Cell(printed(published.get(metric)))]))
     return _without_published(
-        Block(name, "", count(entry), ["score", "blurred", "restored", "gain", "published"], rows)
+        Block(name, "", scored(entry), ["score", "blurred", "restored", "gain", "published"], rows)
     )
 
 
@@ -195,7 +202,7 @@ def _by_candidate(content: PageContent, entry: Mapping[str, Any], name: str, met
         ]
         rows.append(Row(candidate.name, cells))
     columns = ["candidate", "mean", "gain", "published"]
-    return _without_published(Block(name, scale.title, count(entry), columns, rows))
+    return _without_published(Block(name, scale.title, scored(entry), columns, rows))
 
 
 def _without_published(block: Block) -> Block:

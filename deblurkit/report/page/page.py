@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deblurkit.report.model import PageContent
+from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.page.embedded import image_tables, pictures, thumbnails
 from deblurkit.report.page.facts import group_tables, provenance
-from deblurkit.report.page.figures import dataset_figures, difference_figure, speed_figures
+from deblurkit.report.page.figures import dataset_figures, difference_figures, speed_figures
 from deblurkit.report.page.headline import blocks, cards, differences
 from deblurkit.report.page.speed import speed_table
 from deblurkit.report.plots import ERROR_LEVELS, error_colours
+from deblurkit.report.scorings import by_set, scorings_of
 from deblurkit.report.statistics import INTERVALS
 from deblurkit.report.tables import published
 from deblurkit.report.templating import html_page
@@ -33,12 +34,14 @@ def page_html(content: PageContent) -> str:
         "content": content,
         "lead": content.candidates[0],
         "several": len(content.candidates) > 1,
+        "scorings": scorings_of(content.candidates[0].metrics),
+        "modes_of": {candidate.name: _modes(candidate) for candidate in content.candidates},
         "notes": _notes(content),
         "intervals_explained": INTERVALS,
         "cards": cards(content),
         "blocks": blocks(content),
         "differences": differences(content),
-        "difference_figure": difference_figure(content),
+        "difference_figures": difference_figures(content),
         "figures": dataset_figures(content),
         "groups": group_tables(content),
         "speed": speed_table(content),
@@ -53,6 +56,12 @@ def page_html(content: PageContent) -> str:
         "error_gradient": _gradient(),
     }
     return html_page([Path(__file__).parent], "page.html.j2", _STYLES, _SCRIPTS, values)
+
+
+def _modes(candidate: Candidate) -> str:
+    """Write the inference modes of a candidate's data sets."""
+    entries = candidate.metrics["datasets"].items()
+    return by_set({name: entry["inference"] or "elsewhere" for name, entry in entries})
 
 
 def _notes(content: PageContent) -> list[str]:

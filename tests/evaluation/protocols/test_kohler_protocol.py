@@ -139,3 +139,19 @@ def test_video_protocol_crops_then_scales_and_shifts() -> None:
     factor = (x * z).sum() / (z * z).sum()
     there, here = (moved(np.ones_like(x), 2, -3) * x) @ LUMA, moved(factor * z, 2, -3) @ LUMA
     assert found.scores["psnr"] == pytest.approx(10 * np.log10(255**2 / np.mean((there - here) ** 2)), abs=1e-9)
+
+
+def test_unaligned_scores_lose_what_a_shift_costs() -> None:
+    """A perfect frame, darker and moved by some pixels: aligned it is nearly perfect, as it stands it is not."""
+    truths = trajectory(5, np.random.default_rng(5))
+    restored = (moved(truths[2], 4, -6) * 0.9).astype(np.uint8)
+    aligned, unaligned = (get_protocol(f"kohler-{name}-v1") for name in ("official", "unaligned"))
+    official, found = aligned.score(restored, truths), unaligned.score(restored, truths)
+    assert official.facts == {"best_frame": 3, "shift_y": -4, "shift_x": 6}
+    assert official.scores["psnr"] > found.scores["psnr"] + 5
+    luma = [10 * np.log10(255**2 / np.mean(((truth.astype(float) - restored) @ LUMA) ** 2)) for truth in truths]
+    assert found.scores["psnr"] == pytest.approx(max(luma), abs=1e-9)
+    assert found.facts == {"best_frame": int(np.argmax(luma)) + 1}
+    middle = get_protocol("kohler-mid-unaligned-v1").score(restored, truths[2:3])
+    assert middle.scores["psnr"] == pytest.approx(luma[2], abs=1e-9)
+    assert middle.facts == {}
