@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -19,11 +19,16 @@ MODULES = 6  # InBlock, two EBlocks, two DBlocks, OutBlock: the residual blocks 
 IMAGE_GAIN = 0.25  # of the layers that make images: measured, a scale then neither swells nor starves the next
 
 
+Residuals = Callable[[int], list[nn.Module]]
+"""Makes the residual blocks of one module for a number of channels."""
+
+
 class ResBlock(nn.Module):
     """``x + conv(ReLU(conv(x)))``, 3x3, no norm and no ReLU after the sum (Figure 4b); the shape is kept.
 
     In series they are the nested connection of equation 9, if its R is the residual branch ``body``:
-    ``P + R1(P) + R2(P + R1(P))`` is the second block's output after the first's.
+    ``P + R1(P) + R2(P + R1(P))`` is the second block's output after the first's. If R is the whole block, see
+    :class:`NestedResBlock`.
     """
 
     def __init__(self, channels: int) -> None:
@@ -32,6 +37,19 @@ class ResBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.body(features)
+
+
+class NestedResBlock(ResBlock):
+    """``(x + R(x)) / 2``, R a whole :class:`ResBlock` with an identity of its own; the shape is kept.
+
+    Two in series are equation 9 with ``R1(P_n) = P_(n+1)`` taken at its word, ``P_n + R1(P_n) + R2(P_n + R1(P_n))``,
+    but for the halves, which are ours: each sum has two identity paths, the equation four, and the 24 blocks of a codec
+    2 ** 24, all of which would reach the output. With the halves the identity has gain 1, and the block equals
+    ``x + conv(ReLU(conv(x))) / 2``: nesting then says how much a branch weighs, and nothing else.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (features + super().forward(features)) / 2
 
 
 class Codec(nn.Module):
@@ -43,7 +61,7 @@ class Codec(nn.Module):
     Args:
         in_channels: Of its input.
         channels: Widths at full, half and quarter size.
-        blocks: Residual blocks in each of the six.
+        residuals: Makes the residual blocks of each of the six.
         guide: Width of the features joined to those of each EBlock; 0: none.
 
     Shape:
@@ -51,16 +69,16 @@ class Codec(nn.Module):
         ``(n, guide, h / 4, w / 4)``, to features ``(n, channels[0], h, w)`` and an image ``(n, 3, h, w)``.
     """
 
-    def __init__(self, in_channels: int, channels: Sequence[int], blocks: int, guide: int = 0) -> None:
+    def __init__(self, in_channels: int, channels: Sequence[int], residuals: Residuals, guide: int = 0) -> None:
         super().__init__()
         fine, middle, coarse = channels
         wide = coarse + guide
-        self.in_block = _entry(_same(in_channels, fine), fine, blocks)
-        self.encode_1 = _entry(halving(fine, middle), middle, blocks)
-        self.encode_2 = _entry(halving(middle + guide, coarse), coarse, blocks)
-        self.decode_1 = _exit(wide, doubling(wide, middle), blocks)
-        self.decode_2 = _exit(middle, doubling(middle, fine), blocks)
-        self.out_block = _exit(fine, _deconvolution(fine), blocks)
+        self.in_block = _entry(_same(in_channels, fine), residuals(fine))
+        self.encode_1 = _entry(halving(fine, middle), residuals(middle))
+        self.encode_2 = _entry(halving(middle + guide, coarse), residuals(coarse))
+        self.decode_1 = _exit(residuals(wide), doubling(wide, middle))
+        self.decode_2 = _exit(residuals(middle), doubling(middle, fine))
+        self.out_block = _exit(residuals(fine), _deconvolution(fine))
         self.to_image = nn.Conv2d(fine, 3, 1)
 
     def forward(self, image: Tensor, guides: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
@@ -96,6 +114,8 @@ class MADN(nn.Module):
         blocks: Residual blocks in each InBlock, EBlock, DBlock and OutBlock.
         fusion: ``full``: a convolution, an OutBlock and a 1x1 convolution. ``light``: two convolutions, 29,293,641
             parameters.
+        nested: Whether residual blocks are nested as equation 9 may be read: see :class:`NestedResBlock`. ``False``:
+            in series. The weights are the same in name and number.
 
     Shape:
         ``(n, 3, h, w)`` in [0, 1] to a dict: ``image`` and ``gradient``, the restored Sobel magnitude, of the same
@@ -114,7 +134,11 @@ class MADN(nn.Module):
     size_divisor = 16
 
     def __init__(
-        self, channels: Sequence[int] = (64, 128, 256), blocks: int = 4, fusion: Literal["full", "light"] = "full"
+        self,
+        channels: Sequence[int] = (64, 128, 256),
+        blocks: int = 4,
+        fusion: Literal["full", "light"] = "full",
+        nested: bool = False,
     ) -> None:
         super().__init__()
         if len(channels) != 3 or min(channels) < 1 or blocks < 1:
@@ -122,9 +146,14 @@ class MADN(nn.Module):
         if fusion not in ("full", "light"):
             raise ValueError(f"fusion is full or light, got {fusion!r}")
         width = channels[0]
-        self.scale = Codec(6, channels, blocks)
-        self.gradient = Codec(3, channels, blocks, guide=width)
-        self.fusion = _full_fusion(width, blocks) if fusion == "full" else _light_fusion(width)
+        block = NestedResBlock if nested else ResBlock
+
+        def residuals(width: int) -> list[nn.Module]:
+            return [block(width) for _ in range(blocks)]
+
+        self.scale = Codec(6, channels, residuals)
+        self.gradient = Codec(3, channels, residuals, guide=width)
+        self.fusion = _full_fusion(width, residuals) if fusion == "full" else _light_fusion(width)
         _initialise(self, MODULES * blocks)
 
     def forward(self, blurred: Tensor) -> dict[str, Tensor | list[Tensor]]:
@@ -164,22 +193,18 @@ def _deconvolution(channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(channels, channels, 3, padding=1)
 
 
-def _residuals(channels: int, blocks: int) -> list[nn.Module]:
-    return [ResBlock(channels) for _ in range(blocks)]
-
-
-def _entry(convolution: nn.Module, channels: int, blocks: int) -> nn.Sequential:
+def _entry(convolution: nn.Module, blocks: list[nn.Module]) -> nn.Sequential:
     """Return an InBlock or EBlock."""
-    return nn.Sequential(convolution, nn.ReLU(inplace=True), *_residuals(channels, blocks))
+    return nn.Sequential(convolution, nn.ReLU(inplace=True), *blocks)
 
 
-def _exit(channels: int, deconvolution: nn.Module, blocks: int) -> nn.Sequential:
+def _exit(blocks: list[nn.Module], deconvolution: nn.Module) -> nn.Sequential:
     """Return a DBlock or OutBlock."""
-    return nn.Sequential(*_residuals(channels, blocks), deconvolution, nn.ReLU(inplace=True))
+    return nn.Sequential(*blocks, deconvolution, nn.ReLU(inplace=True))
 
 
-def _full_fusion(width: int, blocks: int) -> nn.Sequential:
-    out_block = _exit(width, _deconvolution(width), blocks)
+def _full_fusion(width: int, residuals: Residuals) -> nn.Sequential:
+    out_block = _exit(residuals(width), _deconvolution(width))
     return nn.Sequential(_same(2 * width, width), nn.ReLU(inplace=True), out_block, nn.Conv2d(width, 3, 1))
 
 
