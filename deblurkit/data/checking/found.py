@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from deblurkit.data.dataset import ImagePairs, PairFiles
 from deblurkit.data.paired import find_images
 from deblurkit.data.source import find_entry, named_entries
-from deblurkit.errors import UserError
+from deblurkit.errors import MissingSetError, UserError
 from deblurkit.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class FoundSet:
         component: ``{type: NAME, ...}`` as an option file writes it; ``None`` for a set made in Python.
         dataset: Has ``keys()`` and ``read(index)``; ``None`` where none could be made.
         faults: Why the set cannot be used as it is, a line each.
+        missing: Where a published test set was looked for that is not on this machine; empty where it is.
         orphans: Files without a partner: ``blurred`` and ``sharp``.
     """
 
@@ -57,6 +58,7 @@ class FoundSet:
     component: dict[str, Any] | None
     dataset: Any
     faults: list[str] = field(default_factory=list)
+    missing: str = ""
     orphans: dict[str, list[str]] = field(default_factory=lambda: {"blurred": [], "sharp": []})
 
 
@@ -71,6 +73,8 @@ def from_component(name: str, split: str, component: dict[str, Any]) -> FoundSet
     try:
         return FoundSet(name, split, component, DATASETS.build(component, where=name))
     except UserError as error:
+        if isinstance(error, MissingSetError) and split == "test":
+            return FoundSet(name, split, component, None, missing=error.brief)
         faults = [problem.removeprefix(f"{name}: ") for problem in error.problems]
     found = FoundSet(name, split, component, None, faults)
     if component.get("type") == "PairedImages":

@@ -37,9 +37,9 @@ class Finding:
     """One thing found in a set.
 
     Attributes:
-        kind: ``set`` (why it cannot be used), ``note`` (what it notes of itself), ``unreadable``, ``unequal``,
-            ``empty``, ``identical``, ``swapped``, ``unlike``, ``misaligned``, ``shifted`` (all of a set), ``repeated``
-            or ``unchecked``.
+        kind: ``set`` (why it cannot be used), ``missing`` (it is not on this machine, and need not be), ``note`` (what
+            it notes of itself), ``unreadable``, ``unequal``, ``empty``, ``identical``, ``swapped``, ``unlike``,
+            ``misaligned``, ``shifted`` (all of a set), ``repeated`` or ``unchecked``.
         text: What was found, a line.
         fault: Whether training would refuse it.
         keys: The pairs that it is about; the first ones are to be looked at first.
@@ -92,6 +92,8 @@ def _shifts(pairs: Sequence[Pair]) -> dict[str, Alignment]:
 
 
 def _of_the_set(found: FoundSet, pairs: Sequence[Pair]) -> list[Finding]:
+    if found.missing:  # testing leaves it out
+        return [Finding("missing", f"not looked into: {found.missing}")]
     if found.dataset is None or found.faults:
         return [Finding("set", line, fault=True) for line in found.faults]
     if not (hasattr(found.dataset, "keys") and hasattr(found.dataset, "read")):

@@ -354,7 +354,7 @@ def test_a_data_set_written_in_an_option_file(sharp: Path, kernels: dict[str, An
     )
     data = open_source(text)
     facts = {"set": "SynthesizedBlur", "sharp": str(sharp), "response": "gamma", "blur": "Shake, Kernels"}
-    assert data.describe() == facts
+    assert data.describe() == {**facts, "crop": "48 x 48 pixels (h x w)"}
     assert data.sample(1, np.random.default_rng(0))["blurred"].shape == (3, 48, 48)
 
 
