@@ -109,3 +109,44 @@ def test_needs_options_and_not_two_ways_of_timing(tmp_path: Path):
     assert "one of the arguments -opt --all is required" in measure(cwd=tmp_path).stderr
     both = measure("--all", "--no-latency", "--latency-sizes", "64x64", cwd=tmp_path)
     assert (both.returncode, "not allowed with" in both.stderr) == (2, True)
+
+
+def test_layers_as_a_process(folder: Path, tmp_path: Path):
+    files = ["--markdown", "layers.md", "--csv", "layers.csv", "--json", "layers.json"]
+    done = measure("-opt", str(folder / "one.yml"), "--layers", "--sizes", "30x32", *files, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "one: generator, MeasuredPoint, 30x32 (as 32x32)" in done.stdout
+    rows = (tmp_path / "layers.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[1] == "one,generator,30x32,body,Conv2d,1x1,1,3,3,3x32x32,1,12,9216"
+    assert (tmp_path / "layers.md").read_text(encoding="utf-8").startswith("# Layers\n")
+    unknown = measure("-opt", str(folder / "one.yml"), "--layers", "generater", cwd=tmp_path)
+    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1)
+    assert "(did you mean 'generator'?)" in unknown.stderr
+    alone = measure("-opt", str(folder / "one.yml"), "--csv", "x.csv", cwd=tmp_path)
+    assert (alone.returncode, "--csv goes with --layers" in alone.stderr) == (2, True)
+
+
+RATIO = """
+name: {name}
+plugins: [plugin.py]
+paper:
+  title: A paper
+  called: [{name}]
+  cost: {{seconds_720p: 0.5}}
+  compared: [{{method: one, dataset: gopro, seconds: 2.0}}]
+generator: {{type: MeasuredPoint}}
+"""
+
+
+def test_times_within_one_paper(folder: Path, tmp_path: Path):
+    (tmp_path / "plugin.py").write_text(PLUGIN, encoding="utf-8")
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.yml").write_text(RATIO.format(name=name), encoding="utf-8")
+    timed = ["--sizes", "32x32", "--repeats", "3", "--warmup", "0", "--device", "cpu", "--json", "costs.json"]
+    done = measure("-opt", "one.yml", "other.yml", *timed, "--markdown", "costs.md", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Times within one paper" in done.stdout
+    (ratio,) = json.loads((tmp_path / "costs.json").read_text(encoding="utf-8"))["ratios"]
+    assert (ratio["name"], ratio["against"]) == ("other", "one"), "no network against itself"
+    assert (ratio["published"], ratio["rounds"]) == (0.25, 3)
+    assert "## Times within one paper" in (tmp_path / "costs.md").read_text(encoding="utf-8")

@@ -18,7 +18,16 @@ def parse() -> argparse.Namespace:
     which.add_argument("--all", nargs="?", const="options", metavar="DIR", help="those directly in DIR, or in options")
     parser.add_argument("--set", nargs="+", default=[], action="extend", metavar="K=V", help="change options, in all")
     parser.add_argument("--plugin", nargs="+", default=[], action="extend", metavar="P", help="import these first")
-    parser.add_argument("--sizes", nargs="+", default=["256x256", "720x1280"], metavar="HxW", help="image sizes")
+    parser.add_argument(
+        "--sizes", nargs="+", metavar="HxW", help="image sizes; default: 256x256 and 720x1280, with --layers 256x256"
+    )
+    parser.add_argument(
+        "--layers",
+        nargs="?",
+        const="generator",
+        metavar="NETWORK",
+        help="print the layers instead: of the generator, of the critic of this name, or of all; times nothing",
+    )
     timed = parser.add_mutually_exclusive_group()
     timed.add_argument(
         "--latency-sizes", nargs="+", metavar="HxW", help="to time; default: all, up to 256x256 on a CPU"
@@ -30,18 +39,26 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"))
     parser.add_argument("--markdown", metavar="FILE", help="write the tables there too; an older file is replaced")
     parser.add_argument("--json", metavar="FILE", help="write all figures there; an older file is replaced")
-    return parser.parse_args()
+    parser.add_argument("--csv", metavar="FILE", help="with --layers: write them there too")
+    args = parser.parse_args()
+    if args.csv and not args.layers:
+        parser.error("--csv goes with --layers")
+    return args
 
 
 def main() -> int:
     """Run the command."""
     args = parse()
     from deblurkit.evaluation import cost  # heavy imports only once the arguments are right
+    from deblurkit.evaluation.ratios import measure_ratios
     from deblurkit.inference.deblurrer import pick_device
     from deblurkit.report import costs
 
-    costs.check_targets(args.markdown, args.json)
-    sizes = list(dict.fromkeys([*args.sizes, *(args.latency_sizes or [])]))
+    costs.check_targets(args.markdown, args.json, args.csv)
+    if args.layers:
+        show_layers(args)
+        return 0
+    sizes = list(dict.fromkeys([*(args.sizes or cost.SIZES), *(args.latency_sizes or [])]))
     timing = None
     if not args.no_latency:
         device = pick_device(args.device)
@@ -49,11 +66,31 @@ def main() -> int:
     experiments = cost.load_all(args.opt or cost.option_files(args.all), args.set, args.plugin)
     with cli.progress() as show:
         measured = cost.measure_all(experiments, sizes, timing, show)
-    methods, environment = cost.conditions(timing)
-    costs.show(measured, methods, environment)
-    costs.write(args.markdown, costs.markdown(measured, methods, environment))
-    costs.write(args.json, costs.as_json(measured, methods, environment))
+        ratios = [] if timing is None else measure_ratios([*experiments.values()], sizes, timing, show)
+    methods, environment = cost.conditions(timing, ratios=bool(ratios))
+    costs.show(measured, methods, environment, ratios)
+    costs.write(args.markdown, costs.markdown(measured, methods, environment, ratios))
+    costs.write(args.json, costs.as_json(measured, methods, environment, ratios))
     return cli.OUR_FAULT if any(found.why_incomplete() for found in measured) else 0
+
+
+def show_layers(args: argparse.Namespace) -> None:
+    """Print the layers of networks."""
+    from deblurkit.evaluation import cost
+    from deblurkit.evaluation.layers import layer_tables
+    from deblurkit.report import costs, layers
+
+    experiments = cost.load_all(args.opt or cost.option_files(args.all), args.set, args.plugin)
+    found = [
+        table
+        for file, options in experiments.items()
+        for size in args.sizes or ["256x256"]
+        for table in layer_tables(options, file, size, args.layers)
+    ]
+    print(layers.layers_text(found))
+    costs.write(args.markdown, layers.layers_markdown(found))
+    costs.write(args.csv, layers.layers_csv(found))
+    costs.write(args.json, layers.layers_json(found))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ _METHODS = {
     "device_peak": "device peak: torch.cuda.max_memory_allocated while one image is restored, above weights and image",
     "latency": "seconds: one image, from a tensor on the device to the restored tensor, padding and cropping included; "
     "fresh weights, evaluation mode, synchronised before and after each",
+    "ratio": "ratio: both networks in turn, one image each a round, who begins alternating; the median of the rounds' "
+    "ratios. The published one is of the two times in one paper's table, on its machine",
     "published": "published times are of other machines, so they have no deviation",
 }
 _LARGEST_TIMED_ON_CPU = 256 * 256  # pixels, unless sizes to time are named
@@ -77,9 +79,18 @@ class Timing:
         return self.device.type != "cpu" or height * width <= _LARGEST_TIMED_ON_CPU
 
 
-def conditions(timing: Timing | None) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return how the figures come about, by figure, and the environment in which they did."""
-    on_device = {"device_peak": timing is not None and timing.device.type == "cuda", "latency": timing is not None}
+def conditions(timing: Timing | None, ratios: bool = False) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return how the figures come about, by figure, and the environment in which they did.
+
+    Args:
+        timing: How was timed, or ``None``.
+        ratios: Whether there are ratios of times.
+    """
+    on_device = {
+        "device_peak": timing is not None and timing.device.type == "cuda",
+        "latency": timing is not None,
+        "ratio": ratios,
+    }
     methods = {figure: text for figure, text in _METHODS.items() if on_device.get(figure, True)}
     if timing is None:
         return methods, environment(torch.device("meta"), "fp32")
@@ -265,15 +276,18 @@ def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) ->
         shape: Height and width of the image.
         timing: How often, and in what precision.
     """
-    image = _image(shape, timing.device)
-    seconds = []
-    for _ in range(timing.warmup + timing.repeats):
-        _synchronise(timing.device)
-        start = time.perf_counter()
-        restore(generator, image, timing.precision)
-        _synchronise(timing.device)
-        seconds.append(time.perf_counter() - start)
+    image = noise_image(shape, timing.device)
+    seconds = [seconds_of(generator, image, timing) for _ in range(timing.warmup + timing.repeats)]
     return latency_of(seconds[timing.warmup :])
+
+
+def seconds_of(generator: nn.Module, image: Tensor, timing: Timing) -> float:
+    """Time the restoration of one image, once."""
+    _synchronise(timing.device)
+    start = time.perf_counter()
+    restore(generator, image, timing.precision)
+    _synchronise(timing.device)
+    return time.perf_counter() - start
 
 
 def latency_of(seconds: Sequence[float]) -> Latency:
@@ -284,7 +298,7 @@ def latency_of(seconds: Sequence[float]) -> Latency:
 
 def device_peak_bytes(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> int:
     """Return what CUDA's allocator gave out at most while one image was restored, above weights and image."""
-    image = _image(shape, timing.device)
+    image = noise_image(shape, timing.device)
     _synchronise(timing.device)
     before = torch.cuda.memory_allocated(timing.device)
     torch.cuda.reset_peak_memory_stats(timing.device)
@@ -293,7 +307,8 @@ def device_peak_bytes(generator: nn.Module, shape: tuple[int, int], timing: Timi
     return torch.cuda.max_memory_allocated(timing.device) - before
 
 
-def _image(shape: tuple[int, int], device: torch.device) -> Tensor:
+def noise_image(shape: tuple[int, int], device: torch.device) -> Tensor:
+    """Return the image that is restored for the clock: noise, always the same."""
     return torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0)).to(device)
 
 

@@ -267,6 +267,8 @@ class Paper(Section):
     """The paper's own row: data set, metric, value."""
     compared: list[dict[str, str | float]] = Field(default_factory=list)
     """Rows of other methods: ``method``, ``dataset`` and metrics."""
+    called: list[str] = Field(default_factory=list)
+    """What the rows of other papers call this one's method, so that times within one paper can be compared."""
     cost: PublishedCost | None = None
     """The generator's published cost."""
 

@@ -90,6 +90,31 @@ class GeneratorCost:
 
 
 @dataclass(frozen=True)
+class TimeRatio:
+    """How long one generator takes in units of another, measured in turn on one machine.
+
+    Attributes:
+        name: The experiment's.
+        against: That of the other, whose time is 1.
+        size: Of the image, ``HxW``.
+        published: The ratio of both times in the first one's paper, for 720x1280 on the paper's machine.
+        median: Of the rounds' ratios.
+        p5: Their 5th percentile, interpolated linearly.
+        p95: Their 95th.
+        rounds: How many rounds, of one image by each.
+    """
+
+    name: str
+    against: str
+    size: str
+    published: float
+    median: float
+    p5: float
+    p95: float
+    rounds: int
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One published figure beside ours.
 
@@ -132,13 +157,18 @@ def deviation(measured: float, published: float) -> float:
     return 100 * (measured - published) / published
 
 
-def tables(costs: Sequence[GeneratorCost]) -> list[Table]:
-    """Return the tables of size and work, of published figures (where there are any), and of memory and time."""
-    found = [_work(costs), _published(costs), _memory_and_time(costs)]
+def tables(costs: Sequence[GeneratorCost], ratios: Sequence[TimeRatio] = ()) -> list[Table]:
+    """Return the tables of size and work, of published figures and ratios where there are any, of memory and time."""
+    found = [_work(costs), _published(costs), _memory_and_time(costs), _ratios(ratios)]
     return [table for table in found if table.rows]
 
 
-def show(costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]) -> None:
+def show(
+    costs: Sequence[GeneratorCost],
+    methods: Mapping[str, str],
+    environment: Mapping[str, Any],
+    ratios: Sequence[TimeRatio] = (),
+) -> None:
     """Print the tables, what failed, how it was measured and where on standard output."""
     from rich.console import Console
     from rich.text import Text
@@ -146,32 +176,52 @@ def show(costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment
     console = Console()
     if not console.is_terminal:
         console.width = WIDE
-    for table in tables(costs):
+    for table in tables(costs, ratios):
         console.print(rich_table(table))
     for title, lines in _notes(costs, methods, environment).items():
         console.print(Text("\n".join([f"{title}:", *(f"  {line}" for line in lines)])), soft_wrap=True)
 
 
-def markdown(costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]) -> str:
+def markdown(
+    costs: Sequence[GeneratorCost],
+    methods: Mapping[str, str],
+    environment: Mapping[str, Any],
+    ratios: Sequence[TimeRatio] = (),
+) -> str:
     """Return the tables, what failed, how it was measured and where, as a page."""
     lines = ["# What the generators cost", ""]
-    for table in tables(costs):
-        rules = ["---" if index < table.texts else "---:" for index in range(len(table.columns))]
-        cells = [table.columns, *([escape(cell) for cell in row] for row in table.rows)]
-        first, *rest = (f"| {' | '.join(row)} |" for row in cells)
-        lines += [f"## {table.title}", "", first, f"| {' | '.join(rules)} |", *rest, ""]
+    for table in tables(costs, ratios):
+        lines += markdown_table(table)
     for title, notes in _notes(costs, methods, environment).items():
         lines += [f"## {title}", "", *(f"- {escape(note)}" for note in notes), ""]
     return "\n".join(lines)
 
 
-def as_json(costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]) -> str:
-    """Return everything measured as JSON: ``methods``, ``environment`` and ``generators``."""
+def markdown_table(table: Table) -> list[str]:
+    """Return a table's lines in Markdown, its title before and an empty line behind it."""
+    rules = ["---" if index < table.texts else "---:" for index in range(len(table.columns))]
+    cells = [table.columns, *([escape(cell) for cell in row] for row in table.rows)]
+    first, *rest = (f"| {' | '.join(row)} |" for row in cells)
+    return [f"## {table.title}", "", first, f"| {' | '.join(rules)} |", *rest, ""]
+
+
+def as_json(
+    costs: Sequence[GeneratorCost],
+    methods: Mapping[str, str],
+    environment: Mapping[str, Any],
+    ratios: Sequence[TimeRatio] = (),
+) -> str:
+    """Return everything measured as JSON: ``methods``, ``environment``, ``generators`` and ``ratios``."""
     generators = []
     for cost in costs:
         compared = [dataclasses.asdict(comparison) for comparison in compare(cost)]
         generators.append({**dataclasses.asdict(cost), "mib": cost.mib, "published": compared})
-    content = {"methods": dict(methods), "environment": dict(environment), "generators": generators}
+    content = {
+        "methods": dict(methods),
+        "environment": dict(environment),
+        "generators": generators,
+        "ratios": [dataclasses.asdict(ratio) for ratio in ratios],
+    }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -251,6 +301,22 @@ def _memory_and_time(costs: Sequence[GeneratorCost]) -> Table:
             rows.append([cost.name, size.size, *cells])
     measured = [*(["device peak MiB"] if on_device else []), *(["median s", "p95 s"] if timed else [])]
     return Table("Memory and time of one image", ["options", "size", "live peak MiB", *measured], rows, texts=2)
+
+
+def _ratios(ratios: Sequence[TimeRatio]) -> Table:
+    rows = [
+        [
+            ratio.name,
+            ratio.against,
+            ratio.size,
+            _number(ratio.median, 3),
+            f"{ratio.p5:.3f} to {ratio.p95:.3f}",
+            _number(ratio.published, 3),
+        ]
+        for ratio in ratios
+    ]
+    columns = ["options", "in units of", "size", "ours", "5 % to 95 % of rounds", "published for 720x1280"]
+    return Table("Times within one paper", columns, rows, texts=3)
 
 
 def _number(value: float | None, decimals: int) -> str:

@@ -213,7 +213,7 @@ def test_json_holds_every_figure():
         cost.measure_generator(options("CostsUnbuildable"), "y.yml", ["16x16"], timing),
     ]
     content = json.loads(costs.as_json(measured, *cost.conditions(timing)), parse_constant=pytest.fail)
-    assert list(content) == ["methods", "environment", "generators"]
+    assert list(content) == ["methods", "environment", "generators", "ratios"]
     assert set(content["methods"]) == {"macs", "live_peak", "latency", "published"}
     assert {"date", "torch", "device", "threads", "precision", "warmup", "repeats"} <= set(content["environment"])
     first, second = content["generators"]

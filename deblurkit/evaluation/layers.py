@@ -1,0 +1,158 @@
+"""A network taken apart: what each of its modules is, gives out, holds and computes for one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.utils.flop_counter import FlopCounterMode
+
+from deblurkit.checkpoint import build_generator
+from deblurkit.errors import UserError, did_you_mean
+from deblurkit.evaluation.cost import parse_size
+from deblurkit.inference.restore import restore_whole
+from deblurkit.options.schema import Options
+from deblurkit.registry import DISCRIMINATORS
+from deblurkit.report.layers import Layer, LayerTable
+
+ALL = "all"
+"""In place of a network's name: the generator and every critic."""
+
+_REWRITTEN = "parametrizations"  # where torch keeps the weights that a spectral norm computes a layer's weight from
+
+
+@dataclass
+class _Record:
+    """What one module did so far; ``macs`` without those of modules inside it."""
+
+    calls: int = 0
+    macs: int = 0
+    channels_in: int | None = None
+    channels_out: int | None = None
+    output: str = ""
+
+
+def layer_tables(options: Options, file: str, size: str, network: str = "generator") -> list[LayerTable]:
+    """Returns the layers of networks that options name, with fresh weights, counted without computing anything.
+
+    Args:
+        options: They name the networks.
+        file: Where they come from, for messages.
+        size: Of the image, ``HxW``; critics are shown it as it is, as they are shown crops of a training.
+        network: ``generator``, a critic's name, or ``all``.
+
+    Raises:
+        UserError: There is no such network, or it cannot run on an image of this size, or on the meta device.
+    """
+    known = ["generator", *options.discriminators]
+    if network not in (*known, ALL):
+        hint = did_you_mean(network, known)
+        raise UserError(f"{file}: no network is named {network!r}{hint}; it has {', '.join(known)}; or say {ALL}")
+    chosen = known if network == ALL else [network]
+    return [_table(options, file, size, name) for name in chosen]
+
+
+def _table(options: Options, file: str, size: str, name: str) -> LayerTable:
+    shape = parse_size(size)
+    critic = options.discriminators.get(name)
+    kind = options.generator["type"] if critic is None else critic["type"]
+    channels = 3 if critic is None else critic.get("in_channels", 3)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            image = torch.zeros(1, channels, *shape)
+            network = (build_generator(options) if critic is None else DISCRIMINATORS.build(critic)).eval()
+            run = partial(restore_whole, network, image) if critic is None else partial(network, image)
+            layers, seen = take_apart(network, run)
+    except UserError:
+        raise
+    except Exception as error:  # a plugin's network may raise anything
+        said = (str(error).strip().splitlines() or [""])[0]
+        raise UserError(f"{file}: {name}: {kind} cannot be run on {size}: {type(error).__name__}: {said}") from error
+    return LayerTable(options.name, name, kind, size, "{}x{}".format(*seen), layers)
+
+
+def take_apart(network: nn.Module, forward: Callable[[], object]) -> tuple[tuple[Layer, ...], tuple[int, int]]:
+    """Returns a network's layers in the order in which they first run, and the size of what it saw.
+
+    Listed is what has weights of its own, what does work of its own, and what has no modules inside it. So the sums of
+    parameters and MACs are those of the whole network.
+
+    Args:
+        network: Any.
+        forward: Runs it once.
+    """
+    modules = {name: module for name, module in network.named_modules() if _REWRITTEN not in name.split(".")}
+    parameters = dict.fromkeys(modules, 0)
+    for path, weight in network.named_parameters():
+        owner = path.partition(f".{_REWRITTEN}.")[0] if _REWRITTEN in path.split(".") else path.rpartition(".")[0]
+        parameters[owner] += weight.numel()
+    sizes: list[tuple[int, int]] = []
+    with _recorded(modules) as records:
+        hook = network.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
+        try:
+            forward()
+        finally:
+            hook.remove()
+    names = [*records, *(name for name in modules if name not in records and parameters[name])]
+    layers = []
+    for name in names:
+        record, module = records.get(name, _Record()), modules[name]
+        if parameters[name] or record.macs or not any(True for _ in module.children()):
+            layers.append(_layer(name, module, record, parameters[name]))
+    return tuple(layers), sizes[0]
+
+
+@contextmanager
+def _recorded(modules: dict[str, nn.Module]) -> Iterator[dict[str, _Record]]:
+    """Records what each module does while the block runs, in the order in which they begin."""
+    records: dict[str, _Record] = {}
+    open_calls: list[list[int]] = []  # of each running module: the count when it began, and what those inside it spent
+
+    def enter(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        records.setdefault(name, _Record())
+        open_calls.append([work.get_total_flops(), 0])
+
+    def leave(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        begun, inside = open_calls.pop()
+        spent = work.get_total_flops() - begun
+        if open_calls:
+            open_calls[-1][1] += spent
+        record = records[name]
+        record.calls += 1
+        record.macs += (spent - inside) // 2
+        record.channels_in = _channels(inputs[0]) if inputs else None
+        record.channels_out = _channels(output)
+        record.output = "x".join(map(str, output.shape[1:])) if isinstance(output, Tensor) else ""
+
+    with ExitStack() as hooks, FlopCounterMode(display=False) as work:
+        for name, module in modules.items():
+            hooks.callback(module.register_forward_pre_hook(partial(enter, name)).remove)
+            hooks.callback(module.register_forward_hook(partial(leave, name)).remove)
+        yield records
+
+
+def _channels(value: Any) -> int | None:
+    return value.shape[1] if isinstance(value, Tensor) and value.dim() > 1 else None
+
+
+def _layer(name: str, module: nn.Module, record: _Record, parameters: int) -> Layer:
+    kernel = stride = ""
+    if isinstance(module, (_ConvNd, nn.MaxPool2d, nn.AvgPool2d)):
+        kernel, stride = _sides(module.kernel_size), _sides(module.stride)
+        stride = stride.split("x")[0] if len(set(stride.split("x"))) == 1 else stride
+    if isinstance(module, _ConvNd) and module.groups > 1:
+        kernel += f", {module.groups} groups"
+    kind = type(module).__name__.removeprefix("Parametrized")
+    shapes = (record.channels_in, record.channels_out, record.output)
+    return Layer(name, kind, kernel, stride, *shapes, record.calls, parameters, record.macs)
+
+
+def _sides(size: Any) -> str:
+    height, width = (size, size) if isinstance(size, int) else size
+    return f"{height}x{width}"
