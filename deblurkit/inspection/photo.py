@@ -218,7 +218,9 @@ def _look(
 def _photo(frame: Frame, part: _Part) -> Drawn:
     marked = frame.photo.copy()
     arm = max(4, min(marked.shape[:2]) // 40)
-    cv2.drawMarker(marked, (part.column, part.row), (255, 40, 40), cv2.MARKER_CROSS, 2 * arm, max(1, arm // 5))
+    place, thick = (part.column, part.row), max(1, arm // 5)
+    for colour, more in (((255, 255, 255), 2), ((220, 0, 0), 0)):  # red with a white border is seen on anything
+        cv2.drawMarker(marked, place, colour, cv2.MARKER_CROSS, 2 * arm + more, thick + more)
     return Drawn(marked, f"{part.height}x{part.width}")
 
 
