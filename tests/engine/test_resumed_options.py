@@ -17,7 +17,7 @@ from runs import checkpoint_of, differences
 from deblurkit import checkpoint, load_options, train
 from deblurkit.engine.changes import Effect, changes
 from deblurkit.errors import UserError
-from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options
+from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet
 
 PLUGIN = """
 import torch
@@ -161,7 +161,7 @@ def test_scores_that_measure_something_else_are_forgotten(bases: Bases, tmp_path
 def keys(section: type[BaseModel], place: str = "") -> Iterator[str]:
     """Every key path of the options; of free dicts only where they begin."""
     for name, entry in section.model_fields.items():
-        inner = [kind for kind in sections_in(entry.annotation) if kind not in (LossTerm, DatasetEntry)]
+        inner = [kind for kind in sections_in(entry.annotation) if kind not in (LossTerm, DatasetEntry, TestSet)]
         if inner:
             yield from (key for kind in inner for key in keys(kind, f"{place}{name}."))
         else:

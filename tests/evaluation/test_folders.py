@@ -19,6 +19,7 @@ from deblurkit.data.source import open_source
 from deblurkit.errors import UserError
 from deblurkit.evaluation.evaluate import Settings, score_folders
 from deblurkit.evaluation.folders import match, open_folder
+from deblurkit.options.load import load_options
 
 
 @pytest.fixture
@@ -38,6 +39,18 @@ def saved(experiment: Any) -> tuple[Path, dict[str, Any]]:
 
 def settings(**changed: Any) -> Settings:
     return Settings(**{"protocol": "gopro-basicsr-v1", "device": "cpu", **changed})
+
+
+def test_crops_of_a_test_set_are_scored_as_saved(experiment: Any, rewrite: Callable[[str, str], None]) -> None:
+    """The windows that testing cuts are those that scoring saved images cuts."""
+    end = f'sharp: "{experiment.data}/*/sharp"'
+    rewrite(f"{end}}}\n    blind", f"{end}, crop: 48}}\n    blind")
+    options = load_options(experiment.options)
+    metrics = evaluate(options, experiment.best, datasets=["pairs"], out="cropped", save_images=True, device="cpu")
+    assert metrics["datasets"]["pairs"]["data"]["crop"] == "48 x 48 pixels (h x w)"
+    report = score_folders(["cropped"], settings(out="scored"), data=f"{experiment.options}:test.pairs")
+    scored = report.candidates[0].metrics["datasets"]["pairs"]
+    assert scored["restored"] == metrics["datasets"]["pairs"]["restored"]
 
 
 def data_of(experiment: Any) -> str:

@@ -204,6 +204,13 @@ def test_nothing_that_an_option_file_names_is_run(
         ("datasets.train=null", "datasets.train: missing, training needs it"),
         ("datasets.train.workers=true", "datasets.train.workers: should be a valid integer, not True"),
         ("datasets.val.toy.limit=0", "datasets.val.toy.limit: should be greater than 0, not 0"),
+        (
+            "datasets.test.toy={type: ToyOpen, protocol: kohler-oficial-v1}",
+            "datasets.test.toy.protocol: no protocol is named 'kohler-oficial-v1' (did you mean 'kohler-official-v1'?)",
+        ),
+        ("datasets.test.toy={type: ToyOpen, protocol: 3}", "datasets.test.toy.protocol: should be text, not 3"),
+        ("datasets.train.protocol=gopro-matlab-v1", "datasets.train.protocol: a training set is not scored"),
+        ("datasets.val.toy.protocol=gopro-matlab-v1", "datasets.val.toy.protocol: only test sets name a protocol"),
         ("datasets.tset={}", "datasets.tset: unknown key (did you mean 'test'?)"),
         ("train={_delete_: true}", "train.iters: missing, training needs epochs or iters"),
         ("train.ema.decay=1", "train.ema.decay: should be less than 1, not 1"),

@@ -291,3 +291,10 @@ def test_a_folder_that_cannot_be_looked_into_is_named_once(
     (problem,) = caught.value.problems
     assert str(refused) in problem
     assert problem.endswith("it cannot be looked into: Permission denied")
+
+
+def test_lais_photographs_are_cropped_for_testing(trees: Any) -> None:
+    data = build({"type": "Lai", "part": "real", "crop": 16}, trees.make("Lai"))
+    assert data.sample(0, np.random.default_rng(0))["blurred"].shape == (3, 16, 16)
+    assert data.describe()["crop"] == "16 x 16 pixels (h x w)"
+    assert data.sample_size(0) == (16, 16)

@@ -9,6 +9,7 @@ import pytest
 from unreadable import shut
 
 from deblurkit.data.checking.found import from_component, from_folder, from_options, from_source
+from deblurkit.data.checking.sets import assess
 from deblurkit.errors import UserError
 from deblurkit.options.load import load_options
 
@@ -139,3 +140,16 @@ def test_an_experiments_sets_and_a_named_one(checkout: Path) -> None:
     named = from_source(f"{checkout}/options/quickstart.yml:test.sample")
     assert (named.name, named.split, len(named.dataset)) == ("test.sample", "test", 18)
     assert from_source("{type: SamplePairs, split: test}", name="against").name == "against"
+
+
+def test_a_published_test_set_that_is_not_here_is_no_fault(tmp_path: Path) -> None:
+    """Testing leaves it out; a training without its set is refused."""
+    component = {"type": "Kohler", "root": str(tmp_path / "Kohler")}
+    found = from_component("test.kohler", "test", component)
+    assert (found.faults, found.dataset) == ([], None)
+    assert found.missing.startswith(f"there is no folder {tmp_path / 'Kohler'}")
+    (finding,) = assess(found, [])["findings"]
+    assert (finding["kind"], finding["fault"]) == ("missing", False)
+    assert from_component("train", "train", component).faults
+    (tmp_path / "Kohler").mkdir()
+    assert from_component("test.kohler", "test", component).faults, "it is here and not as it should be"
