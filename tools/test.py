@@ -18,13 +18,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--weights", metavar="[NAME=]CKPT", **several, help="default: the experiment's best checkpoint, else its newest"
     )
-    parser.add_argument("--dataset", metavar="NAME", **several, help="test sets; default: all")
+    parser.add_argument("--dataset", metavar="NAME", **several, help="test sets; default: all that are here")
     parser.add_argument("--inference", metavar="MODE", help=cli.INFERENCE_HELP)
     parser.add_argument("--save-images", action="store_true", help="also write the restored images")
     parser.add_argument("--out", metavar="DIR", help="folder of the report; default: report in the work dir")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"))
     parser.add_argument("--explain", metavar="ID", help="print what a protocol computes, and stop")
-    parser.add_argument("--protocol", metavar="ID", help="how to score; default: val.protocol of the options")
+    parser.add_argument("--protocol", metavar="ID", help="how to score sets that name no protocol; default: val.protocol")
     cli.add_scoring_arguments(parser)
     args = parser.parse_args()
     return args if args.opt or args.weights or args.explain else parser.error("give -opt, --weights, or both")
