@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,7 @@ class Experiment:
 
     def options(self) -> dict[str, Any]:
         """Return the expanded options."""
-        read = self._read()
+        read = _read(self.name, self.overrides)
         generator = self._component(read.generator)
         if self.name.endswith(SKIP):
             generator["global_skip"] = True
@@ -121,14 +122,10 @@ class Experiment:
 
     def content(self) -> str:
         """Return what the content loss sees, for every line of a page."""
-        if self.objective == "one" or all(loss.component["type"] != CONTENT for loss in self._read().losses.values()):
+        losses = _read(self.name, self.overrides).losses.values()
+        if self.objective == "one" or all(loss.component["type"] != CONTENT for loss in losses):
             return "none"
         return "RANDOM VGG-19" if self.vgg == "random" else "VGG-19"
-
-    def _read(self) -> Options:
-        file = self.name.removesuffix(SKIP)
-        folder = OPTIONS if "/" not in file else OPTIONS / "ablations"
-        return load_options(folder / f"{file}.yml", self.overrides)
 
     def _component(self, component: Mapping[str, Any]) -> dict[str, Any]:
         """Return a network as the setting has it; widths that an option file names are quartered too."""
@@ -240,6 +237,13 @@ class Run:
     seconds_per_update: float
     look: float | None = None
     look_blurred: float | None = None
+
+
+@functools.cache
+def _read(name: str, overrides: tuple[str, ...]) -> Options:
+    file = name.removesuffix(SKIP)
+    folder = OPTIONS if "/" not in file else OPTIONS / "ablations"
+    return load_options(folder / f"{file}.yml", overrides)
 
 
 def _quarter(width: int | list[int]) -> int | list[int]:
