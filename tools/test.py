@@ -24,7 +24,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", metavar="DIR", help="folder of the report; default: report in the work dir")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"))
     parser.add_argument("--explain", metavar="ID", help="print what a protocol computes, and stop")
-    parser.add_argument("--protocol", metavar="ID", help="how to score sets that name no protocol; default: val.protocol")
+    parser.add_argument("--protocol", metavar="ID", help="for sets that name no protocol; default: val.protocol")
     cli.add_scoring_arguments(parser)
     args = parser.parse_args()
     return args if args.opt or args.weights or args.explain else parser.error("give -opt, --weights, or both")
