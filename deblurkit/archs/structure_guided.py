@@ -98,8 +98,9 @@ class RecurrentGradientConv(nn.Module):
             state = functional.leaky_relu(self.horizontal(state) + self.vertical(state), 0.2)
             if self.inside:
                 state = self.gate(state)
-        gated = state if self.inside else self.gate(state)
-        return self.attention(torch.sigmoid(gated)) + features
+        if not self.inside:
+            state = self.gate(state)
+        return self.attention(torch.sigmoid(state)) + features
 
 
 class MultiBranchReuseBlock(nn.Module):

@@ -27,9 +27,9 @@ class FlattenDiscriminator(nn.Module):
 
     The paper's output lies "within the range of 0 and 1": ``sigmoid=True``, behind the last dense layer, as in the
     Keras port. Its relativistic least-squares loss asks for ``C(real) - C(fake) = 1``, which such scores reach only
-    where both are saturated; in return the generator's term stays below 2, and the paper's weights were chosen with
-    it. A game that applies a sigmoid itself (``vanilla``, ``ragan``) or that needs scores without bounds (``wgan``)
-    wants the raw logits of the default.
+    where both are saturated; in return the generator's term stays below 2, and the paper's weights are those of such
+    a critic. A game that applies a sigmoid itself (``vanilla``, ``ragan``) or that needs scores without bounds
+    (``wgan``) wants the raw logits of the default.
 
     Args:
         in_channels: 3; 6 where the term's ``condition: blurred`` joins the blurred image.

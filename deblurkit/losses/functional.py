@@ -112,7 +112,7 @@ def relativistic_critic(
         Jolicoeur-Martineau: The relativistic discriminator, ICLR 2019, equations 15, 16 and appendix. The
         depthwise-separable paper's equations 5 to 7 are RaGAN as it stands, s(C(r) - E C(f)), but it also ends its
         critic in a sigmoid: two in a row, and since the differences then lie in [-1, 1], no term could fall below
-        log(1 + 1 / e) = 0.313. C here is the raw logit.
+        log(1 + 1 / e) = 0.313. C here is the raw logit, with ``reduce: mean`` of its critic one an image.
     """
     real_mean, fake_mean = means or (real.mean(), fake.mean())
     return toward(real - fake_mean, 1.0) + toward(fake - real_mean, fake_target)
