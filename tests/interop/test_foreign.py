@@ -23,6 +23,7 @@ from deblurkit.engine.build import train
 from deblurkit.errors import UserError
 from deblurkit.evaluation.evaluate import evaluate
 from deblurkit.inference.deblurrer import Deblurrer
+from deblurkit.inspection.photo import Settings, look
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.load import load_options, options_from_dict
 
@@ -234,6 +235,14 @@ def test_deblurring(public: Path):
     assert deblurrer(image).shape == image.shape
     assert deblurrer.source["name"] == "public"
     assert "DeblurGAN (1 convolution a block), trained elsewhere" in deblurrer.source["note"]
+
+
+def test_looking_inside(tmp_path: Path, public: Path):
+    write_image(tmp_path / "photo.png", np.ascontiguousarray(skimage.data.astronaut()[:64, 100:164]))
+    look(Deblurrer(public, device="cpu"), tmp_path / "photo.png", tmp_path / "inside", Settings(channels=0), "")
+    page = (tmp_path / "inside" / "look.html").read_text(encoding="utf-8")
+    assert "trained elsewhere" in page
+    assert len([*(tmp_path / "inside").glob("*.png")]) == 4 + 6, "modules spread over its depth"
 
 
 def test_testing(tmp_path: Path, public: Path):

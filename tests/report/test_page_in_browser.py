@@ -5,16 +5,20 @@ Without a browser these tests are skipped, unless the environment says ``DEBLURK
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from report_page import READY, browser_file
 from test_page import HOSTILE, INFINITE, UNSCORED, hostile
 
+from deblurkit.data.images import encode_image
+from deblurkit.report.inside.page import Figure, InsidePage, inside_html
 from deblurkit.report.model import PageContent
 from deblurkit.report.page.page import page_html
 
@@ -398,3 +402,30 @@ def test_without_scripts_the_page_says_what_is_missing(open_page: Open, one_page
     assert page.locator("#table").is_hidden()
     assert page.get_by_text("The same scores stand in per_image.csv").is_visible()
     assert page.locator("table.scores").first.is_visible()
+
+
+def inside_page() -> str:
+    """A page of inner outputs with hostile texts everywhere."""
+    pixels = np.zeros((300, 900, 3), np.uint8)
+    source = f"data:image/jpeg;base64,{base64.b64encode(encode_image(pixels, '.jpg')).decode()}"
+    figures = [Figure(f"{HOSTILE} {number}", HOSTILE, HOSTILE, source) for number in range(5)]
+    return inside_html(
+        InsidePage(HOSTILE, HOSTILE, {"weights": HOSTILE, "precision": "fp32"}, [HOSTILE], figures, HOSTILE)
+    )
+
+
+def test_the_page_of_inner_outputs(open_page: Open):
+    page = open_page(inside_page(), ready=False)
+    assert page.inner_text("h1") == f"{HOSTILE}: {HOSTILE}"
+    loaded = "[...document.images].filter((image) => image.complete && image.naturalWidth === 900).length"
+    page.wait_for_function(f"() => {loaded} === 5")
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate(UNNAMED) == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert [found for found in page.evaluate(TEXT_CONTRAST) if found[0] < 4.5] == [], scheme
+    page.click("#copy")
+    page.wait_for_function("() => ['Copied', 'Selected'].includes(document.getElementById('copy').textContent)")
+    phone = open_page(inside_page(), ready=False, viewport={"width": 390, "height": 844}, has_touch=True)
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
+    assert phone.evaluate(LOW_CONTROLS) == []
