@@ -409,9 +409,8 @@ def inside_page() -> str:
     pixels = np.zeros((300, 900, 3), np.uint8)
     source = f"data:image/jpeg;base64,{base64.b64encode(encode_image(pixels, '.jpg')).decode()}"
     figures = [Figure(f"{HOSTILE} {number}", HOSTILE, HOSTILE, source) for number in range(5)]
-    return inside_html(
-        InsidePage(HOSTILE, HOSTILE, {"weights": HOSTILE, "precision": "fp32"}, [HOSTILE], figures, HOSTILE)
-    )
+    facts = {"weights": HOSTILE, "precision": "fp32"}
+    return inside_html(InsidePage(HOSTILE, HOSTILE, facts, [HOSTILE], figures, HOSTILE))
 
 
 def test_the_page_of_inner_outputs(open_page: Open):
