@@ -39,7 +39,13 @@ class Aligned(NamedTuple):
 
 
 def align_nothing(image: Array, truth: Array) -> Aligned:
-    """Return the pair as it is."""
+    """Return the pair as it is.
+
+    Raises:
+        ValueError: The images differ in shape, whether a metric would compare them or not.
+    """
+    if image.shape != truth.shape:
+        raise ValueError(f"images of one shape are compared, these have {image.shape} and {truth.shape}")
     return Aligned(image, truth, None, {})
 
 
