@@ -60,6 +60,9 @@ def check(report: Report) -> Options | None:
     for index, config in _dicts(_items(data.get("hooks"))):
         closed.check_hook(report, ("hooks", index), config)
     closed.check_engine(report, _section(data, "engine"))
+    logging = _section(data, "logging")
+    if logging.get("outputs") and logging.get("samples") == 0:
+        report.add(("logging", "outputs"), "they stand in the strips, of which there are none: logging.samples is 0")
     _check_complete(report, data)
     return options
 

@@ -140,7 +140,7 @@ CASES = (
     same("logging.every", "logging.every=3"),
     same("logging.tensorboard", "logging.tensorboard=true"),
     same("logging.samples", "logging.samples=1"),
-    same("logging.outputs", "logging.outputs=[returned]"),
+    same("logging.outputs", "logging.samples=1", "logging.outputs=[returned]"),
     same("logging.curves", "logging.curves=true"),
     same("hooks", "hooks=[{type: EmptyCacheHook}]"),
     Case("engine.randomness.diff_rank_seed", ("engine.randomness={diff_rank_seed: false}",), Effect.NONE, False),

@@ -191,9 +191,11 @@ def test_strips_show_inner_outputs_and_change_nothing(tmp_path: Path, attentive:
 def test_unknown_inner_outputs_are_refused_before_training(tmp_path: Path, attentive: Path):
     with pytest.raises(UserError, match=r"logging\.outputs.*no module or inner output 'encoder1' \(did you mean"):
         load_options(attentive, ["logging.outputs=[A1, encoder1]"])
+    with pytest.raises(UserError, match=r"logging\.outputs: they stand in the strips, of which there are none"):
+        load_options(attentive, ["logging.outputs=[A1]", "logging.samples=0"])
     plugin = tmp_path / "looks_at_values.py"
     plugin.write_text(LOOKS_AT_VALUES, encoding="utf-8")
-    change = [f"plugins=[{plugin}]", "generator={type: SampledByValue}", "logging.outputs=[boddy]"]
+    change = [f"plugins=[{plugin}]", "generator={type: SampledByValue}", "logging={samples: 1, outputs: [boddy]}"]
     with pytest.raises(UserError, match=r"^logging\.outputs: SampledByValue .* 'boddy' \(did you mean 'body'\?\)"):
         train(load_options(attentive, change), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
