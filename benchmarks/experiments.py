@@ -74,7 +74,7 @@ class Setting:
 
 SETTINGS = {
     "tiny": Setting("tiny", True, 90, 13, 4, 1200, 0, 5e-4, {"channels": 8, "layers": 2}),
-    "small": Setting("small", True, 90, 13, 1, 200, 0, 5e-4, {"channels": 8, "layers": 2}),
+    "small": Setting("small", True, 90, 13, 1, 150, 0, 5e-4, {"channels": 8, "layers": 2}),
     "real": Setting("real", False, 154, 13, 8, 10_000, 4, 2e-4, {}),
 }
 
