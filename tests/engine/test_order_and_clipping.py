@@ -105,8 +105,9 @@ def test_refused_in_words(change: str, message: str):
         load_options(OPTIONS / "madn.yml", [change])
 
 
-def test_madn_still_trains_in_its_last_epoch():
+def test_madn_trains_on_crops_alone_and_still_in_its_last_epoch():
     options = load_options(OPTIONS / "madn.yml")
+    assert options.datasets.train.component["augment"] == []
     weight = torch.nn.Linear(1, 1)
     made = build_optimizers(options, {"generator": weight, "critic": torch.nn.Linear(1, 1)}, torch.device("cpu"))
     schedulers = build_schedulers(options, made)
