@@ -101,7 +101,7 @@ generator: {type: FilterBankUNet, channels: [4], blocks: 1}
 discriminators: {critic: {type: PatchDiscriminator, channels: 4, layers: 1, spectral_norm: true}}
 losses:
   image: {type: L1Loss}
-  game: {type: AdversarialLoss, mode: wgan, critic: critic, gradient_penalty: {norm: NORM}, weight_clip: 0.015}
+  game: {type: AdversarialLoss, mode: wgan, critic: critic, gradient_penalty: PENALTY, weight_clip: 0.015}
 optimizers: {generator: {type: Adam, lr: 1e-3}, discriminators: {type: Adam, lr: 1e-3}}
 datasets: {train: {type: SamplePairs, split: train, crop: 32, batch_size: 1}}
 train: {iters: 4, critic_steps: 2}
@@ -109,10 +109,10 @@ logging: {tensorboard: false, curves: false}
 """
 
 
-@pytest.mark.parametrize("norm", ["sample", "pixel"])
-def test_clipped_penalised_and_resumed_equals_uninterrupted(tmp_path: Path, norm: str):
+@pytest.mark.parametrize("penalty", ["{of: mean}", "{of: sum, norm: pixel}"])
+def test_clipped_penalised_and_resumed_equals_uninterrupted(tmp_path: Path, penalty: str):
     file = tmp_path / "options.yml"
-    file.write_text(OPTIONS.replace("NORM", norm), encoding="utf-8")
+    file.write_text(OPTIONS.replace("PENALTY", penalty), encoding="utf-8")
     whole = train(load_options(file), tmp_path / "whole", device="cpu")
     broken = train(load_options(file, ["train.iters=2"]), tmp_path / "broken", device="cpu")
     train(load_options(file), broken, resume=True, device="cpu")

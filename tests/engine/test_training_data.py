@@ -114,7 +114,13 @@ def test_what_the_weights_have_seen_before_is_not_forgotten(
     weights = start("first", 2) / "checkpoints" / "iter_00000002.pth"
     folder = weights.parents[2] / "second"
     train(load_options(option_file({"train": {"iters": 2}})), folder, device="cpu", init_from=weights)
-    own = {"set": "PairedImages", "measured": "linear", "blurred": pairs["blurred"], "sharp": pairs["sharp"]}
+    own = {
+        "set": "PairedImages",
+        "measured": "linear",
+        "crop": "32 x 32 pixels (h x w)",
+        "blurred": pairs["blurred"],
+        "sharp": pairs["sharp"],
+    }
     said = ["trained on set Slow, variant linear", "every second image is a copy"]
     inherited = [f"initial weights iter_00000002.pth: {note}" for note in said]
     assert checkpoint_of(folder, 2)["trained_on"] == own

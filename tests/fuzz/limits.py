@@ -53,6 +53,9 @@ class Tally:
     refused: int = 0
     slowest: float = 0.0
 
+    def __post_init__(self) -> None:
+        forget_peak()
+
     def attempt(self, action: Callable[[], Any]) -> Any:
         """Do something with a case; ``None`` where it is refused in lines that can be shown."""
         start = time.process_time()
@@ -77,9 +80,19 @@ class Tally:
         )
 
 
+def forget_peak() -> None:
+    """Have :func:`peak_bytes` begin anew: other tests of the same process may have needed more."""
+    with contextlib.suppress(OSError):  # where there is no such file the whole life of the process counts
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_bytes() -> int:
-    """The most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory that this process has had since its peak was forgotten."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 @contextlib.contextmanager
