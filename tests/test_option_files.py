@@ -81,7 +81,12 @@ def test_checks_and_names_itself(file: Path):
         assert options.train.ema is None, "no paper here states an averaged generator"
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
+@pytest.mark.parametrize(
+    "file",
+    # An ablation changes an argument or a term of its paper's file, and is checked above; it is trained with --slow.
+    [pytest.param(file, marks=[] if file.parent == OPTIONS else pytest.mark.slow) for file in FILES],
+    ids=name_of,
+)
 def test_trains_three_iterations(file: Path, gopro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(gopro)
     work_dir = train(load_options(file, [*overrides(file, 3), *shrunk(file)]), tmp_path / "run", device="cpu")

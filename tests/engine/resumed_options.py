@@ -53,9 +53,9 @@ class Case:
         return self.reason or rule_for(self.key).words
 
 
-def same(key: str, *change: str) -> Case:
+def same(key: str, *change: str, slow: bool = False) -> Case:
     """An option that leaves the weights alone."""
-    return Case(key, change, alters=False)
+    return Case(key, change, alters=False, slow=slow)
 
 
 def refused(key: str, *change: str, reason: str = "") -> Case:
@@ -112,8 +112,8 @@ CASES = (
     Case("datasets.train.batch_size", ("datasets.train.batch_size=1",)),
     Case("datasets.train.limit", ("datasets.train.limit=6",)),
     same("datasets.train.workers", "datasets.train.workers=1"),
-    same("datasets.train.prefetch", "datasets.train.prefetch=1"),
-    same("datasets.train.persistent", "datasets.train.persistent=false"),
+    same("datasets.train.prefetch", "datasets.train.prefetch=1", slow=True),
+    same("datasets.train.persistent", "datasets.train.persistent=false", slow=True),
     same("datasets.train.cache", "datasets.train.cache=true"),
     same("datasets.val.pairs.limit", "datasets.val.pairs.limit=1"),
     same("datasets.val.pairs", "datasets.val.pairs=null"),
@@ -133,18 +133,18 @@ CASES = (
     Case("train.ema.decay", ("train.ema.decay=0.5",)),
     same("train.ema", "train.ema=null"),
     same("train.checkpoint_every", "train.checkpoint_every=1"),
-    same("train.keep", "train.keep=1"),
+    same("train.keep", "train.keep=1", slow=True),
     same("val.every", "val.every=2"),
     same("val.protocol", "val.protocol=gopro-float-v1"),
     same("val.inference", "val.inference=x8"),
-    same("logging.every", "logging.every=3"),
-    same("logging.tensorboard", "logging.tensorboard=true"),
+    same("logging.every", "logging.every=3", slow=True),
+    same("logging.tensorboard", "logging.tensorboard=true", slow=True),
     same("logging.samples", "logging.samples=1"),
     same("logging.outputs", "logging.samples=1", "logging.outputs=[returned]"),
-    same("logging.curves", "logging.curves=true"),
-    same("hooks", "hooks=[{type: EmptyCacheHook}]"),
+    same("logging.curves", "logging.curves=true", slow=True),
+    same("hooks", "hooks=[{type: EmptyCacheHook}]", slow=True),
     Case("engine.randomness.diff_rank_seed", ("engine.randomness={diff_rank_seed: false}",), Effect.NONE, False),
-    same("engine.randomness.deterministic", "engine.randomness={deterministic: true}"),
+    same("engine.randomness.deterministic", "engine.randomness={deterministic: true}", slow=True),
     Case("engine.auto_scale_lr", ("engine.auto_scale_lr={enable: true, base_batch_size: 4}",)),
 )
 

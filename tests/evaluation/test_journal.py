@@ -248,6 +248,7 @@ def test_changed_plugins_start_anew(experiment: Any, caplog: pytest.LogCaptureFi
     assert caplog.messages == ["pairs: an earlier run was interrupted, but differed in plugins; starting anew"]
 
 
+@pytest.mark.slow
 def test_of_several_the_second_was_interrupted(experiment: Any, caplog: pytest.LogCaptureFixture) -> None:
     weak = experiment.save("iter_00000001.pth", strength=0.05)
     names = [f"strong={experiment.best}", f"weak={weak}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,12 @@ def test_every_setting_is_described() -> None:
 @pytest.fixture
 def validator(good: Path) -> jsonschema.Draft202012Validator:
     load_options(good)  # so that the toys are registered
+    return made_validator()
+
+
+@functools.cache
+def made_validator() -> jsonschema.Draft202012Validator:
+    """The schema takes seconds to make; every test sees the same."""
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
