@@ -70,8 +70,17 @@ def _partial(definition: Schema) -> Schema:
     kept = {key: value for key, value in definition.items() if key != "required"}
     if "properties" not in kept:
         return kept
-    nullable = {name: {"anyOf": [entry, {"type": "null"}]} for name, entry in kept["properties"].items()}
+    nullable = {name: {"anyOf": [_deletable(entry), {"type": "null"}]} for name, entry in kept["properties"].items()}
     return {**kept, "properties": {**nullable, DELETE: {"type": "boolean"}}}
+
+
+def _deletable(entry: Schema) -> Schema:
+    """Let a dict of named values say that it takes none of its bases' ones."""
+    if "anyOf" in entry:
+        return {**entry, "anyOf": [_deletable(choice) for choice in entry["anyOf"]]}
+    if isinstance(entry.get("additionalProperties"), dict):
+        return {**entry, "properties": {DELETE: {"type": "boolean"}}}
+    return entry
 
 
 def _reference(name: str) -> Schema:

@@ -129,6 +129,14 @@ def test_the_json_schema_accepts_what_is_right(good: Path, validator: jsonschema
     validator.validate({"_base_": "x.yml", "losses": {"a": None, "_delete_": True}, "train": {"ema": None}})
 
 
+def test_the_json_schema_accepts_our_option_files(validator: jsonschema.Draft202012Validator) -> None:
+    folder = Path(__file__).resolve().parents[2] / "options"
+    files = sorted(folder.rglob("*.yml"))
+    assert files
+    refused = [file.name for file in files if not validator.is_valid(YAML(typ="safe", pure=True).load(file))]
+    assert refused == []
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
