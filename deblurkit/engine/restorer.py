@@ -150,20 +150,18 @@ class GANRestorer(nn.Module):
         log: dict[str, Tensor] = {}
         warming = self.iteration < self.parts.critic_warmup
         named = None
-        if self._playing():
+        playing = [term for term in self.terms if term.critic is not None and term.active(self.iteration)]
+        if playing:
             if len(batches) == 1 and not warming:
                 named = self._restored(group[0])  # the critics' fakes and the generator's step share one forward
-            self._update_critics(critic_groups, named, optim_wrapper, log)
+            self._update_critics(playing, critic_groups, named, optim_wrapper, log)
         if not warming:
             self._update_generator(group, named, optim_wrapper["generator"], log)
-        if self._playing() and self.parts.order == "parallel":
-            self._step_critics(critic_groups[-1], optim_wrapper, log)
+        if playing and self.parts.order == "parallel":
+            self._step_critics(playing, critic_groups[-1], optim_wrapper, log)
         if self._statistics:
             share_statistics(self._statistics)
         return log
-
-    def _playing(self) -> list[Term]:
-        return [term for term in self.terms if term.critic is not None and term.active(self.iteration)]
 
     def _prepared(self, batch: Batch) -> Batch:
         layout: dict[str, Any] = {"memory_format": torch.channels_last} if self.parts.channels_last else {}
@@ -210,7 +208,12 @@ class GANRestorer(nn.Module):
         return {name: call(self.critics[name] if raw else self._calls[name]) for name in self.critics}
 
     def _update_critics(
-        self, groups: list[list[Batch]], named: Named | None, optimizers: Mapping[str, Any], log: dict[str, Tensor]
+        self,
+        playing: list[Term],
+        groups: list[list[Batch]],
+        named: Named | None,
+        optimizers: Mapping[str, Any],
+        log: dict[str, Tensor],
     ) -> None:
         """Step the critics once a group; in a parallel order only their gradients are taken, and the step waits."""
         fakes: dict[int, Named] = {}  # by batch: the steps of one group see the same restored images
@@ -221,32 +224,33 @@ class GANRestorer(nn.Module):
                 if id(batch) not in fakes:
                     with torch.no_grad():
                         fakes[id(batch)] = _detached(self._restored(batch))
-            self._take_critic_gradients([fakes[id(batch)] for batch in group], optimizers, log)
+            self._take_critic_gradients(playing, [fakes[id(batch)] for batch in group], optimizers, log)
             if self.parts.order == "alternating":
-                self._step_critics(group, optimizers, log)
+                self._step_critics(playing, group, optimizers, log)
 
-    def _playing_critics(self) -> list[str]:
-        return sorted({term.critic for term in self._playing() if term.critic is not None})
-
-    def _take_critic_gradients(self, group: list[Named], optimizers: Mapping[str, Any], log: dict[str, Tensor]) -> None:
-        names = self._playing_critics()
+    def _take_critic_gradients(
+        self, playing: list[Term], group: list[Named], optimizers: Mapping[str, Any], log: dict[str, Tensor]
+    ) -> None:
+        names = _critics_of(playing)
         for name in names:
             optimizers[name].zero_grad()
         logs: list[dict[str, Tensor]] = []
         for number, named in enumerate(group, 1):
             logs.append({})
             with self._exchanging(names, number == len(group)):
-                for name, total in self._critic_totals(self._playing(), named, logs[-1]).items():
+                for name, total in self._critic_totals(playing, named, logs[-1]).items():
                     optimizers[name].backward(_share(total, group))
         log.update(_means(logs))
 
-    def _step_critics(self, group: list[Batch], optimizers: Mapping[str, Any], log: dict[str, Tensor]) -> None:
-        for name in self._playing_critics():
+    def _step_critics(
+        self, playing: list[Term], group: list[Batch], optimizers: Mapping[str, Any], log: dict[str, Tensor]
+    ) -> None:
+        for name in _critics_of(playing):
             norm = optimizers[name].step(self.measure)
             if norm is not None:
                 log[f"grad_norm/{name}"] = norm
                 self._watch_norm(group[-1], name, norm)
-        for term in self._playing():
+        for term in playing:
             self._clip_weights(term)
 
     def _critic_totals(self, terms: list[Term], named: Named, log: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -359,6 +363,10 @@ class _Compared(nn.Module):
             return outputs
         wanted = self.names()
         return {name: value for name, value in outputs.items() if name in wanted}
+
+
+def _critics_of(terms: list[Term]) -> list[str]:
+    return sorted({term.critic for term in terms if term.critic is not None})
 
 
 def _own_node(output: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from deblurkit.engine.tensorboard import TensorboardFrom
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.protocols.protocol import get_protocol
-from deblurkit.inner_outputs import find_outputs
+from deblurkit.inner_outputs import InnerOutput, find_outputs
 from deblurkit.inspection.looking import seen_inside
 from deblurkit.registry import RESTORERS
 
@@ -113,7 +113,7 @@ class Setup:
         self.notes += scale_rates(options, self.optimizers, get_world_size())
         self.schedulers = build_schedulers(options, self.optimizers)
         self._check_monitors()
-        self._check_outputs()
+        self.shown = self._find_outputs()
 
     def _check_monitors(self) -> None:
         """Refuse a schedule that waits for a score which no validation gives."""
@@ -128,11 +128,10 @@ class Setup:
                         f"{scheduler.monitor!r}{hint}"
                     )
 
-    def _check_outputs(self) -> None:
-        """Refuse strips of what the generator does not have, which the options' check cannot tell of every plugin."""
+    def _find_outputs(self) -> list[InnerOutput]:
+        """Return what strips show besides, or refuse it, which the options' check cannot do for every plugin."""
         names, generator = self.options.logging.outputs, self.restorer.generator
-        if names:
-            find_outputs(generator, names, seen_inside(generator), "logging.outputs")
+        return find_outputs(generator, names, seen_inside(generator), "logging.outputs") if names else []
 
     def _measure(self) -> tuple[TrainLoaders, Length]:
         entry = self.options.datasets.train
@@ -252,7 +251,7 @@ class Setup:
                     self.val_sets,
                     folder.samples,
                     options.logging.samples,
-                    options.logging.outputs,
+                    self.shown,
                     options.val.every,
                     train.precision,
                     options.seed,

@@ -17,6 +17,7 @@ import skimage.data
 import yaml
 from in_process import run_here
 from shrunk import SHRUNK
+from states import whole_state
 
 from deblurkit import checkpoint
 from deblurkit.data.images import write_image
@@ -83,17 +84,11 @@ def small_experiment(name: str, folder: Path) -> tuple[Path, Path]:
     shipped = load_options(OPTIONS / f"{name}.yml")
     file, weights = folder / "small.yml", folder / "checkpoints" / "best_psnr.pth"
     weights.parent.mkdir(parents=True)
-    generator = SHRUNK[shipped.generator["type"]]
-    file.write_text(yaml.safe_dump({"_base_": str(OPTIONS / f"{name}.yml"), "generator": generator}), encoding="utf-8")
+    small = SHRUNK[shipped.generator["type"]]
+    file.write_text(yaml.safe_dump({"_base_": str(OPTIONS / f"{name}.yml"), "generator": small}), encoding="utf-8")
     options = load_options(file)
-    state = {
-        "format": checkpoint.FORMAT,
-        "generator": checkpoint.build_generator(options).state_dict(),
-        "ema": None,
-        "position": {"iteration": 0, "epoch": 0},
-        "options": options.to_dict(),
-    }
-    checkpoint.save(state, weights)
+    generator = checkpoint.build_generator(options).state_dict()
+    checkpoint.save(whole_state(generator=generator, options=options.to_dict(), trained_on=None), weights)
     return file, weights
 
 

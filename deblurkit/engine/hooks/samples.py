@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from deblurkit.data.images import beside, to_uint8, write_image
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.evaluation.scoring import draw
-from deblurkit.inner_outputs import Pixel, find_outputs
+from deblurkit.inner_outputs import InnerOutput, Pixel
 from deblurkit.inspection.drawing import Frame, draw_output
-from deblurkit.inspection.looking import evaluating, look_inside, seen_inside
+from deblurkit.inspection.looking import evaluating, look_inside
 from deblurkit.report.curves.strips import NAME, spread, strip_files
 
 KEPT = 40
@@ -40,7 +40,7 @@ class SampleHook(Hook):
         sets: Validation sets by name.
         folder: ``samples`` of the work dir.
         images: How many images of each set, spread evenly over it.
-        outputs: Names of inner outputs; those of one pixel are of the crop's middle.
+        outputs: Inner outputs of the generator; those of one pixel are of the crop's middle.
         every: Iterations between validations.
         precision: What the generator computes in.
         seed: Of the data sets' random numbers.
@@ -53,7 +53,7 @@ class SampleHook(Hook):
         sets: dict[str, Any],
         folder: Path,
         images: int,
-        outputs: Sequence[str],
+        outputs: Sequence[InnerOutput],
         every: int,
         precision: str,
         seed: int,
@@ -87,15 +87,13 @@ class SampleHook(Hook):
         if name not in self._crops:
             self._crops[name] = [_crop(draw(dataset, index, self.seed)) for index in spread(len(dataset), self.images)]
         with evaluating(generator):
-            seen = seen_inside(generator) if self.outputs else []
-            outputs = find_outputs(generator, self.outputs, seen, "logging.outputs")
             rows = []
             for crop in self._crops[name]:
-                inside = look_inside(generator, crop["blurred"].to(device), outputs, Pixel(), self.precision)
+                inside = look_inside(generator, crop["blurred"].to(device), self.outputs, Pixel(), self.precision)
                 shown = [crop["blurred"], inside.restored.nan_to_num(), *([crop["sharp"]] if "sharp" in crop else [])]
                 pictures = [to_uint8(image) for image in shown]
                 frame = Frame.of(generator, pictures[0])
-                drawn = [draw_output(*pair, frame).picture for pair in zip(outputs, inside.outputs, strict=True)]
+                drawn = [draw_output(*pair, frame).picture for pair in zip(self.outputs, inside.outputs, strict=True)]
                 rows.append(beside([*pictures, *drawn], _GAP_PX).swapaxes(0, 1))
         return np.ascontiguousarray(beside(rows, _GAP_PX).swapaxes(0, 1))  # rows turned are columns: below each other
 
