@@ -15,10 +15,13 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.13",
-    packages=find_packages(include=["deblurkit", "deblurkit.*"]),
+    python_requires=">=3.11,<3.15",
+    # The option files stay at the top of the checkout, and travel as data beside the package.
+    packages=[*find_packages(include=["deblurkit", "deblurkit.*"]), "deblurkit.option_files"],
+    package_dir={"deblurkit.option_files": "options"},
     package_data={
         "deblurkit": ["py.typed"],
+        "deblurkit.option_files": ["**/*.yml"],
         "deblurkit.report": ["templates/*.j2"],
         "deblurkit.report.curves": ["*.j2", "*.css"],
         "deblurkit.report.inside": ["*.j2", "*.css"],
@@ -26,7 +29,7 @@ setup(
     },
     install_requires=[
         "addict>=2.4",
-        "basicsr>=1.4.2",
+        "argcomplete>=3.5",
         "filelock>=3.12",
         "h5py>=3.10",
         "jinja2>=3.1",
@@ -42,16 +45,21 @@ setup(
         "ruamel.yaml>=0.18",
         "scikit-image>=0.22",
         "scipy>=1.15,<2",
+        "tensorboard>=2.18",
         "timm>=1.0,<2",
         "torch>=2.6",
         "torchmetrics>=1.8,<2",  # ships the weights of DISTS
         "torchvision>=0.21",
     ],
+    entry_points={"console_scripts": ["deblurkit = deblurkit.cli:main"]},
     extras_require={
+        # Its build wants torch there first, and --no-build-isolation: docs/install.md.
+        "basicsr": ["basicsr>=1.4.2"],
         "dev": [
             "hypothesis>=6.100",
             "jsonschema>=4.20",
             "mypy>=1.11",
+            "pexpect>=4.9",
             "playwright>=1.50",
             "pre-commit>=3.5",
             "pytest>=8",

@@ -1,23 +1,165 @@
-"""What all command lines share: how they end, with which exit code, and the progress they show."""
+# PYTHON_ARGCOMPLETE_OK
+"""The command line: ``deblurkit COMMAND``, how its commands read their arguments, and how they end."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import sys
+import textwrap
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-from deblurkit.errors import UserError
+from deblurkit import __version__
+from deblurkit.errors import UserError, did_you_mean
 
-INFERENCE_HELP = (
-    "whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8, joined by +; "
-    "default: val.inference, else the protocol's"
-)
+GROUPS = {
+    "Sharpen photographs": ("deblur", "look"),
+    "Build and train a network": ("list", "train", "curves", "measure"),
+    "Score and compare": ("test", "score"),
+    "Look after data": ("check-data", "prepare-data", "blur"),
+    "Extend": ("completion",),
+}
+"""The commands, by what people want to do."""
 
 OUR_FAULT, USERS_MISTAKE, INTERRUPTED = 1, 2, 130
+
+
+class UsageError(UserError):
+    """Arguments that do not go together; the message is printed with the command's name and its help."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are one line each, with the closest valid word."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, after flags that do not exist are told: argparse would first miss the required one they stand for."""
+        words = list(sys.argv[1:] if args is None else args)
+        if self._subparsers is None:
+            for word in words[: words.index("--") if "--" in words else None]:
+                self._refuse_unknown_flag(word)
+        return super().parse_known_args(words, namespace)
+
+    def _refuse_unknown_flag(self, word: str) -> None:
+        flag = word.partition("=")[0]
+        is_flag = len(word) > 1 and word.startswith("-") and " " not in flag
+        if not is_flag or self._negative_number_matcher.match(word):
+            return
+        known = self._option_string_actions
+        if not any(option.startswith(flag) for option in known):
+            self.error(f"there is no option {flag}{did_you_mean(flag, known)}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            hint = did_you_mean(str(value), choices)
+            raise argparse.ArgumentError(action, f"got {value!r}, expected one of {', '.join(choices)}{hint}")
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        print(f"{self.prog}: {message}; `{self.prog} --help` explains", file=sys.stderr)
+        sys.exit(USERS_MISTAKE)
+
+
+class Formatter(argparse.HelpFormatter):
+    """Wraps each paragraph of a description by itself, and leaves indented lines, such as examples, as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = []
+        for paragraph in text.split("\n\n"):
+            raw = "\n  " in paragraph
+            parts.append(paragraph if raw else textwrap.fill(" ".join(paragraph.split()), width))
+        return "\n\n".join(parts)
+
+
+class Program(Parser):
+    """The parser of ``deblurkit`` itself; its help groups the commands by what people want to do."""
+
+    def format_help(self) -> str:
+        """Return the help, wrapped to the terminal's width."""
+        width = max(min(argparse.HelpFormatter("")._width, 100), 40)
+        parts = [self.format_usage(), textwrap.fill(str(self.description), width)]
+        for group, names in GROUPS.items():
+            lines = [
+                textwrap.fill(summary_of(name), width, initial_indent=f"  {name:14}", subsequent_indent=" " * 16)
+                for name in names
+            ]
+            parts.append("\n".join([f"{group}:", *lines]))
+        return "\n\n".join([*(part.rstrip() for part in parts), str(self.epilog)]) + "\n"
+
+
+def module_of(command: str) -> Any:
+    """Return a command's module; see :mod:`deblurkit.commands`."""
+    return importlib.import_module(f"deblurkit.commands.{command.replace('-', '_')}")
+
+
+def summary_of(command: str) -> str:
+    """Return the first line of a command's description."""
+    return module_of(command).__doc__.partition("\n")[0]
+
+
+def add_command(parser: argparse.ArgumentParser, command: str) -> None:
+    """Give a parser a command's description, example, arguments, and ``run`` as what they are for."""
+    module = module_of(command)
+    parser.formatter_class = Formatter
+    parser.description = module.__doc__
+    parser.epilog = f"example:\n  {module.EXAMPLE}"
+    module.configure(parser)
+    parser.set_defaults(run=module.run, parser=parser)
+
+
+def program() -> Program:
+    """Build the parser of ``deblurkit`` with all of its commands."""
+    parser = Program(
+        prog="deblurkit",
+        usage="deblurkit COMMAND ...",
+        description="Build, train, compare and use image-deblurring GANs.",
+        epilog="`deblurkit COMMAND --help` explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"deblurkit {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for names in GROUPS.values():
+        for name in names:
+            add_command(commands.add_parser(name, help=summary_of(name)), name)
+    return parser
+
+
+def main() -> NoReturn:
+    """Run the command that the command line names; without one, print the help."""
+    words = sys.argv[1:]
+    names = [name for group in GROUPS.values() for name in group]
+    if "_ARGCOMPLETE" in os.environ:
+        from deblurkit.completion import complete
+
+        complete(program())
+    if words and not words[0].startswith("-") and words[0] not in names:
+        hint = did_you_mean(words[0], names)
+        run(lambda: _refuse(f"deblurkit: there is no command {words[0]!r}{hint}; `deblurkit --help` lists them"))
+    run(lambda: _run_command(program(), words or ["--help"], words[1:]))
+
+
+def run_tool(command: str) -> NoReturn:
+    """Run one command with the arguments of the script in ``tools/`` that bears its name."""
+    parser = Parser(prog=Path(sys.argv[0]).name)
+    add_command(parser, command)
+    run(lambda: _run_command(parser, sys.argv[1:], sys.argv[1:]))
+
+
+def _refuse(problem: str) -> None:
+    raise UserError(problem)
+
+
+def _run_command(parser: argparse.ArgumentParser, words: Sequence[str], typed: Sequence[str]) -> int | None:
+    args = parser.parse_args(words)
+    args.typed = list(typed)
+    try:
+        return args.run(args)
+    except UsageError as error:
+        args.parser.error(str(error))
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
@@ -25,6 +167,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
     A :class:`~deblurkit.errors.UserError` is printed without a traceback, one unwrapped line for each problem.
     """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a host process may have put something else there
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may know no "x" or "é"
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -48,41 +193,6 @@ def print_problems(error: UserError) -> None:
     """Print each problem as one line on standard error."""
     for problem in error.problems:
         print(" ".join(line.strip() for line in problem.splitlines()), file=sys.stderr)
-
-
-def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what all tools that score have: ``--plugin``, ``--backbone``, ``--single`` and ``--device``."""
-    parser.add_argument("--plugin", metavar="P", nargs="+", action="extend", default=[], help="import these first")
-    parser.add_argument(
-        "--backbone",
-        metavar="NET=FILE|random",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="weights of the networks inside metrics, such as alex=alexnet.pth; random ones are labelled",
-    )
-    parser.add_argument("--single", action="store_true", help="metrics in single precision: faster, a deviation")
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
-
-
-def scoring_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what :func:`add_scoring_arguments` read, with ``protocol`` and ``out``, as arguments by name.
-
-    Raises:
-        UserError: A backbone is not ``NET=FILE``.
-    """
-    pairs = [text.partition("=") for text in args.backbone]
-    wrong = ["".join(pair) for pair in pairs if not all(pair)]
-    if wrong:
-        raise UserError(*(f"--backbone {text}: expected NET=FILE or NET=random, such as alex=random" for text in wrong))
-    return {
-        "protocol": args.protocol,
-        "plugins": args.plugin,
-        "out": args.out,
-        "device": args.device,
-        "backbones": {net: file for net, _, file in pairs},
-        "single": args.single,
-    }
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ LEVELS = [
     {
         "compat",
         "registry",
+        "catalogue",
         "options",
         "errors",
         "names",
@@ -41,7 +42,7 @@ LEVELS = [
     {"engine"},
 ]
 NOTHING_ABOVE_CHECKPOINT = {"report", "interop"}
-OUTSIDE = {"cli", "__init__"}  # shared by the tools; the lazy public names
+OUTSIDE = {"cli", "commands", "completion", "__init__", "__main__"}  # the program; the lazy public names
 
 
 def part_of(module: str) -> str:

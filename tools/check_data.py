@@ -1,58 +1,6 @@
-"""Check blurred and sharp images before training: pairing, damage, swaps, shifts, blur, duplicates.
-
-Exit code: 0 usable, there may be warnings; 2 training would refuse the images, or a mistake in what was given.
-"""
-
-from __future__ import annotations
-
-import argparse
+"""``deblurkit check-data`` from a checkout."""
 
 from deblurkit import cli
 
-
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", metavar="FOLDER", help="find blur, sharp, input, target ... folders in it")
-    parser.add_argument("-opt", metavar="FILE", help="option file: all of its data sets")
-    parser.add_argument("--data", metavar="SOURCE", help="OPTIONS.yml:train, OPTIONS.yml:test.NAME, or '{type: NAME}'")
-    parser.add_argument("--blurred", metavar="P", help="folder or glob of blurred images; give --sharp too")
-    parser.add_argument("--sharp", metavar="P", help="folder or glob of sharp images")
-    parser.add_argument("--against", metavar="SOURCE", help="another set, as --data names it: look for its images too")
-    parser.add_argument("--plugin", metavar="P", nargs="+", action="extend", default=[], help="import these first")
-    parser.add_argument("--out", metavar="DIR", help="write check.json, contact_sheet.jpg and datasets.yml there")
-    parser.add_argument("--jobs", type=int, metavar="N", help="threads; default: one for each core")
-    args = parser.parse_args()
-    if bool(args.blurred) != bool(args.sharp):
-        parser.error("give both --blurred and --sharp")
-    if sum(map(bool, (args.folder, args.opt, args.data, args.blurred))) != 1:
-        parser.error("give one of FOLDER, -opt, --data, and --blurred with --sharp")
-    return args
-
-
-def main() -> None:
-    """Run the command."""
-    args = parse()
-    from deblurkit.data.checking import check, found, summary  # heavy imports only once the arguments are right
-    from deblurkit.errors import UserError
-    from deblurkit.options.load import load_options
-
-    if args.opt:
-        sets = found.from_options(load_options(args.opt))
-    elif args.data:
-        sets = [found.from_source(args.data, args.plugin)]
-    elif args.folder:
-        sets = found.from_folder(args.folder)
-    else:
-        component = {"type": "PairedImages", "blurred": args.blurred, "sharp": args.sharp}
-        sets = [found.from_component("pairs", "train", component)]
-    against = found.from_source(args.against, args.plugin, "against") if args.against else None
-    with cli.progress() as show:
-        report = check.check_sets(sets, against=against, out=args.out, jobs=args.jobs, progress=show)
-    print(summary.summary(report), flush=True)
-    if report["faults"]:
-        raise UserError(*report["faults"])
-
-
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_tool("check-data")

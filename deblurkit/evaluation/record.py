@@ -31,7 +31,7 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
     """Return when, with which software and on which device something is computed."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "deblurkit": deblurkit.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -1,0 +1,91 @@
+"""The arguments that several commands share, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from deblurkit.errors import UserError
+
+INFERENCE_MODES = "whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8, joined by +"
+
+
+def add_option_file(parser: argparse.ArgumentParser, note: str = "", required: bool = False) -> None:
+    """Add ``-opt``: a shipped option file's name, or a path.
+
+    Args:
+        parser: Gets the argument.
+        note: What else its help says.
+        required: Whether the command cannot do without.
+    """
+    help = "option file: a name that `deblurkit options` lists, such as madn, or a path"
+    parser.add_argument("-opt", metavar="FILE", required=required, help=f"{help}; {note}" if note else help)
+
+
+def add_set(parser: argparse.ArgumentParser, note: str = "") -> None:
+    """Add ``--set``: changes of single options, from left to right."""
+    help = f"change options{note}, such as train.iters=100"
+    parser.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE", help=help)
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add ``--weights`` of a command that uses one network."""
+    help = "checkpoint, or published weights of DeblurGAN(-v2)"
+    parser.add_argument("--weights", metavar="CKPT", required=True, help=help)
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """Add ``--plugin``: what to import before names are looked up."""
+    help = "Python files or modules to import first"
+    parser.add_argument("--plugin", metavar="P", nargs="+", action="extend", default=[], help=help)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """Add ``--precision``."""
+    help = "default: %(default)s"
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"), help=help)
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """Add ``--memory``: the bound within which photographs are restored."""
+    parser.add_argument("--memory", metavar="GIB", type=float, help="what one photograph may take above the weights")
+
+
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """Add what all commands that score have: ``--plugin``, ``--backbone``, ``--single`` and ``--device``."""
+    add_plugins(parser)
+    parser.add_argument(
+        "--backbone",
+        metavar="NET=FILE|random",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="weights of the networks inside metrics, such as alex=alexnet.pth; random ones are labelled",
+    )
+    parser.add_argument("--single", action="store_true", help="metrics in single precision: faster, a deviation")
+    add_device(parser)
+
+
+def scoring_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what :func:`add_scoring` read, with ``protocol`` and ``out``, as arguments by name.
+
+    Raises:
+        UserError: A backbone is not ``NET=FILE``.
+    """
+    pairs = [text.partition("=") for text in args.backbone]
+    wrong = ["".join(pair) for pair in pairs if not all(pair)]
+    if wrong:
+        raise UserError(*(f"--backbone {text}: expected NET=FILE or NET=random, such as alex=random" for text in wrong))
+    return {
+        "protocol": args.protocol,
+        "plugins": args.plugin,
+        "out": args.out,
+        "device": args.device,
+        "backbones": {net: file for net, _, file in pairs},
+        "single": args.single,
+    }

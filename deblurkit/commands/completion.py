@@ -1,0 +1,23 @@
+"""Print what makes a shell complete commands, flags, option files, component names and `--set` keys.
+
+bash: add `eval "$(deblurkit completion bash)"` to ~/.bashrc. zsh: the same with zsh, in ~/.zshrc, after compinit.
+fish: write `deblurkit completion fish | source` into ~/.config/fish/config.fish.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+EXAMPLE = 'eval "$(deblurkit completion bash)"'
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the shell's code."""
+    import argcomplete
+
+    print(argcomplete.shellcode(["deblurkit"], shell=args.shell))

@@ -1,0 +1,23 @@
+"""Write one page of a training's losses, scores, gradients and samples; or of several, side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EXAMPLE = "deblurkit curves work_dirs/madn work_dirs/madn_l1 --out madn.html"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "work_dirs", nargs="+", type=Path, metavar="WORK_DIR", help="folders of trainings, also running ones"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page; default: curves.html in the first folder")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page and print where it is."""
+    from deblurkit.report.curves.page import write_curves
+
+    print(write_curves(args.work_dirs, args.out))

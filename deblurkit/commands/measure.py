@@ -1,0 +1,92 @@
+"""Measure what generators cost: parameters, GMACs, memory and time of one image, beside the published figures.
+
+Exit code: 0 all was measured; 1 something was not, the table says why; 2 a mistake in what was given.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from deblurkit import cli
+from deblurkit.commands.arguments import add_device, add_plugins, add_precision, add_set
+
+EXAMPLE = "deblurkit measure -opt madn nafnet --sizes 720x1280 --markdown costs.md"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("-opt", nargs="+", metavar="FILE", help="option files, by name or path")
+    which.add_argument("--all", nargs="?", const="options", metavar="DIR", help="those directly in DIR, or in options")
+    add_set(parser, ", in all files")
+    add_plugins(parser)
+    parser.add_argument(
+        "--sizes", nargs="+", metavar="HxW", help="image sizes; default: 256x256 and 720x1280, with --layers 256x256"
+    )
+    parser.add_argument(
+        "--layers",
+        nargs="?",
+        const="generator",
+        metavar="NETWORK",
+        help="print the layers instead: of the generator, of the critic of this name, or of all; times nothing",
+    )
+    timed = parser.add_mutually_exclusive_group()
+    timed.add_argument(
+        "--latency-sizes", nargs="+", metavar="HxW", help="to time; default: all, up to 256x256 on a CPU"
+    )
+    timed.add_argument("--no-latency", action="store_true", help="count only: takes no time, and needs no GPU")
+    parser.add_argument("--repeats", type=int, default=10, metavar="N", help="images timed (default: 10)")
+    parser.add_argument("--warmup", type=int, default=2, metavar="N", help="images before them (default: 2)")
+    add_device(parser)
+    add_precision(parser)
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables there too; an older file is replaced")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there; an older file is replaced")
+    parser.add_argument("--csv", metavar="FILE", help="with --layers: write them there too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and write."""
+    if args.csv and not args.layers:
+        raise cli.UsageError("--csv goes with --layers")
+    from deblurkit.evaluation import cost
+    from deblurkit.evaluation.ratios import measure_ratios
+    from deblurkit.inference.deblurrer import pick_device
+    from deblurkit.report import costs
+
+    costs.check_targets(args.markdown, args.json, args.csv)
+    if args.layers:
+        show_layers(args)
+        return 0
+    sizes = list(dict.fromkeys([*(args.sizes or cost.SIZES), *(args.latency_sizes or [])]))
+    timing = None
+    if not args.no_latency:
+        device = pick_device(args.device)
+        timing = cost.Timing(device, args.latency_sizes, args.precision, args.repeats, args.warmup)
+    experiments = cost.load_all(args.opt or cost.option_files(args.all), args.set, args.plugin)
+    with cli.progress() as show:
+        measured = cost.measure_all(experiments, sizes, timing, show)
+        ratios = [] if timing is None else measure_ratios([*experiments.values()], sizes, timing, show)
+    methods, environment = cost.conditions(timing, ratios=bool(ratios))
+    costs.show(measured, methods, environment, ratios)
+    costs.write(args.markdown, costs.markdown(measured, methods, environment, ratios))
+    costs.write(args.json, costs.as_json(measured, methods, environment, ratios))
+    return cli.OUR_FAULT if any(found.why_incomplete() for found in measured) else 0
+
+
+def show_layers(args: argparse.Namespace) -> None:
+    """Print the layers of networks."""
+    from deblurkit.evaluation import cost
+    from deblurkit.evaluation.layers import layer_tables
+    from deblurkit.report import costs, layers
+
+    experiments = cost.load_all(args.opt or cost.option_files(args.all), args.set, args.plugin)
+    found = [
+        table
+        for file, options in experiments.items()
+        for size in args.sizes or ["256x256"]
+        for table in layer_tables(options, file, size, args.layers)
+    ]
+    print(layers.layers_text(found))
+    costs.write(args.markdown, layers.layers_markdown(found))
+    costs.write(args.csv, layers.layers_csv(found))
+    costs.write(args.json, layers.layers_json(found))

@@ -1,0 +1,45 @@
+"""Score images that any code restored against the sharp ones, and write the report that `test` writes."""
+
+from __future__ import annotations
+
+import argparse
+
+from deblurkit import cli
+from deblurkit.commands.arguments import add_scoring, scoring_settings
+
+EXAMPLE = "deblurkit score --restored theirs/ --sharp gopro/sharp/ --blurred gopro/blur/ --protocol gopro-basicsr-v1"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--restored",
+        metavar="[NAME=]DIR",
+        nargs="+",
+        action="extend",
+        required=True,
+        help="restored images, named as the sharp ones; or a report of `test --save-images`",
+    )
+    truth = parser.add_mutually_exclusive_group(required=True)
+    truth.add_argument(
+        "--sharp", metavar="DIR", help="true images; where a protocol wants many of each, a folder for each image"
+    )
+    truth.add_argument("--data", metavar="SET", help="a data set: FILE.yml:test.NAME, or '{type: Kohler, root: ...}'")
+    parser.add_argument("--blurred", metavar="DIR", help="blurred images, with --sharp; default: not scored")
+    parser.add_argument(
+        "--protocol", metavar="ID", required=True, help="how to score; `test --explain ID` says what it computes"
+    )
+    parser.add_argument("--out", metavar="DIR", default="report", help="folder of the report; default: report")
+    add_scoring(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Score the folders."""
+    if args.data and args.blurred:
+        raise cli.UsageError("--blurred goes with --sharp, not with --data")
+    from deblurkit.evaluation.evaluate import Settings, score_folders
+
+    with cli.progress() as show:
+        settings = Settings(**scoring_settings(args), progress=show)
+        report = score_folders(args.restored, settings, sharp=args.sharp, blurred=args.blurred, data=args.data)
+    print(report.text())

@@ -1,0 +1,64 @@
+"""Restore the test sets of an experiment with its checkpoints, score them and write a report.
+
+A run that was interrupted goes on where it stopped when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from deblurkit import cli
+from deblurkit.commands.arguments import (
+    INFERENCE_MODES,
+    add_option_file,
+    add_precision,
+    add_scoring,
+    scoring_settings,
+)
+
+EXAMPLE = "deblurkit test --weights ours=work_dirs/madn/checkpoints/best_psnr.pth theirs=other.pth"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    several: dict = {"nargs": "+", "action": "extend", "default": []}
+    add_option_file(parser, "default: the options inside the (first) checkpoint")
+    parser.add_argument(
+        "--weights", metavar="[NAME=]CKPT", **several, help="default: the experiment's best checkpoint, else its newest"
+    )
+    parser.add_argument("--dataset", metavar="NAME", **several, help="test sets; default: all that are here")
+    parser.add_argument(
+        "--inference", metavar="MODE", help=f"{INFERENCE_MODES}; default: val.inference, else the protocol's"
+    )
+    parser.add_argument("--save-images", action="store_true", help="also write the restored images")
+    parser.add_argument("--out", metavar="DIR", help="folder of the report; default: report in the work dir")
+    add_precision(parser)
+    parser.add_argument("--explain", metavar="ID", help="print what a protocol computes, and stop")
+    parser.add_argument("--protocol", metavar="ID", help="for sets that name no protocol; default: val.protocol")
+    add_scoring(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Restore and score; or explain a protocol."""
+    if not (args.opt or args.weights or args.explain):
+        raise cli.UsageError("give -opt, --weights, or both")
+    from deblurkit.evaluation.evaluate import Settings, evaluate_all
+    from deblurkit.evaluation.protocols.protocol import find_protocol
+    from deblurkit.options.load import load_options
+    from deblurkit.registry import load_plugins
+
+    load_plugins(args.plugin)
+    if args.explain:
+        print(find_protocol(args.explain, "--explain").definition())
+        return
+    with cli.progress() as show:
+        settings = Settings(
+            **scoring_settings(args),
+            datasets=args.dataset or None,
+            inference=args.inference,
+            save_images=args.save_images,
+            precision=args.precision,
+            progress=show,
+        )
+        report = evaluate_all(load_options(args.opt) if args.opt else None, args.weights, settings)
+    print(report.text())

@@ -1,0 +1,49 @@
+"""Train a network from an option file."""
+
+from __future__ import annotations
+
+import argparse
+
+from deblurkit.commands.arguments import add_device, add_option_file, add_set
+
+EXAMPLE = "deblurkit train -opt madn --set datasets.train.batch_size=4"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_option_file(parser, required=True)
+    add_set(parser)
+    parser.add_argument("--work-dir", metavar="DIR", help="the run's folder itself; default: work_dirs/<name>")
+    parser.add_argument(
+        "--resume", nargs="?", const=True, default=False, metavar="CKPT", help="go on with a run, from its newest state"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds an earlier run")
+    parser.add_argument("--init-from", metavar="CKPT", help="start with the weights of a checkpoint, or published ones")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
+    add_device(parser)
+    parser.add_argument("--dry-run", action="store_true", help="try one iteration on synthetic images; needs no data")
+    # Launchers pass it; what counts is torchrun's environment.
+    parser.add_argument("--local-rank", "--local_rank", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check the options, then train."""
+    from deblurkit import load_options
+
+    options = load_options(args.opt, args.set)
+    if args.dry_run:
+        from deblurkit.engine.dry_run import dry_run
+
+        dry_run(options, args.device)
+        return
+    from deblurkit import train
+
+    train(
+        options,
+        args.work_dir,
+        args.resume,
+        args.device,
+        overwrite=args.overwrite,
+        init_from=args.init_from,
+        launcher=args.launcher,
+    )

@@ -1,0 +1,131 @@
+"""Words that a shell may complete: option files, ``--set`` keys and values, component names; argcomplete asks for them.
+
+Everything comes from the option file, the schema and the source: no torch is imported, as people wait for each Tab.
+"""
+
+from __future__ import annotations
+
+import argparse
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NoReturn
+
+from deblurkit import catalogue
+from deblurkit.options import shipped
+from deblurkit.options.read import read_tree
+
+_KIND_OF_SECTION = {
+    "generator": "generator",
+    "discriminators": "discriminator",
+    "losses": "loss",
+    "restorer": "restorer",
+    "datasets": "dataset",
+}
+
+
+def complete(parser: argparse.ArgumentParser) -> NoReturn:
+    """Print the words that may stand where the cursor is, and exit."""
+    import argcomplete
+
+    for command in _parsers(parser):
+        for action in command._actions:
+            if action.dest in COMPLETERS:
+                action.completer = COMPLETERS[action.dest]  # type: ignore[attr-defined]
+    argcomplete.autocomplete(parser, always_complete_options=False)
+    raise SystemExit(1)  # argcomplete exits by itself; without its variables there is nothing to complete
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _parsers(command)
+
+
+def option_files(prefix: str, parsed_args: argparse.Namespace, **context: Any) -> list[str]:
+    """Return the shipped names, and the option files that the path leads to."""
+    import argcomplete
+
+    return [*shipped.names(), *argcomplete.FilesCompleter(("yml", "yaml"))(prefix)]
+
+
+def set_keys(prefix: str, parsed_args: argparse.Namespace, **context: Any) -> list[str]:
+    """Return ``KEY=`` for every option that the file named by ``-opt`` may have; after the ``=``, the known values."""
+    file = parsed_args.opt[0] if isinstance(parsed_args.opt, list) else parsed_args.opt
+    plain = read_tree(file) if file else {}
+    key, equals, _ = prefix.partition("=")
+    if equals:
+        return [f"{key}={value}" for value in _values(key)]
+    return sorted({f"{found}=" for found in (*_keys_of_schema(), *_keys_of(plain, ""))})
+
+
+def _values(key: str) -> list[str]:
+    section, _, last = key.partition(".")[0], *key.rpartition(".")[1:]
+    if last == "type":
+        return names_of(_KIND_OF_SECTION.get(section, ""))
+    return _keys_of_schema().get(key, [])
+
+
+def names_of(kind: str) -> list[str]:
+    """Return the built-in components of a registry."""
+    return [entry.name for entry in catalogue.entries() if entry.kind == kind]
+
+
+def _keys_of(tree: Any, path: str) -> Iterator[str]:
+    """Yield the dotted keys of what an option file says, and of the arguments that its components could have."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _keys_of(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}"
+    kind = _KIND_OF_SECTION.get(path.partition(".")[0])
+    for entry in catalogue.entries():
+        if entry.kind == kind and entry.name == tree.get("type"):
+            yield from (f"{path}{argument}" for argument in entry.arguments)
+
+
+def _keys_of_schema() -> dict[str, list[str]]:
+    """Return the dotted keys of the sections, with the values that can be listed."""
+    from deblurkit.options.schema import Options
+
+    return dict(_fields_of(Options, ""))
+
+
+def _fields_of(model: Any, path: str) -> Iterator[tuple[str, list[str]]]:
+    from pydantic import BaseModel
+
+    for name, field in model.model_fields.items():
+        nested, values = [], []
+        for choice in _alternatives(field.annotation):
+            if isinstance(choice, type) and issubclass(choice, BaseModel):
+                nested += [choice]
+            elif choice is bool:
+                values += ["true", "false"]
+            elif typing.get_origin(choice) is Literal:
+                values += [str(value) for value in typing.get_args(choice)]
+        for section in nested:
+            yield from _fields_of(section, f"{path}{name}.")
+        if not nested or values:
+            yield f"{path}{name}", values
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    origin = typing.get_origin(annotation)
+    return typing.get_args(annotation) if origin in (typing.Union, types.UnionType) else (annotation,)
+
+
+def _names(kind: str) -> Callable[..., list[str]]:
+    return lambda prefix, parsed_args, **context: names_of(kind)
+
+
+COMPLETERS: dict[str, Callable[..., list[str]]] = {
+    "opt": option_files,
+    "set": set_keys,
+    "name": option_files,
+    "kind": lambda prefix, parsed_args, **context: list(catalogue.kinds().values()),
+    "protocol": _names("protocol"),
+    "explain": _names("protocol"),
+}
+"""What completes an argument, by its ``dest``; any other is completed by its choices, else as a file."""
