@@ -1,7 +1,7 @@
 """How far protocols move the number: the same restored images scored by every protocol that scores images.
 
 Each ``--set NAME=DIR`` is a folder with ``blurred/``, ``restored/`` and ``sharp/``, the same names in each. All
-registered protocols score it through the code of ``tools/score.py``; those that have a network restore in training
+registered protocols score it through the code of ``deblurkit score``; those that have a network restore in training
 mode, and those whose metrics need weights that are nowhere to be had, are named as left out. Prints a Markdown table;
 the JSON has all decimals.
 """

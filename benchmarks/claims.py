@@ -71,7 +71,7 @@ UNTESTABLE_BY_STRUCTURES = (
     "002 (MADN) against Nah, Sun and Whyte: none of these is among the networks here. Its figure 9, which compares "
     "loss combinations, is visual only.",
     "DeblurGAN-v2's gain from an ImageNet encoder: the encoders start from random weights here.",
-    "Published seconds: other machines. Parameters and MACs are compared by tools/measure.py.",
+    "Published seconds: other machines. Parameters and MACs are compared by deblurkit measure.",
 )
 UNTESTABLE_BY_RECIPES = (
     "What a recipe reaches at its end: the budget is its beginning, in which a network without a skip from input to "

@@ -1,6 +1,6 @@
 """Whether a training that is killed, again and again, ends as one that is not: bit for bit.
 
-Real processes of ``tools/train.py`` are killed with SIGKILL and resumed until their run is finished. A run is a tiny
+Real processes of ``deblurkit train`` are killed with SIGKILL and resumed until their run is finished. A run is a tiny
 DeblurGAN (dropout) against a critic with a gradient penalty, 5 critic steps, accumulation over 2 batches, an averaged
 generator, bf16, with validations and checkpoints at intervals of their own; it reads its data itself or through two
 workers, in one process or in two that torchrun starts. For every kill a phase of the training is drawn, one of its next

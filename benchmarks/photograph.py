@@ -1,7 +1,7 @@
 """How much memory the restoration of a large photograph takes on a CPU, from file to file; Linux only.
 
 For each option file a process of its own loads a checkpoint of its generator (random weights take the same memory),
-notes its resident memory, restores the photograph as ``tools/deblur.py`` does by default, and reads from the kernel
+notes its resident memory, restores the photograph as ``deblurkit deblur`` does by default, and reads from the kernel
 what the resident memory was at most meanwhile. The difference is what one photograph takes above the program and the
 weights: the decoded photograph, its result, the network's tensors, what kernels allocate inside, and the encoder.
 """

@@ -129,7 +129,7 @@ class Experiment:
 
 
 class Training:
-    """One run of ``tools/train.py``, in one process or in two.
+    """One run of ``deblurkit train``, in one process or in two.
 
     Args:
         experiment: What to train.

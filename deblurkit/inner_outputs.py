@@ -91,7 +91,7 @@ class InnerOutput:
 
 @runtime_checkable
 class DeclaresOutputs(Protocol):
-    """A generator that says which of its inner outputs are worth a look; ``tools/look.py`` shows them by default."""
+    """A generator that says which of its inner outputs are worth a look; ``deblurkit look`` shows them by default."""
 
     def inner_outputs(self) -> Sequence[InnerOutput]:
         """Returns them for this instance; an empty list where its arguments leave none."""
@@ -205,7 +205,7 @@ def find_outputs(network: nn.Module, names: Sequence[str], seen: Sequence[Seen],
 def unknown_output(network: str, name: str, known: Collection[str]) -> str:
     """Returns in words that a network has no such output, with the closest name, else the first ones."""
     first = ", ".join(itertools.islice(known, 4))
-    hint = did_you_mean(name, known) or f"; it has {first} ..., tools/look.py --list prints all"
+    hint = did_you_mean(name, known) or f"; it has {first} ..., deblurkit look --list prints all"
     return f"{network} has no module or inner output {name!r}{hint}"
 
 

@@ -1,4 +1,4 @@
-"""``tools/blur.py`` and ``benchmarks/blur_level.py`` as processes: what they write, how they end, how they go on."""
+"""``deblurkit blur`` and ``benchmarks/blur_level.py`` as processes: what they write, how they end, how they go on."""
 
 from __future__ import annotations
 

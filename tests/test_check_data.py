@@ -1,4 +1,4 @@
-"""``tools/check_data.py`` as users run it."""
+"""``deblurkit check-data`` as users run it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tools/measure.py`` as a process: what it prints and writes, and how it ends."""
+"""``deblurkit measure`` as a process: what it prints and writes, and how it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tools/score.py`` as a process: what it prints and writes, and how it ends."""
+"""``deblurkit score`` as a process: what it prints and writes, and how it ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_prints_and_writes_the_report(folders: Path) -> None:
     entry = metrics["datasets"]["images"]
     assert [entry[side]["psnr"] for side in ("blurred", "restored")] == pytest.approx(expected, abs=1e-5)
     page = (folders / "report" / "report.md").read_text(encoding="utf-8")
-    assert f"python tools/score.py {' '.join(flags[:6])} --protocol gopro-basicsr-v1 --single --device cpu" in page
+    assert f"deblurkit score {' '.join(flags[:6])} --protocol gopro-basicsr-v1 --single --device cpu" in page
     assert not (folders / "report" / "unfinished").exists()
 
 

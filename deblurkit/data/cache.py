@@ -109,7 +109,7 @@ def refuse_too_large(needed: int, count: int) -> None:
         among = f" for {sharers} processes, each with a cache of its own" if sharers > 1 else ""
         raise UserError(
             f"cache: {count} pairs take {needed / _GIB:.1f} GiB, of memory {free / _GIB:.1f} GiB is free{among}; "
-            "leave cache out, or pack the set (tools/prepare_data.py): a packed set is not held in memory"
+            "leave cache out, or pack the set (deblurkit prepare-data): a packed set is not held in memory"
         )
 
 

@@ -68,7 +68,7 @@ RULES = (
     Rule("datasets.train.cache", Effect.APPLIED, "only the speed changes"),
     Rule("datasets.train.**", Effect.APPLIED, "from the next batch on, at the same share of the epoch"),
     Rule("datasets.val.**", Effect.APPLIED, "the best score so far no longer counts", new_measure=True),
-    Rule("datasets.test.**", Effect.APPLIED, "tools/test.py scores it"),
+    Rule("datasets.test.**", Effect.APPLIED, "deblurkit test scores it"),
     Rule("train.epochs", Effect.APPLIED, "the run ends there; each rate is that of a run of this length"),
     Rule("train.iters", Effect.APPLIED, "the run ends there; each rate is that of a run of this length"),
     Rule("train.critic_batches", Effect.APPLIED, "from the next iteration on; an epoch is a pass of the generator"),

@@ -113,7 +113,7 @@ def evaluate_all(
         "--precision": settings.precision,
         "--inference": modes.pop() if len(modes) == 1 else settings.inference,
     }
-    command = record.command("tools/test.py", flags)
+    command = record.command("test", flags)
     return _judge_and_report(evaluation, networks, folder, command, chosen, kept)
 
 
@@ -160,7 +160,7 @@ def score_folders(
         "--data": data,
         **_flags(settings, protocol.id),
     }
-    return _judge_and_report(evaluation, folders, out, record.command("tools/score.py", flags))
+    return _judge_and_report(evaluation, folders, out, record.command("score", flags))
 
 
 def _set_name(data: str, dataset: Any) -> str:

@@ -163,7 +163,7 @@ def open_folder(folder: str | Path, name: str, dataset: Any, indices: Sequence[i
     """Match a folder of restored images to a data set, before anything is read.
 
     Args:
-        folder: The images; or a report with ``images/<name>/`` as ``tools/test.py --save-images`` writes it.
+        folder: The images; or a report with ``images/<name>/`` as ``deblurkit test --save-images`` writes it.
         name: The data set's.
         dataset: Whose keys name the images.
         indices: The images that are wanted.

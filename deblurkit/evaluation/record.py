@@ -112,14 +112,14 @@ def _averaged(facts: dict[str, Any]) -> str | None:
     return next((facts[key] for key in ("measured", "variant") if facts.get(key) in AVERAGED), None)
 
 
-def command(tool: str, flags: Mapping[str, str | Sequence[str] | bool | None]) -> str:
+def command(name: str, flags: Mapping[str, str | Sequence[str] | bool | None]) -> str:
     """Return a command line.
 
     Args:
-        tool: The script.
+        name: Of the command of ``deblurkit``.
         flags: Values by flag: one, several, or whether it is given; what has none is left out.
     """
-    words = ["python", tool]
+    words = ["deblurkit", name]
     for flag, value in flags.items():
         if value:
             words += [flag, *([] if value is True else [value] if isinstance(value, str) else value)]

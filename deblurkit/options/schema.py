@@ -170,7 +170,7 @@ class Datasets(Section):
     val: dict[EntryName, DatasetEntry] = Field(default_factory=dict)
     """Sets scored while training, by name."""
     test: dict[EntryName, TestSet] = Field(default_factory=dict)
-    """Sets scored by ``tools/test.py``, by name."""
+    """Sets scored by ``deblurkit test``, by name."""
 
 
 class Ema(Section):
@@ -236,7 +236,7 @@ class Logging(Section):
     samples: NonNegativeInt = 3
     """Images of each validation set in the strips that are written at each validation; 0: none."""
     outputs: list[str] = Field(default_factory=list)
-    """Inner outputs of the generator that the strips show too; ``tools/look.py --list`` prints their names."""
+    """Inner outputs of the generator that the strips show too; ``deblurkit look --list`` prints their names."""
     curves: bool = True
     """Write the page of curves and samples at the end of a run."""
     wandb: dict[str, Any] | None = None
@@ -244,7 +244,7 @@ class Logging(Section):
 
 
 class PublishedCost(Section):
-    """What a paper says its generator costs; ``tools/measure.py`` shows it beside what it measures."""
+    """What a paper says its generator costs; ``deblurkit measure`` shows it beside what it measures."""
 
     parameters: PositiveFloat | None = None
     """Number of parameters."""

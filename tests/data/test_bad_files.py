@@ -77,7 +77,7 @@ def test_named_before_training(folder: Path, photograph: np.ndarray, kind: str) 
 
 
 def test_damage_in_the_middle_is_named_when_it_is_read(folder: Path, photograph: np.ndarray) -> None:
-    """Only decoding finds it: ``tools/check_data.py`` does, a training when it draws the pair."""
+    """Only decoding finds it: ``deblurkit check-data`` does, a training when it draws the pair."""
     (folder / "sharp" / "spoilt.png").unlink()
     _damaged(folder / "sharp" / "spoilt.png", photograph)
     pairs = _pairs(folder)

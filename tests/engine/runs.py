@@ -18,7 +18,7 @@ __all__ = ["CLOCK", "Run", "checkpoint_of", "differences", "last_iteration", "re
 
 
 class Run:
-    """One process of ``tools/train.py``, or of another script of the package."""
+    """One process of ``deblurkit train``, or of another script of the package."""
 
     def __init__(self, output: Path, *arguments: object, script: Path = TRAIN) -> None:
         self.output = output

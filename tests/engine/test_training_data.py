@@ -97,7 +97,7 @@ def test_waiting_for_data_is_shown_and_advice_is_given_once(start: Callable[...,
     assert int(advice[0]) > 20
     assert advice[1].startswith("more datasets.train.workers (now 1," if workers else "datasets.train.workers (now 0:")
     assert "cache: true" in advice[1]
-    assert "tools/prepare_data.py" in advice[1]
+    assert "deblurkit prepare-data" in advice[1]
 
 
 def test_no_advice_where_data_come_in_time(start: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):

@@ -1,4 +1,4 @@
-"""From a checkpoint to the report, in Python and as ``tools/test.py``."""
+"""From a checkpoint to the report, in Python and as ``deblurkit test``."""
 
 from __future__ import annotations
 

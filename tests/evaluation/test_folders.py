@@ -72,7 +72,7 @@ def test_saved_images_score_as_the_network_did(experiment: Any, saved: tuple[Pat
     assert sorted(path.name for path in Path("scored").iterdir() if path.is_file()) == [
         *("metrics.json", "per_image.csv", "report.html", "report.md", "tables.csv", "tables.tex")
     ]
-    assert "tools/score.py --restored" in Path("scored/report.md").read_text(encoding="utf-8")
+    assert "deblurkit score --restored" in Path("scored/report.md").read_text(encoding="utf-8")
 
 
 def folder_with(experiment: Any, name: Callable[[str, str], str], ending: str = ".png") -> Path:

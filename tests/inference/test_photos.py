@@ -1,4 +1,4 @@
-"""Restoring files and folders: planning, and ``tools/deblur.py`` as a real process."""
+"""Restoring files and folders: planning, and ``deblurkit deblur`` as a real process."""
 
 from __future__ import annotations
 

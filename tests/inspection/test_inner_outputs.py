@@ -140,7 +140,7 @@ def test_unknown_names_are_told_all_at_once():
     wanted = "--outputs: BlurAttention has no module or inner output 'a9'; it has A1, A2, "
     assert first.startswith(wanted)
     assert "(did you mean 'encoder.0'?)" in second
-    assert "tools/look.py --list" in third
+    assert "deblurkit look --list" in third
 
 
 def test_attention_of_a_blur_attention_network_is_its_sigmoid():

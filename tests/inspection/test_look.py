@@ -1,4 +1,4 @@
-"""``tools/look.py``: pictures and a page of one photograph, for every generator; and what is refused."""
+"""``deblurkit look``: pictures and a page of one photograph, for every generator; and what is refused."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_as_a_process(tmp_path: Path, photo: Path):
     page = (tmp_path / "in" / PAGE).read_text(encoding="utf-8")
     assert "the first 3 of 8 channels" in page
     assert "row 10, column 20" in page
-    assert "tools/look.py" in page
+    assert "deblurkit look" in page
 
 
 def test_listing(tmp_path: Path):

@@ -134,7 +134,7 @@ def test_images_without_truth_are_not_compared():
 
 
 def test_the_page():
-    page = comparison_markdown(comparison(two()), "explained", "python tools/test.py", PAPER)
+    page = comparison_markdown(comparison(two()), "explained", "deblurkit test", PAPER)
     for part in (
         "# A, B\\|2\n",
         "| candidate | inference | psnr (dB) ↑ | lpips ↓ |\n| --- | --- | ---: | ---: |\n| blurred | - | 20.00 | 0.50",

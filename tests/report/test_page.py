@@ -78,7 +78,7 @@ def minimal(rows: list[ImageScore], **entry: Any) -> PageContent:
         "notes": [],
     }
     candidate = Candidate("net", metrics, {"set": rows})
-    return PageContent("net", [candidate], None, {}, {}, protocol="", command="python tools/test.py")
+    return PageContent("net", [candidate], None, {}, {}, protocol="", command="deblurkit test")
 
 
 def hostile(one: PageContent) -> PageContent:

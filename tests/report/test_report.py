@@ -34,7 +34,7 @@ def content_of(*candidates: Candidate, **changed: Any) -> PageContent:
     """What a page of the candidates shows, without pictures."""
     plain_facts: dict[str, Any] = {"title": ", ".join(each.name for each in candidates), "comparison": None}
     plain_facts |= {"pictures": {}, "thumbnails": {}, "protocol": "explained"}
-    plain_facts |= {"command": "python tools/test.py --weights w.pth"}
+    plain_facts |= {"command": "deblurkit test --weights w.pth"}
     return PageContent(candidates=candidates, **{**plain_facts, **changed})
 
 
@@ -162,7 +162,7 @@ def test_files(tmp_path: Path, scored: Candidate) -> None:
         "`w.pth`: iteration 5, raw weights",
         "| device | cpu (a\\|b) |",
         "| a/2 | 28.00 | 27.75 | -0.25 | 0.9000 | 0.9000 | 0.0000 |",
-        "```\npython tools/test.py --weights w.pth\n```\n",
+        "```\ndeblurkit test --weights w.pth\n```\n",
     ):
         assert part in page
     assert "\n\n\n" not in page

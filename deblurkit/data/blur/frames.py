@@ -192,7 +192,7 @@ class AveragedFrames(Pairs):
     """Pairs made of folders of sharp frames while training; see :mod:`deblurkit.data.blur.averaging`.
 
     A pair's key is ``SEQUENCE/NAME`` of the frame in the middle. Its pixels before cropping are the same in each
-    epoch, and the same that ``tools/blur.py frames`` writes. Each sample decodes a whole window of frames: write the
+    epoch, and the same that ``deblurkit blur frames`` writes. Each sample decodes a whole window of frames: write the
     pairs to disk first where that keeps the training waiting. A video has no random access: it must be written.
 
     Args:
@@ -305,7 +305,7 @@ def too_short(sequence: str, count: int) -> str:
 
 def _folders_alone(pattern: str) -> list[FrameFolder]:
     if Path(pattern).is_file():
-        raise UserError(f"frames: {pattern}: a video must be written to disk first: tools/blur.py frames {pattern}")
+        raise UserError(f"frames: {pattern}: a video must be written to disk first: deblurkit blur frames {pattern}")
     return [sequence for sequence in find_sequences([pattern]) if isinstance(sequence, FrameFolder)]
 
 

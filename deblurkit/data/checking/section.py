@@ -9,7 +9,7 @@ from typing import Any
 _CROP = 256
 _STEP = 16  # pixels: a smaller crop is a multiple of it, as networks want
 _LOADER = {"batch_size": 4, "workers": 2}
-_HEAD = """# Written by tools/check_data.py. Name this file under _base_, or copy the section into an option file.
+_HEAD = """# Written by deblurkit check-data. Name this file under _base_, or copy the section into an option file.
 # Paths are relative to the folder that you start from. Other crops, augmentations and batch sizes may suit you better.
 datasets:
 """

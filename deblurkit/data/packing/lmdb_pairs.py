@@ -48,7 +48,7 @@ _opening = threading.Lock()
 
 @DATASETS.register_module()
 class LMDBPairs(Pairs):
-    """Pairs in two LMDB folders that ``tools/prepare_data.py lmdb``, or basicsr, wrote.
+    """Pairs in two LMDB folders that ``deblurkit prepare-data lmdb``, or basicsr, wrote.
 
     Each process opens them when it first needs them, read only and without a lock. A process that reads them cannot
     also have them opened by basicsr.

@@ -54,7 +54,7 @@ class _Item(NamedTuple):
 
 @DATASETS.register_module()
 class PackedPairs(Pairs):
-    """Pairs, or blurred images without truth, that ``tools/prepare_data.py pack`` wrote.
+    """Pairs, or blurred images without truth, that ``deblurkit prepare-data pack`` wrote.
 
     ``read`` returns views of the memory map, which cannot be written to: nothing is decoded, and only the pages of the
     crop that is taken are read. The map is opened in each process when it is first needed; the pages are the system's
@@ -167,7 +167,7 @@ def read_index(folder: Path, kind: str) -> dict[str, Any]:
     except FileNotFoundError:
         partial = folder.with_name(f"{folder.name}.partial")
         begun = f"; {partial} was begun: run the same command again to go on" if partial.is_dir() else ""
-        advice = "tools/prepare_data.py makes one"
+        advice = "deblurkit prepare-data makes one"
         raise UserError(f"{folder}: no {kind} set is here (there is no {INDEX}); {advice}{begun}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: it cannot be read: {error}") from None

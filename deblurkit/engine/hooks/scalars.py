@@ -157,7 +157,7 @@ class ScalarsHook(Hook):
             workers = f"datasets.train.workers (now 0: the training itself reads; there are {cores} cores)"
         runner.logger.info(
             f"{waiting / seconds:.0%} of the time is spent waiting for data. What helps: {workers}; cache: true, where "
-            "the decoded images fit into memory; a packed set of crops (tools/prepare_data.py); fewer or cheaper "
+            "the decoded images fit into memory; a packed set of crops (deblurkit prepare-data); fewer or cheaper "
             "transforms in augment"
         )
 

@@ -72,7 +72,7 @@ def curves_html(runs: Sequence[Run]) -> str:
         "values": values_table(runs),
         "sections": {group: plots(group, keys, runs) for group, keys in grouped(all_keys(runs)).items()},
         "strips": strips,
-        "command": shlex.join(["python", "tools/curves.py", *(str(run.folder) for run in runs)]),
+        "command": shlex.join(["deblurkit", "curves", *(str(run.folder) for run in runs)]),
     }
     styles = ("theme.css", "layout.css", "curves.css")
     page = html_page([_HERE, _SHARED], "curves.html.j2", styles, ("data.js", "theme.js"), content)

@@ -211,7 +211,7 @@ def test_frames_that_differ_or_are_damaged_are_found_before_training(tmp_path: P
 
 def test_its_mistakes_are_told(footage: Path, tmp_path: Path, photograph: np.ndarray):
     write_video(tmp_path / "clip.avi", photograph, 3)
-    with pytest.raises(UserError, match=r"a video must be written to disk first: tools/blur.py frames .*clip\.avi"):
+    with pytest.raises(UserError, match=r"a video must be written to disk first: deblurkit blur frames .*clip\.avi"):
         AveragedFrames(str(tmp_path / "clip.avi"), "gamma")
     with pytest.raises(UserError, match="no sequence is long enough") as raised:
         AveragedFrames(str(footage), "gamma", average=50)
