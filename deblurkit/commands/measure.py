@@ -9,6 +9,7 @@ import argparse
 
 from deblurkit import cli
 from deblurkit.commands.arguments import add_device, add_plugins, add_precision, add_set
+from deblurkit.options import shipped
 
 EXAMPLE = "deblurkit measure -opt madn nafnet --sizes 720x1280 --markdown costs.md"
 
@@ -17,7 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("-opt", nargs="+", metavar="FILE", help="option files, by name or path")
-    which.add_argument("--all", nargs="?", const="options", metavar="DIR", help="those directly in DIR, or in options")
+    which.add_argument(
+        "--all", nargs="?", const=shipped.PREFIX, metavar="DIR", help="those directly in DIR, or the shipped ones"
+    )
     add_set(parser, ", in all files")
     add_plugins(parser)
     parser.add_argument(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deblurkit.data.loader import build_dataset
 from deblurkit.errors import UserError, did_you_mean
+from deblurkit.options import shipped
 from deblurkit.options.load import load_dataset, load_options
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def find_entry(text: str, plugins: Sequence[str] = ()) -> DatasetEntry:
     """Return the data set that ``text`` names, without looking at its files.
 
     Args:
-        text: ``FILE.yml:train``, ``FILE.yml:val.NAME`` or ``FILE.yml:test.NAME``; or a component as an option file
-            writes it, ``{type: PairedImages, blurred: blur/, sharp: sharp/}``.
+        text: ``FILE.yml:train``, ``FILE.yml:val.NAME`` or ``FILE.yml:test.NAME``, where a shipped file's name may stand
+            for its path; or a component as an option file writes it, ``{type: PairedImages, blurred: a/, sharp: b/}``.
         plugins: Modules and files to import first.
 
     Raises:
@@ -41,7 +42,11 @@ def find_entry(text: str, plugins: Sequence[str] = ()) -> DatasetEntry:
     file, separator, name = text.rpartition(":")
     if not separator:
         raise UserError(f"--data {text}: {_FORM}")
-    if not Path(file).is_file():
+    try:
+        path = shipped.find(file).path
+    except UserError as error:
+        raise UserError(f"--data {text}: {error}; {_FORM}") from None
+    if not Path(path).is_file():
         raise UserError(f"--data {text}: there is no file {file}; {_FORM}")
     known = named_entries(load_options(file))
     if name not in known:

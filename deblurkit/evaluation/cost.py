@@ -19,6 +19,7 @@ from deblurkit.errors import UserError
 from deblurkit.evaluation.record import environment
 from deblurkit.inference.memory import LiveTensors
 from deblurkit.inference.restore import PRECISIONS, restore, restore_whole
+from deblurkit.options import shipped
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
 from deblurkit.registry import load_plugins
@@ -131,9 +132,14 @@ def parse_size(text: str) -> tuple[int, int]:
 def option_files(folder: str) -> list[str]:
     """Return the option files that lie directly in a folder, sorted.
 
+    Args:
+        folder: ``deblurkit:`` stands for the shipped ones, which are told by their names.
+
     Raises:
         UserError: There are none.
     """
+    if folder == shipped.PREFIX:
+        return [name for name in shipped.names() if "/" not in name]
     found = sorted(file.as_posix() for file in Path(folder).glob("*.yml"))
     if not found:
         raise UserError(f"{folder}: there are no option files (*.yml) in such a folder")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deblurkit.errors import did_you_mean
 from deblurkit.options.document import Node, follow
 from deblurkit.options.problems import Path, Problem
 from deblurkit.options.signature import argument_problems, signature_of
-from deblurkit.registry import ComponentRegistry
+
+if TYPE_CHECKING:
+    from deblurkit.registry import ComponentRegistry
 
 
 @dataclass(frozen=True, slots=True)

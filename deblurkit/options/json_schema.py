@@ -51,7 +51,7 @@ def json_schema() -> Schema:
     properties["schedulers"] = {"type": ["array", "null"], "items": _reference("Scheduler")}
     properties["hooks"] = {"type": ["array", "null"], "items": _reference("Hook")}
     properties["engine"] = {"type": ["object", "null"], "propertyNames": {"not": {"enum": sorted(SECTION_OF)}}}
-    base = {"type": "string", "description": "An option file, relative to this one."}
+    base = {"type": "string", "description": "An option file, relative to this one; or deblurkit:NAME.yml."}
     properties["_base_"] = {"anyOf": [base, {"type": "array", "items": base}]}
     for group, entry in (("val", "DatasetEntry"), ("test", "TestSet")):
         definitions["Datasets"]["properties"][group] = _named(entry)
