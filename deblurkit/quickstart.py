@@ -1,0 +1,136 @@
+"""The first minutes with deblurkit: the sample set, a small GAN trained on it, and a report on unseen photographs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblurkit.errors import UserError
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import Options
+
+OPTIONS = "quickstart"
+"""The shipped option file that is trained."""
+
+_WARM_UP, _MEASURED = 3, 8.0  # iterations, seconds
+_LEAST = 50  # iterations: fewer leave nothing to look at
+_VALIDATIONS = 2
+_SHARE = 0.9  # of the time that is left is planned for; a machine is seldom as quick for minutes as for seconds
+_REPORT = 20.0  # seconds for curves, metrics and the page, generous on two slow cores
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast this machine is with the network of the quickstart."""
+
+    iteration: float
+    """Seconds of one iteration, data included."""
+    scoring: float
+    """Seconds to restore the whole test set."""
+
+    def iterations_within(self, seconds: float) -> int:
+        """Return how many iterations fit, beside the validations, the test and the report."""
+        left = _SHARE * seconds - (_VALIDATIONS + 1) * self.scoring - _REPORT
+        return max(_LEAST, int(left / self.iteration))
+
+    def seconds_for(self, iterations: int) -> float:
+        """Return what so many iterations take, with all that follows them."""
+        return iterations * self.iteration + (_VALIDATIONS + 1) * self.scoring + _REPORT
+
+
+def quickstart(
+    minutes: float, work_dir: Path | None, device: str | None, overwrite: bool, say: Callable[[str], None]
+) -> Path:
+    """Train on the sample set for as long as fits into ``minutes``, test, and write the report.
+
+    A folder that holds a quickstart already is gone on with; a finished one is tested again.
+
+    Args:
+        minutes: For everything, from now on.
+        work_dir: The run's folder; by default ``work_dirs/quickstart``.
+        device: As :func:`deblurkit.train` takes it.
+        overwrite: Start anew where the folder holds an earlier run.
+        say: Told what happens next.
+
+    Returns:
+        The report's page.
+
+    Raises:
+        UserError: The folder holds something else; or training or testing cannot be done.
+    """
+    started = time.monotonic()
+    from deblurkit.engine.build import train
+    from deblurkit.evaluation.evaluate import evaluate
+    from deblurkit.options.load import load_options
+
+    folder = work_dir or Path("work_dirs") / OPTIONS
+    earlier = folder / "options.yml"
+    if earlier.is_file() and not overwrite:
+        options = load_options(earlier)
+        if options.name != OPTIONS:
+            raise UserError(
+                f"{folder}: holds the experiment {options.name!r}, not a quickstart: name another --work-dir"
+            )
+        say(f"{folder} holds a quickstart of {options.train.iters} iterations: going on with it")
+        train(options, folder, resume=True, device=device)
+    else:
+        say("measuring how fast this machine trains")
+        speed = measure(load_options(OPTIONS), device)
+        left = 60 * minutes - (time.monotonic() - started)
+        iterations = speed.iterations_within(left)
+        options = load_options(OPTIONS, overrides_for(iterations))
+        needed = speed.seconds_for(iterations)
+        late = "" if needed <= left else f", more than the {minutes:g} asked for: fewer would show nothing"
+        say(
+            f"one iteration takes {1000 * speed.iteration:.0f} ms here: {iterations} iterations, a test and a report "
+            f"take about {needed / 60:.1f} minutes{late}"
+        )
+        train(options, folder, overwrite=overwrite, device=device)
+    say("scoring photographs that it has never seen")
+    evaluate(options, work_dir=folder, device=device)
+    return folder / "report" / "report.html"
+
+
+def overrides_for(iterations: int) -> list[str]:
+    """Return the changes that make the option file a training of this length."""
+    # An average over more iterations than a fifth of the run would mostly hold the random start.
+    decay = min(0.998, 1 - 5 / iterations)
+    return [
+        f"train.iters={iterations}",
+        f"train.checkpoint_every={max(1, iterations // 4)}",
+        f"train.ema.decay={decay:.5f}",
+        f"val.every={max(1, -(-iterations // _VALIDATIONS))}",
+        f"logging.every={max(1, min(100, iterations // 10))}",
+    ]
+
+
+def measure(options: Options, device: str | None) -> Speed:
+    """Run the first iterations of a training for a few seconds, and restore one image; writes nothing."""
+    import torch
+
+    from deblurkit.engine.position import Position
+    from deblurkit.engine.processes import start_processes
+    from deblurkit.engine.setup import Setup
+
+    setup = Setup(options, start_processes("none", device))
+    loader = iter(setup.loaders(Position()))
+    batches = setup.restorer.critic_batches + setup.restorer.generator_batches
+    taken: list[float] = []
+    begun = time.monotonic()
+    while len(taken) < 2 * _WARM_UP or time.monotonic() - begun < _MEASURED:
+        start = time.monotonic()
+        scalars = setup.restorer.train_step([next(loader) for _ in range(batches)], optim_wrapper=setup.optimizers)
+        [float(value) for value in scalars.values()]  # a GPU is done once its numbers can be read
+        taken.append(time.monotonic() - start)
+    (test_set,) = setup.val_sets.values()
+    image = torch.zeros(1, 3, *test_set.size(0), device=setup.device)
+    start = time.monotonic()
+    with torch.inference_mode():
+        setup.restorer.generator.eval()(image).sum().item()
+    passes = 8 * len(test_set)  # the option file's x8
+    return Speed(statistics.median(taken[_WARM_UP:]), passes * (time.monotonic() - start))
