@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -19,9 +20,8 @@ OPTIONS = "quickstart"
 
 _WARM_UP, _MEASURED = 3, 8.0  # iterations, seconds
 _LEAST = 50  # iterations: fewer leave nothing to look at
-_VALIDATIONS = 2
-_SHARE = 0.9  # of the time that is left is planned for; a machine is seldom as quick for minutes as for seconds
-_REPORT = 20.0  # seconds for curves, metrics and the page, generous on two slow cores
+_SHARE = 0.9  # of the time that is left is planned for: a machine is seldom as quick for minutes as for seconds
+_REPORT = 20.0  # seconds for curves, pictures and the page, generous on two slow cores
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,37 @@ class Speed:
     iteration: float
     """Seconds of one iteration, data included."""
     scoring: float
-    """Seconds to restore the whole test set."""
+    """Seconds to restore and score the whole test set."""
 
-    def iterations_within(self, seconds: float) -> int:
-        """Return how many iterations fit, beside the validations, the test and the report."""
-        left = _SHARE * seconds - (_VALIDATIONS + 1) * self.scoring - _REPORT
-        return max(_LEAST, int(left / self.iteration))
 
-    def seconds_for(self, iterations: int) -> float:
-        """Return what so many iterations take, with all that follows them."""
-        return iterations * self.iteration + (_VALIDATIONS + 1) * self.scoring + _REPORT
+@dataclass(frozen=True)
+class Plan:
+    """A training that fits into a time."""
+
+    iterations: int
+    validations: int
+    seconds: float
+    """What the training, the test and the report take."""
+
+    def overrides(self) -> list[str]:
+        """Return the changes that make the option file this training."""
+        # An average over more iterations than a fifth of the run would mostly hold the random start.
+        decay = min(0.998, 1 - 5 / self.iterations)
+        return [
+            f"train.iters={self.iterations}",
+            f"train.checkpoint_every={math.ceil(self.iterations / 4)}",
+            f"train.ema.decay={decay:.5f}",
+            f"val.every={math.ceil(self.iterations / self.validations)}",
+            f"logging.every={min(100, math.ceil(self.iterations / 10))}",
+        ]
+
+
+def plan(speed: Speed, seconds: float) -> Plan:
+    """Choose the longest training that fits into so many seconds, with its test and report; of 50 iterations at least."""
+    validations = 2 if speed.scoring < seconds / 20 else 1  # where they are cheap, the curve gets a second point
+    fixed = (validations + 1) * speed.scoring + _REPORT
+    iterations = max(_LEAST, int((_SHARE * seconds - fixed) / speed.iteration))
+    return Plan(iterations, validations, iterations * speed.iteration + fixed)
 
 
 def quickstart(
@@ -82,31 +103,17 @@ def quickstart(
         say("measuring how fast this machine trains")
         speed = measure(load_options(OPTIONS), device)
         left = 60 * minutes - (time.monotonic() - started)
-        iterations = speed.iterations_within(left)
-        options = load_options(OPTIONS, overrides_for(iterations))
-        needed = speed.seconds_for(iterations)
-        late = "" if needed <= left else f", more than the {minutes:g} asked for: fewer would show nothing"
+        planned = plan(speed, left)
+        options = load_options(OPTIONS, planned.overrides())
+        late = "" if planned.seconds <= left else f", more than the {minutes:g} asked for: fewer would show nothing"
         say(
-            f"one iteration takes {1000 * speed.iteration:.0f} ms here: {iterations} iterations, a test and a report "
-            f"take about {needed / 60:.1f} minutes{late}"
+            f"one iteration takes {1000 * speed.iteration:.0f} ms here: {planned.iterations} iterations, a test and a "
+            f"report take about {planned.seconds / 60:.1f} minutes{late}"
         )
         train(options, folder, overwrite=overwrite, device=device)
     say("scoring photographs that it has never seen")
     evaluate(options, work_dir=folder, device=device)
     return folder / "report" / "report.html"
-
-
-def overrides_for(iterations: int) -> list[str]:
-    """Return the changes that make the option file a training of this length."""
-    # An average over more iterations than a fifth of the run would mostly hold the random start.
-    decay = min(0.998, 1 - 5 / iterations)
-    return [
-        f"train.iters={iterations}",
-        f"train.checkpoint_every={max(1, iterations // 4)}",
-        f"train.ema.decay={decay:.5f}",
-        f"val.every={max(1, -(-iterations // _VALIDATIONS))}",
-        f"logging.every={max(1, min(100, iterations // 10))}",
-    ]
 
 
 def measure(options: Options, device: str | None) -> Speed:
@@ -132,5 +139,6 @@ def measure(options: Options, device: str | None) -> Speed:
     start = time.monotonic()
     with torch.inference_mode():
         setup.restorer.generator.eval()(image).sum().item()
-    passes = 8 * len(test_set)  # the option file's x8
-    return Speed(statistics.median(taken[_WARM_UP:]), passes * (time.monotonic() - start))
+    # The option file's x8, and a quarter more for what else a score takes.
+    scoring = 1.25 * 8 * len(test_set) * (time.monotonic() - start)
+    return Speed(statistics.median(taken[_WARM_UP:]), scoring)
