@@ -18,7 +18,7 @@ from deblurkit import __version__
 from deblurkit.errors import UserError, did_you_mean
 
 GROUPS = {
-    "Start": ("quickstart",),
+    "Start": ("quickstart", "doctor"),
     "Sharpen photographs": ("deblur", "look"),
     "Build and train a network": ("list", "train", "curves", "measure"),
     "Score and compare": ("test", "score"),

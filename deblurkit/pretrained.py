@@ -56,7 +56,7 @@ def read_pretrained(file: str, url: str, path: str | None, download: bool, what:
         MissingWeightsError: There is no such file, and none may be fetched.
         UserError: The file cannot be read, or is no state dict.
     """
-    cached = _in_cache(file)
+    cached = place_in_cache(file)
     chosen = Path(path) if path is not None else cached
     if path is None and not cached.is_file():
         if not download:
@@ -128,7 +128,7 @@ def is_published(name: str, weights: str | None) -> bool:
     Its SHA-256 is compared with the start of it that the published file's name holds.
     """
     file = PUBLISHED[name].file
-    found = digest(Path(weights) if weights is not None else _in_cache(file))
+    found = digest(Path(weights) if weights is not None else place_in_cache(file))
     return found.startswith(_digest_in(file))
 
 
@@ -137,7 +137,8 @@ def _digest_in(file: str) -> str:
     return Path(file).stem.rsplit("-", 1)[1]
 
 
-def _in_cache(file: str) -> Path:
+def place_in_cache(file: str) -> Path:
+    """Return where torch's cache has, or would have, a published file."""
     return Path(torch.hub.get_dir()) / "checkpoints" / file
 
 

@@ -57,7 +57,7 @@ class Plan:
 
 
 def plan(speed: Speed, seconds: float) -> Plan:
-    """Choose the longest training that fits into so many seconds, with its test and report; of 50 iterations at least."""
+    """Choose the longest training that fits into so many seconds with its test and report; 50 iterations at least."""
     validations = 2 if speed.scoring < seconds / 20 else 1  # where they are cheap, the curve gets a second point
     fixed = (validations + 1) * speed.scoring + _REPORT
     iterations = max(_LEAST, int((_SHARE * seconds - fixed) / speed.iteration))

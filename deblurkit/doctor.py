@@ -1,0 +1,175 @@
+"""Looks at this machine and installation as deblurkit sees them: one line for each thing that matters."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import platform
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import deblurkit
+from deblurkit.errors import MissingSetError, UserError
+
+State = Literal["ok", "note", "problem"]
+"""``note``: something can be had that is not there; ``problem``: something will fail."""
+
+_PACKAGES = ("torch", "torchvision", "mmengine", "numpy", "opencv-python", "pillow", "lpips", "tensorboard")
+_EXTRAS = {"basicsr": "comparing with basicsr, and its networks by name"}
+_SETS = (
+    {"type": "GoPro", "split": "test", "variant": "linear"},
+    {"type": "HIDE", "split": "test"},
+    {"type": "RealBlur", "split": "test", "kind": "J"},
+    {"type": "Kohler"},
+    {"type": "Lai", "part": "real"},
+    {"type": "REDS", "split": "val", "variant": "blur"},
+)
+_NETWORKS = {"vgg19": "perceptual losses", "alexnet": "LPIPS", "vgg16": "LPIPS (vgg) and DISTS"}
+_LEAST_MEMORY, _LEAST_DISK = 2.0, 1.0  # GiB: below it, common trainings and reports fail
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    subject: str
+    name: str
+    state: State
+    value: str
+    """What was found."""
+    advice: str = ""
+    """What to do, where there is something to do."""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield what is found, in the order of reading; imports torch, touches no network and writes nothing."""
+    yield from _versions()
+    yield from _extras()
+    torch = _imports("torch", "pip install torch")
+    if torch.state == "problem":
+        yield torch
+        return  # nothing below can be asked without it
+    yield _imports("torchvision", "reinstall torch and torchvision, as two versions that fit")
+    yield _imports("torch.utils.tensorboard", "pip install --force-reinstall tensorboard")
+    yield from _devices()
+    yield from _resources()
+    yield from _data()
+    yield from _weights()
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("version", "deblurkit", "ok", f"{deblurkit.__version__} in {Path(deblurkit.__file__).parent}")
+    yield Finding("version", "python", "ok", f"{platform.python_version()} on {platform.platform()}, {sys.executable}")
+    for package in _PACKAGES:
+        try:
+            yield Finding("version", package, "ok", importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("version", package, "problem", "missing", f"pip install {package}")
+
+
+def _imports(module: str, advice: str) -> Finding:
+    """Import a module that is known to break where versions do not fit."""
+    from deblurkit.compat import ensure_torchvision
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if module != "torch":
+                ensure_torchvision()
+            importlib.import_module(module)
+    except Exception as error:  # whatever it is, it is what the user must know
+        return Finding("version", module, "problem", f"cannot be imported: {type(error).__name__}: {error}", advice)
+    return Finding("version", module, "ok", "can be imported")
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, purpose in _EXTRAS.items():
+        try:
+            yield Finding("extra", extra, "ok", importlib.metadata.version(extra))
+        except importlib.metadata.PackageNotFoundError:
+            install = f"pip install --no-build-isolation 'deblurkit[{extra}]'"
+            yield Finding("extra", extra, "note", f"absent; it is for {purpose}", install)
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    from deblurkit.data.cores import usable_cores
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    bf16 = "bf16 fast" if fast else "bf16 works, but is emulated and slow"
+    cores = f"{usable_cores()} cores, {torch.get_num_threads()} threads, {capability}; fp32; {bf16}"
+    yield Finding("device", "cpu", "ok", cores)
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        modern = (card.major, card.minor) >= (8, 0)
+        precisions = "fp32, tf32, bf16, fp16" if modern else "fp32, fp16; bf16 and tf32 need a newer card"
+        value = f"{card.name}, {card.total_memory / _GIB:.0f} GiB, {precisions}"
+        yield Finding("device", f"cuda:{index}", "ok", value)
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = f"torch {torch.__version__} is built for CUDA {built} and sees none" if built else "a CPU build of torch"
+        advice = "look at `nvidia-smi`" if built else "install a CUDA build of torch, if this machine has such a card"
+        yield Finding("device", "cuda", "note", f"none: {why}", advice)
+
+
+def _resources() -> Iterator[Finding]:
+    from deblurkit.data.cache import free_memory
+    from deblurkit.data.sample import default_root
+
+    free = free_memory()
+    if free is None:
+        yield Finding("memory", "available", "note", "the system does not say")
+    else:
+        yield _amount(
+            "memory", "available", free / _GIB, _LEAST_MEMORY, "close other programs; take smaller crops or tiles"
+        )
+    for name, folder in (("free here", Path.cwd()), ("free for samples", default_root())):
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        advice = "make room: checkpoints and reports go here"
+        yield _amount("disk", f"{name} ({there})", shutil.disk_usage(there).free / _GIB, _LEAST_DISK, advice)
+
+
+def _amount(subject: str, name: str, gib: float, least: float, advice: str) -> Finding:
+    if gib < least:
+        return Finding(subject, name, "problem", f"{gib:.1f} GiB, {least:g} are the least", advice)
+    return Finding(subject, name, "ok", f"{gib:.1f} GiB")
+
+
+def _data() -> Iterator[Finding]:
+    from deblurkit.data.sample import default_root
+    from deblurkit.registry import DATASETS
+
+    made = default_root().is_dir()  # it gets its name only once it is whole
+    value = f"in {default_root()}" if made else "not made yet"
+    yield Finding("data", "sample set", "ok", value, "" if made else "`deblurkit quickstart` makes it in seconds")
+    for component in _SETS:
+        name = component["type"]
+        try:
+            dataset = DATASETS.build(component)
+            yield Finding("data", name, "ok", f"{len(dataset)} test images in {dataset.root}")
+        except MissingSetError as error:
+            where, _, advice = error.brief.partition("; ")
+            yield Finding("data", name, "note", where, advice)
+        except UserError as error:
+            yield Finding("data", name, "problem", error.problems[0], " ".join(error.problems[1:]))
+
+
+def _weights() -> Iterator[Finding]:
+    from deblurkit.pretrained import PUBLISHED, place_in_cache
+
+    for network, purpose in _NETWORKS.items():
+        published = PUBLISHED[network]
+        file = place_in_cache(published.file)
+        if file.is_file():
+            yield Finding("weights", published.title, "ok", str(file))
+        else:
+            advice = f"put {published.file} from {published.url} there, or allow `download: true` in the option file"
+            yield Finding("weights", published.title, "note", f"not at {file}; they are for {purpose}", advice)
