@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from deblurkit import cli
 from deblurkit.compat import import_basicsr
 from deblurkit.engine.setup import Setup
 from deblurkit.engine.workdir import WorkDir
@@ -301,6 +302,7 @@ def main() -> None:
     parser.add_argument("--loaders", action="store_true", help="each loop draws through its own data loader")
     parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args()
+    import_basicsr()  # before anything is measured: without it there is nothing to compare with
     found = measure(arguments.rounds, arguments.length, arguments.loaders)
     median = {name: statistics.median(values) for name, values in found.items()}
     for name, values in found.items():
@@ -321,4 +323,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -31,6 +31,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from deblurkit import cli
 from deblurkit.compat import import_basicsr
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.loader import build_train_loader
@@ -186,6 +187,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args()
+    import_basicsr()  # before anything is measured: without it there is nothing to compare with
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -212,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -31,7 +31,7 @@ import torch
 from loader import HEIGHT, WIDTH, make_pairs
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from deblurkit import checkpoint
+from deblurkit import checkpoint, cli
 from deblurkit.compat import import_basicsr
 from deblurkit.data.images import read_image
 from deblurkit.evaluation.evaluate import evaluate
@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--device", help="of the network; by default the GPU where there is one")
     parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args()
+    import_basicsr()  # before anything is measured: without it there is nothing to compare with
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -202,4 +203,4 @@ def processor() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

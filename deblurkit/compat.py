@@ -13,6 +13,8 @@ import types
 import warnings
 from typing import Any
 
+from deblurkit.errors import UserError
+
 _operators: Any = None  # torch.library drops definitions when the Library object is collected
 
 
@@ -45,7 +47,11 @@ def _declare_operators() -> None:
 
 
 def import_basicsr() -> types.ModuleType:
-    """Import basicsr, giving it the module that torchvision no longer has."""
+    """Import basicsr, giving it the module that torchvision no longer has.
+
+    Raises:
+        UserError: It is not installed.
+    """
     ensure_torchvision()
     missing = "torchvision.transforms.functional_tensor"
     with warnings.catch_warnings():
@@ -53,6 +59,11 @@ def import_basicsr() -> types.ModuleType:
         try:
             return importlib.import_module("basicsr")
         except ModuleNotFoundError as error:
+            if error.name == "basicsr":
+                raise UserError(
+                    "basicsr is not installed: it is the extra [basicsr], whose build needs torch to be there first: "
+                    "pip install --no-build-isolation 'deblurkit[basicsr]'"
+                ) from error
             if error.name != missing:
                 raise
         from torchvision.transforms.functional import rgb_to_grayscale

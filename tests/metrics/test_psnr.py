@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from basicsr_oracle import basicsr
 from scored_pairs import NUMBERS, PHOTOGRAPHS, degraded, pair, photograph, shifted
 from skimage.filters import sobel
 from skimage.metrics import peak_signal_noise_ratio
 
-from deblurkit import compat
 from deblurkit.metrics.functional.images import rgb_to_luma, rgb_to_y
 from deblurkit.metrics.functional.psnr import gradient_psnr, psnr
 from deblurkit.registry import METRICS
-
-compat.import_basicsr()
-from basicsr.metrics import calculate_psnr  # noqa: E402
 
 
 @pytest.mark.parametrize("channels", ["rgb", "y"])
@@ -24,7 +21,7 @@ from basicsr.metrics import calculate_psnr  # noqa: E402
 def test_equals_basicsr(numbers: str, name: str, crop_border: int, channels: str) -> None:
     restored, sharp = pair(name, numbers)
     bgr = [image[..., ::-1] * (1 if numbers == "uint8" else 255) for image in (restored, sharp)]
-    expected = calculate_psnr(*bgr, crop_border=crop_border, test_y_channel=channels == "y")
+    expected = basicsr("metrics").calculate_psnr(*bgr, crop_border=crop_border, test_y_channel=channels == "y")
     tolerance = 1e-9 if (numbers, channels) == ("uint8", "rgb") else 1e-6  # its luma and its floats are float32
     assert psnr(restored, sharp, crop_border=crop_border, channels=channels) == pytest.approx(expected, rel=tolerance)
 

@@ -11,6 +11,7 @@ import cv2
 import lmdb
 import numpy as np
 import pytest
+from basicsr_oracle import basicsr
 from torch.utils.data import DataLoader
 
 from deblurkit.data.images import ImageReadError
@@ -68,6 +69,7 @@ def test_the_same_pixels(pairs: PairedImages, tmp_path: Path) -> None:
 def test_basicsr_reads_ours_and_ours_reads_basicsrs(
     pairs: PairedImages, tmp_path: Path, photograph: np.ndarray
 ) -> None:
+    basicsr("data")
     write_lmdb(pairs, tmp_path / "set")
     keys = ["one/a", "one/b", "two/a"]
     for number, key in enumerate(keys):

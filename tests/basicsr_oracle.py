@@ -1,0 +1,20 @@
+"""basicsr, which some tests compare with: an extra, without which they are skipped."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import pytest
+
+from deblurkit import compat
+from deblurkit.errors import UserError
+
+
+def basicsr(module: str) -> ModuleType:
+    """Import ``basicsr.MODULE``; where basicsr is not installed, skip the test that asks for it and say why."""
+    try:
+        compat.import_basicsr()
+    except UserError as error:
+        pytest.skip(str(error))
+    return importlib.import_module(f"basicsr.{module}")
