@@ -1,0 +1,189 @@
+"""What generators and critics keep."""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from deblurkit.inference.restore import restore
+from deblurkit.testing.component import Component
+
+
+def leaves(value: object) -> Iterator[Tensor]:
+    """Yields the tensors that a network returned, in lists, tuples and dicts too."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from leaves(item)
+    else:
+        raise AssertionError(f"a network returns tensors, or lists and dicts of them, not a {type(value).__name__}")
+
+
+def restores_any_size(component: Component) -> None:
+    """Expects an image of any size, padded to ``size_divisor``, to be restored to one of the same size in [0, 1]."""
+    for size in ((64, 64), (65, 97), (33, 47)):
+        blurred = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2))
+        restored = restore(component.shared().eval(), blurred)
+        assert restored.shape == blurred.shape, f"{tuple(restored.shape)} for {tuple(blurred.shape)}"
+        assert torch.isfinite(restored).all(), f"pixels that are no numbers at {size[0]} x {size[1]}"
+        assert 0 <= restored.min() <= restored.max() <= 1, f"pixels outside [0, 1] at {size[0]} x {size[1]}"
+
+
+def keeps_or_refuses_odd_sizes(component: Component) -> None:
+    """Expects 165 x 167 pixels to come out as they went in, or an error where ``size_divisor`` does not divide them."""
+    generator = component.shared().eval()
+    try:
+        size = next(leaves(generator(torch.rand(1, 3, 165, 167)))).shape[-2:]
+    except (ValueError, RuntimeError):
+        assert getattr(generator, "size_divisor", 1) > 1, "an error, and no size_divisor above 1 is declared"
+        return
+    assert tuple(size) == (165, 167), f"{size[0]} x {size[1]} come out"
+
+
+def declares_its_value_range(component: Component) -> None:
+    """Expects ``value_range``, where it is declared, to be (0, 1) or (-1, 1)."""
+    value_range = getattr(component.shared(), "value_range", (0.0, 1.0))
+    assert tuple(value_range) in ((0.0, 1.0), (-1.0, 1.0)), f"it is {value_range}"
+
+
+def returns_an_image(component: Component) -> None:
+    """Expects a generator to return a tensor, or a dict with ``image``, of the input's shape."""
+    generator = component.shared().eval()
+    blurred = _picture(generator)
+    with torch.no_grad():
+        outputs = generator(blurred)
+    assert not isinstance(outputs, dict) or "image" in outputs, f"a dict with {', '.join(outputs)}"
+    image = outputs["image"] if isinstance(outputs, dict) else outputs
+    assert isinstance(image, Tensor), f"a {type(image).__name__}"
+    assert image.shape == blurred.shape, f"{tuple(image.shape)} for {tuple(blurred.shape)}"
+
+
+def outputs_are_finite(component: Component) -> None:
+    """Expects finite outputs in single precision and, of the small network, in bfloat16."""
+    network, small = component.shared().eval(), component.build(component.traits.small).eval()
+    with torch.no_grad():
+        single = list(leaves(network(_picture(network))))
+        with torch.autocast("cpu", dtype=torch.bfloat16):  # which processors compute slowly: hence the small one
+            half = list(leaves(small(_picture(small))))
+    assert all(torch.isfinite(output).all() for output in single), "others in float32"
+    assert all(torch.isfinite(output).all() for output in half), "others in bfloat16"
+
+
+def every_parameter_gets_a_finite_gradient(component: Component) -> None:
+    """Expects a finite gradient for every parameter, from the sum of all outputs with random weights."""
+    gradients = _gradients(component.shared().train())
+    assert gradients, "it has no parameters"
+    without = [name for name, gradient in gradients.items() if gradient is None]
+    assert not without, f"none for {', '.join(without)}"
+    wild = [name for name, gradient in gradients.items() if gradient is not None and not torch.isfinite(gradient).all()]
+    assert not wild, f"one that is not finite for {', '.join(wild)}"
+
+
+def every_parameter_matters(component: Component) -> None:
+    """Expects a gradient above 0 for every parameter but the biases in ``Traits(without_effect=...)``.
+
+    In double precision; weights that start at zero are set to one, since what stands behind them would get none.
+    """
+    network = component.build(component.traits.small).double().train()
+    with torch.no_grad():
+        for key, weight in network.named_parameters():
+            if not key.endswith("bias") and not weight.any():
+                weight.fill_(1.0)
+    sizes = {key: 0.0 if found is None else found.abs().max().item() for key, found in _gradients(network).items()}
+    dead = [key for key, size in sizes.items() if size < 1e-12 * max(sizes.values())]
+    patterns = component.traits.without_effect
+    unexplained = [key for key in dead if not any(re.fullmatch(pattern, key) for pattern in patterns)]
+    assert not unexplained, f"0 for {', '.join(unexplained)}"
+    weights = [key for key in dead if "bias" not in key]
+    assert not weights, f"{', '.join(weights)} are no biases"
+    stale = [pattern for pattern in patterns if not any(re.fullmatch(pattern, key) for key in dead)]
+    assert not stale, f"listed as without effect, but with one: {', '.join(stale)}"
+
+
+def state_survives_a_file(component: Component) -> None:
+    """Expects equal outputs of another instance that got the weights from a file read with ``weights_only=True``."""
+    network, other = (component.build(component.traits.small, seed).eval() for seed in (0, 1))
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    image = _picture(network)
+    with torch.no_grad():
+        pairs = list(zip(leaves(network(image)), leaves(other(image)), strict=True))
+    assert all(torch.equal(one, two) for one, two in pairs), "they differ: something is in no state_dict"
+
+
+def evaluation_repeats_and_ignores_the_neighbours(component: Component) -> None:
+    """Expects, in eval mode, the same outputs of an image again, and beside another one in the batch."""
+    network = component.shared().eval()
+    image = _picture(network)
+    torch.manual_seed(0)
+    neighbour = 10 * torch.rand_like(image)
+    with torch.no_grad():
+        alone, again = list(leaves(network(image))), list(leaves(network(image)))
+        together = list(leaves(network(torch.cat([image, neighbour]))))
+    for first, second, both in zip(alone, again, together, strict=True):
+        assert torch.equal(first, second), "a second call gives something else"
+        torch.testing.assert_close(both[:1], first, rtol=1e-3, atol=1e-4)
+
+
+def judges_any_crop(component: Component) -> None:
+    """Expects finite logits for crops of 64, 96 and 256 pixels, as many as images."""
+    critic = component.shared()
+    for side in (64, 96, 256):
+        with torch.no_grad():
+            logits = list(leaves(critic(torch.rand(1, 3, side, side))))
+        assert all(torch.isfinite(item).all() for item in logits), f"others at {side} pixels"
+        counts = [item.shape[0] for item in logits]
+        assert counts == [1] * len(counts), f"{counts} for one image of {side} pixels"
+
+
+def returns_raw_logits(component: Component) -> None:
+    """Expects logits above 1 of a critic with large weights: no sigmoid stands behind them."""
+    large = copy.deepcopy(component.shared()).double().eval()
+    with torch.no_grad():
+        for weight in large.parameters():
+            weight.mul_(30.0).add_(3.0)
+        largest = max(item.abs().max().item() for item in leaves(large(torch.rand(1, 3, 64, 64).double())))
+    assert largest > 1, f"the largest is {largest:g}"
+
+
+def _picture(network: nn.Module) -> Tensor:
+    """Returns an image in [0, 1], as large as the network asks for."""
+    side = max(64, getattr(network, "min_size", 0))
+    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def _gradients(network: nn.Module) -> dict[str, Tensor | None]:
+    """Returns the gradients of a random sum of all outputs, and clears them."""
+    network.zero_grad()
+    torch.manual_seed(0)
+    dtype = next(network.parameters()).dtype
+    outputs = leaves(network(_picture(network).to(dtype).expand(2, -1, -1, -1) * 0.8 + 0.1))
+    torch.stack([(output * torch.randn_like(output)).sum() for output in outputs]).sum().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
+    network.zero_grad()
+    return gradients
+
+
+_NETWORK = (
+    outputs_are_finite,
+    every_parameter_gets_a_finite_gradient,
+    every_parameter_matters,
+    state_survives_a_file,
+    evaluation_repeats_and_ignores_the_neighbours,
+)
+GENERATOR = (
+    returns_an_image,
+    restores_any_size,
+    keeps_or_refuses_odd_sizes,
+    declares_its_value_range,
+    *_NETWORK,
+)
+CRITIC = (judges_any_crop, returns_raw_logits, *_NETWORK)
