@@ -47,7 +47,7 @@ def kinds() -> dict[str, str]:
 @cache
 def entries() -> tuple[Entry, ...]:
     """Return the built-in components, in the order of the registries and of their names."""
-    found = []
+    found: list[Entry] = []
     for file in sorted(_PACKAGE.rglob("*.py")):
         source = file.read_text(encoding="utf-8")
         if f"@{_DECORATOR}" in source or f".{_DECORATOR}(" in source:
@@ -65,9 +65,12 @@ def _entries_of(tree: ast.Module) -> Iterator[Entry]:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id=variable), attr=attribute), keywords=keywords) if (
                     attribute == _DECORATOR and variable in kinds()
                 ):
-                    given = [word.value.value for word in keywords if isinstance(word.value, ast.Constant)]
+                    name = node.name
+                    for keyword in keywords:
+                        if keyword.arg == "name":
+                            name = ast.literal_eval(keyword.value)
                     summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                    yield Entry(kinds()[variable], *(given or [node.name]), summary, _arguments_of(node))
+                    yield Entry(kinds()[variable], name, summary, _arguments_of(node))
 
 
 def _arguments_of(node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...]:

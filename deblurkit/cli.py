@@ -158,9 +158,10 @@ def _run_command(parser: argparse.ArgumentParser, words: Sequence[str], typed: S
     args = parser.parse_args(words)
     args.typed = list(typed)
     try:
-        return args.run(args)
+        code: int | None = args.run(args)
     except UsageError as error:
         args.parser.error(str(error))
+    return code
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:

@@ -6,14 +6,20 @@ Everything comes from the option file, the schema and the source: no torch is im
 from __future__ import annotations
 
 import argparse
+import contextlib
 import types
 import typing
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from deblurkit import catalogue
+from deblurkit.errors import UserError
 from deblurkit.options import shipped
-from deblurkit.options.read import read_tree
+from deblurkit.options.document import to_plain
+from deblurkit.options.read import Reader
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _KIND_OF_SECTION = {
     "generator": "generator",
@@ -53,18 +59,20 @@ def option_files(prefix: str, parsed_args: argparse.Namespace, **context: Any) -
 
 def set_keys(prefix: str, parsed_args: argparse.Namespace, **context: Any) -> list[str]:
     """Return ``KEY=`` for every option that the file named by ``-opt`` may have; after the ``=``, the known values."""
-    file = parsed_args.opt[0] if isinstance(parsed_args.opt, list) else parsed_args.opt
-    plain = read_tree(file) if file else {}
     key, equals, _ = prefix.partition("=")
     if equals:
         return [f"{key}={value}" for value in _values(key)]
-    return sorted({f"{found}=" for found in (*_keys_of_schema(), *_keys_of(plain, ""))})
+    named = parsed_args.opt[:1] if isinstance(parsed_args.opt, list) else filter(None, [parsed_args.opt])
+    keys = set(_keys_of_schema())
+    for file in named:
+        with contextlib.suppress(UserError):  # a file that is not there has no keys to offer
+            keys |= set(_keys_of(to_plain(Reader().read(shipped.find(file))), ""))
+    return sorted(f"{found}=" for found in keys)
 
 
 def _values(key: str) -> list[str]:
-    section, _, last = key.partition(".")[0], *key.rpartition(".")[1:]
-    if last == "type":
-        return names_of(_KIND_OF_SECTION.get(section, ""))
+    if key.rpartition(".")[2] == "type":
+        return names_of(_KIND_OF_SECTION.get(key.partition(".")[0], ""))
     return _keys_of_schema().get(key, [])
 
 
@@ -93,21 +101,24 @@ def _keys_of_schema() -> dict[str, list[str]]:
     return dict(_fields_of(Options, ""))
 
 
-def _fields_of(model: Any, path: str) -> Iterator[tuple[str, list[str]]]:
+def _fields_of(model: type[BaseModel], path: str) -> Iterator[tuple[str, list[str]]]:
     from pydantic import BaseModel
+
+    from deblurkit.options.schema import Loader
 
     for name, field in model.model_fields.items():
         nested, values = [], []
         for choice in _alternatives(field.annotation):
             if isinstance(choice, type) and issubclass(choice, BaseModel):
-                nested += [choice]
+                nested.append(choice)
             elif choice is bool:
                 values += ["true", "false"]
             elif typing.get_origin(choice) is Literal:
                 values += [str(value) for value in typing.get_args(choice)]
         for section in nested:
-            yield from _fields_of(section, f"{path}{name}.")
-        if not nested or values:
+            # A data set's entry has the loader's keys beside its own.
+            yield from _fields_of(section, path if section is Loader else f"{path}{name}.")
+        if name != "component" and (not nested or values):
             yield f"{path}{name}", values
 
 
