@@ -125,7 +125,7 @@ def program() -> Program:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for names in GROUPS.values():
         for name in names:
-            add_command(commands.add_parser(name, help=summary_of(name)), name)
+            add_command(commands.add_parser(name, prog=f"deblurkit {name}", help=summary_of(name)), name)
     return parser
 
 

@@ -1,6 +1,7 @@
-"""Make pairs of blurred and sharp images, for training and for tests: DIR gets blurred/ sharp/ manifest.json.
+"""Make blurred and sharp pairs from photographs or fast video.
 
-Started again with the same command, it goes on where it was stopped.
+The folder gets blurred/, sharp/ and manifest.json. Started again with the same command, it goes on where it was
+stopped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Check blurred and sharp images before training: pairing, damage, swaps, shifts, blur, duplicates.
+"""Check blurred and sharp images before training.
+
+Finds what is wrong with their pairing, damaged files, swaps, shifts, blur in sharp images and duplicates.
 
 Exit code: 0 usable, there may be warnings; 2 training would refuse the images, or a mistake in what was given.
 """

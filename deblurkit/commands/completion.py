@@ -1,4 +1,6 @@
-"""Print what makes a shell complete commands, flags, option files, component names and `--set` keys.
+"""Print what makes your shell complete deblurkit's words.
+
+These are commands, flags, shipped option files, component names and `--set` keys.
 
 bash: add `eval "$(deblurkit completion bash)"` to ~/.bashrc. zsh: the same with zsh, in ~/.zshrc, after compinit.
 fish: write `deblurkit completion fish | source` into ~/.config/fish/config.fish.

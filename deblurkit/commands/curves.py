@@ -1,4 +1,7 @@
-"""Write one page of a training's losses, scores, gradients and samples; or of several, side by side."""
+"""Draw the curves of a training, or of several side by side.
+
+One page shows losses, scores, gradients and samples; a training may still be running.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say what this machine and installation have, what is missing, and what to do about it.
+"""Say what this machine has, what is missing, and what to do.
 
 Exit code: 0 nothing stands in the way; 1 something will fail.
 """

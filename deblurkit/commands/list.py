@@ -1,4 +1,4 @@
-"""List the components that option files can name, or print the option file's JSON Schema."""
+"""List the names that option files can use, or print their JSON Schema."""
 
 from __future__ import annotations
 

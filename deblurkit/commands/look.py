@@ -1,4 +1,7 @@
-"""Look inside a trained network: what its modules compute for one photograph, as pictures and one page."""
+"""Draw what a trained network computes inside.
+
+Attention, gradients, scales and whatever its modules compute for one photograph become pictures and one page.
+"""
 
 from __future__ import annotations
 

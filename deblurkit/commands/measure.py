@@ -1,4 +1,6 @@
-"""Measure what generators cost: parameters, GMACs, memory and time of one image, beside the published figures.
+"""Measure a network's parameters, MACs, memory and time.
+
+Published figures stand beside them. --layers prints every layer instead.
 
 Exit code: 0 all was measured; 1 something was not, the table says why; 2 a mistake in what was given.
 """

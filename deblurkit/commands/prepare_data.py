@@ -1,4 +1,4 @@
-"""Store a data set for speed: as a packed set that is read through memory maps, or as LMDB files that basicsr reads.
+"""Store a data set so that training reads it fast.
 
 SOURCE is a section of an option file, OPTIONS.yml:train, or a data set as one writes it: '{type: GoPro, ...}'. Its
 resize, crop and augment are not applied: they go to the set that reads the stored one. Started again, it goes on.

@@ -1,7 +1,7 @@
-"""Make the sample set, train a small GAN on it within some minutes, and score photographs that it has never seen.
+"""Train a small GAN for some minutes, and see what it does to photographs it has never seen.
 
-The machine is measured first, and the length of the training chosen so that all of it fits into the minutes. Given
-again, the command goes on where it was interrupted.
+The sample set is made, the machine measured, and the length of the training chosen so that all of it fits into the
+minutes. Given again, the command goes on where it was interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Score images that any code restored against the sharp ones, and write the report that `test` writes."""
+"""Score images that any code restored, and write the same report."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Restore the test sets of an experiment with its checkpoints, score them and write a report.
+"""Score checkpoints on test sets, and write a report.
 
-A run that was interrupted goes on where it stopped when the same command is given again.
+Several checkpoints are compared on the same images. A run that was interrupted goes on where it stopped when the same
+command is given again.
 """
 
 from __future__ import annotations
