@@ -95,6 +95,12 @@ def test_imports_point_one_way():
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_module_imports_an_extra():
+    """basicsr through ``compat.import_basicsr`` alone, which names the extra where it is missing."""
+    named = [f"{file}:{line}" for file in FILES for line, name in imports(file) if name.split(".")[0] == "basicsr"]
+    assert not named
+
+
 def test_deblurring_and_testing_need_no_engine():
     script = (
         "import sys, deblurkit.inference.deblurrer, deblurkit.evaluation.evaluate, deblurkit.options.load\n"

@@ -28,7 +28,7 @@ from deblurkit.engine.parts import Problems, build_parts, build_training_sets, p
 from deblurkit.engine.position import Length, Position
 from deblurkit.engine.resume import Resumption
 from deblurkit.engine.runner import TrainingRunner
-from deblurkit.engine.tensorboard import TensorboardFrom
+from deblurkit.engine.tensorboard import TensorboardFrom, why_unusable
 from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.protocols.protocol import get_protocol
@@ -264,7 +264,10 @@ class Setup:
 
     def _visualizer(self, folder: WorkDir, iteration: int) -> dict[str, Any]:
         backends: list[dict[str, Any]] = []
-        if self.options.logging.tensorboard:
+        lacking = why_unusable() if self.options.logging.tensorboard else None
+        if lacking is not None:
+            self.notes.append(lacking)
+        elif self.options.logging.tensorboard:
             save_dir = str(folder.path / "tensorboard")
             backends.append({"type": TensorboardFrom, "save_dir": save_dir, "iteration": iteration, "say": self._warn})
         if self.options.logging.wandb is not None:

@@ -1,4 +1,4 @@
-"""TensorBoard's record of a run: it may go back to an earlier checkpoint, and the run does without on a full disk."""
+"""TensorBoard's record of a run: it may go back to an earlier checkpoint, and the run does without where it must."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from mmengine.visualization import TensorboardVisBackend
+
+
+def why_unusable() -> str | None:
+    """Return why TensorBoard cannot be imported and what helps, in one line; ``None`` where it can."""
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except Exception as error:  # two packages own its files, and what is left when one goes fails in many ways
+        return (
+            f"logging.tensorboard: TensorBoard cannot be imported: {' '.join(str(error).split())}; the run goes on "
+            "without it; to have it: pip install --force-reinstall tensorboard"
+        )
+    return None
 
 
 class TensorboardFrom(TensorboardVisBackend):
