@@ -12,7 +12,7 @@ from deblurkit.errors import UserError
 
 
 def basicsr(module: str) -> ModuleType:
-    """Import ``basicsr.MODULE``; where basicsr is not installed, skip the test that asks for it and say why."""
+    """Imports ``basicsr.MODULE``; where basicsr is not installed, skips the test that asks for it and says why."""
     try:
         compat.import_basicsr()
     except UserError as error:

@@ -30,7 +30,7 @@ print(registry.METRICS.build({"type": "NIQE"})(skimage.data.chelsea(), None))
 
 
 def without(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a script where neither package is installed."""
+    """Runs a script where neither package is installed."""
     command = [sys.executable, ROOT / "tests" / "without.py", "basicsr,tensorboard,tb_nightly", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

@@ -9,7 +9,7 @@ from mmengine.visualization import TensorboardVisBackend
 
 
 def why_unusable() -> str | None:
-    """Return why TensorBoard cannot be imported and what helps, in one line; ``None`` where it can."""
+    """Returns why TensorBoard cannot be imported and what helps, in one line; ``None`` where it can."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except Exception as error:  # two packages own its files, and what is left when one goes fails in many ways

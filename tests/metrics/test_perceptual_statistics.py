@@ -37,7 +37,8 @@ def niqe():
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_niqe_equals_basicsr(niqe, name: str):
     sharp = photograph(name)[:200, :300]
-    assert niqe(sharp, None) == pytest.approx(basicsr("metrics").calculate_niqe(sharp[..., ::-1], 0), rel=2e-4)
+    expected = basicsr("metrics").calculate_niqe(sharp[..., ::-1], 0)
+    assert niqe(sharp, None) == pytest.approx(expected, rel=1e-3)  # few blocks, some flat: see the next test
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -65,7 +66,7 @@ def test_niqe_equals_basicsr_to_a_millionth_from_the_same_half(niqe, name: str):
 
 @pytest.mark.parametrize(
     ("name", "value", "tolerance"),
-    [  # of BasicSR 1.4.2 with torch 2.13 on an AMD EPYC; astronaut has even areas, where rounding decides signs
+    [  # of BasicSR 1.4.2 with torch 2.13 on an AMD EPYC; astronaut has flat areas, where rounding decides signs
         ("astronaut", 3.0649476661847754, 2e-4),
         ("coffee", 4.115241615372862, 1e-6),
         ("chelsea", 2.6255243812915023, 2e-6),

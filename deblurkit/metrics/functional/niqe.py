@@ -56,7 +56,7 @@ class _Fit(NamedTuple):
 
 
 def rounded_luma(image: Array, white: float) -> NDArray[np.float32]:
-    """Return the luma of MATLAB's ``rgb2ycbcr``, in whole numbers; ties go where BasicSR's float32 takes them.
+    """Returns the luma of MATLAB's ``rgb2ycbcr``, in whole numbers; ties go where BasicSR's float32 takes them.
 
     Args:
         image: ``(h, w, 3)`` RGB in any dtype.
@@ -68,7 +68,7 @@ def rounded_luma(image: Array, white: float) -> NDArray[np.float32]:
 
 
 def niqe(luma: Array) -> float:
-    """Compute the distance between the statistics of an image's whole blocks and the authors' model.
+    """Computes the distance between the statistics of an image's whole blocks and the authors' model.
 
     Args:
         luma: ``(h, w)``, whole numbers in [0, 255], with two blocks of 96x96 pixels or more.
@@ -82,7 +82,7 @@ def niqe(luma: Array) -> float:
 
 
 def distance(found: NDArray[np.float64]) -> float:
-    """Compute how far the statistics of blocks, ``(n, 36)``, are from the model; NaN where it is not defined."""
+    """Computes how far the statistics of blocks, ``(n, 36)``, are from the model; NaN where it is not defined."""
     complete = found[~np.isnan(found).any(axis=1)]
     if len(complete) < 2:
         return float("nan")
@@ -97,16 +97,16 @@ def distance(found: NDArray[np.float64]) -> float:
 
 @cache
 def pristine_model() -> Model:
-    """Read the authors' model."""
+    """Reads the authors' model."""
     with resources.files(__package__).joinpath("niqe_model.txt").open(encoding="utf-8") as file:
         figures = np.loadtxt(file)
     return Model(figures[0], figures[1:])
 
 
 def halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Halve an image of even sides as MATLAB does, bicubic and without aliasing; the mirrored edge goes on outside.
+    """Halves an image of even sides as MATLAB does, bicubic and without aliasing; the mirrored edge goes on outside.
 
-    Rounds to float32 where BasicSR does. In even areas the statistics hang on the signs of rounding errors: a half
+    Rounds to float32 where BasicSR does. In flat areas the statistics hang on the signs of rounding errors: a half
     without them moves scores by up to 9e-4 of themselves.
     """
     result = image / np.float32(255)
@@ -118,7 +118,7 @@ def halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def statistics(image: NDArray[np.float32], side: int) -> NDArray[np.float64]:
-    """Compute the 18 statistics of every block of ``side`` pixels; of one without texture some are NaN.
+    """Computes the 18 statistics of every block of ``side`` pixels; of one without texture some are NaN.
 
     Returns:
         ``(blocks, 18)``: shape and mean scale of the normalised values; then, for the products with the neighbour in
@@ -134,21 +134,21 @@ def statistics(image: NDArray[np.float32], side: int) -> NDArray[np.float64]:
 
 
 def _normalised(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Subtract the mean under a Gaussian window and divide by the deviation, plus one."""
+    """Subtracts the mean under a Gaussian window and divides by the deviation, plus one."""
     mean, square = _windowed(image), _windowed(np.square(image))
     deviation = np.sqrt(np.abs(square - np.square(mean)))
     return np.asarray((image - mean) / (deviation + 1), np.float32)
 
 
 def _windowed(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Average under the window, in float64, then rounded: so that the mean of equal values is that value, exactly."""
+    """Averages under the window, in float64, then rounded: so that the mean of equal values is that value, exactly."""
     window = cv2.getGaussianKernel(2 * _REACH + 1, _SIGMA)
     mean = cv2.sepFilter2D(image.astype(np.float64), -1, window, window, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(mean, np.float32)
 
 
 def _fitted(blocks: NDArray[np.float32]) -> _Fit:
-    """Fit a distribution to each block by its moments; in a block of one value they are 0 / 0, and NaN."""
+    """Fits a distribution to each block by its moments; in a block of one value they are 0 / 0, and NaN."""
     values = blocks.reshape(len(blocks), -1)
     squares = np.square(values)
     with np.errstate(divide="ignore", invalid="ignore"):
