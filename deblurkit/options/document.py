@@ -54,12 +54,19 @@ class Node:
         origin: Where it was written.
         size: How many values it holds, itself included.
         refused: It bears a tag, which is reported; nothing else needs to be said of it.
+        merged: All places where a dict that was merged of several is written, bases first.
     """
 
     value: Scalar | list[Node] | dict[str, Node]
     origin: Origin
     size: int = 1
     refused: bool = False
+    merged: tuple[Origin, ...] = ()
+
+    @property
+    def places(self) -> tuple[Origin, ...]:
+        """Returns where it was written: in one place, unless it was merged."""
+        return self.merged or (self.origin,)
 
 
 def resolve(text: str) -> Scalar:

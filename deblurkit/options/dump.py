@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.nodes import CollectionNode, ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
 from deblurkit.options.document import resolve
 from deblurkit.options.schema import Options
+
+
+@dataclass(frozen=True, slots=True)
+class OneLine:
+    """A dict or list that is written on one line, as ``{a: 1}`` or ``[1, 2]``."""
+
+    value: dict[str, Any] | list[Any]
 
 
 class _Representer(SafeRepresenter):
@@ -28,12 +36,18 @@ class _Representer(SafeRepresenter):
         plain = repr(number).replace("inf", ".inf").replace("nan", ".nan")
         return self.represent_scalar("tag:yaml.org,2002:float", plain)
 
+    def represent_one_line(self, data: OneLine) -> CollectionNode:
+        node: CollectionNode = self.represent_data(data.value)
+        node.flow_style = True
+        return node
+
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 _Representer.add_representer(str, _Representer.represent_text)
 _Representer.add_representer(float, _Representer.represent_number)
+_Representer.add_representer(OneLine, _Representer.represent_one_line)
 
 
 def write_options(options: Options, path: str | os.PathLike[str]) -> None:
@@ -53,11 +67,16 @@ def write_options(options: Options, path: str | os.PathLike[str]) -> None:
 
 def options_text(options: Options) -> str:
     """Return the text of the option file that :func:`write_options` writes."""
+    return yaml_text(options.to_dict())
+
+
+def yaml_text(data: dict[str, Any]) -> str:
+    """Returns plain values as YAML, one key or list item a line but for what is :class:`OneLine`."""
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment] # annotated as None there
     yaml.width = 2**16
     text = io.StringIO()
-    yaml.dump(options.to_dict(), text)
+    yaml.dump(data, text)
     return text.getvalue()

@@ -53,7 +53,8 @@ def merge(under: Node | None, over: Node, note: Note, path: Path = ()) -> Node:
             result.pop(key, None)
         else:
             result[key] = merge(result.get(key), item, note, (*path, key))
-    return Node(result, origin, refused=over.refused or (under is not None and under.refused))
+    merged = (*under.places, *over.places) if under is not None and below else over.merged
+    return Node(result, origin, refused=over.refused or (under is not None and under.refused), merged=merged)
 
 
 def _removes(path: Path) -> bool:

@@ -13,7 +13,7 @@ from deblurkit.options import shipped
 from deblurkit.options.components import misspelt
 from deblurkit.options.document import Composer, Node
 from deblurkit.options.merge import merge, overlay
-from deblurkit.options.problems import OptionsError, Origin, Problem
+from deblurkit.options.problems import OptionsError, Origin, Problem, finished
 from deblurkit.options.problems import Path as KeyPath
 from deblurkit.options.schema import Options
 from deblurkit.options.shipped import OptionFile
@@ -59,7 +59,7 @@ class Reader:
     def _file(self, file: OptionFile, readers: tuple[str, ...]) -> Node | None:
         """Reads one file and its bases; ``readers`` are the files, resolved, that are waiting for this one."""
         origin = Origin(file.shown, 1, self._next())
-        text = self._text(file, origin)
+        text = self.text(file, origin)
         document = None if text is None else Composer(text, origin, self.problems).compose()
         if document is None:
             self.incomplete = True
@@ -76,7 +76,8 @@ class Reader:
         tree = merge(merged, Node(own, document.origin), self._note)
         return Node(tree.value, document.origin, refused=tree.refused)
 
-    def _text(self, file: OptionFile, origin: Origin) -> str | None:
+    def text(self, file: OptionFile, origin: Origin) -> str | None:
+        """Returns what a file holds; ``None`` where it cannot be read, which is noted."""
         try:
             content = Path(file.path).read_bytes()
         except OSError as error:
@@ -135,6 +136,19 @@ class Reader:
         except LookupError as error:
             self.problems.append(Problem(origin, tuple(keys), str(error.args[0])))
             return root
+
+
+def text_of(file: OptionFile) -> str:
+    """Returns what an option file holds, as it is.
+
+    Raises:
+        OptionsError: It cannot be read.
+    """
+    reader = Reader()
+    text = reader.text(file, Origin(file.shown))
+    if text is None:
+        raise OptionsError(*finished(reader.problems))
+    return text
 
 
 def _anchor_plugins(sections: dict[str, Node], folder: str) -> None:

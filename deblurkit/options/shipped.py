@@ -97,5 +97,5 @@ def _shipped(text: str) -> OptionFile:
         alike = namesake(name)
         hint = f" (did you mean '{alike}'?)" if alike else did_you_mean(name, known)
         own = f"a file of your own is named by its path, ./{Path(name).name}{_SUFFIX}"
-        raise OptionsError(f"{text}: no shipped option file has this name{hint}; `deblurkit options` lists them, {own}")
+        raise OptionsError(f"{text}: no shipped option file has this name{hint}; `deblurkit options` lists them; {own}")
     return OptionFile(str(folder() / f"{name}{_SUFFIX}"), f"{PREFIX}{name}{_SUFFIX}")

@@ -19,7 +19,7 @@ from deblurkit.options.load import load_options
 
 Write = Callable[..., Path]
 Lines = Callable[..., list[str]]
-LISTED = "`deblurkit options` lists them, a file of your own is named by its path"
+LISTED = "`deblurkit options` lists them; a file of your own is named by its path"
 
 
 @pytest.mark.parametrize("text", ["quickstart", "deblurkit:quickstart.yml", "deblurkit:quickstart"])

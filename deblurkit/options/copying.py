@@ -1,0 +1,68 @@
+"""Shipped option files as files of one's own, to be edited."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from deblurkit.errors import UserError
+from deblurkit.options.problems import OptionsError, finished
+from deblurkit.options.read import Reader
+from deblurkit.options.shipped import PREFIX, OptionFile
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """An option file and its bases in a folder of the user's.
+
+    Args:
+        file: The option file itself.
+        written: What was written, in the order of reading.
+        found: What was there already, the same.
+    """
+
+    file: Path
+    written: tuple[Path, ...]
+    found: tuple[Path, ...]
+
+
+def copy(file: OptionFile, folder: Path) -> Copied:
+    """Copies a shipped option file with all its bases, in the layout that they have, so that it loads from there.
+
+    Args:
+        file: What :func:`~deblurkit.options.shipped.find` found by a name.
+        folder: Made where it is missing.
+
+    Raises:
+        UserError: A file that differs is there already, and nothing is written; or one cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; the copies need a folder, which is made where it is missing")
+    reader = Reader()
+    reader.read(file)
+    if reader.problems:
+        raise OptionsError(*finished(reader.problems))
+    targets = {folder / read.shown.removeprefix(PREFIX): read for read in reader.texts}
+    try:
+        found = tuple(target for target in targets if os.path.lexists(target))
+        changed = [target for target in found if target.read_bytes() != Path(targets[target].path).read_bytes()]
+        if changed:
+            raise UserError(*(_differs(target, targets[target]) for target in changed))
+        written = tuple(target for target in targets if target not in found)
+        for target in written:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f"{target.name}.tmp")
+            try:
+                shutil.copyfile(targets[target].path, temporary)
+                os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
+    return Copied(next(iter(targets)), written, found)
+
+
+def _differs(target: Path, file: OptionFile) -> str:
+    return f"{target}: is there already and differs from {file.shown}; move it away, or give another folder"
