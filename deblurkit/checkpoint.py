@@ -132,9 +132,7 @@ def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, 
     component = state["options"]["generator"]
     kind = component["type"]
     if ARCHS.get(kind) is None:
-        wanted = state["options"].get("plugins") or []
-        hint = f"; it was trained with {', '.join(wanted)}: name them with --plugin" if wanted else ""
-        raise CheckpointError(f"{path}: {ARCHS.miss(kind)}{hint}")
+        raise CheckpointError(f"{path}: {ARCHS.miss(kind)}{_where_from(state)}")
     weights, where = weights_of(state), f"{path}: options.generator"
     complaint = f"{path}: its weights do not fit {kind}"
     sketch = sketch_generator(component, weights, where)
@@ -149,6 +147,14 @@ def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, 
         raise CheckpointError(f"{where}: {kind} cannot be built: {_short(error)}") from error
     fill(generator, weights, complaint)
     return generator.eval()
+
+
+def _where_from(state: dict[str, Any]) -> str:
+    """Return what a checkpoint says of the plugins that its generator needs."""
+    package, files = state.get("generator_package"), state["options"].get("plugins")
+    if package is not None:
+        return f"; it comes from the plugin package {package}: install that where you run this"
+    return f"; it was trained with {', '.join(files)}: name them with --plugin" if files else ""
 
 
 def sketch_generator(component: dict[str, Any], weights: Mapping[str, Tensor], where: str) -> nn.Module | None:

@@ -139,6 +139,7 @@ class _Checkpoint(_Part):
     trained_on: dict[Name, str | int] | None = None
     data_notes: list[str] = []
     versions: dict[str, str] = {}
+    generator_package: Name | None = None
 
 
 def is_checkpoint(content: Any) -> bool:

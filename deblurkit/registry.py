@@ -33,6 +33,7 @@ Contract = Callable[[Any], "str | None"]
 
 _PLUGIN_PREFIX = "deblurkit_plugin_"
 _loaded: dict[str, str] = {}  # plugin as named (absolute path or module) -> file it came from
+_installed: dict[str, str] = {}  # top-level module of an installed plugin -> name and version of its distribution
 
 
 class ComponentRegistry(Registry):
@@ -78,8 +79,7 @@ class ComponentRegistry(Registry):
         """Return the message for a name that is not registered."""
         known = self.names()
         hint = did_you_mean(str(name), known)
-        loaded = ", ".join(f"{plugin} ({file})" for plugin, file in _loaded.items()) or "none"
-        return f"no {self.name} is named {name!r}{hint}; known: {', '.join(known)}; plugins loaded: {loaded}"
+        return f"no {self.name} is named {name!r}{hint}; known: {', '.join(known)}; {plugins_told()}"
 
     def build(self, cfg: dict[str, Any], *given: Any, where: str | None = None) -> Any:  # type: ignore[override]
         """Build ``{type: NAME, **arguments}``.
@@ -277,6 +277,16 @@ def loaded_plugins() -> list[str]:
     return list(_loaded)
 
 
+def package_of(component: Any) -> str | None:
+    """Return name and version of the installed plugin that a component comes from; ``None``: it comes from no such."""
+    return _installed.get(component.__module__.partition(".")[0])
+
+
+def plugins_told() -> str:
+    """Return for messages which plugins are loaded, and from which files."""
+    return f"plugins loaded: {', '.join(f'{plugin} ({file})' for plugin, file in _loaded.items()) or 'none'}"
+
+
 def load_plugins(plugins: Iterable[str]) -> None:
     """Import plugins, and once per process the installed ones of the entry-point group ``deblurkit.plugins``.
 
@@ -350,3 +360,5 @@ def _load_installed() -> None:
             warnings.warn(f"installed plugin {entry.value} was not loaded: {error}", stacklevel=2)
             continue
         _loaded[entry.value] = getattr(module, "__file__", None) or entry.value
+        if entry.dist is not None:
+            _installed[entry.module.partition(".")[0]] = f"{entry.dist.name} {entry.dist.version}"

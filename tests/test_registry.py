@@ -11,7 +11,18 @@ import pytest
 
 from deblurkit import registry as registry_module
 from deblurkit.errors import UserError
-from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, METRICS, VIEWS, ComponentRegistry, load_plugins
+from deblurkit.registry import (
+    ARCHS,
+    DATASETS,
+    DISCRIMINATORS,
+    LOSSES,
+    METRICS,
+    VIEWS,
+    ComponentRegistry,
+    load_plugins,
+    package_of,
+    plugins_told,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +145,25 @@ def test_miss_says_what_is_near_and_what_was_loaded(plugin: Callable[..., Path])
     assert "known: " in message
     assert "FilterBankUNet" in message
     assert str(file) in message
+
+
+def test_installed_plugins_are_loaded_and_their_packages_known(
+    plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+):
+    file = plugin(module("ARCHS", "RegistryInstalled"), "registry_installed.py")
+    package = file.parent / "registry_installed-1.2.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: registry-installed\nVersion: 1.2\n")
+    (package / "entry_points.txt").write_text(
+        "[deblurkit.plugins]\nit = registry_installed\ngone = registry_gone_at_all\n"
+    )
+    monkeypatch.syspath_prepend(str(file.parent))
+    monkeypatch.setattr(registry_module, "_installed_loaded", False)
+    with pytest.warns(UserWarning, match="installed plugin registry_gone_at_all was not loaded"):
+        load_plugins([])
+    assert package_of(ARCHS.get("RegistryInstalled")) == "registry-installed 1.2"
+    assert package_of(ARCHS.get("NAFNet")) is None
+    assert f"registry_installed ({file})" in plugins_told()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from torch import nn
 import deblurkit
 from deblurkit.checkpoint import FORMAT, CheckpointError, compare, fill
 from deblurkit.engine.optim import kept_of_a_weight
+from deblurkit.registry import package_of
 
 if TYPE_CHECKING:
     from deblurkit.engine.runner import TrainingRunner
@@ -45,6 +46,7 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
         "trained_on": loop.dataloader.record.facts,
         "data_notes": loop.dataloader.record.notes,
         "options": runner.options.to_dict(),
+        "generator_package": package_of(type(restorer.generator)),
         "versions": {
             "deblurkit": deblurkit.__version__,
             "torch": str(torch.__version__),

@@ -144,5 +144,9 @@ def _named(report: Report, path: Path, config: Mapping[str, Any], table: Table) 
         return None
     component = table.entries.get(name)
     if component is None and not report.names_open and not report.has(place):
-        report.add(place, f"no {table.kind} is named {name!r}{did_you_mean(name, table.entries)}")
+        from deblurkit.registry import plugins_told
+
+        # A name that resembles no other may be that of a plugin that is not there.
+        hint = did_you_mean(name, table.entries) or f"; known: {', '.join(sorted(table.entries))}; {plugins_told()}"
+        report.add(place, f"no {table.kind} is named {name!r}{hint}")
     return component
