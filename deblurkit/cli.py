@@ -20,10 +20,10 @@ from deblurkit.errors import UserError, did_you_mean
 GROUPS = {
     "Start": ("quickstart", "doctor"),
     "Sharpen photographs": ("deblur", "look"),
-    "Build and train a network": ("list", "train", "curves", "measure"),
+    "Build and train a network": ("options", "list", "train", "curves", "measure"),
     "Score and compare": ("test", "score"),
     "Look after data": ("check-data", "prepare-data", "blur"),
-    "Extend": ("completion",),
+    "Extend": ("new-plugin", "completion"),
 }
 """The commands, by what people want to do."""
 

@@ -40,7 +40,7 @@ LEVELS = [
     {"inspection"},
     {"evaluation"},
     {"engine"},
-    {"quickstart", "doctor", "testing"},
+    {"quickstart", "doctor", "testing", "new_plugin"},
 ]
 NOTHING_ABOVE_CHECKPOINT = {"report", "interop"}
 OUTSIDE = {"cli", "commands", "completion", "__init__", "__main__"}  # the program; the lazy public names

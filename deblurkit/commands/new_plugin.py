@@ -10,7 +10,9 @@ EXAMPLE = "deblurkit new-plugin my-blur"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME", help="the package's name, such as my-blur; its network is then MyBlur")
+    parser.add_argument(
+        "plugin_name", metavar="NAME", help="the package's name, such as my-blur; its network is then MyBlur"
+    )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, default=Path(), help="the package's folder is made in this one (default: .)"
     )
@@ -20,8 +22,8 @@ def run(args: argparse.Namespace) -> None:
     """Write the package, and say what to do with it."""
     from deblurkit.new_plugin import new_plugin, plugin_names
 
-    folder = new_plugin(args.name, args.out)
-    package = plugin_names(args.name).package
+    folder = new_plugin(args.plugin_name, args.out)
+    package = plugin_names(args.plugin_name).package
     print(f"{folder}: a plugin with a network, a loss, an option file and tests. Next:")
     print(f'  cd {folder} && pip install -e ".[test]"')
     print("  python -m pytest")
