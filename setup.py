@@ -20,7 +20,8 @@ setup(
     packages=[*find_packages(include=["deblurkit", "deblurkit.*"]), "deblurkit.option_files"],
     package_dir={"deblurkit.option_files": "options"},
     package_data={
-        "deblurkit": ["py.typed"],
+        "deblurkit": ["py.typed", "plugin_template/*.j2"],
+        "deblurkit.metrics.functional": ["*.txt"],
         "deblurkit.option_files": ["**/*.yml"],
         "deblurkit.report": ["templates/*.j2"],
         "deblurkit.report.curves": ["*.j2", "*.css"],
