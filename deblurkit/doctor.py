@@ -20,7 +20,7 @@ State = Literal["ok", "note", "problem"]
 """``note``: something can be had that is not there; ``problem``: something will fail."""
 
 _PACKAGES = ("torch", "torchvision", "mmengine", "numpy", "opencv-python", "pillow", "lpips", "tensorboard")
-_EXTRAS = {"basicsr": "comparing with basicsr, and its networks by name"}
+_EXTRAS = {"basicsr": "comparing scores and speed with basicsr"}
 _SETS = (
     {"type": "GoPro", "split": "test", "variant": "linear"},
     {"type": "HIDE", "split": "test"},
