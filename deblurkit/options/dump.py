@@ -24,11 +24,15 @@ class OneLine:
 
 
 class _Representer(SafeRepresenter):
-    """Quotes each text that YAML 1.2 would read as something else, or whose characters a reader might fold."""
+    """Quotes each text that YAML 1.2 would read as something else, or whose characters a reader might fold.
+
+    So each text stays on one line, where a comment can follow it.
+    """
 
     def represent_text(self, text: str) -> ScalarNode:
-        style = None if isinstance(resolve(text), str) else "'"
-        if not text.replace("\n", "").isprintable():
+        # ruamel.yaml writes `:x` and `?x` plain, and cannot read them between brackets
+        style = None if isinstance(resolve(text), str) and text[:1] not in (":", "?") else "'"
+        if not text.isprintable():
             style = '"'
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

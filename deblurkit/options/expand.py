@@ -114,8 +114,7 @@ def _heading(file: OptionFile, comments: dict[str, Comments]) -> Iterator[str]:
 def _lines(text: str, notes: dict[int, _Note], comments: dict[str, Comments]) -> Iterator[str]:
     """Yields the lines of the text with the comments that belong to them, each told once."""
     told: set[Origin] = set()
-    lines = text.splitlines()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.splitlines(), 1):
         note = notes.get(number, _Note())
         above: list[str] = []
         trailing: list[str] = []
@@ -124,8 +123,7 @@ def _lines(text: str, notes: dict[int, _Note], comments: dict[str, Comments]) ->
                 told.add(origin)
                 above += comments[origin.source].above.get(origin.line or 0, ())
                 trailing += comments[origin.source].trailing.get(origin.line or 0, ())
-        # The end of a line is no place for a comment where a text goes on in the next one.
-        if len(trailing) > 1 or (number + 1 not in notes and number < len(lines)):
+        if len(trailing) > 1:
             above, trailing = above + trailing, []
         tail = [f"from {_printable(note.base)}", *trailing] if note.base else trailing
         indent = line[: len(line) - len(line.lstrip())]

@@ -112,7 +112,9 @@ def test_texts_of_several_lines_stay_whole(write: Write) -> None:
 
 
 def test_plugins_and_values_survive(write: Write, good: Path, tmp_path: Path) -> None:
-    write("_base_: [good.yml, 'deblurkit:_base_/runtime.yml']\ntrain: {ema: null}\npaper: {title: '1e-4'}\n", "own.yml")
+    bases = "_base_: [good.yml, 'deblurkit:_base_/runtime.yml']"
+    paper = "{title: '1e-4', called: [':x', 'y: z'], published: {'?x': {':x': 1}}}"
+    write(f"{bases}\ntrain: {{ema: null}}\npaper: {paper}\n", "own.yml")
     text = expanded(shipped.find(str(tmp_path / "own.yml")))
     again = write(text, "elsewhere/again.yml")
     assert load_options(again) == load_options(tmp_path / "own.yml")
