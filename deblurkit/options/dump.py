@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import CollectionNode, ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
-from deblurkit.options.document import resolve
+from deblurkit.options.document import Plain, resolve
 from deblurkit.options.schema import Options
 
 
@@ -20,7 +20,7 @@ from deblurkit.options.schema import Options
 class OneLine:
     """A dict or list that is written on one line, as ``{a: 1}`` or ``[1, 2]``."""
 
-    value: dict[str, Any] | list[Any]
+    value: Plain
 
 
 class _Representer(SafeRepresenter):

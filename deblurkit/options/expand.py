@@ -59,7 +59,7 @@ def _layout(node: Node) -> Any:
         values = [_layout(item) for item in node.value]
     else:
         return node.value
-    return OneLine(to_plain(node)) if len(_lines_of(node)) == 1 else values  # type: ignore[arg-type]
+    return OneLine(to_plain(node)) if len(_lines_of(node)) == 1 else values
 
 
 def _lines_of(node: Node) -> set[Origin]:
