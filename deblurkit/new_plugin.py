@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import importlib.util
 import keyword
 import os
@@ -103,6 +105,9 @@ def _refuse_taken(names: PluginNames) -> None:
     if names.package in sys.stdlib_module_names or (found is not None and found.origin is not None):
         where = found.origin if found is not None and found.origin else "Python itself"
         raise UserError(f"{names.package}: a module of this name is installed ({where}); choose another name")
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # pip would put ours in its place
+        installed = importlib.metadata.distribution(names.distribution)
+        raise UserError(f"{names.distribution}: {installed.name} {installed.version} is installed; choose another name")
     from deblurkit.registry import ARCHS, LOSSES, load_plugins
 
     load_plugins([])

@@ -119,6 +119,7 @@ def test_names_are_made_of_one(name: str, names: tuple[str, ...]):
         ("x" * 101, "names a folder: up to 100 characters"),
         ("json", "json: a module of this name is installed ("),
         ("sys", "sys: a module of this name is installed (built-in); choose another name"),
+        ("Scikit.Image", "scikit-image: scikit-image "),
         ("deblurkit", "deblurkit: a module of this name is installed ("),
         ("Nafnet", "nafnet: there is a generator NAFNet already; choose another name"),
         ("perceptual", "perceptual: there is a loss PerceptualLoss already; choose another name"),

@@ -9,16 +9,7 @@ One line in a plugin's test file is enough::
 It makes one test of each component that the plugin registers and each check of its kind. pytest must be installed.
 """
 
-from deblurkit.testing.component import Component, Traits
-from deblurkit.testing.contracts import BrokenContractError, Check, checks_of, components_of, contract_tests, hold
+from deblurkit.testing.component import Traits
+from deblurkit.testing.contracts import BrokenContractError, contract_tests
 
-__all__ = [
-    "BrokenContractError",
-    "Check",
-    "Component",
-    "Traits",
-    "checks_of",
-    "components_of",
-    "contract_tests",
-    "hold",
-]
+__all__ = ["BrokenContractError", "Traits", "contract_tests"]
