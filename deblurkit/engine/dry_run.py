@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from deblurkit.options.schema import Options
 
 _DEFAULT_SIDE = 256  # where the training set neither crops nor resizes
+_IMAGES_ON_CPU = 2  # the least that a batch norm takes; whole batches of large networks are minutes and 20 GiB there
 
 
 def dry_run(options: Options, device: str | None = None) -> None:
     """Run one iteration of each kind (critics alone in a warm-up, critics and generator, restoring) and print it.
 
+    On a CPU a batch has two images at most: that all fits together shows as well, in less memory than a training takes.
     Where the weights of a perceptual loss cannot be had, random ones stand in, which is said.
 
     Raises:
@@ -47,9 +49,14 @@ def dry_run(options: Options, device: str | None = None) -> None:
     for name, network in restorer.networks().items():
         console.print(f"{name}: {type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters")
 
-    batches = [_synthetic_batch(options) for _ in range(restorer.critic_batches + restorer.generator_batches)]
+    entry = options.datasets.train
+    assert entry is not None
+    full = entry.loader.batch_size
+    images = min(full, _IMAGES_ON_CPU) if chosen.type == "cpu" else full
+    batches = [_synthetic_batch(options, images) for _ in range(restorer.critic_batches + restorer.generator_batches)]
+    fewer = "" if images == full else f" (a training has {full} images in each)"
     console.print(
-        f"synthetic batches of {tuple(batches[0]['blurred'].shape)}, {len(batches)} an iteration, on {chosen}"
+        f"synthetic batches of {tuple(batches[0]['blurred'].shape)}{fewer}, {len(batches)} an iteration, on {chosen}"
     )
     try:
         _iterate(options, restorer, batches, optimizers, console)
@@ -74,14 +81,14 @@ def _iterate(
         console.print(f"one iteration, {kind}: {told}")
 
 
-def _synthetic_batch(options: Options) -> dict[str, Any]:
+def _synthetic_batch(options: Options, images: int) -> dict[str, Any]:
     entry = options.datasets.train
     assert entry is not None
     side = entry.component.get("crop") or entry.component.get("resize") or _DEFAULT_SIDE
     height, width = (side, side) if isinstance(side, int) else side
     generator = torch.Generator().manual_seed(options.seed)
-    sharp = torch.rand(entry.loader.batch_size, 3, height, width, generator=generator)
-    return {"blurred": _box(sharp), "sharp": sharp, "key": ["synthetic"] * entry.loader.batch_size}
+    sharp = torch.rand(images, 3, height, width, generator=generator)
+    return {"blurred": _box(sharp), "sharp": sharp, "key": ["synthetic"] * images}
 
 
 def _box(sharp: Tensor) -> Tensor:
