@@ -54,8 +54,8 @@ setup(
     ],
     entry_points={"console_scripts": ["deblurkit = deblurkit.cli:main"]},
     extras_require={
-        # Its build wants torch there first, and --no-build-isolation: docs/install.md.
-        "basicsr": ["basicsr>=1.4.2"],
+        # Its build wants torch there first, and --no-build-isolation; on Python 3.13 it fails: docs/install.md.
+        "basicsr": ["basicsr>=1.4.2; python_version < '3.13'"],
         "dev": [
             "hypothesis>=6.100",
             "jsonschema>=4.20",

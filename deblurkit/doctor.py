@@ -94,6 +94,8 @@ def _extras() -> Iterator[Finding]:
             yield Finding("extra", extra, "ok", importlib.metadata.version(extra))
         except importlib.metadata.PackageNotFoundError:
             install = f"pip install --no-build-isolation 'deblurkit[{extra}]'"
+            if extra == "basicsr" and sys.version_info >= (3, 13):
+                install = "needs Python 3.12 or older: its setup.py fails on newer ones"
             yield Finding("extra", extra, "note", f"absent; it is for {purpose}", install)
 
 
