@@ -31,7 +31,7 @@ class Entry:
 
 @cache
 def kinds() -> dict[str, str]:
-    """Return the registries' names by the variables of :mod:`deblurkit.registry` that hold them, in their order."""
+    """Returns the registries' names by the variables of :mod:`deblurkit.registry` that hold them, in their order."""
     tree = ast.parse((_PACKAGE / "registry.py").read_text(encoding="utf-8"))
     found = {}
     for node in tree.body:
@@ -46,7 +46,7 @@ def kinds() -> dict[str, str]:
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """Return the built-in components, in the order of the registries and of their names."""
+    """Returns the built-in components, in the order of the registries and of their names."""
     found: list[Entry] = []
     for file in sorted(_PACKAGE.rglob("*.py")):
         source = file.read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def _entries_of(tree: ast.Module) -> Iterator[Entry]:
 
 
 def _arguments_of(node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...]:
-    """Return the names after the first, which is ``self`` or an image."""
+    """Returns the names after the first, which is ``self`` or an image."""
     function: ast.stmt | None = node
     if isinstance(node, ast.ClassDef):
         constructors = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]

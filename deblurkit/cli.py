@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import shutil
 import sys
 import textwrap
 import traceback
@@ -38,7 +39,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one line each, with the closest valid word."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, after flags that do not exist are told: argparse would first miss the required one they stand for."""
+        """Parses, after flags that do not exist are told: argparse would first miss the required one they stand for."""
         words = list(sys.argv[1:] if args is None else args)
         if self._subparsers is None:
             for word in words[: words.index("--") if "--" in words else None]:
@@ -61,7 +62,7 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"got {value!r}, expected one of {', '.join(choices)}{hint}")
 
     def error(self, message: str) -> NoReturn:
-        """Print one line and exit with code 2."""
+        """Prints one line and exits with code 2."""
         print(f"{self.prog}: {message}; `{self.prog} --help` explains", file=sys.stderr)
         sys.exit(USERS_MISTAKE)
 
@@ -80,9 +81,13 @@ class Formatter(argparse.HelpFormatter):
 class Program(Parser):
     """The parser of ``deblurkit`` itself; its help groups the commands by what people want to do."""
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            self.error(f"there is no command {value!r}{did_you_mean(value, action.choices)}")
+
     def format_help(self) -> str:
-        """Return the help, wrapped to the terminal's width."""
-        width = max(min(argparse.HelpFormatter("")._width, 100), 40)
+        """Returns the help, wrapped to the terminal's width."""
+        width = max(min(shutil.get_terminal_size().columns - 2, 100), 40)
         parts = [self.format_usage(), textwrap.fill(str(self.description), width)]
         for group, names in GROUPS.items():
             lines = [
@@ -94,17 +99,17 @@ class Program(Parser):
 
 
 def module_of(command: str) -> Any:
-    """Return a command's module; see :mod:`deblurkit.commands`."""
+    """Returns a command's module; see :mod:`deblurkit.commands`."""
     return importlib.import_module(f"deblurkit.commands.{command.replace('-', '_')}")
 
 
 def summary_of(command: str) -> str:
-    """Return the first line of a command's description."""
+    """Returns the first line of a command's description."""
     return module_of(command).__doc__.partition("\n")[0]
 
 
 def add_command(parser: argparse.ArgumentParser, command: str) -> None:
-    """Give a parser a command's description, example, arguments, and ``run`` as what they are for."""
+    """Gives a parser a command's description, example, arguments, and ``run`` as what they are for."""
     module = module_of(command)
     parser.formatter_class = Formatter
     parser.description = module.__doc__
@@ -114,7 +119,7 @@ def add_command(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def program() -> Program:
-    """Build the parser of ``deblurkit`` with all of its commands."""
+    """Builds the parser of ``deblurkit`` with all of its commands."""
     parser = Program(
         prog="deblurkit",
         usage="deblurkit COMMAND ...",
@@ -130,28 +135,20 @@ def program() -> Program:
 
 
 def main() -> NoReturn:
-    """Run the command that the command line names; without one, print the help."""
-    words = sys.argv[1:]
-    names = [name for group in GROUPS.values() for name in group]
-    if "_ARGCOMPLETE" in os.environ:
+    """Runs the command that the command line names; without one, prints the help."""
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks, because somebody pressed Tab
         from deblurkit.completion import complete
 
         complete(program())
-    if words and not words[0].startswith("-") and words[0] not in names:
-        hint = did_you_mean(words[0], names)
-        run(lambda: _refuse(f"deblurkit: there is no command {words[0]!r}{hint}; `deblurkit --help` lists them"))
+    words = sys.argv[1:]
     run(lambda: _run_command(program(), words or ["--help"], words[1:]))
 
 
 def run_tool(command: str) -> NoReturn:
-    """Run one command with the arguments of the script in ``tools/`` that bears its name."""
+    """Runs one command with the arguments of the script in ``tools/`` that bears its name."""
     parser = Parser(prog=Path(sys.argv[0]).name)
     add_command(parser, command)
     run(lambda: _run_command(parser, sys.argv[1:], sys.argv[1:]))
-
-
-def _refuse(problem: str) -> None:
-    raise UserError(problem)
 
 
 def _run_command(parser: argparse.ArgumentParser, words: Sequence[str], typed: Sequence[str]) -> int | None:
@@ -165,7 +162,7 @@ def _run_command(parser: argparse.ArgumentParser, words: Sequence[str], typed: S
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run ``main`` and exit with its code: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
+    """Runs ``main`` and exits with its code: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
 
     A :class:`~deblurkit.errors.UserError` is printed without a traceback, one unwrapped line for each problem.
     """
@@ -192,14 +189,14 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def print_problems(error: UserError) -> None:
-    """Print each problem as one line on standard error."""
+    """Prints each problem as one line on standard error."""
     for problem in error.problems:
         print(" ".join(line.strip() for line in problem.splitlines()), file=sys.stderr)
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show bars on standard error where that is a terminal, and nothing elsewhere.
+    """Shows bars on standard error where that is a terminal, and nothing elsewhere.
 
     Yields:
         What to call with a bar's name, the number of things done and the number of all.

@@ -31,7 +31,7 @@ _KIND_OF_SECTION = {
 
 
 def complete(parser: argparse.ArgumentParser) -> NoReturn:
-    """Print the words that may stand where the cursor is, and exit."""
+    """Prints the words that may stand where the cursor is, and exits."""
     import argcomplete
 
     for command in _parsers(parser):
@@ -51,14 +51,14 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
 
 
 def option_files(prefix: str, parsed_args: argparse.Namespace, **context: Any) -> list[str]:
-    """Return the shipped names, and the option files that the path leads to."""
+    """Returns the shipped names, and the option files that the path leads to."""
     import argcomplete
 
     return [*shipped.names(), *argcomplete.FilesCompleter(("yml", "yaml"))(prefix)]
 
 
 def set_keys(prefix: str, parsed_args: argparse.Namespace, **context: Any) -> list[str]:
-    """Return ``KEY=`` for every option that the file named by ``-opt`` may have; after the ``=``, the known values."""
+    """Returns ``KEY=`` for every option that the file named by ``-opt`` may have; after the ``=``, the known values."""
     key, equals, _ = prefix.partition("=")
     if equals:
         return [f"{key}={value}" for value in _values(key)]
@@ -77,12 +77,12 @@ def _values(key: str) -> list[str]:
 
 
 def names_of(kind: str) -> list[str]:
-    """Return the built-in components of a registry."""
+    """Returns the built-in components of a registry."""
     return [entry.name for entry in catalogue.entries() if entry.kind == kind]
 
 
 def _keys_of(tree: Any, path: str) -> Iterator[str]:
-    """Yield the dotted keys of what an option file says, and of the arguments that its components could have."""
+    """Yields the dotted keys of what an option file says, and of the arguments that its components could have."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _keys_of(value, f"{path}{key}.")
@@ -95,7 +95,7 @@ def _keys_of(tree: Any, path: str) -> Iterator[str]:
 
 
 def _keys_of_schema() -> dict[str, list[str]]:
-    """Return the dotted keys of the sections, with the values that can be listed."""
+    """Returns the dotted keys of the sections, with the values that can be listed."""
     from deblurkit.options.schema import Options
 
     return dict(_fields_of(Options, ""))

@@ -48,7 +48,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what is found, in the order of reading; imports torch, touches no network and writes nothing."""
+    """Yields what is found, in the order of reading; imports torch, touches no network and writes nothing."""
     yield from _versions()
     yield from _extras()
     torch = _imports("torch", "pip install torch")
@@ -74,7 +74,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _imports(module: str, advice: str) -> Finding:
-    """Import a module that is known to break where versions do not fit."""
+    """Imports a module that is known to break where versions do not fit."""
     from deblurkit.compat import ensure_torchvision
 
     try:

@@ -44,7 +44,7 @@ class Plan:
     """What the training, the test and the report take."""
 
     def overrides(self) -> list[str]:
-        """Return the changes that make the option file this training."""
+        """Returns the changes that make the option file this training."""
         # An average over more iterations than a fifth of the run would mostly hold the random start.
         decay = min(0.998, 1 - 5 / self.iterations)
         return [
@@ -57,7 +57,7 @@ class Plan:
 
 
 def plan(speed: Speed, seconds: float) -> Plan:
-    """Choose the longest training that fits into so many seconds with its test and report; 50 iterations at least."""
+    """Chooses the longest training that fits into so many seconds with its test and report; 50 iterations at least."""
     validations = 2 if speed.scoring < seconds / 20 else 1  # where they are cheap, the curve gets a second point
     fixed = (validations + 1) * speed.scoring + _REPORT
     iterations = max(_LEAST, int((_SHARE * seconds - fixed) / speed.iteration))
@@ -67,7 +67,7 @@ def plan(speed: Speed, seconds: float) -> Plan:
 def quickstart(
     minutes: float, work_dir: Path | None, device: str | None, overwrite: bool, say: Callable[[str], None]
 ) -> Path:
-    """Train on the sample set for as long as fits into ``minutes``, test, and write the report.
+    """Trains on the sample set for as long as fits into ``minutes``, tests, and writes the report.
 
     A folder that holds a quickstart already is gone on with; a finished one is tested again.
 
@@ -117,7 +117,7 @@ def quickstart(
 
 
 def measure(options: Options, device: str | None) -> Speed:
-    """Run the first iterations of a training for a few seconds, and restore one image; writes nothing."""
+    """Runs the first iterations of a training for a few seconds, and restores one image; writes nothing."""
     import torch
 
     from deblurkit.engine.position import Position

@@ -11,7 +11,7 @@ INFERENCE_MODES = "whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8, j
 
 
 def add_option_file(parser: argparse.ArgumentParser, note: str = "", required: bool = False) -> None:
-    """Add ``-opt``: a shipped option file's name, or a path.
+    """Adds ``-opt``: a shipped option file's name, or a path.
 
     Args:
         parser: Gets the argument.
@@ -23,41 +23,41 @@ def add_option_file(parser: argparse.ArgumentParser, note: str = "", required: b
 
 
 def add_set(parser: argparse.ArgumentParser, note: str = "") -> None:
-    """Add ``--set``: changes of single options, from left to right."""
+    """Adds ``--set``: changes of single options, from left to right."""
     help = f"change options{note}, such as train.iters=100"
     parser.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE", help=help)
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-    """Add ``--weights`` of a command that uses one network."""
+    """Adds ``--weights`` of a command that uses one network."""
     help = "checkpoint, or published weights of DeblurGAN(-v2)"
     parser.add_argument("--weights", metavar="CKPT", required=True, help=help)
 
 
 def add_plugins(parser: argparse.ArgumentParser) -> None:
-    """Add ``--plugin``: what to import before names are looked up."""
+    """Adds ``--plugin``: what to import before names are looked up."""
     help = "Python files or modules to import first"
     parser.add_argument("--plugin", metavar="P", nargs="+", action="extend", default=[], help=help)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add ``--device``."""
+    """Adds ``--device``."""
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
 
 
 def add_precision(parser: argparse.ArgumentParser) -> None:
-    """Add ``--precision``."""
+    """Adds ``--precision``."""
     help = "default: %(default)s"
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"), help=help)
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:
-    """Add ``--memory``: the bound within which photographs are restored."""
+    """Adds ``--memory``: the bound within which photographs are restored."""
     parser.add_argument("--memory", metavar="GIB", type=float, help="what one photograph may take above the weights")
 
 
 def add_scoring(parser: argparse.ArgumentParser) -> None:
-    """Add what all commands that score have: ``--plugin``, ``--backbone``, ``--single`` and ``--device``."""
+    """Adds what all commands that score have: ``--plugin``, ``--backbone``, ``--single`` and ``--device``."""
     add_plugins(parser)
     parser.add_argument(
         "--backbone",
@@ -72,7 +72,7 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
 
 
 def scoring_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what :func:`add_scoring` read, with ``protocol`` and ``out``, as arguments by name.
+    """Returns what :func:`add_scoring` read, with ``protocol`` and ``out``, as arguments by name.
 
     Raises:
         UserError: A backbone is not ``NET=FILE``.

@@ -18,7 +18,7 @@ EXAMPLE = "deblurkit blur photos holiday/ --out pairs --count 4"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to write")
     shared.add_argument("--seed", metavar="S", type=int, default=0, help="of everything random")
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the pairs, and say what was made."""
+    """Makes the pairs, and says what was made."""
     from deblurkit.data.blur.pair_folder import in_words
 
     with cli.progress() as show:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def average_frames(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> dict[str, Any]:
-    """Average frames."""
+    """Averages frames."""
     from deblurkit.data.blur import averaging, frame_pairs, light
 
     average, response = averaging.as_average(args.average), light.response(args.response)
@@ -64,7 +64,7 @@ def average_frames(args: argparse.Namespace, show: Callable[[str, int, int], Non
 
 
 def blur_photographs(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> dict[str, Any]:
-    """Blur photographs; those of a folder by camera shake, with a sensor's noise."""
+    """Blurs photographs; those of a folder by camera shake, with a sensor's noise."""
     from deblurkit.data.blur.photos import blur_photos, by_default
     from deblurkit.data.source import find_entry
 

@@ -16,7 +16,7 @@ EXAMPLE = "deblurkit check-data photos/ --out check"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument("folder", nargs="?", metavar="FOLDER", help="find blur, sharp, input, target ... folders in it")
     add_option_file(parser, "all of its data sets are checked")
     parser.add_argument("--data", metavar="SOURCE", help="OPTIONS.yml:train, OPTIONS.yml:test.NAME, or '{type: NAME}'")
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the images, and say what was found."""
+    """Checks the images, and says what was found."""
     if bool(args.blurred) != bool(args.sharp):
         raise cli.UsageError("give both --blurred and --sharp")
     if sum(map(bool, (args.folder, args.opt, args.data, args.blurred))) != 1:

@@ -14,12 +14,12 @@ EXAMPLE = 'eval "$(deblurkit completion bash)"'
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the shell's code."""
+    """Prints the shell's code."""
     import argcomplete
 
     print(argcomplete.shellcode(["deblurkit"], shell=args.shell))

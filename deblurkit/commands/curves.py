@@ -12,7 +12,7 @@ EXAMPLE = "deblurkit curves work_dirs/madn work_dirs/madn_l1 --out madn.html"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument(
         "work_dirs", nargs="+", type=Path, metavar="WORK_DIR", help="folders of trainings, also running ones"
     )
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the page and print where it is."""
+    """Writes the page and prints where it is."""
     from deblurkit.report.curves.page import write_curves
 
     print(write_curves(args.work_dirs, args.out))

@@ -19,7 +19,7 @@ EXAMPLE = "deblurkit deblur holiday/ --weights work_dirs/quickstart/checkpoints/
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument("inputs", metavar="PHOTO|FOLDER", nargs="+", help="images; folders are searched recursively")
     add_weights(parser)
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results; inputs are never replaced")
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Restore the photographs."""
+    """Restores the photographs."""
     from deblurkit.inference.deblurrer import Deblurrer
     from deblurkit.inference.photos import deblur_photos, plan
 

@@ -15,12 +15,12 @@ EXAMPLE = "deblurkit doctor --json > report.json"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument("--json", action="store_true", help="print all of it as JSON, for a bug report")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each finding."""
+    """Prints one line for each finding."""
     from deblurkit.doctor import examine
 
     findings = list(examine())

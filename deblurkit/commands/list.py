@@ -15,14 +15,14 @@ EXAMPLE = "deblurkit list generator"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument("kind", nargs="?", metavar="KIND", help="one registry, such as generator or loss; default: all")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of option files, for editors")
     add_plugins(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the names with the first line of what each is."""
+    """Prints the names with the first line of what each is."""
     if args.schema:
         from deblurkit.options.json_schema import json_schema
         from deblurkit.registry import load_plugins
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _registered(plugins: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield the kind, name and first line of every registered component."""
+    """Yields the kind, name and first line of every registered component."""
     from deblurkit import registry
 
     registry.load_plugins(plugins)

@@ -17,7 +17,7 @@ EXAMPLE = "deblurkit look photo.jpg --weights work_dirs/crosshatch/checkpoints/b
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument("photo", metavar="PHOTO", nargs="?", type=Path, help="an image; not needed with --list")
     add_weights(parser)
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the pictures and of look.html")
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def numbers(count: int) -> Callable[[str], tuple[int, ...]]:
-    """Return what reads whole numbers separated by commas."""
+    """Returns what reads whole numbers separated by commas."""
 
     def read(text: str) -> tuple[int, ...]:
         found = tuple(map(int, text.split(",")))
@@ -58,7 +58,7 @@ def numbers(count: int) -> Callable[[str], tuple[int, ...]]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw the pictures; or list what can be drawn."""
+    """Draws the pictures; or lists what can be drawn."""
     if not args.list and (args.photo is None or args.out is None):
         raise cli.UsageError("give PHOTO and --out DIR, or --list")
     if args.channels < 0:

@@ -17,7 +17,7 @@ EXAMPLE = "deblurkit measure -opt madn nafnet --sizes 720x1280 --markdown costs.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("-opt", nargs="+", metavar="FILE", help="option files, by name or path")
     which.add_argument(
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print and write."""
+    """Measures, prints and writes."""
     if args.csv and not args.layers:
         raise cli.UsageError("--csv goes with --layers")
     from deblurkit.evaluation import cost
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show_layers(args: argparse.Namespace) -> None:
-    """Print the layers of networks."""
+    """Prints the layers of networks."""
     from deblurkit.evaluation import cost
     from deblurkit.evaluation.layers import layer_tables
     from deblurkit.report import costs, layers

@@ -9,7 +9,7 @@ EXAMPLE = "deblurkit new-plugin my-blur"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument(
         "plugin_name", metavar="NAME", help="the package's name, such as my-blur; its network is then MyBlur"
     )
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the package, and say what to do with it."""
+    """Writes the package, and say what to do with it."""
     from deblurkit.new_plugin import new_plugin, plugin_names
 
     folder = new_plugin(args.plugin_name, args.out)

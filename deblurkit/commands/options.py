@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from deblurkit.cli import UsageError
 from deblurkit.errors import UserError
 from deblurkit.options import shipped
 
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Prints what was asked for."""
     if args.name is None and (args.expand or args.copy is not None):
-        raise UserError("options: --expand and --copy need a NAME, such as `deblurkit options madn --expand`")
+        raise UsageError("--expand and --copy need a NAME, such as `deblurkit options madn --expand`")
     if args.name is None:
         lines = _listing()
     elif args.copy is not None:

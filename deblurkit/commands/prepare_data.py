@@ -18,7 +18,7 @@ EXAMPLE = "deblurkit prepare-data pack --data madn.yml:train --out packed --crop
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     commands = parser.add_subparsers(dest="action", required=True)
     for name, summary in (("pack", "write a packed set"), ("lmdb", "write blurred.lmdb and sharp.lmdb")):
         command = commands.add_parser(name, help=summary, description=summary)
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Store a set, or verify a stored one."""
+    """Stores a set, or verifies a stored one."""
     if args.action == "verify":
         from deblurkit.data.packing.packed import verify_hashes
 

@@ -17,7 +17,7 @@ EXAMPLE = "deblurkit quickstart --minutes 6"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument("--minutes", metavar="M", type=float, default=6.0, help="for everything; default: 6")
     parser.add_argument("--work-dir", metavar="DIR", type=Path, help="the run's folder; default: work_dirs/quickstart")
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds an earlier run")
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train and test, then name the report and the next command."""
+    """Trains and tests, then names the report and the next command."""
     if not args.minutes > 0:
         raise cli.UsageError(f"--minutes: expected more than 0, got {args.minutes:g}")
     from deblurkit.quickstart import quickstart

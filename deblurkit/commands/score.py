@@ -11,7 +11,7 @@ EXAMPLE = "deblurkit score --restored theirs/ --sharp gopro/sharp/ --blurred gop
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     parser.add_argument(
         "--restored",
         metavar="[NAME=]DIR",
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Score the folders."""
+    """Scores the folders."""
     if args.data and args.blurred:
         raise cli.UsageError("--blurred goes with --sharp, not with --data")
     from deblurkit.evaluation.evaluate import Settings, score_folders

@@ -21,7 +21,7 @@ EXAMPLE = "deblurkit test --weights ours=work_dirs/madn/checkpoints/best_psnr.pt
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     several: dict = {"nargs": "+", "action": "extend", "default": []}
     add_option_file(parser, "default: the options inside the (first) checkpoint")
     parser.add_argument(
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Restore and score; or explain a protocol."""
+    """Restores and scores; or explains a protocol."""
     if not (args.opt or args.weights or args.explain):
         raise cli.UsageError("give -opt, --weights, or both")
     from deblurkit.evaluation.evaluate import Settings, evaluate_all

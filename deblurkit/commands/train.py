@@ -10,7 +10,7 @@ EXAMPLE = "deblurkit train -opt madn --set datasets.train.batch_size=4"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Adds the arguments."""
     add_option_file(parser, required=True)
     add_set(parser)
     parser.add_argument("--work-dir", metavar="DIR", help="the run's folder itself; default: work_dirs/<name>")
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the options, then train."""
+    """Checks the options, then trains."""
     from deblurkit import load_options
 
     options = load_options(args.opt, args.set)
