@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 import shutil
+import signal
 import sys
 import textwrap
 import traceback
@@ -164,8 +165,10 @@ def _run_command(parser: argparse.ArgumentParser, words: Sequence[str], typed: S
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Runs ``main`` and exits with its code: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
 
-    A :class:`~deblurkit.errors.UserError` is printed without a traceback, one unwrapped line for each problem.
+    A :class:`~deblurkit.errors.UserError` is printed without a traceback, one unwrapped line for each problem. A second
+    Ctrl-C ends the process at once.
     """
+    signal.signal(signal.SIGINT, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a host process may have put something else there
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may know no "x" or "é"
@@ -186,6 +189,12 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         traceback.print_exc()
         code = OUR_FAULT
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    # A library may swallow the first interruption, where it meets one in a callback; nothing swallows the second.
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
+    raise KeyboardInterrupt
 
 
 def print_problems(error: UserError) -> None:
