@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import deblurkit
+from deblurkit.device import free_memory, usable_cores
 from deblurkit.errors import MissingSetError, UserError
 
 State = Literal["ok", "note", "problem"]
@@ -102,8 +103,6 @@ def _extras() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     import torch
 
-    from deblurkit.data.cores import usable_cores
-
     capability = torch.backends.cpu.get_cpu_capability()
     fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     bf16 = "bf16 fast" if fast else "bf16 works, but is emulated and slow"
@@ -123,7 +122,6 @@ def _devices() -> Iterator[Finding]:
 
 
 def _resources() -> Iterator[Finding]:
-    from deblurkit.data.cache import free_memory
     from deblurkit.data.sample import default_root
 
     free = free_memory()

@@ -24,6 +24,7 @@ LEVELS = [
         "catalogue",
         "options",
         "errors",
+        "device",
         "names",
         "torchfile",
         "checkpoint_format",

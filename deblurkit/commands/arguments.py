@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from deblurkit.device import PRECISIONS
 from deblurkit.errors import UserError
 
 INFERENCE_MODES = "whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8, joined by +"
@@ -48,7 +49,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_precision(parser: argparse.ArgumentParser) -> None:
     """Adds ``--precision``."""
     help = "default: %(default)s"
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16"), help=help)
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help=help)
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:

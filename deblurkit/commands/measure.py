@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
     """Measures, prints and writes."""
     if args.csv and not args.layers:
         raise cli.UsageError("--csv goes with --layers")
+    from deblurkit.device import pick_device
     from deblurkit.evaluation import cost
     from deblurkit.evaluation.ratios import measure_ratios
-    from deblurkit.inference.deblurrer import pick_device
     from deblurkit.report import costs
 
     costs.check_targets(args.markdown, args.json, args.csv)

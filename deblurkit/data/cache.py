@@ -7,18 +7,13 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from deblurkit.device import free_memory
 from deblurkit.errors import UserError
 
-_SYSTEM = Path("/proc/meminfo")
-_GROUPS = Path("/proc/self/cgroup")
-_CONTROL = Path("/sys/fs/cgroup")
-_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
-_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _GIB = 1 << 30
 
 
@@ -111,43 +106,3 @@ def refuse_too_large(needed: int, count: int) -> None:
             f"cache: {count} pairs take {needed / _GIB:.1f} GiB, of memory {free / _GIB:.1f} GiB is free{among}; "
             "leave cache out, or pack the set (deblurkit prepare-data): a packed set is not held in memory"
         )
-
-
-def free_memory() -> int | None:
-    """Return the bytes that can still be taken, within a container's limit; ``None`` where the system does not say."""
-    found = [bytes_left for bytes_left in (_left_in_system(), _left_in_container()) if bytes_left is not None]
-    return min(found, default=None)
-
-
-def _left_in_system() -> int | None:
-    try:
-        lines = [line.split() for line in _SYSTEM.read_text().splitlines()]
-    except OSError:
-        return None
-    return next((int(line[1]) << 10 for line in lines if line[0] == "MemAvailable:"), None)
-
-
-def _left_in_container() -> int | None:
-    """Return the least that is left within the limits of this process's control group and those around it."""
-    try:
-        lines = [line.split(":", 2) for line in _GROUPS.read_text().splitlines()]
-    except OSError:
-        return None
-    found = []
-    for _, kinds, path in lines:
-        if kinds in ("", "memory"):  # version 2 of control groups, and 1
-            top, names = (_CONTROL, _VERSION_2) if kinds == "" else (_CONTROL / "memory", _VERSION_1)
-            group = top / path.strip("/")
-            found += [
-                _left_in_group(folder, *names) for folder in (group, *group.parents) if folder.is_relative_to(top)
-            ]
-    return min((bytes_left for bytes_left in found if bytes_left is not None), default=None)
-
-
-def _left_in_group(folder: Path, most: str, used: str, droppable: str) -> int | None:
-    try:
-        counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        # Pages of files that were not used lately the system can drop.
-        return int((folder / most).read_text()) - int((folder / used).read_text()) + int(counts[droppable])
-    except (OSError, ValueError, KeyError):  # not there, or "max": without a limit
-        return None

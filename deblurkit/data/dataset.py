@@ -18,9 +18,9 @@ import numpy as np
 
 from deblurkit.data.cache import DecodedPairs, refuse_too_large
 from deblurkit.data.checking.response import measure_set
-from deblurkit.data.cores import usable_cores
 from deblurkit.data.images import ImageReadError, image_size, read_image, to_tensor
 from deblurkit.data.transforms import Pair, RandomCrop, Resize, Size
+from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.registry import TRANSFORMS, Nested
 

@@ -22,12 +22,12 @@ import cv2
 import filelock
 import numpy as np
 
-from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import ImagePairs, PairFiles
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.photographs import PHOTOGRAPHS, Photograph, photograph_file
 from deblurkit.data.shake import random_trajectory, shake
 from deblurkit.data.transforms import Size
+from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from deblurkit.checkpoint import build_generator
 from deblurkit.data.loader import build_dataset
+from deblurkit.device import switch_tf32
 from deblurkit.engine.restorer import Parts
 from deblurkit.engine.terms import Term
 from deblurkit.errors import UserError
@@ -148,9 +149,7 @@ def place(parts: Parts, options: Options, device: torch.device) -> None:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for term in parts.terms:
         term.loss.to(device)
-    high = options.train.precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = high
-    torch.backends.cudnn.allow_tf32 = high
+    switch_tf32(options.train.precision == "tf32")
     if options.train.compile:
         penalised = {term.critic for term in parts.terms if getattr(term.loss, "penalty", None) is not None}
         parts.generator.compile()

@@ -11,8 +11,8 @@ import torch
 from mmengine.dist import all_gather, all_gather_object, broadcast_object_list, get_rank, get_world_size, init_dist
 from torch import Tensor
 
+from deblurkit.device import pick_device
 from deblurkit.errors import UserError
-from deblurkit.inference.deblurrer import pick_device
 
 Result = TypeVar("Result")
 

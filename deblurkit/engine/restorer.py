@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from deblurkit.device import autocast
 from deblurkit.engine.guard import FiniteGuard
 from deblurkit.engine.processes import share_statistics
 from deblurkit.engine.terms import Critic, Term, mean
@@ -21,7 +22,6 @@ from deblurkit.registry import RESTORERS
 
 Batch = dict[str, Any]
 Named = dict[str, Any]
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -179,16 +179,12 @@ class GANRestorer(nn.Module):
         groups = [batches[start : start + size] for start in range(0, len(batches), size)]
         return groups[:-1], groups[-1]
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = _AUTOCAST.get(self.parts.precision)
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
-
     def _restored(self, batch: Batch) -> Named:
         """Return the batch joined by the generator's outputs, in fp32; each its own node of the graph.
 
         So a term's gradient at an output holds nothing that came through another output.
         """
-        with self._autocast():
+        with autocast(self.parts.precision, self.device.type):
             outputs = self._calls["generator"](batch["blurred"])
         if isinstance(outputs, Tensor):
             outputs = {"image": outputs}
@@ -199,7 +195,7 @@ class GANRestorer(nn.Module):
 
         def call(network: nn.Module) -> Critic:
             def judged(image: Tensor) -> Tensor | list[Tensor]:
-                with self._autocast():
+                with autocast(self.parts.precision, self.device.type):
                     logits: Tensor | list[Tensor] = network(image)
                     return logits
 
@@ -303,7 +299,7 @@ class GANRestorer(nn.Module):
         values: dict[str, Tensor] = {}
         for term in self.terms:
             if term.active(self.iteration):
-                with self._autocast() if term.critic is None else nullcontext():
+                with autocast(self.parts.precision, self.device.type) if term.critic is None else nullcontext():
                     values[term.name] = term.weight * term.generator_value(named, calls).float()
         if not values:
             raise UserError(f"losses: no term counts in iteration {self.iteration} (counted from 0): see start and end")

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.checkpoint import build_generator
+from deblurkit.device import check_precision
 from deblurkit.errors import UserError
 from deblurkit.evaluation.record import environment
 from deblurkit.inference.memory import LiveTensors
-from deblurkit.inference.restore import PRECISIONS, restore, restore_whole
+from deblurkit.inference.restore import restore, restore_whole
 from deblurkit.options import shipped
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
@@ -52,7 +53,7 @@ class Timing:
     Attributes:
         device: Where to compute.
         sizes: Image sizes to time, as ``HxW``; ``None``: all on a GPU, up to 256x256 on a CPU.
-        precision: One of ``PRECISIONS``.
+        precision: One of :data:`deblurkit.device.PRECISIONS`.
         repeats: Number of images timed.
         warmup: Number of images before them that are not.
 
@@ -67,8 +68,7 @@ class Timing:
     warmup: int = 2
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise UserError(f"precision: {self.precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+        check_precision(self.precision)
         if self.repeats < 1 or self.warmup < 0:
             raise UserError(f"needs repeats >= 1 and warmup >= 0, got {self.repeats} and {self.warmup}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from deblurkit.data.source import open_source
+from deblurkit.device import check_precision, pick_device
 from deblurkit.errors import UserError
 from deblurkit.evaluation import record
 from deblurkit.evaluation.contenders import (
@@ -27,8 +28,6 @@ from deblurkit.evaluation.reporting import Report, report
 from deblurkit.evaluation.scoring import image_file
 from deblurkit.evaluation.sets import ScoredSet, build_protocols, open_test_sets, scored_set
 from deblurkit.evaluation.settings import Settings
-from deblurkit.inference.deblurrer import pick_device
-from deblurkit.inference.restore import PRECISIONS
 from deblurkit.names import entry_name
 from deblurkit.options.load import options_from_dict
 from deblurkit.registry import ARCHS, load_plugins
@@ -88,8 +87,7 @@ def evaluate_all(
         UserError: See :func:`evaluate`.
         NonFiniteOutputError: See there.
     """
-    if settings.precision not in PRECISIONS:
-        raise UserError(f"precision: {settings.precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+    check_precision(settings.precision)
     device = pick_device(settings.device)
     load_plugins(settings.plugins)
     named = split_names(weights) or [(None, _weights_of(options, work_dir))]

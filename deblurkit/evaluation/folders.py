@@ -13,11 +13,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
-from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.images import image_size, read_image, to_tensor
 from deblurkit.data.loader import FirstImages
 from deblurkit.data.paired import PairedImages, images_by_key
+from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.evaluation.sources import Restored, Source
 

@@ -22,10 +22,10 @@ import numpy as np
 from torch import Tensor
 
 from deblurkit import names
-from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import Pairs
 from deblurkit.data.images import to_tensor, to_uint8, write_image
 from deblurkit.data.loader import FirstImages, ImageDataset, collate
+from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.evaluation.alignment import Facts
 from deblurkit.evaluation.protocols.protocol import Protocol, Scored

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from deblurkit import checkpoint
+from deblurkit.device import check_precision, pick_device
 from deblurkit.errors import UserError
-from deblurkit.inference.restore import PRECISIONS
 from deblurkit.inference.session import AUTO, Session
 from deblurkit.interop.foreign import read_weights
 
@@ -53,8 +53,7 @@ class Deblurrer:
         inference: str = AUTO,
         memory: float | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise UserError(f"precision: {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+        check_precision(precision)
         if memory is not None and not 0 < memory < math.inf:
             raise UserError(f"memory: a photograph takes more than 0 GiB, got {memory:g}")
         state = read_weights(weights)
@@ -86,22 +85,6 @@ class Deblurrer:
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a photograph is uint8 or uint16, this one is {image.dtype}")
         return self.session.restore_array(image)
-
-
-def pick_device(device: str | torch.device | None) -> torch.device:
-    """Return ``device``, or by default CUDA where there is one, else the CPU.
-
-    Raises:
-        UserError: There is no such device.
-    """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each backend has its own way to be absent
-        raise UserError(f"device: {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return chosen
 
 
 def describe_weights(state: dict[str, Any], weights: str | Path) -> dict[str, Any]:

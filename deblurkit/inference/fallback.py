@@ -10,9 +10,10 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from deblurkit.device import free_device_memory
 from deblurkit.errors import UserError
 from deblurkit.inference.locality import reach
-from deblurkit.inference.memory import free_bytes, live_bytes, scratch
+from deblurkit.inference.memory import live_bytes, scratch
 from deblurkit.inference.passes import fitted
 from deblurkit.inference.restore import size_rules
 from deblurkit.inference.tlc import LocalMeans
@@ -121,7 +122,7 @@ class Fallback:
     def _allowed(self) -> int | None:
         if self.memory_bytes is not None:
             return self.memory_bytes
-        free = free_bytes(self.device)
+        free = free_device_memory(self.device)
         if self.auto and self.device.type == "cpu":
             return _AUTO_BYTES_ON_CPU if free is None else min(free, _AUTO_BYTES_ON_CPU)
         return free

@@ -1,4 +1,4 @@
-"""What memory a generator takes for an image, what is free, and what tells that it did not suffice."""
+"""What memory a generator takes for an image."""
 
 from __future__ import annotations
 
@@ -13,20 +13,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from deblurkit.data.cache import free_memory
 from deblurkit.inference.restore import restore
 from deblurkit.inference.tlc import LocalMeans
-
-_ALLOCATORS_SAY = (
-    "can't allocate memory",  # PyTorch on a CPU
-    "not enough memory",  # the same on Windows
-    "std::bad_alloc",
-    "could not create a primitive",  # oneDNN, whose convolutions allocate for themselves
-    "could not create a memory",
-    "cudnn_status_alloc_failed",
-    "cublas_status_alloc_failed",
-)
-_OF_FREE_CUDA = 0.8  # the rest is for the workspaces of kernels and for fragments between tensors
 
 
 def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans | None = None) -> int | None:
@@ -59,26 +47,9 @@ def scratch(device: torch.device) -> float:
     """Return what to multiply :func:`live_bytes` by, so that what kernels allocate inside is covered too.
 
     On CPUs convolutions reorder what they read and write; the networks here were measured to take 1.05 to 1.98 times
-    their live tensors. On CUDA devices :func:`free_bytes` leaves room for it.
+    their live tensors. On CUDA devices :func:`~deblurkit.device.free_device_memory` leaves room for it.
     """
     return 2.0 if device.type == "cpu" else 1.0
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Return what may be allocated on a device; ``None`` where the system does not say."""
-    if device.type == "cpu":
-        return free_memory()
-    if device.type != "cuda":
-        return None
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's, and not in use
-    return int(_OF_FREE_CUDA * (torch.cuda.mem_get_info(device)[0] + kept))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory did not suffice, on whatever device."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _ALLOCATORS_SAY)
 
 
 def _on_meta(generator: nn.Module) -> nn.Module:

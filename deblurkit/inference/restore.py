@@ -10,16 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deblurkit.device import computing_in
 from deblurkit.errors import UserError
 from deblurkit.inference.passes import bands, fitted
 from deblurkit.inference.sources import Source, TensorSource
-from deblurkit.metrics.network_metric import tf32
 from deblurkit.options.inference import Inference, parse_inference
-
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-"""What :func:`restore` computes in: ``tf32`` differs from ``fp32`` on CUDA devices only."""
-
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class NonFiniteOutputError(UserError):
@@ -89,7 +84,7 @@ def restore(
     Args:
         generator: ``forward(blurred) -> Tensor | dict`` with the restored image as ``image``.
         blurred: ``(n, 3, h, w)`` in [0, 1], on the generator's device.
-        precision: One of :data:`PRECISIONS`; half precisions run under autocast.
+        precision: One of :data:`~deblurkit.device.PRECISIONS`; half precisions run under autocast.
         inference: See :mod:`deblurkit.options.inference`; sizes become what
             :func:`deblurkit.inference.passes.fitted` makes of them.
 
@@ -126,7 +121,7 @@ def restored_bands(
     Args:
         generator: See :func:`restore`; under :func:`converted`.
         source: The image.
-        precision: One of :data:`PRECISIONS`.
+        precision: One of :data:`~deblurkit.device.PRECISIONS`.
         mode: From :func:`deblurkit.inference.passes.fitted`.
     """
     device = device_of(generator, source.device)
@@ -157,7 +152,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: str = "fp32"
     Args:
         generator: ``forward(blurred) -> Tensor | dict`` with the restored image as ``image``.
         blurred: ``(n, 3, h, w)`` in [0, 1], on the generator's device.
-        precision: One of :data:`PRECISIONS`; half precisions run under autocast.
+        precision: One of :data:`~deblurkit.device.PRECISIONS`; half precisions run under autocast.
 
     Returns:
         ``(n, 3, h, w)`` float32 in [0, 1]; a pixel that was not finite is NaN.
@@ -168,7 +163,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: str = "fp32"
     height, width = blurred.shape[-2:]
     low, high = getattr(generator, "value_range", (0.0, 1.0))
     padded = pad_to_divisor(blurred, *size_rules(generator))
-    with _compute_in(precision, blurred.device.type):
+    with computing_in(precision, blurred.device.type):
         outputs = generator(to_value_range(padded, (low, high)))
     image = _image_of(outputs, generator)
     if image.shape != padded.shape:
@@ -194,14 +189,3 @@ def _image_of(outputs: Tensor | dict[str, Tensor], generator: nn.Module) -> Tens
             f"it returned a {type(outputs).__name__}{keys}"
         )
     return image
-
-
-@contextlib.contextmanager
-def _compute_in(precision: str, device_type: str) -> Iterator[None]:
-    """Autocast for half precisions; on CUDA, TF32 exactly where it was asked for (PyTorch lets convolutions use it)."""
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
-    switched = tf32(precision == "tf32") if device_type == "cuda" else contextlib.nullcontext()
-    dtype = _AUTOCAST.get(precision)
-    with switched, torch.autocast(device_type, dtype) if dtype else contextlib.nullcontext():
-        yield

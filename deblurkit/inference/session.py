@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deblurkit.data.images import to_uint8
+from deblurkit.device import is_out_of_memory
 from deblurkit.errors import UserError
 from deblurkit.inference.fallback import Fallback
 from deblurkit.inference.locality import global_layers
-from deblurkit.inference.memory import is_out_of_memory
 from deblurkit.inference.passes import fitted, layout
 from deblurkit.inference.restore import (
     NonFiniteOutputError,
@@ -49,7 +49,7 @@ class Session:
 
     Args:
         generator: In the mode (train or eval) and on the device in which it is to run.
-        precision: One of :data:`deblurkit.inference.restore.PRECISIONS`.
+        precision: One of :data:`deblurkit.device.PRECISIONS`.
         inference: See :mod:`deblurkit.options.inference`; or ``auto``, which ``x8`` and ``tlc`` can be joined to.
         memory_bytes: What one image may take above the weights, kernels included; by default what is free, and with
             ``auto`` on a CPU 1.5 GiB of it at most.

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from deblurkit.data.images import encode_image, read_image, to_tensor, to_uint8, write_image
+from deblurkit.device import is_out_of_memory
 from deblurkit.errors import UserError
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.inference.fallback import Fallback
-from deblurkit.inference.memory import is_out_of_memory
 from deblurkit.inference.passes import fitted
 from deblurkit.inference.reductions import side_taken
 from deblurkit.inference.restore import NonFiniteOutputError, non_finite, size_rules

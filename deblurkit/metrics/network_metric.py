@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deblurkit.device import tf32
 from deblurkit.metrics.functional.images import Array, comparable
 from deblurkit.pretrained import PUBLISHED, is_published, torchvision_features
 
@@ -19,36 +15,13 @@ _LEAST_SIDE = 32  # below it a pooling layer of AlexNet has nothing to pool
 BACKBONES = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
 """torchvision's name of the network behind each name of a backbone."""
 
-_SWITCHES = threading.RLock()
-
-
-@contextlib.contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
-    """Let convolutions and matrix products on CUDA devices use TF32 or not, while active.
-
-    PyTorch's switches are the whole process's: where one thread is inside, others wait to enter.
-
-    Args:
-        allowed: Whether they may.
-    """
-    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    with _SWITCHES:
-        before = [backend.allow_tf32 for backend in backends]
-        try:
-            for backend in backends:
-                backend.allow_tf32 = allowed
-            yield
-        finally:
-            for backend, was in zip(backends, before, strict=True):
-                backend.allow_tf32 = was
-
 
 class NetworkMetric:
     """A distance of two images that a frozen network computes, in float32 and without gradients.
 
     One pair at a time goes through one of these networks, whichever threads ask: features need much memory, and torch
-    spreads each layer over the cores by itself. On CUDA devices they compute without :func:`tf32`, and so wait for a
-    generator that another thread runs there.
+    spreads each layer over the cores by itself. On CUDA devices they compute without TF32
+    (:func:`deblurkit.device.tf32`), and so wait for a generator that another thread runs there.
 
     Args:
         title: The metric's name in messages.

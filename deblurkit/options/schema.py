@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from deblurkit import names
+from deblurkit.device import Precision
 from deblurkit.errors import UserError
 from deblurkit.options.inference import parse_inference
 
@@ -199,7 +200,7 @@ class Train(Section):
     """Whether the generator's gradient is that of the critics after their step, or both step from the same weights."""
     clip_grad_norm: PositiveFloat | dict[EntryName, PositiveFloat] | None = None
     """The largest gradient norm of an optimizer's step: of all, or by their names in ``optimizers``; null: any."""
-    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """The arithmetic of the networks."""
     accumulate: PositiveInt = 1
     """Batches whose gradients make up one update."""

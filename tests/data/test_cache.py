@@ -76,43 +76,6 @@ def test_too_large_for_the_memory_that_is_free(pairs: PairedImages, monkeypatch:
         pairs.cache(3)
 
 
-@pytest.mark.parametrize(
-    ("maximum", "left"),
-    [("max", 500), (None, 500), ("600", 350), ("2000000", 500)],
-    ids=["no limit", "no container", "the container's", "the machine's"],
-)
-def test_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, maximum: str | None, left: int) -> None:
-    unit = 1024
-    job = tmp_path / "slurm" / "job_1"  # the limit is that of a group around the process's own
-    (job / "step_0").mkdir(parents=True)
-    if maximum is not None:
-        (job / "memory.max").write_text(maximum if maximum == "max" else str(int(maximum) * unit))
-        (job / "memory.current").write_text(str(300 * unit))
-        (job / "memory.stat").write_text(f"anon 5\ninactive_file {50 * unit}\n")
-    (tmp_path / "groups").write_text("9:cpu:/\n0::/slurm/job_1/step_0\n")
-    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable: 500 kB\nHugePages_Total: 0\n")
-    monkeypatch.setattr(cache, "_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(cache, "_CONTROL", tmp_path)
-    monkeypatch.setattr(cache, "_SYSTEM", tmp_path / "meminfo")
-    assert cache.free_memory() == left * unit
-    (tmp_path / "meminfo").unlink()
-    assert cache.free_memory() == (
-        350 * unit if maximum == "600" else 1_999_750 * unit if maximum == "2000000" else None
-    )
-
-
-def test_limits_of_the_first_version_of_control_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    group = tmp_path / "memory" / "docker"
-    group.mkdir(parents=True)
-    (group / "memory.limit_in_bytes").write_text("900\n")
-    (group / "memory.usage_in_bytes").write_text("700\n")
-    (group / "memory.stat").write_text("cache 100\ntotal_inactive_file 60\n")
-    (tmp_path / "groups").write_text("4:memory:/docker\n1:cpu:/docker\n0::/\n")
-    monkeypatch.setattr(cache, "_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(cache, "_CONTROL", tmp_path)
-    assert cache.free_memory() == 260
-
-
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
 def test_workers_take_no_memory_of_their_own(photograph: np.ndarray) -> None:
     """58 MB are kept; a process that reads them all maps them, and holds next to nothing of its own."""

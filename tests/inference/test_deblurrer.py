@@ -58,12 +58,6 @@ def test_mistakes_are_named(weights: Path, plugin: str) -> None:
         Deblurrer(weights.parent / "none.pth", [plugin], "cpu")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="here CUDA can be used")
-def test_a_device_that_is_not_there(weights: Path, plugin: str) -> None:
-    with pytest.raises(UserError, match="device: 'cuda' cannot be used"):
-        Deblurrer(weights, [plugin], "cuda")
-
-
 def test_weights_gone_wrong(weights: Path, plugin: str) -> None:
     state = checkpoint.read(weights)
     state["ema"]["strength"] = torch.tensor(float("nan"))

@@ -15,8 +15,8 @@ import skimage.data
 import torch
 
 from deblurkit import pretrained
+from deblurkit.device import computing_in
 from deblurkit.errors import UserError
-from deblurkit.inference.restore import _compute_in
 from deblurkit.metrics.functional.images import Array
 from deblurkit.metrics.network_metric import BACKBONES, NetworkMetric
 from deblurkit.pretrained import PUBLISHED, MissingWeightsError, Published
@@ -202,7 +202,7 @@ def test_networks_compute_in_full_precision_whatever_a_generator_beside_them_doe
     network = Switches()
     metric = NetworkMetric("Switches", network, [])
     with ThreadPoolExecutor(1) as pool:
-        with _compute_in(precision, "cuda"):
+        with computing_in(precision, "cuda"):
             job = pool.submit(metric, BLURRED, SHARP)
             wait([job], timeout=0.1)
             assert switches() == (allowed, allowed)

@@ -16,7 +16,7 @@ import deblurkit
 from deblurkit.data.blur.camera import Camera, Shot
 from deblurkit.data.blur.pair_folder import Manifest, PairFolder, Show, keep_apart, score
 from deblurkit.data.blur.synthesized import SynthesizedBlur
-from deblurkit.data.cores import usable_cores
+from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.registry import BLURS, DATASETS
 

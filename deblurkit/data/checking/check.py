@@ -16,9 +16,9 @@ from deblurkit.data.checking.found import FoundSet
 from deblurkit.data.checking.pairs import Pair, measure
 from deblurkit.data.checking.section import datasets_section
 from deblurkit.data.checking.sets import assess
-from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import shorten
 from deblurkit.data.images import write_atomically
+from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 
 Progress = Callable[[str, int, int], None]

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deblurkit.data.cores import usable_cores
 from deblurkit.data.dataset import shorten
 from deblurkit.data.loader import describe
 from deblurkit.data.packing.crops import Window, check_crop, windows
 from deblurkit.data.packing.packed import FORMAT, SIDES, hash_pixels
+from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 
 

@@ -7,8 +7,6 @@ import io
 import json
 import math
 import os
-import resource
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import torch
 from mmengine.dist import all_reduce_dict, is_main_process
 from mmengine.hooks import Hook
 
-from deblurkit.data.cores import usable_cores
+from deblurkit.device import peak_memory, usable_cores
 from deblurkit.engine.workdir import writing
 
 _WAITING = 0.05  # share of the time from which on the loader is worth a word
@@ -92,7 +90,7 @@ class ScalarsHook(Hook):
             "time": round(seconds, 6),
             "data_time": round(waiting, 6),
             "eta": round(seconds * (runner.max_iters - iteration)),
-            "memory": _memory_mib(),
+            "memory": peak_memory() >> 20,
         }
         runner.record({"iteration": iteration, "epoch": runner.epoch, **rates, **values}, clock)
         self._say(runner, iteration, values, rates, clock)
@@ -173,11 +171,3 @@ def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
 def _json(value: Any) -> Any:
     """Return ``"inf"`` or ``"nan"`` where JSON has no number: a perfect score, an fp16 gradient that overflowed."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _memory_mib() -> int:
-    """Return the peak memory: of the GPU's allocator where there is one, else of this process."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated() >> 20)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak >> 20 if sys.platform == "darwin" else peak >> 10)

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 
-from deblurkit.data.cores import usable_cores
+from deblurkit.device import usable_cores
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.engine.processes import in_every
 from deblurkit.evaluation.figures import summarise
