@@ -192,6 +192,12 @@ def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:
     return weights
 
 
+def describe_weights(state: dict[str, Any], weights: str | Path) -> dict[str, Any]:
+    """Returns ``file``, ``iteration``, ``ema`` (whether averaged weights are used), and foreign ones' ``note``."""
+    described = {"file": str(weights), "iteration": state["position"]["iteration"], "ema": state["ema"] is not None}
+    return {**described, "note": state["note"]} if "note" in state else described
+
+
 def fill(network: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> None:
     """Load weights into a network, all or none.
 

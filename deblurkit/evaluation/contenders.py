@@ -21,6 +21,7 @@ from deblurkit.evaluation.sets import ScoredSet
 from deblurkit.evaluation.sources import NetworkSource, Source
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.schema import Loader
+from deblurkit.torchfile.read import digest
 
 OpenSource = Callable[[str, ScoredSet], Source]
 """Called with a data set's name and the set."""
@@ -93,7 +94,7 @@ class Network(Contender):
         self._plugins = tuple(plugins)
         state = read_weights(file)
         checkpoint.load_generator(state, file, self._plugins)
-        weights = record.weights_record(state, file)
+        weights = {"file": str(file), "sha256": digest(file), **checkpoint.describe_weights(state, file)}
         self.facts = {"weights": weights, "restored": None, "trained_on": record.trained_on(state)}
         self.identity = {"weights": weights["sha256"], "precision": precision, "device": device.type}
         self.state = {key: value for key, value in state.items() if key not in _WITH_TENSORS}

@@ -6,7 +6,6 @@ import datetime
 import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,14 +16,6 @@ import deblurkit
 from deblurkit.data.checking.response import AVERAGED
 from deblurkit.data.loader import FirstImages, describe
 from deblurkit.evaluation.sets import ScoredSet
-from deblurkit.inference.deblurrer import describe_weights
-from deblurkit.torchfile.read import digest
-
-
-def weights_record(state: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Return ``file``, ``sha256``, ``iteration`` and ``ema`` of a checkpoint, and the ``note`` of foreign weights."""
-    described = describe_weights(state, file)
-    return {"file": described.pop("file"), "sha256": digest(file), **described}
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Deblurrer:
         self.generator = checkpoint.load_generator(state, weights, tuple(plugins)).to(self.device)
         memory_bytes = None if memory is None else int(memory * 2**30)
         self.session = Session(self.generator, precision, inference, memory_bytes)
-        self.source: dict[str, Any] = {"name": state["options"]["name"], **describe_weights(state, weights)}
+        self.source: dict[str, Any] = {"name": state["options"]["name"], **checkpoint.describe_weights(state, weights)}
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
         """Restore one photograph.
@@ -85,12 +85,3 @@ class Deblurrer:
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a photograph is uint8 or uint16, this one is {image.dtype}")
         return self.session.restore_array(image)
-
-
-def describe_weights(state: dict[str, Any], weights: str | Path) -> dict[str, Any]:
-    """Return what is said of a checkpoint: ``file``, ``iteration``, ``ema`` (whether averaged weights are used).
-
-    Of weights that were trained elsewhere also the ``note`` that says so.
-    """
-    described = {"file": str(weights), "iteration": state["position"]["iteration"], "ema": state["ema"] is not None}
-    return {**described, "note": state["note"]} if "note" in state else described
