@@ -9,6 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from deblurkit.errors import UserError
 
+STRIP = "iter_{:08d}.jpg"
+"""A sample strip's file by the iteration of its validation."""
+
 _MAX_CHARACTERS = 100
 _MAX_BYTES = 200  # file systems take 255; endings and numbers are added to a name
 _FORBIDDEN_IN_FOLDERS = set('/\\:*?"<>|')
@@ -99,3 +102,9 @@ def read_pointer(file: Path) -> str:
         raise UserError(f"{file}: should name a checkpoint beside it, such as iter_00000100.pth; not text") from None
     except ValueError as error:
         raise UserError(f"{file}: {error}") from None
+
+
+def strip_files(folder: Path) -> dict[int, Path]:
+    """Returns a folder's sample strips by iteration, in their order; files of other names are none."""
+    named = ((re.fullmatch(r"iter_([0-9]+)\.jpg", file.name), file) for file in folder.glob("iter_*.jpg"))
+    return dict(sorted((int(match[1]), file) for match, file in named if match))

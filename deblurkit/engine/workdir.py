@@ -16,8 +16,7 @@ from filelock import FileLock, Timeout
 from deblurkit import checkpoint
 from deblurkit.data.images import write_atomically
 from deblurkit.errors import UserError
-from deblurkit.names import read_pointer
-from deblurkit.report.curves.strips import strip_files
+from deblurkit.names import read_pointer, strip_files
 
 _LOCK, _PID = ".lock", ".lock.pid"
 _ITERATION = re.compile(r"iter_(\d{8,})\.pth")

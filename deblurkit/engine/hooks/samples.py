@@ -19,7 +19,8 @@ from deblurkit.evaluation.scoring import draw
 from deblurkit.inner_outputs import InnerOutput, Pixel
 from deblurkit.inspection.drawing import Frame, draw_output
 from deblurkit.inspection.looking import evaluating, look_inside
-from deblurkit.report.curves.strips import NAME, spread, strip_files
+from deblurkit.names import STRIP, strip_files
+from deblurkit.report.curves.strips import spread
 
 KEPT = 40
 """Strips of a validation set that stay in the work dir; as more come, only every second, fourth, eighth ... stays."""
@@ -79,7 +80,7 @@ class SampleHook(Hook):
                 picture = self._strip(generator, restorer.device, name, dataset)
             folder = self.folder / name
             folder.mkdir(parents=True, exist_ok=True)
-            write_image(folder / NAME.format(runner.iter), picture)
+            write_image(folder / STRIP.format(runner.iter), picture)
             _thin(folder, self.every, runner.iter)
             runner.visualizer.add_image(f"samples/{name}", picture, runner.iter)
 

@@ -1,17 +1,14 @@
-"""Sample strips of a training: what their files are called, which of many are shown, and what they hold."""
+"""Sample strips of a training: which of many are shown, and what they hold."""
 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deblurkit.names import strip_files
 from deblurkit.report.curves.records import Run
-
-NAME = "iter_{:08d}.jpg"
-"""A strip's file by its iteration."""
 
 MOST_BYTES = 8_000_000
 """Of all strips of a page."""
@@ -30,12 +27,6 @@ class Strip:
 
     iteration: int
     source: str
-
-
-def strip_files(folder: Path) -> dict[int, Path]:
-    """Return a folder's strips by iteration, in their order; files of other names are none."""
-    named = ((re.fullmatch(r"iter_([0-9]+)\.jpg", file.name), file) for file in folder.glob("iter_*.jpg"))
-    return dict(sorted((int(match[1]), file) for match, file in named if match))
 
 
 def spread(length: int, wanted: int) -> list[int]:
