@@ -25,6 +25,7 @@ LEVELS = [
         "options",
         "errors",
         "device",
+        "results",
         "names",
         "torchfile",
         "checkpoint_format",

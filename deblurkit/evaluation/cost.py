@@ -24,7 +24,7 @@ from deblurkit.options import shipped
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
 from deblurkit.registry import load_plugins
-from deblurkit.report.costs import GeneratorCost, Latency, SizeCost
+from deblurkit.results import GeneratorCost, Latency, SizeCost
 
 SIZES = ("256x256", "720x1280")
 """Image sizes measured by default, height first."""

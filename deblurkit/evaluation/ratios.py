@@ -11,7 +11,7 @@ from torch import nn
 from deblurkit.checkpoint import build_generator
 from deblurkit.evaluation.cost import Timing, noise_image, parse_size, seconds_of
 from deblurkit.options.schema import Options
-from deblurkit.report.costs import TimeRatio
+from deblurkit.results import TimeRatio
 
 _SET = "gopro"  # whose images `seconds_720p` is about
 

@@ -12,106 +12,11 @@ from typing import Any
 from deblurkit.errors import UserError
 from deblurkit.report.tables import NOTHING, WIDE, Table, escape, rich_table
 from deblurkit.report.write import write_text
+from deblurkit.results import GeneratorCost, SizeCost, TimeRatio
 
 GIGA, MIB = 10**9, 2**20
 _GMACS_AT = {"gmacs_256": "256x256", "gmacs_720p": "720x1280"}
 _SECONDS_AT = {"seconds_720p": "720x1280"}
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Seconds that restoring one image took.
-
-    Attributes:
-        median_s: The median.
-        p95_s: The 95th percentile, interpolated linearly.
-        repeats: Number of images timed.
-    """
-
-    median_s: float
-    p95_s: float
-    repeats: int
-
-
-@dataclass(frozen=True)
-class SizeCost:
-    """What one image of one size costs; ``None`` where it was not measured.
-
-    Attributes:
-        size: Of the image, ``HxW``.
-        computed_size: What the generator sees after padding, ``HxW``.
-        macs: Multiply-accumulates of convolutions and matrix products.
-        live_peak_bytes: The most that live tensors take at once, above weights and image, counted in fp32.
-        device_peak_bytes: The most that the device's allocator gave out at once, above weights and image.
-        latency: Time of the restoration.
-        failures: Why something could not be measured, one line each.
-    """
-
-    size: str
-    computed_size: str | None = None
-    macs: int | None = None
-    live_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
-    latency: Latency | None = None
-    failures: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class GeneratorCost:
-    """What one option file's generator costs.
-
-    Attributes:
-        name: The experiment's.
-        file: The option file.
-        generator: The registered name of the network.
-        published: What the paper says, by the names of ``paper.cost``.
-        parameters: Number of parameters; ``None`` where the network could not be built.
-        sizes: Costs by image size.
-        failures: Why it could not be built, one line each.
-    """
-
-    name: str
-    file: str
-    generator: str
-    published: Mapping[str, float]
-    parameters: int | None = None
-    sizes: tuple[SizeCost, ...] = ()
-    failures: tuple[str, ...] = ()
-
-    @property
-    def mib(self) -> float | None:
-        """Size of the parameters as fp32, in MiB."""
-        return None if self.parameters is None else 4 * self.parameters / MIB
-
-    def why_incomplete(self) -> list[str]:
-        """Return everything that could not be measured, one line each; empty if nothing failed."""
-        at_sizes = [f"{self.name}, {cost.size}: {line}" for cost in self.sizes for line in cost.failures]
-        return [f"{self.name}: {line}" for line in self.failures] + at_sizes
-
-
-@dataclass(frozen=True)
-class TimeRatio:
-    """How long one generator takes in units of another, measured in turn on one machine.
-
-    Attributes:
-        name: The experiment's.
-        against: That of the other, whose time is 1.
-        size: Of the image, ``HxW``.
-        published: The ratio of both times in the first one's paper, for 720x1280 on the paper's machine.
-        median: Of the rounds' ratios.
-        p5: Their 5th percentile, interpolated linearly.
-        p95: Their 95th.
-        rounds: How many rounds, of one image by each.
-    """
-
-    name: str
-    against: str
-    size: str
-    published: float
-    median: float
-    p5: float
-    p95: float
-    rounds: int
 
 
 @dataclass(frozen=True)

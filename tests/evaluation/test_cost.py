@@ -17,6 +17,7 @@ from deblurkit.options.load import load_options, options_from_dict
 from deblurkit.options.schema import Options
 from deblurkit.registry import ARCHS
 from deblurkit.report import costs
+from deblurkit.results import GeneratorCost, Latency, SizeCost
 
 CPU = torch.device("cpu")
 
@@ -114,8 +115,8 @@ def test_sizes_that_do_not_divide_are_counted_as_they_are_padded():
     assert f"{macs(720, 1280) / 1e9:.3f} (as 720x1280)" in costs.markdown([_of(row)], {}, {})
 
 
-def _of(*sizes: costs.SizeCost, failures: tuple[str, ...] = ()) -> costs.GeneratorCost:
-    return costs.GeneratorCost("n", "n.yml", "CostsLittle", {}, PARAMETERS, sizes, failures)
+def _of(*sizes: SizeCost, failures: tuple[str, ...] = ()) -> GeneratorCost:
+    return GeneratorCost("n", "n.yml", "CostsLittle", {}, PARAMETERS, sizes, failures)
 
 
 def test_a_generator_in_all():
@@ -129,9 +130,9 @@ def test_a_generator_in_all():
 
 def test_median_and_95th_percentile():
     seconds = [float(value) for value in range(100, -1, -1)]
-    assert cost.latency_of(seconds) == costs.Latency(50.0, 95.0, 101)
-    assert cost.latency_of([1.0, 2.0]) == costs.Latency(1.5, pytest.approx(1.95), 2)
-    assert cost.latency_of([3.0]) == costs.Latency(3.0, 3.0, 1)
+    assert cost.latency_of(seconds) == Latency(50.0, 95.0, 101)
+    assert cost.latency_of([1.0, 2.0]) == Latency(1.5, pytest.approx(1.95), 2)
+    assert cost.latency_of([3.0]) == Latency(3.0, 3.0, 1)
 
 
 def test_images_before_the_timed_ones_are_not_counted():
@@ -151,9 +152,9 @@ def test_what_is_timed():
 
 
 def test_deviations():
-    timed = costs.SizeCost("720x1280", "720x1280", 230_000_000, latency=costs.Latency(2.0, 3.0, 9))
-    small = costs.SizeCost("256x256", "256x256", 15_000_000)
-    found = costs.GeneratorCost("n", "n.yml", "CostsLittle", PUBLISHED, 250, (small, timed))
+    timed = SizeCost("720x1280", "720x1280", 230_000_000, latency=Latency(2.0, 3.0, 9))
+    small = SizeCost("256x256", "256x256", 15_000_000)
+    found = GeneratorCost("n", "n.yml", "CostsLittle", PUBLISHED, 250, (small, timed))
     compared = {item.figure: (item.measured, item.deviation_percent) for item in costs.compare(found)}
     assert compared == {
         "parameters": (250, pytest.approx(25.0)),
