@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -97,21 +98,6 @@ def conditions(timing: Timing | None, ratios: bool = False) -> tuple[dict[str, s
         return methods, environment(torch.device("meta"), "fp32")
     how_often = {"warmup": timing.warmup, "repeats": timing.repeats}
     return methods, {**environment(timing.device, timing.precision), **how_often}
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What is counted on the meta device for one image.
-
-    Attributes:
-        computed_size: Height and width that the generator sees, after padding.
-        macs: Multiply-accumulates of convolutions and matrix products.
-        live_peak_bytes: The most that live tensors take at once, above the generator's own and the image.
-    """
-
-    computed_size: tuple[int, int]
-    macs: int
-    live_peak_bytes: int
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -233,14 +219,8 @@ def _measure_size(
         latency = _attempt(lambda: time_images(timed, shape, timing), failures)
         if latency is not None and timing.device.type == "cuda":
             peak = _attempt(lambda: device_peak_bytes(timed, shape, timing), failures)
-    return SizeCost(
-        size,
-        computed_size=None if counts is None else "{}x{}".format(*counts.computed_size),
-        macs=None if counts is None else counts.macs,
-        live_peak_bytes=None if counts is None else counts.live_peak_bytes,
-        device_peak_bytes=peak,
-        latency=latency,
-        failures=tuple(dict.fromkeys(failures)),
+    return dataclasses.replace(
+        counts or SizeCost(size), device_peak_bytes=peak, latency=latency, failures=tuple(dict.fromkeys(failures))
     )
 
 
@@ -255,7 +235,7 @@ def _attempt(what: Callable[[], Any], failures: list[str]) -> Any:
 
 
 @torch.no_grad()
-def count(generator: nn.Module, shape: tuple[int, int]) -> Counts:
+def count(generator: nn.Module, shape: tuple[int, int]) -> SizeCost:
     """Count the work and the memory of restoring one image, exactly and without computing it.
 
     Args:
@@ -271,7 +251,8 @@ def count(generator: nn.Module, shape: tuple[int, int]) -> Counts:
             restore_whole(generator, image)
     finally:
         hook.remove()
-    return Counts(seen[0], work.get_total_flops() // 2, memory.peak_bytes)
+    size, computed_size = (f"{height}x{width}" for height, width in (shape, seen[0]))
+    return SizeCost(size, computed_size, macs=work.get_total_flops() // 2, live_peak_bytes=memory.peak_bytes)
 
 
 def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> Latency:

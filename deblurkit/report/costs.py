@@ -46,20 +46,12 @@ def compare(cost: GeneratorCost) -> list[Comparison]:
     for figure, size in _SECONDS_AT.items():
         latency = at[size].latency if size in at else None
         measured[figure] = None if latency is None else latency.median_s
-    return [
-        Comparison(name, published, ours, None if ours is None or name in _SECONDS_AT else deviation(ours, published))
-        for name, published in cost.published.items()
-        for ours in [measured[name]]
-    ]
-
-
-def deviation(measured: float, published: float) -> float:
-    """Return by how many per cent ``measured`` exceeds ``published``.
-
-    >>> deviation(90.0, 120.0)
-    -25.0
-    """
-    return 100 * (measured - published) / published
+    compared = []
+    for figure, published in cost.published.items():
+        ours = measured[figure]
+        percent = None if ours is None or figure in _SECONDS_AT else 100 * (ours - published) / published
+        compared.append(Comparison(figure, published, ours, percent))
+    return compared
 
 
 def tables(costs: Sequence[GeneratorCost], ratios: Sequence[TimeRatio] = ()) -> list[Table]:
