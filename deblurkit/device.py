@@ -68,7 +68,7 @@ def check_precision(precision: str) -> None:
 
 
 @contextlib.contextmanager
-def computing_in(precision: str, device_type: str) -> Iterator[None]:
+def computing_in(precision: Precision, device_type: str) -> Iterator[None]:
     """Computes in a precision while active; raises a ``ValueError`` where there is no such precision."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
@@ -78,7 +78,7 @@ def computing_in(precision: str, device_type: str) -> Iterator[None]:
         yield
 
 
-def autocast(precision: str, device_type: str) -> AbstractContextManager[Any]:
+def autocast(precision: Precision, device_type: str) -> AbstractContextManager[Any]:
     """Returns torch's autocast for a half precision, and for the others a context that changes nothing."""
     import torch
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deblurkit.device import autocast
+from deblurkit.device import Precision, autocast
 from deblurkit.engine.guard import FiniteGuard
 from deblurkit.engine.processes import share_statistics
 from deblurkit.engine.terms import Critic, Term, mean
@@ -36,7 +36,7 @@ class Parts:
     order: str = "alternating"
     critic_warmup: int = 0
     accumulate: int = 1
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     channels_last: bool = False
 
 

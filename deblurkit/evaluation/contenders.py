@@ -14,6 +14,7 @@ import torch
 
 from deblurkit import checkpoint, names
 from deblurkit.data.dataset import stamp_of
+from deblurkit.device import Precision
 from deblurkit.errors import UserError
 from deblurkit.evaluation import record
 from deblurkit.evaluation.folders import open_folder
@@ -88,7 +89,7 @@ class Network(Contender):
     """
 
     def __init__(
-        self, file: Path, name: str | None, plugins: Sequence[str], device: torch.device, precision: str
+        self, file: Path, name: str | None, plugins: Sequence[str], device: torch.device, precision: Precision
     ) -> None:
         self.file, self.device, self.precision = file, device, precision
         self._plugins = tuple(plugins)

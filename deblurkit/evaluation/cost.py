@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.checkpoint import build_generator
-from deblurkit.device import check_precision
+from deblurkit.device import Precision, check_precision
 from deblurkit.errors import UserError
 from deblurkit.evaluation.record import environment
 from deblurkit.inference.memory import LiveTensors
@@ -64,7 +64,7 @@ class Timing:
 
     device: torch.device
     sizes: Sequence[str] | None = None
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     repeats: int = 10
     warmup: int = 2
 

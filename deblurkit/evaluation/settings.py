@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from deblurkit.device import Precision
+
 NamedProgress = Callable[[str, int, int], None]
 """Called with the data set's name, the number of its images done and the number of all."""
 
@@ -41,7 +43,7 @@ class Settings:
     out: str | Path | None = None
     save_images: bool = False
     device: str | torch.device | None = None
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     backbones: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
     progress: NamedProgress | None = None

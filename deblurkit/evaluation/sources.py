@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deblurkit.device import Precision
 from deblurkit.inference.restore import NonFiniteOutputError, device_of, non_finite
 from deblurkit.inference.session import Session
 
@@ -86,7 +87,7 @@ class NetworkSource(Source):
     the image alone. Its random numbers then depend on the image only, and running statistics are put back afterwards.
     """
 
-    def __init__(self, generator: nn.Module, precision: str = "fp32", inference: str = "whole") -> None:
+    def __init__(self, generator: nn.Module, precision: Precision = "fp32", inference: str = "whole") -> None:
         self.generator = generator
         self.precision = precision
         self.inference = inference

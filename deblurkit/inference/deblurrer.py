@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from deblurkit import checkpoint
-from deblurkit.device import check_precision, pick_device
+from deblurkit.device import Precision, check_precision, pick_device
 from deblurkit.errors import UserError
 from deblurkit.inference.session import AUTO, Session
 from deblurkit.interop.foreign import read_weights
@@ -49,7 +49,7 @@ class Deblurrer:
         weights: str | Path,
         plugins: Sequence[str] = (),
         device: str | torch.device | None = None,
-        precision: str = "fp32",
+        precision: Precision = "fp32",
         inference: str = AUTO,
         memory: float | None = None,
     ) -> None:

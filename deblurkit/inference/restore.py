@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.device import computing_in
+from deblurkit.device import Precision, computing_in
 from deblurkit.errors import UserError
 from deblurkit.inference.passes import bands, fitted
 from deblurkit.inference.sources import Source, TensorSource
@@ -70,7 +70,7 @@ def check_inference(mode: str) -> str:
 
 @torch.inference_mode()
 def restore(
-    generator: nn.Module, blurred: Tensor, precision: str = "fp32", inference: str | Inference = "whole"
+    generator: nn.Module, blurred: Tensor, precision: Precision = "fp32", inference: str | Inference = "whole"
 ) -> Tensor:
     """Restore images in the way that ``inference`` names.
 
@@ -114,7 +114,7 @@ def converted(generator: nn.Module, mode: Inference) -> Iterator[None]:
 
 
 def restored_bands(
-    generator: nn.Module, source: Source, precision: str, mode: Inference
+    generator: nn.Module, source: Source, precision: Precision, mode: Inference
 ) -> Iterator[tuple[int, Tensor]]:
     """Restore an image from top to bottom: see :func:`deblurkit.inference.passes.bands`.
 
@@ -143,7 +143,7 @@ def device_of(generator: nn.Module, otherwise: torch.device) -> torch.device:
     return otherwise if weight is None else weight.device
 
 
-def restore_whole(generator: nn.Module, blurred: Tensor, precision: str = "fp32") -> Tensor:
+def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = "fp32") -> Tensor:
     """Restore whole images: pad, map to the generator's range, forward, map back, crop, clamp.
 
     The generator says what it needs by ``size_divisor`` (default 1), ``min_size`` (the least side, default 0) and
@@ -175,7 +175,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: str = "fp32"
     return torch.where(torch.isfinite(image), image.clamp(0.0, 1.0), torch.nan)
 
 
-def non_finite(generator: nn.Module, precision: str) -> str:
+def non_finite(generator: nn.Module, precision: Precision) -> str:
     """Return what to say where :func:`restore` returned NaN."""
     return f"{type(generator).__name__} returned pixels that are NaN or infinite (precision {precision})"
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deblurkit.data.images import to_uint8
-from deblurkit.device import is_out_of_memory
+from deblurkit.device import Precision, is_out_of_memory
 from deblurkit.errors import UserError
 from deblurkit.inference.fallback import Fallback
 from deblurkit.inference.locality import global_layers
@@ -65,7 +65,11 @@ class Session:
     """
 
     def __init__(
-        self, generator: nn.Module, precision: str = "fp32", inference: str = "whole", memory_bytes: int | None = None
+        self,
+        generator: nn.Module,
+        precision: Precision = "fp32",
+        inference: str = "whole",
+        memory_bytes: int | None = None,
     ) -> None:
         self.generator = generator
         self.precision = precision

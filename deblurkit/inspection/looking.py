@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from deblurkit.device import Precision
 from deblurkit.inference.reductions import probe, side_taken, uncompiled
 from deblurkit.inference.restore import restore_whole
 from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, recording, survey
@@ -32,7 +33,7 @@ class Inside:
 
 @torch.inference_mode()
 def look_inside(
-    generator: nn.Module, blurred: Tensor, outputs: Sequence[InnerOutput], pixel: Pixel, precision: str = "fp32"
+    generator: nn.Module, blurred: Tensor, outputs: Sequence[InnerOutput], pixel: Pixel, precision: Precision = "fp32"
 ) -> Inside:
     """Restores an image whole and returns inner outputs of the same pass; the hooks are gone afterwards.
 

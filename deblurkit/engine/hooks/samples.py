@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from numpy.typing import NDArray
 
 from deblurkit.data.images import beside, to_uint8, write_image
+from deblurkit.device import Precision
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.evaluation.scoring import draw
 from deblurkit.inner_outputs import InnerOutput, Pixel
@@ -56,7 +57,7 @@ class SampleHook(Hook):
         images: int,
         outputs: Sequence[InnerOutput],
         every: int,
-        precision: str,
+        precision: Precision,
         seed: int,
     ) -> None:
         self.sets = sets

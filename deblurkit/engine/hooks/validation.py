@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 
-from deblurkit.device import usable_cores
+from deblurkit.device import Precision, usable_cores
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.engine.processes import in_every
 from deblurkit.evaluation.figures import summarise
@@ -46,7 +46,7 @@ class ValidationHook(Hook):
         self,
         sets: dict[str, Any],
         protocol: Protocol,
-        precision: str,
+        precision: Precision,
         inference: str,
         seed: int,
         interrupted: Callable[[], bool],
