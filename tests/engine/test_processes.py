@@ -159,6 +159,7 @@ def test_refusal_of_the_first_reaches_all(tmp_path: Path, option_file: Callable[
     assert "UserError" not in text
 
 
+@pytest.mark.slow
 def test_statistics_are_those_of_the_saved_weights_and_pools_are_kept(
     tmp_path: Path, option_file: Callable[..., Path], pairs: dict, plugin: Path
 ):
@@ -272,6 +273,7 @@ def worker_of(agent: int) -> str:
     return subprocess.run(["pgrep", "-P", str(agent)], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
+@pytest.mark.slow
 def test_validation_of_several_gives_way(tmp_path: Path, option_file: Callable[..., Path], pairs: dict, plugin: Path):
     val = {"type": "PairedImages", "blurred": pairs["blurred"], "sharp": pairs["sharp"]}
     change = {
