@@ -205,7 +205,7 @@ def test_killed_and_started_again_gives_the_same_files(forwards: Path, caplog: p
 
 
 def test_interrupted_and_one_image_removed(forwards: Path) -> None:
-    interrupted = start("out", PAUSE="0.1")
+    interrupted = start("out", PAUSE="0.5")
     journal = journal_file(Path("out"), "pairs")
     wait_for(interrupted, journal, images=3)
     interrupted.send_signal(signal.SIGINT)

@@ -205,5 +205,5 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "set.partial").mkdir()
     with pytest.raises(UserError, match="run the same command again to go on"):
         PackedPairs(str(tmp_path / "set"))
-    with pytest.raises(UserError, match=r"prepare_data\.py makes one"):
+    with pytest.raises(UserError, match=r"deblurkit prepare-data makes one"):
         PackedPairs(str(tmp_path))
