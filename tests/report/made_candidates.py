@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deblurkit.report.model import Candidate
+from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.scores import ImageScore
 from deblurkit.report.statistics import interval
 from deblurkit.report.write import plain
@@ -99,3 +99,11 @@ def images(psnr: Sequence[float], lpips: Sequence[float] | None = None, blurred:
         ImageScore(f"{index:02}", {"psnr": blurred, "lpips": 0.5}, {"psnr": value, "lpips": distance}, 0.1)
         for index, (value, distance) in enumerate(zip(psnr, far, strict=True))
     ]
+
+
+def content_of(*candidates: Candidate, **changed: Any) -> PageContent:
+    """What a page of the candidates shows, without pictures."""
+    plain_facts: dict[str, Any] = {"title": ", ".join(each.name for each in candidates), "comparison": None}
+    plain_facts |= {"pictures": {}, "thumbnails": {}, "protocol": "explained"}
+    plain_facts |= {"command": "deblurkit test --weights w.pth"}
+    return PageContent(candidates=candidates, **{**plain_facts, **changed})

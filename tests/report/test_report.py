@@ -8,13 +8,12 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from made_candidates import PAPER, candidate, entry, images
+from made_candidates import PAPER, candidate, content_of, entry, images
 
 from deblurkit.report.comparison import comparison
-from deblurkit.report.model import Candidate, PageContent
+from deblurkit.report.model import Candidate
 from deblurkit.report.scores import ImageScore, ranked, ranked_by_score, share_gained
 from deblurkit.report.tables import as_text, escape, headline, published, report_markdown, scale
 from deblurkit.report.write import per_image_csv, plain, write_comparison, write_report, write_text
@@ -28,14 +27,6 @@ ROWS = {
     "blind": [ImageScore("x|y", None, None, 1.0)],
 }
 FILES = ["metrics.json", "per_image.csv", "report.html", "report.md", "tables.csv", "tables.tex"]
-
-
-def content_of(*candidates: Candidate, **changed: Any) -> PageContent:
-    """What a page of the candidates shows, without pictures."""
-    plain_facts: dict[str, Any] = {"title": ", ".join(each.name for each in candidates), "comparison": None}
-    plain_facts |= {"pictures": {}, "thumbnails": {}, "protocol": "explained"}
-    plain_facts |= {"command": "deblurkit test --weights w.pth"}
-    return PageContent(candidates=candidates, **{**plain_facts, **changed})
 
 
 @pytest.fixture
