@@ -24,10 +24,11 @@ from deblurkit.data.blur.pair_folder import make_folder, write_json
 from deblurkit.data.blur.sensor import Sensor
 from deblurkit.data.blur.shake_blur import Shake
 from deblurkit.data.blur.trajectory import TAPS_PX
-from deblurkit.data.images import encode_image, read_image, write_atomically
+from deblurkit.data.images import encode_image, read_image
 from deblurkit.data.paired import find_images
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.errors import UserError
+from deblurkit.files import write_atomically
 from deblurkit.metrics.functional.psnr import psnr
 
 NOISE = {"full_well": 10_000, "read_noise": 3}

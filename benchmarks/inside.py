@@ -16,7 +16,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from deblurkit import Deblurrer, cli, load_options, train
-from deblurkit.data.images import beside, encode_image, read_image, to_tensor, write_atomically
+from deblurkit.data.images import beside, encode_image, read_image, to_tensor
+from deblurkit.files import write_atomically
 from deblurkit.inner_outputs import Pixel, find_outputs
 from deblurkit.inspection.drawing import Frame, draw_output
 from deblurkit.inspection.looking import look_inside, seen_inside

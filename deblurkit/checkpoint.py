@@ -5,8 +5,6 @@ What keys a checkpoint has is said in :mod:`deblurkit.checkpoint_format`.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
 from deblurkit.checkpoint_format import FORMAT, checked, is_checkpoint
 from deblurkit.errors import UserError
+from deblurkit.files import sync_folder, write_atomically
 from deblurkit.registry import ARCHS, load_plugins
 from deblurkit.torchfile.read import CheckpointError, digest, read
 
@@ -30,35 +29,27 @@ _SPARE_WEIGHTS, _SPARE_PARTS = 8_000_000, 5_000
 
 
 def save(state: dict[str, Any], path: Path) -> None:
-    """Write ``state`` under ``path``: to ``*.tmp``, flushed to the disk, then renamed.
+    """Writes ``state`` under ``path``: to ``*.tmp``, flushed to the disk, then renamed.
 
     Raises:
         TypeError: ``state`` holds something else than plain types and tensors.
         OSError: The disk is full, or the file cannot be written for another reason; an older one stays as it was.
     """
     _refuse_objects(state, "checkpoint")
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            watched = _Watched(file)
-            try:
-                torch.save(state, cast(IO[bytes], watched))
-            except RuntimeError as error:  # torch's own words for a full disk are "unexpected pos"
-                raise watched.failure or error from None
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+    def write(file: BinaryIO) -> None:
+        watched = _Watched(file)
+        try:
+            torch.save(state, cast(IO[bytes], watched))
+        except RuntimeError as error:  # torch's own words for a full disk are "unexpected pos"
+            raise watched.failure or error from None
+
+    write_atomically(path, write, durable=True)
     sync_folder(path.parent)
 
 
 class _Watched:
-    """A file that remembers why it could not be written to.
-
-    Attributes:
-        failure: The error, once there was one.
-    """
+    """A file that remembers why it could not be written to."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.failure: OSError | None = None
@@ -74,18 +65,6 @@ class _Watched:
 
     def flush(self) -> None:
         """Do nothing: the file is flushed when all is written."""
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, where the system can, so that a rename survives a power cut."""
-    if os.name != "posix":
-        return
-    with contextlib.suppress(OSError):  # some file systems cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _refuse_objects(value: Any, place: str) -> None:

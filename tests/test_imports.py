@@ -26,6 +26,7 @@ LEVELS = [
         "errors",
         "device",
         "results",
+        "files",
         "names",
         "torchfile",
         "checkpoint_format",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch
 from PIL import Image
 
 from deblurkit.errors import UserError
+from deblurkit.files import saying, write_atomically
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """File name endings, in lower case, that are taken for images and can be written."""
@@ -125,10 +125,8 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         raise ValueError(f"expected uint8 or uint16 (h, w, 3), came {image.dtype} {image.shape}")
     if image.dtype == np.uint16 and suffix not in _SIXTEEN_BIT:
         raise UserError(f"{path}: {suffix} cannot hold 16 bits a channel; use one of {', '.join(_SIXTEEN_BIT)}")
-    try:
-        write_atomically(path, encode_image(image, suffix, _ENCODING.get(suffix, [])))
-    except OSError as error:
-        raise UserError(f"{path}: it cannot be written: {error.strerror or error}") from error
+    with saying(f"{path}: it cannot be written"):
+        write_atomically(path, encode_image(image, suffix, _ENCODING.get(suffix, [])), hidden=True)
 
 
 def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -> bytes:
@@ -141,20 +139,6 @@ def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -
     """
     bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(suffix, bgr, settings)[1])
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name in the same folder, then rename it into place."""
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)  # any name may be long
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are the owner's alone
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
@@ -235,9 +219,3 @@ def _ends_well(path: str | os.PathLike[str], kind: str | None) -> bool:
     if kind == "WEBP":
         return length >= int.from_bytes(head[4:8], "little") + 8
     return True
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -16,6 +16,7 @@ from torch import nn
 from deblurkit.data.images import encode_image, read_image, to_tensor, to_uint8, write_image
 from deblurkit.device import is_out_of_memory
 from deblurkit.errors import UserError
+from deblurkit.files import saying
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.inference.fallback import Fallback
 from deblurkit.inference.passes import fitted
@@ -112,13 +113,11 @@ def look(deblurrer: Deblurrer, photo: Path, out: Path, settings: Settings, comma
         command=command,
     )
     text = inside_html(page)
-    try:
+    with saying(f"{out}: it cannot be written"):
         out.mkdir(parents=True, exist_ok=True)
         for name, one in files.items():
             write_image(out / name, one.drawn.picture)
         write_text(out / PAGE, text)
-    except OSError as error:
-        raise UserError(f"{out}: it cannot be written: {error.strerror or error}") from None
     return [*notes, f"{len(files)} pictures and the page {out / PAGE}"]
 
 

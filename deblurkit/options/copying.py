@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from deblurkit.errors import UserError
+from deblurkit.files import write_atomically
 from deblurkit.options.problems import OptionsError, finished
 from deblurkit.options.read import Reader
 from deblurkit.options.shipped import PREFIX, OptionFile
@@ -53,12 +53,7 @@ def copy(file: OptionFile, folder: Path) -> Copied:
         written = tuple(target for target in targets if target not in found)
         for target in written:
             target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f"{target.name}.tmp")
-            try:
-                shutil.copyfile(targets[target].path, temporary)
-                os.replace(temporary, target)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_atomically(target, Path(targets[target].path).read_bytes())
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
     return Copied(next(iter(targets)), written, found)

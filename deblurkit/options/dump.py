@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import CollectionNode, ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
+from deblurkit.files import write_atomically
 from deblurkit.options.document import Plain, resolve
 from deblurkit.options.schema import Options
 
@@ -59,14 +60,9 @@ def write_options(options: Options, path: str | os.PathLike[str]) -> None:
 
     Args:
         options: What ``load_options`` returned.
-        path: Written whole or not at all: to ``*.tmp``, then renamed.
+        path: Written whole or not at all.
     """
-    temporary = Path(f"{os.fspath(path)}.tmp")
-    try:
-        temporary.write_text(options_text(options), encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(Path(path), options_text(options))
 
 
 def options_text(options: Options) -> str:

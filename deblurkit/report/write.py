@@ -6,11 +6,11 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deblurkit.files import write_atomically, write_together
 from deblurkit.report.comparison import comparison, comparison_markdown
 from deblurkit.report.model import Candidate, PageContent
 from deblurkit.report.publication import csv_table, latex
@@ -45,7 +45,7 @@ def write_report(out: Path, content: PageContent, strips: Mapping[str, Mapping[s
         "tables.csv": csv_table([candidate], alone, content.paper),
     }
     out.mkdir(parents=True, exist_ok=True)
-    _write_texts(out, texts)
+    write_together({out / name: text for name, text in texts.items()})
     _remove(out, _OF_SEVERAL)
 
 
@@ -72,7 +72,7 @@ def write_comparison(out: Path, content: PageContent) -> None:
         "tables.csv": csv_table(content.candidates, compared, content.paper),
     }
     out.mkdir(parents=True, exist_ok=True)
-    _write_texts(out, texts)
+    write_together({out / name: text for name, text in texts.items()})
     _remove(out, _OF_ONE)
 
 
@@ -120,21 +120,8 @@ def per_image_csv(candidate: Candidate) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` in UTF-8 under another name first, then rename."""
-    _write_texts(path.parent, {path.name: text})
-
-
-def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write every file under another name first, and rename them once all are on the disk."""
-    temporary = {folder / name: folder / f"{name}.tmp" for name in texts}
-    try:
-        for beside, text in zip(temporary.values(), texts.values(), strict=True):
-            beside.write_text(text, encoding="utf-8", newline="\n")
-        for path, beside in temporary.items():
-            os.replace(beside, path)
-    finally:
-        for beside in temporary.values():
-            beside.unlink(missing_ok=True)
+    """Writes a page or a table, whole or not at all."""
+    write_atomically(path, text)
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from deblurkit.data.dataset import shorten
-from deblurkit.data.images import ImageReadError, read_image, write_atomically, write_image
+from deblurkit.data.images import ImageReadError, read_image, write_image
 from deblurkit.errors import UserError
+from deblurkit.files import saying, write_atomically
 from deblurkit.metrics.functional.psnr import psnr
 
 _SETTINGS, _MANIFEST = "settings.json", "manifest.json"
 _SIDES = ("blurred", "sharp")
 
-_LEFTOVER = re.compile(r"\.[a-z0-9_]{8}\.tmp")  # a file that write_atomically has not come to rename
+_LEFTOVER = re.compile(r"\.[a-z0-9_]{8}\.tmp")  # a hidden file that write_atomically has not come to rename
 
 Manifest = dict[str, Any]
 Show = Callable[[str, int, int], None]
@@ -158,11 +159,8 @@ def write_json(file: Path, content: dict[str, Any]) -> None:
     Raises:
         UserError: It cannot be written.
     """
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    try:
-        write_atomically(file, text.encode())
-    except OSError as error:
-        raise UserError(f"{file}: it cannot be written: {error.strerror or error}") from error
+    with saying(f"{file}: it cannot be written"):
+        write_atomically(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n", hidden=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -171,10 +169,8 @@ def make_folder(folder: Path) -> None:
     Raises:
         UserError: It cannot be made.
     """
-    try:
+    with saying(f"{folder}: it cannot be made a folder"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: it cannot be made a folder: {error.strerror or error}") from error
 
 
 def _is_leftover(path: Path) -> bool:

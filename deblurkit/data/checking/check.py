@@ -17,9 +17,9 @@ from deblurkit.data.checking.pairs import Pair, measure
 from deblurkit.data.checking.section import datasets_section
 from deblurkit.data.checking.sets import assess
 from deblurkit.data.dataset import shorten
-from deblurkit.data.images import write_atomically
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
+from deblurkit.files import saying, write_atomically
 
 Progress = Callable[[str, int, int], None]
 
@@ -112,9 +112,7 @@ def _write(folder: Path, name: str, data: bytes | None, written: list[str]) -> N
     """Write a file, unless there is nothing to write, and take it down."""
     if data is None:
         return
-    try:
+    with saying(f"--out {folder}: it cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / name, data)
-    except OSError as error:
-        raise UserError(f"--out {folder}: it cannot be written: {error.strerror or error}") from error
+        write_atomically(folder / name, data, hidden=True)
     written.append(str(folder / name))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deblurkit.errors import UserError
+from deblurkit.files import saying
 from deblurkit.report.curves.groups import all_keys, grouped, plots, runs_table, scores_table, values_table
 from deblurkit.report.curves.records import Run, read_run
 from deblurkit.report.curves.strips import counted, strips_of
@@ -47,10 +48,8 @@ def write_curves(work_dirs: Sequence[Path], out: Path | None = None) -> Path:
     file = folders[0] / FILE if out is None else out
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise UserError(f"{file}: expected a file in a folder that is there")
-    try:
+    with saying(f"{file}: it cannot be written"):
         write_text(file, curves_html(runs))
-    except OSError as error:
-        raise UserError(f"{file}: it cannot be written: {error.strerror or error}") from None
     return file
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deblurkit.errors import UserError
+from deblurkit.files import saying
 
 FULL = 240
 """Bins at which neighbours are joined, so that a long curve has from half as many to all of them."""
@@ -119,12 +120,9 @@ def read_run(folder: Path, name: str) -> Run:
     if not path.is_file():
         raise UserError(f"{folder}: there is no scalars.jsonl in it, expected the work dir of a training")
     run = Run(_sayable(name), folder)
-    try:
-        with path.open("rb") as file:
-            for chunk in _chunks(_parsed(file, run)):
-                _take(run, chunk)
-    except OSError as error:
-        raise UserError(f"{path}: it cannot be read: {error.strerror or error}") from None
+    with saying(f"{path}: it cannot be read"), path.open("rb") as file:
+        for chunk in _chunks(_parsed(file, run)):
+            _take(run, chunk)
     if not run.records and run.unread:
         raise UserError(f"{path}: {run.unread:,} lines, none of them a record of a training")
     if not run.records:
