@@ -8,13 +8,12 @@ import importlib.util
 import keyword
 import os
 import re
-import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from deblurkit.errors import UserError
+from deblurkit.files import whole_folder
 from deblurkit.names import folder_name
 
 TEMPLATES = Path(__file__).parent / "plugin_template"
@@ -64,17 +63,14 @@ def new_plugin(name: str, out: Path) -> Path:
     _refuse_taken(names)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(prefix=f".{names.distribution}.", suffix=".making", dir=out))
+        with whole_folder(folder) as making:
+            try:
+                _write(names, making)
+            except OSError as error:
+                why = f"cannot be written ({error.strerror}); choose another folder with --out"
+                raise UserError(f"{folder}: {why}") from None
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written to ({error.strerror}); choose another folder") from None
-    try:
-        _write(names, making)
-        making.chmod(0o755)  # mkdtemp's folders are the owner's alone
-        making.rename(folder)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder with --out") from None
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
     return folder
 
 

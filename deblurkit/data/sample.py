@@ -11,7 +11,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cv2
-import filelock
 import numpy as np
 
 from deblurkit.data.dataset import ImagePairs, PairFiles
@@ -29,6 +27,7 @@ from deblurkit.data.shake import random_trajectory, shake
 from deblurkit.data.transforms import Size
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
+from deblurkit.files import Lock, remove_unfinished, unfinished_folder, whole_folder
 from deblurkit.registry import DATASETS
 
 SAMPLE_VERSION = 1
@@ -108,9 +107,15 @@ def ensure_sample_set(root: Path) -> dict[str, Any]:
         return manifest
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(root.parent / f".{root.name}.lock"):
+        with Lock(root.parent / f".{root.name}.lock"):
             manifest = _whole_manifest(root)
-            return manifest if manifest is not None else _replace(root)
+            if manifest is None:  # another process may have made it while we waited
+                remove_unfinished(root)
+                with whole_folder(root) as making:
+                    manifest = make_sample_set(making)
+                    if root.exists():
+                        _make_room(root)
+            return manifest
     except OSError as error:
         raise UserError(
             f"{root}: the sample set cannot be made here: {error}; set DEBLURKIT_DATA to a folder that can be written"
@@ -148,25 +153,10 @@ def _whole_manifest(root: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
-def _replace(root: Path) -> dict[str, Any]:
-    for left in root.parent.glob(f".{root.name}.*.making"):  # by a process that was killed: we hold the lock
-        shutil.rmtree(left, ignore_errors=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".making", dir=root.parent))
-    try:
-        manifest = make_sample_set(making)
-        making.chmod(0o755)  # mkdtemp's folders are the owner's alone
-        if root.exists():
-            _make_room(root)
-        making.rename(root)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-    return manifest
-
-
 def _make_room(root: Path) -> None:
     """Delete a damaged or older set of ours; anything else may be the user's and is only put aside."""
     if _is_ours(root):
-        doomed = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".making", dir=root.parent))
+        doomed = unfinished_folder(root)
         root.rename(doomed / root.name)
         shutil.rmtree(doomed, ignore_errors=True)
     elif any(root.iterdir()):
@@ -174,7 +164,7 @@ def _make_room(root: Path) -> None:
         while (aside := root.with_name(f"{root.name}.old{number}")).exists():
             number += 1
         root.rename(aside)
-        warnings.warn(f"{root} held something that is no sample set; it is now {aside}", stacklevel=5)
+        warnings.warn(f"{root} held something that is no sample set; it is now {aside}", stacklevel=4)
     else:
         root.rmdir()
 

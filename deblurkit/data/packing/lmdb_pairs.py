@@ -28,9 +28,10 @@ from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.images import ImageReadError, decode_image, encode_image
 from deblurkit.data.packing.packed import SIDES, stored_facts
 from deblurkit.data.packing.plan import Plan
-from deblurkit.data.packing.writer import Progress, Written, write_durably, write_set
+from deblurkit.data.packing.writer import Progress, Written, write_set
 from deblurkit.data.transforms import Size
 from deblurkit.errors import UserError
+from deblurkit.files import write_atomically
 from deblurkit.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -229,8 +230,8 @@ class LMDBStore:
             ]
             if lines:
                 folder = self._folder / f"{side}.lmdb"
-                write_durably(folder / _META, "".join(lines))
-                write_durably(folder / _SOURCE, json.dumps(header, indent=2))
+                write_atomically(folder / _META, "".join(lines), durable=True)
+                write_atomically(folder / _SOURCE, json.dumps(header, indent=2), durable=True)
 
     def close(self) -> None:
         """Close the files."""

@@ -2,7 +2,8 @@
 
 A set OUT grows in the folder ``OUT.partial`` beside a journal (:mod:`deblurkit.data.packing.journal`), in which an
 image is recorded only after its pixels have reached the disk. A writer that was killed is started again with the same
-command: what is recorded is kept, what lies behind is cut off or written again. At the end the folder is renamed.
+command: what is recorded is kept, what lies behind is cut off or written again. At the end the folder is renamed. (It
+is no :func:`~deblurkit.files.whole_folder`, which an error removes: a set may have taken hours.)
 A lock, ``.OUT.lock``, keeps two writers apart; that empty file stays.
 
 Beside the set's own files lies ``sources.json``: the stamps (:attr:`deblurkit.data.packing.plan.Plan.stamps`) that the
@@ -23,13 +24,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from deblurkit.data.dataset import shorten
 from deblurkit.data.packing.journal import JOURNAL, Entry, Image, Journal, differences
 from deblurkit.data.packing.packed import INDEX, SIDES, PackedStore
 from deblurkit.data.packing.plan import Piece, Plan, in_order
 from deblurkit.errors import UserError
+from deblurkit.files import Lock, write_atomically
 
 Progress = Callable[[str, int, int], None]
 
@@ -141,7 +142,7 @@ def write_set(
     left = [out / JOURNAL, replaced]  # by a writer that was killed after its last renaming
     found = _is_there(plan, out, header, overwrite)
     if not found or any(path.exists() for path in left):  # else without the lock: the folder may be read only
-        with _held(out):
+        with _locked(out):
             found = _is_there(plan, out, header, overwrite)
             if not found:
                 writing = _Writing(plan, partial, header, store_type, overwrite)
@@ -236,8 +237,9 @@ class _Writing:
         header, entries = self.journal.header, self.journal.entries
         with self._disk_errors():
             self.store.finish(header, entries)
-            write_durably(self.partial / _STAMPS, json.dumps([image.stamp for image in self.journal.images]))
-            write_durably(self.partial / INDEX, json.dumps({**header, "items": entries}))
+            stamps = json.dumps([image.stamp for image in self.journal.images])
+            write_atomically(self.partial / _STAMPS, stamps, durable=True)
+            write_atomically(self.partial / INDEX, json.dumps({**header, "items": entries}), durable=True)
 
     @contextlib.contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -312,28 +314,12 @@ def _read_stamps(out: Path, images: int) -> list[list[int]]:
     return [[] for _ in range(images)]
 
 
-def write_durably(file: Path, text: str) -> None:
-    """Write a file that survives a crash of the machine."""
-    with file.open("w", encoding="utf-8", newline="\n") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-
-
-@contextlib.contextmanager
-def _held(out: Path) -> Iterator[None]:
-    lock = FileLock(out.with_name(f".{out.name}.lock"))
+def _locked(out: Path) -> Lock:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"{out}: another process is writing it") from None
+        return Lock(out.with_name(f".{out.name}.lock"), f"{out}: another process is writing it")
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.filename}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _show_nothing(name: str, done: int, total: int) -> None:
