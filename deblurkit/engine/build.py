@@ -17,8 +17,9 @@ from deblurkit import checkpoint
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
 from deblurkit.engine.setup import Setup
-from deblurkit.engine.workdir import WorkDir, writing
+from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
+from deblurkit.files import saying
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.dump import write_options
 
@@ -129,13 +130,13 @@ def _prepare(folder: WorkDir, options: Options, overwrite: bool, resumption: Res
     iteration, validated = 0, True
     if resumption is not None:
         iteration, validated = resumption.position.iteration, not resumption.validation_due
-    with writing(folder.path):
+    with saying(f"{folder.path}: cannot be written"):
         if overwrite:
             folder.clear()
         abandoned = folder.go_back_to(iteration, validated)
-    with writing(folder.options):
+    with saying(f"{folder.options}: cannot be written"):
         write_options(options, folder.options)
-    with writing(folder.checkpoints):
+    with saying(f"{folder.checkpoints}: cannot be written"):
         folder.checkpoints.mkdir(exist_ok=True)
     return abandoned
 

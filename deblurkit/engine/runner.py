@@ -21,8 +21,9 @@ from deblurkit import checkpoint
 from deblurkit.engine import state as training_state
 from deblurkit.engine.guard import NonFiniteError
 from deblurkit.engine.hooks.signals import Interrupted
-from deblurkit.engine.workdir import WorkDir, writing
+from deblurkit.engine.workdir import WorkDir
 from deblurkit.errors import UserError
+from deblurkit.files import saying
 
 if TYPE_CHECKING:
     from deblurkit.engine.resume import Resumption
@@ -210,7 +211,7 @@ class TrainingRunner(Runner):
             UserError: The disk refuses it.
         """
         self.call_hook("on_save")
-        with writing(path):
+        with saying(f"{path}: cannot be written"):
             path.parent.mkdir(exist_ok=True)
             checkpoint.save(state, path)
 
@@ -226,9 +227,9 @@ class TrainingRunner(Runner):
             if best:  # before the state that says so: a process that is killed in between validates once more
                 self.write(state, self.folder.best)
             self.write(state, path)
-            with writing(self.folder.last):
+            with saying(f"{self.folder.last}: cannot be written"):
                 self.folder.point_last(path)
-            with writing(self.folder.checkpoints):
+            with saying(f"{self.folder.checkpoints}: cannot be written"):
                 train = self.options.train
                 self.folder.prune(train.keep, train.checkpoint_every, self.options.val.every)
         self._saved = (self.iter, self.validation_due)

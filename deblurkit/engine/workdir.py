@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from deblurkit import checkpoint
-from deblurkit.data.images import write_atomically
 from deblurkit.errors import UserError
+from deblurkit.files import Lock, saying, write_atomically
 from deblurkit.names import read_pointer, strip_files
 
-_LOCK, _PID = ".lock", ".lock.pid"
+_LOCK, _PID = ".lock", ".lock.pid"  # the second is the lock's own
 _ITERATION = re.compile(r"iter_(\d{8,})\.pth")
 _OURS = (
     "options.yml",
@@ -31,19 +27,6 @@ _OURS = (
     "report",
     "tensorboard",
 )
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the system says against writing a file into one line.
-
-    Raises:
-        UserError: The disk is full, or refuses it for another reason; names the file.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 class WorkDir:
@@ -63,7 +46,7 @@ class WorkDir:
         self.options = path / "options.yml"
         self.best = self.checkpoints / "best_psnr.pth"
         self.last = self.checkpoints / "last"
-        self._lock: FileLock | None = None
+        self._lock: Lock | None = None
         self._made = False
 
     def acquire(self) -> None:
@@ -77,22 +60,15 @@ class WorkDir:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--work-dir {self.path}: cannot be made a folder ({error.strerror})") from None
-        lock = FileLock(self.path / _LOCK)
-        with writing(self.path / _LOCK):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:  # which is an OSError too
-                holder = self.path / _PID
-                pid = holder.read_bytes().decode("ascii", "replace").strip() if holder.is_file() else "unknown"
-                raise UserError(f"{self.path}: another process (pid {pid}) is training in this folder") from None
-        self._lock = lock
-        with writing(self.path / _PID):
-            (self.path / _PID).write_text(f"{os.getpid()}\n")
+        taken = f"{self.path}: another process (pid {{pid}}) is training in this folder"
+        with saying(f"{self.path / _LOCK}: cannot be written"):
+            self._lock = Lock(self.path / _LOCK, taken)
+        with saying(f"{self.path / _PID}: cannot be written"):
+            self._lock.tell_pid()
 
     def release(self) -> None:
         """Let the folder go."""
         if self._lock is not None:
-            (self.path / _PID).unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
 
@@ -167,7 +143,7 @@ class WorkDir:
 
     def point_last(self, path: Path) -> None:
         """Make ``last`` name a checkpoint, replacing it as a whole."""
-        write_atomically(self.last, f"{path.name}\n".encode())
+        write_atomically(self.last, f"{path.name}\n", hidden=True)
 
     def prune(self, keep: int, every: int, validate_every: int) -> None:
         """Remove all checkpoints by iteration but the ``keep`` newest.
@@ -233,6 +209,7 @@ class WorkDir:
             return
         kept: list[bytes] = []
         cut: list[bytes] = []
+        # Not JsonLines.read, which ends at the first line that is broken: here whole records may lie behind one.
         for line in self.scalars.read_bytes().splitlines():
             try:
                 record = json.loads(line)
@@ -242,9 +219,9 @@ class WorkDir:
             except (ValueError, TypeError, KeyError):
                 continue
             (kept if stays else cut).append(line + b"\n")
-        write_atomically(self.scalars, b"".join(kept))
+        write_atomically(self.scalars, b"".join(kept), hidden=True)
         if aside is not None:
-            write_atomically(aside / self.scalars.name, b"".join(cut))
+            write_atomically(aside / self.scalars.name, b"".join(cut), hidden=True)
 
 
 def _move(file: Path, root: Path, aside: Path | None) -> None:

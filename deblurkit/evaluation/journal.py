@@ -6,24 +6,20 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from deblurkit.errors import UserError
 from deblurkit.evaluation.scoring import Outcome, Spent
+from deblurkit.files import JsonLines, Lock, saying
 from deblurkit.report.scores import ImageScore
 
 UNFINISHED = "unfinished"
 """The folder, beside the report's files, of the journals."""
 
 _LAYOUT = 2  # goes up whenever a line's keys or their meaning change
-_LOCK = ".lock"
 
 
 class Journal:
@@ -46,28 +42,27 @@ class Journal:
         self._start = time.perf_counter()
         plain = json.loads(json.dumps({"layout": _LAYOUT, **fingerprint}))
         file.parent.mkdir(parents=True, exist_ok=True)
-        lines, length = _whole_lines(file)
+        self._lines = JsonLines(file)
+        lines = self._lines.read()
         if lines:
-            self.differing = [key for key in {**lines[0], **plain} if lines[0].get(key) != plain.get(key)]
+            begun = lines[0] if isinstance(lines[0], dict) else {}
+            self.differing = [key for key in {**begun, **plain} if begun.get(key) != plain.get(key)]
         if lines and not self.differing:
             self._take(lines[1:])
-        if self.outcomes:
-            os.truncate(file, length)
         self._before = self.elapsed
-        self._stream = open(file, "a" if self.outcomes else "w", encoding="utf-8", newline="\n")  # noqa: SIM115
-        self._file = file
         if not self.outcomes:
-            self._write(plain)
+            self._lines.clear()
+            self._lines.append([plain])
 
     def record(self, outcome: Outcome) -> None:
         """Write an outcome; when this returns, no crash of this process takes it back."""
         self.elapsed = self._before + time.perf_counter() - self._start
-        self._write({**_line(outcome), "elapsed": self.elapsed})
+        self._lines.append([{**_line(outcome), "elapsed": self.elapsed}])
         self.outcomes[outcome.index] = outcome
 
     def close(self) -> None:
         """Write no more."""
-        self._stream.close()
+        self._lines.close()
 
     def _take(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Go on from an earlier journal's lines, or from none of them where one is laid out in another way."""
@@ -78,10 +73,6 @@ class Journal:
             self.differing = ["layout"]
             return
         self.outcomes, self.elapsed = {outcome.index: outcome for outcome in outcomes}, elapsed
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._stream.flush()
 
 
 @contextlib.contextmanager
@@ -95,21 +86,16 @@ def held(out: Path, folders: Sequence[Path]) -> Iterator[None]:
     Raises:
         UserError: A folder cannot be made, or another run holds ``out``.
     """
-    lock = FileLock(out / UNFINISHED / _LOCK)
-    folder = out
-    try:
-        for folder in (*folders, out / UNFINISHED):
+    for folder in (*folders, out / UNFINISHED):
+        with saying(f"--out {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"--out {out}: another run is writing its report there") from None
-    except OSError as error:
-        raise UserError(f"--out {folder}: {error.strerror}") from None
+    with saying(f"--out {out / UNFINISHED}"):
+        lock = Lock(out / UNFINISHED / ".lock", f"--out {out}: another run is writing its report there")
     try:
         yield
     finally:
         with contextlib.suppress(OSError):  # Windows keeps files that are open, and filelock removes them itself
-            Path(lock.lock_file).unlink()
+            lock.file.unlink()
         lock.release()
         with contextlib.suppress(OSError):  # there are journals
             (out / UNFINISHED).rmdir()
@@ -141,19 +127,3 @@ def _outcome(line: Mapping[str, Any]) -> Outcome:
     thumbnail = base64.b64decode(line["thumbnail"]) if line["thumbnail"] is not None else None
     row, events, spent = ImageScore(**line["row"]), tuple(line["events"]), Spent(*line["spent"])
     return Outcome(line["index"], row, line["mode"], line["live_bytes"], events, spent, thumbnail)
-
-
-def _whole_lines(file: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the lines of a journal up to the first that is not whole, and how many bytes they take."""
-    lines: list[dict[str, Any]] = []
-    length = 0
-    for line in file.read_bytes().splitlines(keepends=True) if file.is_file() else ():
-        try:
-            content = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
-            break
-        lines.append(content)
-        length += len(line)
-    return lines, length

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deblurkit.errors import UserError
+from deblurkit.files import JsonLines
 
 Entry = dict[str, Any]
 
@@ -56,14 +57,14 @@ class Journal:
         self.images: list[Image] = []
         if not self.file.exists() and any(folder.iterdir()):
             raise UserError(f"{folder}: in the way, and not the unfinished set that belongs there: move it elsewhere")
-        lines, length = _whole_lines(self.file)
+        with contextlib.closing(JsonLines(self.file)) as opened:
+            lines = opened.read()
         differs = differences(lines[0], header) if lines else []
         if differs and not overwrite:
             begun = f"{folder}: was begun with other settings or from another source"
             raise UserError(f"{begun}: {'; '.join(differs)}; --overwrite starts anew")
         if lines and not differs:
             self.header, self.images = lines[0], [Image(*line) for line in lines[1:]]
-            os.truncate(self.file, length)
         else:
             self.start(header)
 
@@ -75,21 +76,19 @@ class Journal:
     def start(self, header: Entry) -> None:
         """Forget everything and begin with this header."""
         self.header, self.images = header, []
-        self.file.write_bytes(b"")
-        self._append([])
-        _clear(self.file.parent)  # between the two: an empty journal is taken for a set to be cleared
-        self._append([header])
+        with contextlib.closing(JsonLines(self.file)) as opened:
+            opened.clear()
+            opened.sync()
+            _clear(self.file.parent)  # between the two: an empty journal is taken for a set to be cleared
+            opened.append([header])
+            opened.sync()
 
     def record(self, images: list[Image]) -> None:
         """Add images whose pixels have reached the disk."""
-        self._append(images)
+        with contextlib.closing(JsonLines(self.file)) as opened:
+            opened.append(images)
+            opened.sync()
         self.images += images
-
-    def _append(self, lines: list[Any]) -> None:
-        with self.file.open("ab") as file:
-            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def differences(begun: Entry, wanted: Entry) -> list[str]:
@@ -104,22 +103,6 @@ def differences(begun: Entry, wanted: Entry) -> list[str]:
 
 def _shown(value: Any) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _whole_lines(file: Path) -> tuple[list[Any], int]:
-    """Return the lines up to the first that is not whole, and their length in bytes."""
-    lines: list[Any] = []
-    length = 0
-    for line in file.read_bytes().splitlines(keepends=True) if file.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
-        if not line.endswith(b"\n"):
-            lines.pop()
-            break
-        length += len(line)
-    return lines, length
 
 
 def _clear(folder: Path) -> None:

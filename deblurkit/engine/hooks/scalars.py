@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import io
-import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from mmengine.dist import all_reduce_dict, is_main_process
 from mmengine.hooks import Hook
 
 from deblurkit.device import peak_memory, usable_cores
-from deblurkit.engine.workdir import writing
+from deblurkit.files import JsonLines, saying
 
 _WAITING = 0.05  # share of the time from which on the loader is worth a word
 _JUDGED = 10  # iterations before that is judged, the first one apart: workers start in it
@@ -40,7 +37,7 @@ class ScalarsHook(Hook):
         self.every = every
         self.path = path
         self.workers = workers
-        self._file: io.FileIO | None = None
+        self._lines: JsonLines | None = None
         self._since = 0.0
         self._last_iteration = 0
         self._data_seconds = 0.0
@@ -50,14 +47,14 @@ class ScalarsHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Open the file and start the clock."""
         if is_main_process():
-            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (held for the whole run)
+            self._lines = JsonLines(self.path)
         self._restart_clock(runner)
 
     def after_stop(self, runner: Any) -> None:
         """Close the file, however the run ended."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
 
     def _restart_clock(self, runner: Any) -> None:
         self._since = time.perf_counter()
@@ -105,12 +102,10 @@ class ScalarsHook(Hook):
         Raises:
             UserError: The disk refuses it: a run whose record has holes cannot be compared with any other.
         """
-        if self._file is None:
+        if self._lines is None:
             return
-        line = json.dumps({name: _json(value) for name, value in record.items()}, allow_nan=False).encode() + b"\n"
-        with writing(self.path):
-            while line:  # a disk that is nearly full takes a part of it
-                line = line[self._file.write(line) :]
+        with saying(f"{self.path}: cannot be written"):
+            self._lines.append([{name: _json(value) for name, value in record.items()}])
         scalars = {
             name: value
             for name, value in record.items()
@@ -124,10 +119,10 @@ class ScalarsHook(Hook):
         Raises:
             UserError: The disk refuses it.
         """
-        if self._file is None:
+        if self._lines is None:
             return
-        with writing(self.path):
-            os.fsync(self._file.fileno())
+        with saying(f"{self.path}: cannot be written"):
+            self._lines.sync()
 
     def _say(
         self, runner: Any, iteration: int, values: dict[str, float], rates: dict[str, float], clock: dict[str, Any]
