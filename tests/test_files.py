@@ -235,6 +235,14 @@ def test_lines_go_on_behind_the_last_that_is_whole(tmp_path: Path, start: Start,
     assert file.read_bytes().count(b"\n") == 4
 
 
+def test_lines_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    file.write_text('{"key": "größer"}\n[[1], {"psnr": Infinity}]\n{"key": "cut', encoding="utf-8")
+    lines = JsonLines(file)
+    assert lines.read() == [{"key": "größer"}, [[1], {"psnr": float("inf")}]]
+    lines.close()
+
+
 def test_lines_on_a_full_disk(disk: Path) -> None:
     file = disk / "journal.jsonl"
     lines = JsonLines(file)
