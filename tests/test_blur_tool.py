@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from in_process import run_here
 
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.paired import PairedImages
@@ -155,7 +157,8 @@ def test_the_level_of_a_folders_blur(footage: Path, tmp_path: Path):
 )
 def test_mistakes_are_told_before_anything_is_blurred(footage: Path, tmp_path: Path, arguments: list[str], told: str):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    done = run(*LEVEL, footage / "pan", "--limit", "1", "--out", "level", *arguments, cwd=tmp_path)
+    with contextlib.chdir(tmp_path):
+        done = run_here("../benchmarks/blur_level.py", footage / "pan", "--limit", "1", "--out", "level", *arguments)
     assert done.returncode == 2, done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr

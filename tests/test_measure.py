@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import run_here
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = '''
@@ -62,6 +64,11 @@ def measure(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def measure_here(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    with contextlib.chdir(cwd):
+        return run_here("measure.py", *arguments)
+
+
 def test_prints_and_writes_what_it_measured(folder: Path, tmp_path: Path):
     (tmp_path / "costs.md").write_text("an older page", encoding="utf-8")
     done = measure(
@@ -82,7 +89,7 @@ def test_prints_and_writes_what_it_measured(folder: Path, tmp_path: Path):
 
 def test_a_size_that_fails_ends_with_1_after_the_others(folder: Path, tmp_path: Path):
     files = ["-opt", str(folder / "one.yml"), str(folder / "two.yml")]
-    done = measure(*files, "--sizes", "32x32", "32x128", "--no-latency", "--json", "costs.json", cwd=tmp_path)
+    done = measure_here(*files, "--sizes", "32x32", "32x128", "--no-latency", "--json", "costs.json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "one, 32x128: ValueError: too wide" in done.stdout
     content = json.loads((tmp_path / "costs.json").read_text(encoding="utf-8"))
@@ -100,29 +107,29 @@ def test_a_size_that_fails_ends_with_1_after_the_others(folder: Path, tmp_path: 
     ],
 )
 def test_mistakes_are_one_line_and_end_with_2(folder: Path, tmp_path: Path, arguments: list[str], message: str):
-    done = measure(*(text.format(folder=folder) for text in arguments), cwd=tmp_path)
+    done = measure_here(*(text.format(folder=folder) for text in arguments), cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, ""), done.stderr
     assert message in done.stderr
 
 
 def test_needs_options_and_not_two_ways_of_timing(tmp_path: Path):
-    assert "one of the arguments -opt --all is required" in measure(cwd=tmp_path).stderr
-    both = measure("--all", "--no-latency", "--latency-sizes", "64x64", cwd=tmp_path)
+    assert "one of the arguments -opt --all is required" in measure_here(cwd=tmp_path).stderr
+    both = measure_here("--all", "--no-latency", "--latency-sizes", "64x64", cwd=tmp_path)
     assert (both.returncode, "not allowed with" in both.stderr) == (2, True)
 
 
-def test_layers_as_a_process(folder: Path, tmp_path: Path):
+def test_layers(folder: Path, tmp_path: Path):
     files = ["--markdown", "layers.md", "--csv", "layers.csv", "--json", "layers.json"]
-    done = measure("-opt", str(folder / "one.yml"), "--layers", "--sizes", "30x32", *files, cwd=tmp_path)
+    done = measure_here("-opt", str(folder / "one.yml"), "--layers", "--sizes", "30x32", *files, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "one: generator, MeasuredPoint, 30x32 (as 32x32)" in done.stdout
     rows = (tmp_path / "layers.csv").read_text(encoding="utf-8").splitlines()
     assert rows[1] == "one,generator,30x32,body,Conv2d,1x1,1,3,3,3x32x32,1,12,9216"
     assert (tmp_path / "layers.md").read_text(encoding="utf-8").startswith("# Layers\n")
-    unknown = measure("-opt", str(folder / "one.yml"), "--layers", "generater", cwd=tmp_path)
+    unknown = measure_here("-opt", str(folder / "one.yml"), "--layers", "generater", cwd=tmp_path)
     assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1)
     assert "(did you mean 'generator'?)" in unknown.stderr
-    alone = measure("-opt", str(folder / "one.yml"), "--csv", "x.csv", cwd=tmp_path)
+    alone = measure_here("-opt", str(folder / "one.yml"), "--csv", "x.csv", cwd=tmp_path)
     assert (alone.returncode, "--csv goes with --layers" in alone.stderr) == (2, True)
 
 

@@ -51,7 +51,7 @@ def stochastic(option_file: Callable[..., Path], pairs: dict) -> Callable[..., P
     return write
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_killed_three_times_equals_uninterrupted(tmp_path: Path, stochastic: Callable[..., Path], workers: int):
     options = stochastic(workers)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
