@@ -6,8 +6,8 @@ restored folders. What is tested are the revision's checkpoints in both trees: s
 reach the reports, and this tree reads what the revision wrote.
 
 Every file is compared byte by byte, and checkpoints value by value and tensor by tensor, but for what depends on the
-clock or names the version: see ``CLOCK_RULES``. One line tells of each output that it is identical, or where it first
-differs. The exit code is 1 if anything differs.
+clock or names the version: see ``CLOCK_RULES``. Paths are relative to the folder of a side, and so alike. One line
+tells of each output that it is identical, or where it first differs. The exit code is 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ class ClockRule:
 
 
 def _without_times(section: re.Match[str]) -> str:
-    """Keeps of a page's section on speed its words, the form of its tables and the titles of its plots."""
+    """Keeps of what is said of speed the words, the form of tables and the titles of plots."""
     text = re.sub(r"(?s)<svg.*?</svg>|<p class=\"unseen\">.*?</p>", "", section[0])
-    return re.sub(r"\d[\d.,]*", "#", text)
+    return re.sub(r"\d+(?:[.,]\d+)*", "#", text)
 
 
 CLOCK_RULES = (
@@ -113,7 +113,7 @@ CLOCK_RULES = (
     ClockRule("*/per_image.csv", r",\d+\.\d{6}$", ",SECONDS"),
     ClockRule("*.md", r"(?<= )\d+\.\d{3} \|$", "SECONDS |"),  # a table's last column; no score has three decimals
     ClockRule("*.txt", r" +\d+\.\d{3}$", " SECONDS"),  # the same table on the terminal
-    ClockRule("*.md", r"^Seconds (?:an image|for all).*$", "SECONDS"),
+    ClockRule("*.md", r"^Seconds (?:an image|for all).*$", _without_times),
     ClockRule("*.md", r"^\| deblurkit \| .*$", "VERSION"),
     ClockRule("*.html", r"<dt>deblurkit</dt><dd>[^<]*", "VERSION"),
     ClockRule("*.html", r'"seconds": ?\[[^\]]*\]', '"seconds": SECONDS'),
@@ -157,7 +157,7 @@ class Side:
             raise UserError(f"{self.tree}: its commands would run {found}")
 
     def _python(self, arguments: Sequence[str]) -> str:
-        own = {"PYTHONPATH": str(self.tree), "DEBLURKIT_DATA": str(default_root().parent)}
+        own = {"PYTHONPATH": str(self.tree), "DEBLURKIT_DATA": str(default_root().parent.absolute())}
         alike = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         return _output([sys.executable, *arguments], self.folder, {**os.environ, **own, **alike})
 
