@@ -80,6 +80,7 @@ def test_it_writes_pairs_and_says_what_was_averaged(footage: Path, tmp_path: Pat
     assert not (files.read(0)["sharp"] != read_image(footage / f"{files.keys()[0]}.png")).any()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_files(footage: Path, tmp_path: Path):
     arguments = [footage / "video.avi", footage / "pan", "--average", "4", "6", "--stride", "2", "--response", "srgb"]
     arguments += ["--noise", "--interpolate", "2", "--seed", "7"]

@@ -156,9 +156,9 @@ def test_ctrl_c_ends_without_a_traceback(tmp_path: Path) -> None:
 
 def test_the_second_ctrl_c_ends_what_swallowed_the_first() -> None:
     body = (
-        "from deblurkit import cli\nimport time\ndef main():\n    print('begun', flush=True)\n    while True:\n"
-        "        try:\n            time.sleep(60)\n"
-        "        except KeyboardInterrupt:\n            print('no', flush=True)"
+        "from deblurkit import cli\nimport time\ndef main():\n    word = 'begun'\n    while True:\n"
+        "        try:\n            print(word, flush=True)\n            time.sleep(60)\n"
+        "        except KeyboardInterrupt:\n            word = 'no'"
     )
     words = [sys.executable, "-c", f"{body}\ncli.run(main)"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:

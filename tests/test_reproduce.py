@@ -135,6 +135,7 @@ def test_the_interval_is_students():
     assert claims.judge(claims.Claim("a table", "a", "b", 1.0), {"a": {0: 27.0}, "b": {1: 26.0}}) is None
 
 
+@pytest.mark.slow
 def test_runs_once_and_writes_the_page(tmp_path: Path):
     results = [reproduce.run(job(tmp_path, name)) for name in ("bag", "bag/model4")]
     first = tmp_path / "bag" / "seed0" / "scores.json"
@@ -173,6 +174,7 @@ def test_the_end_is_expected_from_earlier_seeds_else_from_the_mean():
     assert left.total_seconds() == pytest.approx((100 + 60) / 2, abs=1)
 
 
+@pytest.mark.slow
 def test_an_own_recipe_is_trained_and_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -125,6 +125,7 @@ def test_ranks_stay_bit_equal_and_resume(tmp_path: Path, option_file: Callable[.
     assert not differences(checkpoint_of(folder, 6), state)
 
 
+@pytest.mark.slow
 def test_outputs_that_no_term_compares_are_no_hindrance(tmp_path: Path, option_file: Callable[..., Path]):
     """A process waits for the gradient of every weight, also of those that only make an unused output."""
     change = {
@@ -137,7 +138,9 @@ def test_outputs_that_no_term_compares_are_no_hindrance(tmp_path: Path, option_f
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
-@pytest.mark.parametrize(("rate", "end"), [(1e-3, "well"), (1e30, "NonFiniteError")])
+@pytest.mark.parametrize(
+    ("rate", "end"), [(1e-3, "well"), pytest.param(1e30, "NonFiniteError", marks=pytest.mark.slow)]
+)
 def test_no_thread_of_the_group_is_left(tmp_path: Path, option_file: Callable[..., Path], rate: float, end: str):
     """One that frees a tensor while the interpreter ends would abort the process, now and then."""
     (tmp_path / "threads.py").write_text(THREADS, encoding="utf-8")

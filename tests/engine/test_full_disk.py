@@ -127,7 +127,12 @@ CASES = {
 """What cannot be written: when the disk fills up and how, and the iteration of the newest checkpoint then."""
 
 
-@pytest.mark.parametrize("named", CASES)
+_OFTEN = ("scalars.jsonl", "checkpoints/iter_00000012.pth")
+
+
+@pytest.mark.parametrize(
+    "named", [name if name in _OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 def test_what_a_run_cannot_do_without(options: Path, whole: Path, disk: Path, named: str):
     event, iteration, how, newest = CASES[named]
     work_dir = disk / "run"

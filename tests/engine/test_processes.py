@@ -124,7 +124,8 @@ def finished(words: list[str], code: int = 0, **settings: Any) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("other", ["another", pytest.param("none", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["another", "none"])
 def test_processes_that_see_different_disks(tmp_path: Path, option_file: Callable[..., Path], other: str):
     """Each has a directory of its own; what the first one resumes the second sees otherwise, or not at all."""
     options = option_file()
@@ -217,6 +218,7 @@ def option_pairs(option_file: Callable[..., Path]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_what_nothing_uses_is_left_alone_alike(tmp_path: Path, option_file: Callable[..., Path], plugin: Path):
     """One process with batches of 4, and two with batches of 2 each, see the same images in each iteration."""
     change = {

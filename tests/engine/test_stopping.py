@@ -104,7 +104,7 @@ def wait_for(process: Run, what: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_validation_gives_way_and_is_made_up(
     tmp_path: Path, slow_validation: Callable[..., Path], number: signal.Signals
 ):
@@ -137,6 +137,7 @@ def test_validation_gives_way_and_is_made_up(
     assert timeless(folder) == timeless(whole)
 
 
+@pytest.mark.slow
 def test_finished_but_for_its_validation(tmp_path: Path, slow_validation: Callable[..., Path]):
     slow, quick = slow_validation("slow.yml", 1.5), slow_validation("quick.yml")
     folder = tmp_path / "run"
