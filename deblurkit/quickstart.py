@@ -19,7 +19,7 @@ OPTIONS = "quickstart"
 """The shipped option file that is trained."""
 
 _WARM_UP, _MEASURED = 3, 8.0  # iterations, seconds
-_LEAST = 50  # iterations: fewer leave nothing to look at
+_LEAST = 10  # iterations: fewer are no training
 _SHARE = 0.9  # of the time that is left is planned for: a machine is seldom as quick for minutes as for seconds
 _REPORT = 20.0  # seconds for curves, pictures and the page, generous on two slow cores
 
@@ -57,7 +57,7 @@ class Plan:
 
 
 def plan(speed: Speed, seconds: float) -> Plan:
-    """Chooses the longest training that fits into so many seconds with its test and report; 50 iterations at least."""
+    """Chooses the longest training that fits into so many seconds with its test and report; 10 iterations at least."""
     validations = 2 if speed.scoring < seconds / 20 else 1  # where they are cheap, the curve gets a second point
     fixed = (validations + 1) * speed.scoring + _REPORT
     iterations = max(_LEAST, int((_SHARE * seconds - fixed) / speed.iteration))
@@ -105,7 +105,7 @@ def quickstart(
         left = 60 * minutes - (time.monotonic() - started)
         planned = plan(speed, left)
         options = load_options(OPTIONS, planned.overrides())
-        late = "" if planned.seconds <= left else f", more than the {minutes:g} asked for: fewer would show nothing"
+        late = "" if planned.seconds <= left else f", more than the {minutes:g} asked for: it cannot be less"
         say(
             f"one iteration takes {1000 * speed.iteration:.0f} ms here: {planned.iterations} iterations, a test and a "
             f"report take about {planned.seconds / 60:.1f} minutes{late}"
