@@ -123,6 +123,7 @@ def test_a_terminal_that_is_not_utf8() -> None:
     assert error.stderr.startswith("no registry is named 'g?n?rateur'")
 
 
+@pytest.mark.slow
 def test_no_color_leaves_no_escapes(tmp_path: Path) -> None:
     pexpect = pytest.importorskip("pexpect", reason="needs pexpect, of the extra [dev]")
     words = ["-m", "deblurkit", "measure", "-opt", "quickstart", "--no-latency", "--sizes", "64x64"]

@@ -187,6 +187,7 @@ def test_tensorboard_that_cannot_write_is_missed(options: Path, disk: Path):
     assert len(timeless(work_dir)) == iters + 1, "each iteration and the validation"
 
 
+@pytest.mark.slow
 def test_curves_that_cannot_be_written_are_missed(options: Path, disk: Path):
     work_dir = disk / "run"
     curves = ("--set", "logging.curves=true")
