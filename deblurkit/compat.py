@@ -15,6 +15,8 @@ from typing import Any
 
 from deblurkit.errors import UserError
 
+INSTALL_BASICSR = "pip install --no-build-isolation 'deblurkit[basicsr]'"
+
 _operators: Any = None  # torch.library drops definitions when the Library object is collected
 
 
@@ -62,7 +64,7 @@ def import_basicsr() -> types.ModuleType:
             if error.name == "basicsr":
                 raise UserError(
                     "basicsr is not installed: it is the extra [basicsr], whose build needs torch to be there first: "
-                    "pip install --no-build-isolation 'deblurkit[basicsr]'"
+                    f"{INSTALL_BASICSR}"
                 ) from error
             if error.name != missing:
                 raise

@@ -10,6 +10,7 @@ import contextlib
 import types
 import typing
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from deblurkit import catalogue
@@ -20,6 +21,9 @@ from deblurkit.options.read import Reader
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+Completer = Callable[[str, argparse.Namespace], list[str]]
+"""Takes what is typed of the word and the arguments before it, and returns words; argcomplete picks those that fit."""
 
 _KIND_OF_SECTION = {
     "generator": "generator",
@@ -37,9 +41,20 @@ def complete(parser: argparse.ArgumentParser) -> NoReturn:
     for command in _parsers(parser):
         for action in command._actions:
             if action.dest in COMPLETERS:
-                action.completer = COMPLETERS[action.dest]  # type: ignore[attr-defined]
+                action.completer = partial(_answer, COMPLETERS[action.dest])  # type: ignore[attr-defined]
     argcomplete.autocomplete(parser, always_complete_options=False)
     raise SystemExit(1)  # argcomplete exits by itself; without its variables there is nothing to complete
+
+
+def _answer(
+    words: Completer,
+    prefix: str,
+    action: argparse.Action,
+    parser: argparse.ArgumentParser,
+    parsed_args: argparse.Namespace,
+) -> list[str]:
+    """Takes what argcomplete gives by name, of which completers need two."""
+    return words(prefix, parsed_args)
 
 
 def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -50,19 +65,19 @@ def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
                 yield from _parsers(command)
 
 
-def option_files(prefix: str, parsed_args: argparse.Namespace, **context: Any) -> list[str]:
+def option_files(prefix: str, args: argparse.Namespace) -> list[str]:
     """Returns the shipped names, and the option files that the path leads to."""
     import argcomplete
 
     return [*shipped.names(), *argcomplete.FilesCompleter(("yml", "yaml"))(prefix)]
 
 
-def set_keys(prefix: str, parsed_args: argparse.Namespace, **context: Any) -> list[str]:
+def set_keys(prefix: str, args: argparse.Namespace) -> list[str]:
     """Returns ``KEY=`` for every option that the file named by ``-opt`` may have; after the ``=``, the known values."""
     key, equals, _ = prefix.partition("=")
     if equals:
         return [f"{key}={value}" for value in _values(key)]
-    named = parsed_args.opt[:1] if isinstance(parsed_args.opt, list) else filter(None, [parsed_args.opt])
+    named = args.opt[:1] if isinstance(args.opt, list) else filter(None, [args.opt])
     keys = set(_keys_of_schema())
     for file in named:
         with contextlib.suppress(UserError):  # a file that is not there has no keys to offer
@@ -127,16 +142,20 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     return typing.get_args(annotation) if origin in (typing.Union, types.UnionType) else (annotation,)
 
 
-def _names(kind: str) -> Callable[..., list[str]]:
-    return lambda prefix, parsed_args, **context: names_of(kind)
+def _protocols(prefix: str, args: argparse.Namespace) -> list[str]:
+    return names_of("protocol")
 
 
-COMPLETERS: dict[str, Callable[..., list[str]]] = {
+def _kinds(prefix: str, args: argparse.Namespace) -> list[str]:
+    return list(catalogue.kinds().values())
+
+
+COMPLETERS: dict[str, Completer] = {
     "opt": option_files,
     "set": set_keys,
     "name": option_files,
-    "kind": lambda prefix, parsed_args, **context: list(catalogue.kinds().values()),
-    "protocol": _names("protocol"),
-    "explain": _names("protocol"),
+    "kind": _kinds,
+    "protocol": _protocols,
+    "explain": _protocols,
 }
 """What completes an argument, by its ``dest``; any other is completed by its choices, else as a file."""

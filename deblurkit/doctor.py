@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import deblurkit
+from deblurkit.compat import INSTALL_BASICSR, ensure_torchvision
 from deblurkit.device import free_memory, usable_cores
 from deblurkit.errors import MissingSetError, UserError
 
@@ -21,7 +22,6 @@ State = Literal["ok", "note", "problem"]
 """``note``: something can be had that is not there; ``problem``: something will fail."""
 
 _PACKAGES = ("torch", "torchvision", "mmengine", "numpy", "opencv-python", "pillow", "lpips", "tensorboard")
-_EXTRAS = {"basicsr": "comparing scores and speed with basicsr"}
 _SETS = (
     {"type": "GoPro", "split": "test", "variant": "linear"},
     {"type": "HIDE", "split": "test"},
@@ -51,7 +51,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Yields what is found, in the order of reading; imports torch, touches no network and writes nothing."""
     yield from _versions()
-    yield from _extras()
+    yield _basicsr()
     torch = _imports("torch", "pip install torch")
     if torch.state == "problem":
         yield torch
@@ -76,8 +76,6 @@ def _versions() -> Iterator[Finding]:
 
 def _imports(module: str, advice: str) -> Finding:
     """Imports a module that is known to break where versions do not fit."""
-    from deblurkit.compat import ensure_torchvision
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -89,15 +87,15 @@ def _imports(module: str, advice: str) -> Finding:
     return Finding("version", module, "ok", "can be imported")
 
 
-def _extras() -> Iterator[Finding]:
-    for extra, purpose in _EXTRAS.items():
-        try:
-            yield Finding("extra", extra, "ok", importlib.metadata.version(extra))
-        except importlib.metadata.PackageNotFoundError:
-            install = f"pip install --no-build-isolation 'deblurkit[{extra}]'"
-            if extra == "basicsr" and sys.version_info >= (3, 13):
-                install = "needs Python 3.12 or older: its setup.py fails on newer ones"
-            yield Finding("extra", extra, "note", f"absent; it is for {purpose}", install)
+def _basicsr() -> Finding:
+    """Looks for the one extra that users may want."""
+    try:
+        return Finding("extra", "basicsr", "ok", importlib.metadata.version("basicsr"))
+    except importlib.metadata.PackageNotFoundError:
+        advice = INSTALL_BASICSR
+        if sys.version_info >= (3, 13):
+            advice = "needs Python 3.12 or older: its setup.py fails on newer ones"
+        return Finding("extra", "basicsr", "note", "absent; it is for comparing scores and speed with basicsr", advice)
 
 
 def _devices() -> Iterator[Finding]:

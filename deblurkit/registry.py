@@ -270,6 +270,11 @@ TRANSFORMS = ComponentRegistry("transform", _with_methods(__call__=2), _DATA)
 BLURS = ComponentRegistry("blur", _with_methods(draw=2, expose=2), ["deblurkit.data.blur"])
 METRICS = ComponentRegistry("metric", _with_methods(__call__=2), ["deblurkit.metrics"])
 PROTOCOLS = ComponentRegistry("protocol", _with_methods(), ["deblurkit.evaluation.protocols"])
+REGISTRIES: dict[str, ComponentRegistry] = {
+    each.name: each
+    for each in (ARCHS, DISCRIMINATORS, LOSSES, VIEWS, RESTORERS, DATASETS, TRANSFORMS, BLURS, METRICS, PROTOCOLS)
+}
+"""All of them, by what one entry is called."""
 
 
 def loaded_plugins() -> list[str]:

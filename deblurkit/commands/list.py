@@ -44,10 +44,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _registered(plugins: list[str]) -> Iterator[tuple[str, str, str]]:
     """Yields the kind, name and first line of every registered component."""
-    from deblurkit import registry
+    from deblurkit.registry import REGISTRIES, load_plugins
 
-    registry.load_plugins(plugins)
-    for item in vars(registry).values():
-        if isinstance(item, registry.ComponentRegistry):
-            for name in item.names():
-                yield item.name, name, (item.get(name).__doc__ or "").strip().partition("\n")[0]
+    load_plugins(plugins)
+    for kind, registry in REGISTRIES.items():
+        for name in registry.names():
+            yield kind, name, (registry.get(name).__doc__ or "").strip().partition("\n")[0]

@@ -17,21 +17,6 @@ from deblurkit.testing.component import Component, Traits
 Check = Callable[[Component], None]
 """Raises where a component breaks one rule; its docstring says what it expects."""
 
-REGISTRIES = {
-    each.name: each
-    for each in (
-        registry.ARCHS,
-        registry.DISCRIMINATORS,
-        registry.LOSSES,
-        registry.VIEWS,
-        registry.DATASETS,
-        registry.TRANSFORMS,
-        registry.BLURS,
-        registry.METRICS,
-        registry.PROTOCOLS,
-        registry.RESTORERS,
-    )
-}
 _CHECKS: dict[str, tuple[Check, ...]] = {
     registry.ARCHS.name: (*constructors.BUILT, *networks.GENERATOR),
     registry.DISCRIMINATORS.name: (*constructors.BUILT, *networks.CRITIC),
@@ -93,14 +78,14 @@ def components_of(
 ) -> list[Component]:
     """Returns the components that are defined in a plugin; see :func:`contract_tests`."""
     for kind in kinds:
-        if kind not in REGISTRIES:
-            raise UserError(f"contract_tests: no kind is named {kind!r}{did_you_mean(kind, REGISTRIES)}")
+        if kind not in registry.REGISTRIES:
+            raise UserError(f"contract_tests: no kind is named {kind!r}{did_you_mean(kind, registry.REGISTRIES)}")
     if Path(plugin).suffix == ".py":
         plugin = str(Path(plugin).resolve())
     registry.load_plugins([str(plugin)])
     found = [
         Component(each, name, arguments.get(name, {}), traits.get(name, Traits()))
-        for kind, each in REGISTRIES.items()
+        for kind, each in registry.REGISTRIES.items()
         for name in each.names()
         if (not kinds or kind in kinds) and _is_of(each.get(name), str(plugin))
     ]
