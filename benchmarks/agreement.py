@@ -21,7 +21,7 @@ from deblurkit.data.paired import find_images
 from deblurkit.errors import UserError
 from deblurkit.evaluation.evaluate import Settings, score_folders
 from deblurkit.evaluation.protocols.protocol import find_protocol
-from deblurkit.evaluation.record import environment
+from deblurkit.evaluation.provenance import environment
 from deblurkit.registry import PROTOCOLS
 from deblurkit.report.tables import Scale
 

@@ -28,11 +28,11 @@ from torch import nn
 
 from deblurkit.checkpoint import load, load_generator
 from deblurkit.data.loader import build_dataset
-from deblurkit.engine.build import train
 from deblurkit.engine.parts import Problems, build_parts
-from deblurkit.evaluation.figures import summarise
+from deblurkit.engine.train import train
+from deblurkit.evaluation.aggregate import summarise
 from deblurkit.evaluation.protocols.protocol import get_protocol
-from deblurkit.evaluation.record import environment
+from deblurkit.evaluation.provenance import environment
 from deblurkit.evaluation.scoring import score_dataset
 from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.options.load import options_from_dict

@@ -30,7 +30,7 @@ from victims import PHASES, Experiment, Setup, Training
 
 from deblurkit import cli
 from deblurkit.data.blur.pair_folder import write_json
-from deblurkit.evaluation.record import environment
+from deblurkit.evaluation.provenance import environment
 
 _ALONE = (Setup(1, 0), Setup(1, 2))
 SETUPS = (*_ALONE, Setup(2, 0), *_ALONE, *_ALONE, Setup(2, 2), *_ALONE)

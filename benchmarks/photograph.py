@@ -26,7 +26,7 @@ from deblurkit import checkpoint
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.evaluation.cost import parse_size
-from deblurkit.evaluation.record import environment
+from deblurkit.evaluation.provenance import environment
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.inference.photos import deblur_photos, plan
 from deblurkit.options.load import load_options

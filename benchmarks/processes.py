@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 import torch
 
-_OURS = ["deblurkit.engine.build", "deblurkit.engine.restorer", "deblurkit.options.load"]
+_OURS = ["deblurkit.engine.train", "deblurkit.engine.step", "deblurkit.options.load"]
 _SLOW = ["matplotlib.pyplot", "torch._dynamo"]  # imported by MMEngine and torch, once they are used
 
 _server = multiprocessing.get_context("forkserver")

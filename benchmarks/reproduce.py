@@ -28,7 +28,7 @@ from experiments import NAMES, SETTINGS, SKIP, THIN, Experiment, Run
 from reproduction_page import KINDS, page
 
 from deblurkit.checkpoint import build_generator
-from deblurkit.engine.build import train
+from deblurkit.engine.train import train
 from deblurkit.evaluation.evaluate import evaluate
 from deblurkit.losses.perceptual import PerceptualLoss
 from deblurkit.options.load import options_from_dict

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deblurkit.checkpoint import build_generator as build_generator
-    from deblurkit.engine.build import train as train
+    from deblurkit.engine.train import train as train
     from deblurkit.evaluation.evaluate import evaluate as evaluate
     from deblurkit.inference.deblurrer import Deblurrer as Deblurrer
     from deblurkit.options.load import load_options as load_options
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load_options": "deblurkit.options.load",
     "build_generator": "deblurkit.checkpoint",
-    "train": "deblurkit.engine.build",
+    "train": "deblurkit.engine.train",
     "evaluate": "deblurkit.evaluation.evaluate",
     "Deblurrer": "deblurkit.inference.deblurrer",
 }

@@ -85,7 +85,7 @@ def quickstart(
         UserError: The folder holds something else; or training or testing cannot be done.
     """
     started = time.monotonic()
-    from deblurkit.engine.build import train
+    from deblurkit.engine.train import train
     from deblurkit.evaluation.evaluate import evaluate
     from deblurkit.options.load import load_options
 

@@ -17,19 +17,17 @@ import pkgutil
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deblurkit import compat
+from deblurkit.contracts import Contract, check_loss, check_methods, check_network, check_view
 from deblurkit.errors import UserError, did_you_mean
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit decorators inside MMEngine
     from mmengine.registry import Registry
-
-Contract = Callable[[Any], "str | None"]
-"""Returns what a candidate lacks, in words, or ``None`` where it fits."""
 
 _PLUGIN_PREFIX = "deblurkit_plugin_"
 _loaded: dict[str, str] = {}  # plugin as named (absolute path or module) -> file it came from
@@ -180,96 +178,17 @@ def _file_of(module: Any) -> str:
         return str(getattr(module, "__module__", module))
 
 
-def required_positional(function: Callable[..., Any], skip_self: bool) -> int | None:
-    """Count the arguments that must be given by position; ``None`` where ``*args`` takes any number."""
-    parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return None
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in parameters)
-
-
-def _takes(function: Callable[..., Any], label: str, count: int, skip_self: bool = True) -> str | None:
-    found = required_positional(function, skip_self)
-    if found is not None and found != count:
-        return f"{label} must take {count} required argument{'s' if count > 1 else ''}, it takes {found}"
-    named = [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
-    ]
-    return f"{label} must not require the keyword {named[0]!r}: nothing gives it" if named else None
-
-
-def _is_module_class(candidate: Any) -> str | None:
-    from torch import nn
-
-    if inspect.isclass(candidate) and issubclass(candidate, nn.Module):
-        return None
-    return "it is not a subclass of torch.nn.Module"
-
-
-def _network(candidate: Any) -> str | None:
-    return _is_module_class(candidate) or _forward(candidate, 1)
-
-
-def _forward(candidate: Any, count: int) -> str | None:
-    from torch import nn
-
-    if candidate.forward is nn.Module.forward:
-        return "it defines no forward"
-    return _takes(candidate.forward, "forward", count)
-
-
-def _loss(candidate: Any) -> str | None:
-    lacking = _is_module_class(candidate)
-    if lacking:
-        return lacking
-    if hasattr(candidate, "generator_loss") or hasattr(candidate, "critic_loss"):
-        for method in ("generator_loss", "critic_loss"):
-            if not hasattr(candidate, method):
-                return f"an adversarial loss needs a method {method}(real_logits, fake_logits)"
-            lacking = lacking or _takes(getattr(candidate, method), method, 2)
-        return lacking
-    return _forward(candidate, 2)
-
-
-def _with_methods(**counts: int) -> Contract:
-    def contract(candidate: Any) -> str | None:
-        if not inspect.isclass(candidate):
-            return "it is not a class"
-        for method, count in counts.items():
-            found = getattr(candidate, method, None)
-            if found is None or (method == "__call__" and "__call__" not in _all_names(candidate)):
-                return f"it has no method {method}"
-            lacking = _takes(found, method, count) if count else None
-            if lacking:
-                return lacking
-        return None
-
-    return contract
-
-
-def _all_names(candidate: type) -> set[str]:
-    return {name for base in candidate.__mro__ for name in vars(base)}
-
-
-def _view(candidate: Any) -> str | None:
-    if not inspect.isfunction(candidate):
-        return "a view is a function of one tensor"
-    return _takes(candidate, "it", 1, skip_self=False)
-
-
-ARCHS = NetworkRegistry("generator", _network, ["deblurkit.archs"])
-DISCRIMINATORS = NetworkRegistry("discriminator", _network, ["deblurkit.discriminators"])
-LOSSES = ComponentRegistry("loss", _loss, ["deblurkit.losses"])
-VIEWS = ComponentRegistry("view", _view, ["deblurkit.losses.views"])
-RESTORERS = ComponentRegistry("restorer", _with_methods(train_step=2), ["deblurkit.engine.restorer"])
+ARCHS = NetworkRegistry("generator", check_network, ["deblurkit.archs"])
+DISCRIMINATORS = NetworkRegistry("discriminator", check_network, ["deblurkit.discriminators"])
+LOSSES = ComponentRegistry("loss", check_loss, ["deblurkit.losses"])
+VIEWS = ComponentRegistry("view", check_view, ["deblurkit.losses.views"])
+RESTORERS = ComponentRegistry("restorer", check_methods(train_step=2), ["deblurkit.engine.step"])
 _DATA = ["deblurkit.data", "deblurkit.data.benchmarks", "deblurkit.data.blur", "deblurkit.data.packing"]
-DATASETS = ComponentRegistry("dataset", _with_methods(__len__=0, sample=2), _DATA)
-TRANSFORMS = ComponentRegistry("transform", _with_methods(__call__=2), _DATA)
-BLURS = ComponentRegistry("blur", _with_methods(draw=2, expose=2), ["deblurkit.data.blur"])
-METRICS = ComponentRegistry("metric", _with_methods(__call__=2), ["deblurkit.metrics"])
-PROTOCOLS = ComponentRegistry("protocol", _with_methods(), ["deblurkit.evaluation.protocols"])
+DATASETS = ComponentRegistry("dataset", check_methods(__len__=0, sample=2), _DATA)
+TRANSFORMS = ComponentRegistry("transform", check_methods(__call__=2), _DATA)
+BLURS = ComponentRegistry("blur", check_methods(draw=2, expose=2), ["deblurkit.data.blur"])
+METRICS = ComponentRegistry("metric", check_methods(__call__=2), ["deblurkit.metrics"])
+PROTOCOLS = ComponentRegistry("protocol", check_methods(), ["deblurkit.evaluation.protocols"])
 REGISTRIES: dict[str, ComponentRegistry] = {
     each.name: each
     for each in (ARCHS, DISCRIMINATORS, LOSSES, VIEWS, RESTORERS, DATASETS, TRANSFORMS, BLURS, METRICS, PROTOCOLS)

@@ -13,7 +13,7 @@ from states import whole_state
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
 from deblurkit.checkpoint_format import checked
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.work_dir import WorkDir
 from deblurkit.interop.foreign import read_weights
 
 FIXTURE = Path(__file__).parent / "files" / "format1_tiny.pth"

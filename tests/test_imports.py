@@ -20,6 +20,7 @@ SCRIPTS = sorted([*(ROOT / "tools").glob("*.py"), *(ROOT / "benchmarks").glob("*
 LEVELS = [
     {
         "compat",
+        "contracts",
         "registry",
         "catalogue",
         "options",

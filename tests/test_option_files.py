@@ -14,7 +14,7 @@ import torch
 from shrunk import SHRUNK
 
 from deblurkit.data.sample import SamplePairs
-from deblurkit.engine.build import train
+from deblurkit.engine.train import train
 from deblurkit.options.load import load_options
 
 OPTIONS = Path(__file__).resolve().parents[1] / "options"

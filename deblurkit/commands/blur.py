@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> None:
 
 def average_frames(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> dict[str, Any]:
     """Averages frames."""
-    from deblurkit.data.blur import averaging, frame_pairs, light
+    from deblurkit.data.blur import averaging, camera_response, frame_pairs
 
-    average, response = averaging.as_average(args.average), light.response(args.response)
+    average, response = averaging.as_average(args.average), camera_response.response(args.response)
     drawn = (average, args.stride, args.fraction, args.interpolate)
     exposure = averaging.Exposure(response, *drawn, args.gain, args.noise, args.quantise, args.seed)
     return frame_pairs.blur_frames(args.sources, args.out, exposure, show)

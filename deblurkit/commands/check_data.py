@@ -34,20 +34,20 @@ def run(args: argparse.Namespace) -> None:
         raise cli.UsageError("give both --blurred and --sharp")
     if sum(map(bool, (args.folder, args.opt, args.data, args.blurred))) != 1:
         raise cli.UsageError("give one of FOLDER, -opt, --data, and --blurred with --sharp")
-    from deblurkit.data.checking import check, found, summary
+    from deblurkit.data.checking import check, discover, summary
     from deblurkit.errors import UserError
     from deblurkit.options.load import load_options
 
     if args.opt:
-        sets = found.from_options(load_options(args.opt))
+        sets = discover.from_options(load_options(args.opt))
     elif args.data:
-        sets = [found.from_source(args.data, args.plugin)]
+        sets = [discover.from_source(args.data, args.plugin)]
     elif args.folder:
-        sets = found.from_folder(args.folder)
+        sets = discover.from_folder(args.folder)
     else:
         component = {"type": "PairedImages", "blurred": args.blurred, "sharp": args.sharp}
-        sets = [found.from_component("pairs", "train", component)]
-    against = found.from_source(args.against, args.plugin, "against") if args.against else None
+        sets = [discover.from_component("pairs", "train", component)]
+    against = discover.from_source(args.against, args.plugin, "against") if args.against else None
     with cli.progress() as show:
         report = check.check_sets(sets, against=against, out=args.out, jobs=args.jobs, progress=show)
     print(summary.summary(report), flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deblurkit.data.loader import describe
-from deblurkit.evaluation.record import trained_on
+from deblurkit.evaluation.provenance import trained_on
 
 
 class DataRecord:

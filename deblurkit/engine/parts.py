@@ -12,8 +12,8 @@ from torch import nn
 from deblurkit.checkpoint import build_generator
 from deblurkit.data.loader import build_dataset
 from deblurkit.device import switch_tf32
-from deblurkit.engine.restorer import Parts
-from deblurkit.engine.terms import Term
+from deblurkit.engine.loss_terms import Term
+from deblurkit.engine.step import Parts
 from deblurkit.errors import UserError
 from deblurkit.options.selection import parse_selection
 from deblurkit.pretrained import MissingWeightsError

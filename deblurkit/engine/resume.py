@@ -16,7 +16,7 @@ from deblurkit.engine.optim import advance
 from deblurkit.engine.position import Position
 from deblurkit.engine.processes import decided_by_first, in_every
 from deblurkit.engine.state import restore_networks, restore_optimizers
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 
 if TYPE_CHECKING:

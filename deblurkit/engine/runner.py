@@ -19,9 +19,9 @@ from torch import nn
 
 from deblurkit import checkpoint
 from deblurkit.engine import state as training_state
-from deblurkit.engine.guard import NonFiniteError
+from deblurkit.engine.finite_guard import NonFiniteError
 from deblurkit.engine.hooks.signals import Interrupted
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.files import saying
 

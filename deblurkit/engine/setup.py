@@ -22,14 +22,14 @@ from deblurkit.engine.hooks.samples import SampleHook
 from deblurkit.engine.hooks.scalars import ScalarsHook
 from deblurkit.engine.hooks.signals import SignalHook
 from deblurkit.engine.hooks.validation import ValidationHook
-from deblurkit.engine.loops import IterationLoop
+from deblurkit.engine.loop import IterationLoop
 from deblurkit.engine.optim import build_optimizers, build_schedulers, scale_rates
 from deblurkit.engine.parts import Problems, build_parts, build_training_sets, place
 from deblurkit.engine.position import Length, Position
 from deblurkit.engine.resume import Resumption
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.engine.tensorboard import TensorboardFrom, why_unusable
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.inner_outputs import InnerOutput, find_outputs

@@ -11,8 +11,8 @@ import torch
 from deblurkit.data.source import open_source
 from deblurkit.device import check_precision, pick_device
 from deblurkit.errors import UserError
-from deblurkit.evaluation import record
-from deblurkit.evaluation.contenders import (
+from deblurkit.evaluation import provenance
+from deblurkit.evaluation.candidates import (
     Contender,
     Folder,
     Network,
@@ -22,9 +22,9 @@ from deblurkit.evaluation.contenders import (
     work_dir_of,
 )
 from deblurkit.evaluation.folders import open_references
-from deblurkit.evaluation.journal import held
 from deblurkit.evaluation.judging import Evaluation, judge
 from deblurkit.evaluation.reporting import Report, report
+from deblurkit.evaluation.resume import held
 from deblurkit.evaluation.scoring import image_file
 from deblurkit.evaluation.sets import ScoredSet, build_protocols, open_test_sets, scored_set
 from deblurkit.evaluation.settings import Settings
@@ -111,7 +111,7 @@ def evaluate_all(
         "--precision": settings.precision,
         "--inference": modes.pop() if len(modes) == 1 else settings.inference,
     }
-    command = record.command("test", flags)
+    command = provenance.command("test", flags)
     return _judge_and_report(evaluation, networks, folder, command, chosen, kept)
 
 
@@ -158,12 +158,12 @@ def score_folders(
         "--data": data,
         **_flags(settings, protocol.id),
     }
-    return _judge_and_report(evaluation, folders, out, record.command("score", flags))
+    return _judge_and_report(evaluation, folders, out, provenance.command("score", flags))
 
 
 def _set_name(data: str, dataset: Any) -> str:
     """Return what a report calls a data set that a command line names; it names files and folders, too."""
-    name = str(record.describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
+    name = str(provenance.describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
     try:
         return entry_name(name)
     except ValueError as error:

@@ -18,12 +18,12 @@ import torch
 
 import deblurkit
 from deblurkit.data.loader import describe
-from deblurkit.evaluation import record
-from deblurkit.evaluation.contenders import Contender, OpenSource
-from deblurkit.evaluation.figures import figures
-from deblurkit.evaluation.journal import UNFINISHED, Journal, digest_of
+from deblurkit.evaluation import provenance
+from deblurkit.evaluation.aggregate import figures
+from deblurkit.evaluation.candidates import Contender, OpenSource
 from deblurkit.evaluation.pictures import thumbnail
 from deblurkit.evaluation.protocols.protocol import Protocol
+from deblurkit.evaluation.resume import UNFINISHED, Journal, digest_of
 from deblurkit.evaluation.scoring import Keeping, Outcome, image_file, score_dataset, undefined_notes
 from deblurkit.evaluation.sets import ScoredSet, describe_metrics
 from deblurkit.evaluation.settings import NamedProgress
@@ -190,7 +190,7 @@ def _metrics(
     every = [
         *contender.notes(evaluation.sets),
         *evaluation.missing,
-        *record.set_notes(evaluation.sets),
+        *provenance.set_notes(evaluation.sets),
         *notes,
         *(note for protocol in protocols for note in protocol.notes()),
     ]
@@ -199,7 +199,7 @@ def _metrics(
             "name": contender.name,
             "metrics": describe_metrics(protocols),
             **contender.facts,
-            "environment": record.environment(evaluation.device, evaluation.precision),
+            "environment": provenance.environment(evaluation.device, evaluation.precision),
             "datasets": entries,
             "notes": list(dict.fromkeys(every)),
         }

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deblurkit.checkpoint import build_generator
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.cost import parse_size
-from deblurkit.inference.restore import restore_whole
+from deblurkit.inference.forward import restore_whole
 from deblurkit.options.schema import Options
 from deblurkit.registry import DISCRIMINATORS
 from deblurkit.report.layers import Layer, LayerTable

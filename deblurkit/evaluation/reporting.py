@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblurkit.evaluation import journal
+from deblurkit.evaluation import resume
 from deblurkit.evaluation.gallery import gallery
 from deblurkit.evaluation.judging import Evaluation, Judged
 from deblurkit.evaluation.scoring import image_file
@@ -77,7 +77,7 @@ def report(
     _write(evaluation, judged, folder, compared, shared)
     for each in judged:
         for file in each.journals:
-            journal.remove(file)
+            resume.remove(file)
     return Report(folder, candidates, compared)
 
 

@@ -30,7 +30,7 @@ from deblurkit.errors import UserError
 from deblurkit.evaluation.alignment import Facts
 from deblurkit.evaluation.protocols.protocol import Protocol, Scored
 from deblurkit.evaluation.sources import Restored, Source
-from deblurkit.inference.restore import NonFiniteOutputError
+from deblurkit.inference.forward import NonFiniteOutputError
 from deblurkit.metrics.functional.images import Array
 from deblurkit.report.scores import ImageScore
 

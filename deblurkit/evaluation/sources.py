@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.device import Precision
-from deblurkit.inference.restore import NonFiniteOutputError, device_of, non_finite
+from deblurkit.inference.forward import NonFiniteOutputError, device_of, non_finite
 from deblurkit.inference.session import Session
 
 
@@ -76,7 +76,7 @@ class NetworkSource(Source):
 
     Args:
         generator: Where it computes; given back in the mode it came in.
-        precision: See :func:`deblurkit.inference.restore.restore`.
+        precision: See :func:`deblurkit.inference.forward.restore`.
         inference: See there.
 
     Attributes:

@@ -12,10 +12,10 @@ from torch import nn
 
 from deblurkit.device import free_device_memory
 from deblurkit.errors import UserError
-from deblurkit.inference.locality import reach
+from deblurkit.inference.forward import size_rules
 from deblurkit.inference.memory import live_bytes, scratch
-from deblurkit.inference.passes import fitted
-from deblurkit.inference.restore import size_rules
+from deblurkit.inference.receptive_field import reach
+from deblurkit.inference.tiled_forward import fitted
 from deblurkit.inference.tlc import LocalMeans
 from deblurkit.options.inference import Inference
 
@@ -39,7 +39,7 @@ class Fallback:
 
     Args:
         generator: In the mode (train or eval) and on the device in which it is to run.
-        mode: What was asked for, from :func:`deblurkit.inference.passes.fitted`.
+        mode: What was asked for, from :func:`deblurkit.inference.tiled_forward.fitted`.
         means: The local means that ``mode`` asks for; ``None`` where it asks for none.
         device: Where the generator computes.
         auto: Whether ``whole`` is a wish only, so that on a CPU the memory is used sparingly.
@@ -115,7 +115,7 @@ class Fallback:
 
     @cached_property
     def reach(self) -> int | None:
-        """How far the network looks: see :func:`deblurkit.inference.locality.reach`."""
+        """How far the network looks: see :func:`deblurkit.inference.receptive_field.reach`."""
         return reach(self.generator)
 
     @cached_property

@@ -13,7 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from deblurkit.inference.restore import restore
+from deblurkit.inference.forward import restore
 from deblurkit.inference.tlc import LocalMeans
 
 

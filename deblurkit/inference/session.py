@@ -17,9 +17,7 @@ from deblurkit.data.images import to_uint8
 from deblurkit.device import Precision, is_out_of_memory
 from deblurkit.errors import UserError
 from deblurkit.inference.fallback import Fallback
-from deblurkit.inference.locality import global_layers
-from deblurkit.inference.passes import fitted, layout
-from deblurkit.inference.restore import (
+from deblurkit.inference.forward import (
     NonFiniteOutputError,
     check_inference,
     device_of,
@@ -27,7 +25,9 @@ from deblurkit.inference.restore import (
     restored_bands,
     size_rules,
 )
+from deblurkit.inference.receptive_field import global_layers
 from deblurkit.inference.sources import ArraySource, Source, TensorSource
+from deblurkit.inference.tiled_forward import fitted, layout
 from deblurkit.inference.tiling import margin
 from deblurkit.inference.tlc import local_means
 from deblurkit.options.inference import Inference, parse_inference

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from deblurkit.errors import UserError
-from deblurkit.inference.reductions import Reduction, average_pooled, larger_side, probe, record, side_taken, uncompiled
+from deblurkit.inference.global_ops import Reduction, average_pooled, larger_side, probe, record, side_taken, uncompiled
 
 Window = tuple[int, int]
 
@@ -33,7 +33,7 @@ def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMe
         with means:
             restored = restore(generator, blurred)
 
-    Pools are those that :func:`~deblurkit.inference.reductions.average_pooled` recognises, on maps that grow with the
+    Pools are those that :func:`~deblurkit.inference.global_ops.average_pooled` recognises, on maps that grow with the
     image: means of parameters, of channels and of maps of a fixed size stay as they are, and so do other global
     operations (maxima, norms, attention). Nothing in the network changes; it may move to another device later.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deblurkit.data.images import beside, to_uint8
-from deblurkit.inference.restore import from_value_range, size_rules
+from deblurkit.inference.forward import from_value_range, size_rules
 from deblurkit.inner_outputs import InnerOutput
 
 Image = NDArray[np.uint8]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.device import Precision
-from deblurkit.inference.reductions import probe, side_taken, uncompiled
-from deblurkit.inference.restore import restore_whole
+from deblurkit.inference.forward import restore_whole
+from deblurkit.inference.global_ops import probe, side_taken, uncompiled
 from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, recording, survey
 
 SMALL = 64

@@ -19,9 +19,9 @@ from deblurkit.errors import UserError
 from deblurkit.files import saying
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.inference.fallback import Fallback
-from deblurkit.inference.passes import fitted
-from deblurkit.inference.reductions import side_taken
-from deblurkit.inference.restore import NonFiniteOutputError, non_finite, size_rules
+from deblurkit.inference.forward import NonFiniteOutputError, non_finite, size_rules
+from deblurkit.inference.global_ops import side_taken
+from deblurkit.inference.tiled_forward import fitted
 from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, default_outputs, find_outputs
 from deblurkit.inspection.drawing import Drawn, Frame, Image, draw_channels, draw_output
 from deblurkit.inspection.looking import SMALL, look_inside, seen_inside

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deblurkit.errors import did_you_mean
-from deblurkit.options import closed
+from deblurkit.options import mmengine_checks
 from deblurkit.options.components import Checked, Report, Table, check_component, misspelt
 from deblurkit.options.document import to_plain
 from deblurkit.options.problems import Path
@@ -49,7 +49,7 @@ def check(report: Report) -> Options | None:
     if not isinstance(data, dict):
         return None
     options = validate(report, data)
-    closed.check_names(report, data)
+    mmengine_checks.check_names(report, data)
     outputs = _check_generator(report, data)
     critics = _check_critics(report, data)
     _check_losses(report, data, critics, outputs)
@@ -58,8 +58,8 @@ def check(report: Report) -> Options | None:
     _check_optimization(report, data, critics)
     _check_protocols(report, data)
     for index, config in _dicts(_items(data.get("hooks"))):
-        closed.check_hook(report, ("hooks", index), config)
-    closed.check_engine(report, _section(data, "engine"))
+        mmengine_checks.check_hook(report, ("hooks", index), config)
+    mmengine_checks.check_engine(report, _section(data, "engine"))
     logging = _section(data, "logging")
     if logging.get("outputs") and logging.get("samples") == 0:
         report.add(("logging", "outputs"), "they stand in the strips, of which there are none: logging.samples is 0")
@@ -72,7 +72,7 @@ def check_dataset(report: Report) -> DatasetEntry | None:
     data = to_plain(report.root)
     assert isinstance(data, dict)
     options = validate(report, {"name": "data", "generator": {}, **data})
-    closed.check_names(report, data)
+    mmengine_checks.check_names(report, data)
     _check_datasets(report, data)
     return options.datasets.train if options is not None and not report.problems else None
 
@@ -258,7 +258,7 @@ def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mappin
         if name not in known and critics is not None:
             report.add(("optimizers", name), f"no network is named {name!r}{did_you_mean(name, known)}")
         elif isinstance(config, dict):
-            closed.check_optimizer(report, ("optimizers", name), config)
+            mmengine_checks.check_optimizer(report, ("optimizers", name), config)
     train = _section(data, "train")
     for name in _section(train, "clip_grad_norm"):
         if name not in known and critics is not None:
@@ -267,7 +267,7 @@ def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mappin
         report.add(("train", "order"), f"parallel is one step of each network, critic_steps is {train['critic_steps']}")
     networks = None if critics is None else {"generator": None, **critics}
     for index, config in _dicts(_items(data.get("schedulers"))):
-        closed.check_scheduler(report, ("schedulers", index), config, networks)
+        mmengine_checks.check_scheduler(report, ("schedulers", index), config, networks)
 
 
 def _check_protocols(report: Report, data: Mapping[str, Any]) -> None:

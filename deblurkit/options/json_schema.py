@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
-from deblurkit.options.closed import SECTION_OF, mmengine_tables
 from deblurkit.options.components import Table
 from deblurkit.options.merge import DELETE
+from deblurkit.options.mmengine_checks import SECTION_OF, mmengine_tables
 from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet
 from deblurkit.options.signature import adapter_of, signature_of
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS, Nested

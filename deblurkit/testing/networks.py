@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from deblurkit.inference.restore import restore
+from deblurkit.inference.forward import restore
 from deblurkit.testing.component import Component
 
 

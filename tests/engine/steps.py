@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deblurkit.engine.loss_terms import Term
 from deblurkit.engine.optim import NetworkOptimizer
-from deblurkit.engine.restorer import GANRestorer, Parts
-from deblurkit.engine.terms import Term
+from deblurkit.engine.step import GANRestorer, Parts
 from deblurkit.losses.adversarial import AdversarialLoss
 from deblurkit.losses.pixel import L1Loss
 from deblurkit.options.selection import parse_selection

@@ -11,7 +11,7 @@ from steps import applied_gradients, batch, game, gradients, moved, optimizers, 
 from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
 
-from deblurkit.engine.guard import NonFiniteError
+from deblurkit.engine.finite_guard import NonFiniteError
 from deblurkit.losses.pixel import L1Loss, MSELoss
 from deblurkit.losses.views import sobel
 

@@ -11,9 +11,9 @@ import pytest
 from runs import checkpoint_of, records, run
 
 from deblurkit import checkpoint, load_options, train
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
-from deblurkit.evaluation.contenders import find_weights
+from deblurkit.evaluation.candidates import find_weights
 
 Start = Callable[..., Path]
 

@@ -13,7 +13,7 @@ import pytest
 from runs import Run, checkpoint_of, differences, last_iteration, records, run, timeless
 from tiny import CRITIC
 
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.work_dir import WorkDir
 
 ITERS, EVERY = 24, 4
 STOCHASTIC = {

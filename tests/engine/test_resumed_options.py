@@ -22,7 +22,7 @@ from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, Te
 PLUGIN = """
 import torch
 
-from deblurkit.engine.restorer import GANRestorer
+from deblurkit.engine.step import GANRestorer
 from deblurkit.registry import DATASETS, RESTORERS
 
 

@@ -12,7 +12,7 @@ from tiny import CRITIC
 
 from deblurkit import load_options, train
 from deblurkit.errors import UserError
-from deblurkit.options.closed import mmengine_tables
+from deblurkit.options.mmengine_checks import mmengine_tables
 
 EPOCH = 4  # eight pairs in batches of two
 SHORT, LONG = {"iters": (6, 11), "epochs": (2, 4)}, {"iters": 11, "epochs": 4}

@@ -12,7 +12,7 @@ import pytest
 
 from deblurkit import evaluate
 from deblurkit.errors import UserError
-from deblurkit.evaluation.contenders import settle_names, split_names
+from deblurkit.evaluation.candidates import settle_names, split_names
 from deblurkit.evaluation.evaluate import Settings, evaluate_all
 from deblurkit.evaluation.sources import NetworkSource
 

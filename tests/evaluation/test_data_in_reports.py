@@ -13,8 +13,8 @@ from gopro_tree import SEQUENCE, make_gopro, mislabel
 from deblurkit import checkpoint, evaluate
 from deblurkit.data.loader import describe
 from deblurkit.data.sample import SamplePairs
-from deblurkit.engine.build import train
-from deblurkit.evaluation import record
+from deblurkit.engine.train import train
+from deblurkit.evaluation import provenance
 from deblurkit.options.load import load_options
 
 MISLABELLED = "says variant: linear, but its blur was averaged in light (gamma)"
@@ -87,8 +87,8 @@ def test_sets_and_weights_that_cannot_say() -> None:
         """A plugin's data set with nothing beyond the contract."""
 
     assert describe(Plain()) == {"set": "Plain"}
-    assert record.trained_on({"options": {"datasets": {"train": None}}}) is None
-    assert record.data_notes({"options": {}}, {"plain": Plain()}) == []
+    assert provenance.trained_on({"options": {"datasets": {"train": None}}}) is None
+    assert provenance.data_notes({"options": {}}, {"plain": Plain()}) == []
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_sets_are_compared_by_what_is_known_of_their_blur(
             return {"set": "REDS", **tested}
 
     state = {"options": {}, "trained_on": {"set": "REDS", **trained}}
-    assert record.data_notes(state, {"pairs": Described()}) == [f"pairs: {note}" for note in expected]
+    assert provenance.data_notes(state, {"pairs": Described()}) == [f"pairs: {note}" for note in expected]
 
 
 def test_the_sample_set_raises_no_alarm() -> None:
@@ -126,7 +126,7 @@ def test_the_sample_set_raises_no_alarm() -> None:
     for data in (train, test):
         data.verify()
         assert data.describe()["measured"] == "gamma"
-    assert record.data_notes({"options": {}, "trained_on": train.describe()}, {"sample": test}) == []
+    assert provenance.data_notes({"options": {}, "trained_on": train.describe()}, {"sample": test}) == []
 
 
 def test_gamma_blur_under_a_neutral_name_shows(experiment: Any, tmp_path: Path) -> None:

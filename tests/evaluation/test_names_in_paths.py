@@ -14,7 +14,7 @@ from in_process import run_here
 from deblurkit import checkpoint
 from deblurkit.data.images import write_image
 from deblurkit.errors import UserError
-from deblurkit.evaluation.contenders import find_weights, split_names
+from deblurkit.evaluation.candidates import find_weights, split_names
 from deblurkit.evaluation.evaluate import Settings, evaluate_all, score_folders
 
 NAMES = ["../../pwned", "/pwned", "..", "a/b", "C:pwned", "pwned\0", "con", "", "x" * 300, "\x1b[2Jpwned"]

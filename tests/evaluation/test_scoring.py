@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deblurkit.data.images import read_image, to_tensor, to_uint8
 from deblurkit.errors import UserError
-from deblurkit.evaluation.figures import figures, summarise
+from deblurkit.evaluation.aggregate import figures, summarise
 from deblurkit.evaluation.protocols.protocol import Scored, get_protocol
 from deblurkit.evaluation.scoring import (
     Keeping,
@@ -28,7 +28,7 @@ from deblurkit.evaluation.scoring import (
     undefined_notes,
 )
 from deblurkit.evaluation.sources import NetworkSource
-from deblurkit.inference.restore import NonFiniteOutputError
+from deblurkit.inference.forward import NonFiniteOutputError
 from deblurkit.metrics.functional.psnr import psnr
 from deblurkit.metrics.functional.ssim import ssim
 

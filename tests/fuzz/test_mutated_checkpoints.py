@@ -21,8 +21,8 @@ from mutations import ODD_VALUES, changed_bytes, changed_tree, odd_tensors
 
 from deblurkit import checkpoint
 from deblurkit.data.images import write_image
-from deblurkit.engine.workdir import WorkDir
-from deblurkit.evaluation.contenders import Network
+from deblurkit.engine.work_dir import WorkDir
+from deblurkit.evaluation.candidates import Network
 from deblurkit.evaluation.evaluate import Settings, evaluate_all
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.options.load import options_from_dict

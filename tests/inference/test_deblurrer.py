@@ -11,7 +11,7 @@ import torch
 
 from deblurkit import Deblurrer, checkpoint
 from deblurkit.errors import UserError
-from deblurkit.inference.restore import NonFiniteOutputError
+from deblurkit.inference.forward import NonFiniteOutputError
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from deblurkit.inference import tiling
-from deblurkit.inference.passes import fitted
-from deblurkit.inference.restore import pad_to_divisor
+from deblurkit.inference.forward import pad_to_divisor
+from deblurkit.inference.tiled_forward import fitted
 from deblurkit.options.inference import Inference
 
 

@@ -10,7 +10,7 @@ from shrunk import SHRUNK
 from torch import Tensor, nn
 
 from deblurkit.errors import UserError
-from deblurkit.inference.reductions import side_taken
+from deblurkit.inference.global_ops import side_taken
 from deblurkit.inner_outputs import (
     DeclaresOutputs,
     Pixel,

@@ -19,7 +19,7 @@ from deblurkit.archs.deblurgan import DeblurGAN
 from deblurkit.archs.deblurgan_v2 import DeblurGANv2
 from deblurkit.checkpoint import CheckpointError
 from deblurkit.data.images import write_image
-from deblurkit.engine.build import train
+from deblurkit.engine.train import train
 from deblurkit.errors import UserError
 from deblurkit.evaluation.evaluate import evaluate
 from deblurkit.inference.deblurrer import Deblurrer

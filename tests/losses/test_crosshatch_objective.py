@@ -7,8 +7,8 @@ import torch
 from objectives import adversarial_term, conv3_3, gan_restorer, mean, sharp_image_blurred, still_options, whole_step
 from torch import Tensor
 
-from deblurkit.engine.restorer import GANRestorer
-from deblurkit.engine.terms import Term
+from deblurkit.engine.loss_terms import Term
+from deblurkit.engine.step import GANRestorer
 from deblurkit.options.schema import Options
 
 SMALL = [

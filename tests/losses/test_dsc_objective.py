@@ -10,8 +10,8 @@ from objectives import adversarial_term, conv3_3, gan_restorer, mean, sharp_imag
 from torch import Tensor
 from torch.nn import functional
 
-from deblurkit.engine.restorer import GANRestorer
-from deblurkit.engine.terms import Term
+from deblurkit.engine.loss_terms import Term
+from deblurkit.engine.step import GANRestorer
 from deblurkit.options.schema import Options
 
 SMALL = [

@@ -16,7 +16,7 @@ from objectives import built_parts
 from scipy import ndimage
 from torch import Tensor
 
-from deblurkit.engine.terms import Term
+from deblurkit.engine.loss_terms import Term
 from deblurkit.options.load import load_options
 
 LAMBDA, PHI_1, PHI_2, ALPHA, BETA_1, BETA_2 = 0.05, 0.5, 1.0, 0.01, 0.01, 1.0

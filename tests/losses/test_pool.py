@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit import checkpoint, load_options, train
-from deblurkit.engine.terms import Term
+from deblurkit.engine.loss_terms import Term
 from deblurkit.losses.adversarial import AdversarialLoss, ScorePool
 from deblurkit.options.selection import parse_selection
 

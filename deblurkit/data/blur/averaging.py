@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deblurkit.data.blur.camera_response import QUANTISATIONS, Response, quantise
 from deblurkit.data.blur.interpolation import with_frames_between
-from deblurkit.data.blur.light import QUANTISATIONS, Response, quantise
 from deblurkit.data.shake import add_sensor_noise
 from deblurkit.errors import UserError, did_you_mean
 

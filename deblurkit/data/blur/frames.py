@@ -14,7 +14,7 @@ import cv2
 from numpy.typing import NDArray
 
 from deblurkit.data.blur.averaging import GOPRO_AVERAGE, Exposure, Window, as_average
-from deblurkit.data.blur.light import response as response_of
+from deblurkit.data.blur.camera_response import response as response_of
 from deblurkit.data.dataset import Pairs, shorten
 from deblurkit.data.images import image_size, is_image, read_image
 from deblurkit.data.paired import find_images

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from deblurkit.data.blur import light
-from deblurkit.data.blur.light import Response, quantise
+from deblurkit.data.blur import camera_response
+from deblurkit.data.blur.camera_response import Response, quantise
 from deblurkit.data.blur.ranges import as_positive, as_range
 from deblurkit.data.shake import add_sensor_noise
 from deblurkit.errors import did_you_mean
@@ -54,7 +54,7 @@ class Sensor:
         gain: Sequence[float] | None = None,
         jpeg: Sequence[int] | None = None,
     ) -> None:
-        self.response = light.response(response)
+        self.response = camera_response.response(response)
         self.noise = None if noise is None else _electrons(noise)
         self.gain = as_range((1.0, 1.0) if gain is None else gain, "gain", positive=True)
         self.jpeg = None

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from deblurkit.data.checking.contact_sheet import contact_sheet
+from deblurkit.data.checking.discover import FoundSet
 from deblurkit.data.checking.duplicates import overlap
-from deblurkit.data.checking.found import FoundSet
 from deblurkit.data.checking.pairs import Pair, measure
 from deblurkit.data.checking.section import datasets_section
 from deblurkit.data.checking.sets import assess
@@ -37,7 +37,7 @@ def check_sets(
     Two images for each job are in memory at a time, and of each checked pair about 3 kB.
 
     Args:
-        sets: From :mod:`deblurkit.data.checking.found`.
+        sets: From :mod:`deblurkit.data.checking.discover`.
         against: One more set: it is checked too, and every set is compared with it.
         out: Folder for ``check.json``, ``contact_sheet.jpg`` and ``datasets.yml``; made if need be. ``None``: none.
         jobs: Threads; by default one for each core that may be used.

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deblurkit.data.checking.alignment import TRUSTED
-from deblurkit.data.checking.found import FoundSet
+from deblurkit.data.checking.discover import FoundSet
 from deblurkit.data.checking.pairs import to_8_bits
 from deblurkit.errors import UserError
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from deblurkit.data.checking.alignment import ALIKE, TRUSTED, Alignment
+from deblurkit.data.checking.discover import FoundSet
 from deblurkit.data.checking.duplicates import repeated
-from deblurkit.data.checking.found import FoundSet
 from deblurkit.data.checking.pairs import Pair
 from deblurkit.data.checking.response import verdict
 from deblurkit.data.loader import describe

@@ -13,11 +13,11 @@ from mmengine.hooks import Hook
 from deblurkit.device import Precision, usable_cores
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.engine.processes import in_every
-from deblurkit.evaluation.figures import summarise
+from deblurkit.evaluation.aggregate import summarise
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_images
 from deblurkit.evaluation.sources import NetworkSource
-from deblurkit.inference.restore import NonFiniteOutputError
+from deblurkit.inference.forward import NonFiniteOutputError
 from deblurkit.report.scores import ImageScore
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deblurkit.data.blur.averaging import Exposure, Window, as_average
-from deblurkit.data.blur.light import RESPONSES, response
+from deblurkit.data.blur.camera_response import RESPONSES, response
 from deblurkit.data.images import read_image
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.errors import UserError

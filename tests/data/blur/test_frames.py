@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from deblurkit.data.blur.averaging import Exposure
+from deblurkit.data.blur.camera_response import response
 from deblurkit.data.blur.frame_pairs import blur_frames, windows_of
 from deblurkit.data.blur.frames import AveragedFrames, FrameFolder, Video, find_sequences
-from deblurkit.data.blur.light import response
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.loader import build_train_loader
 from deblurkit.data.source import open_source

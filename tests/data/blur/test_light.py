@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deblurkit.data.blur.light import QUANTISATIONS, RESPONSES, quantise, response
+from deblurkit.data.blur.camera_response import QUANTISATIONS, RESPONSES, quantise, response
 from deblurkit.data.shake import srgb_to_linear
 from deblurkit.errors import UserError
 

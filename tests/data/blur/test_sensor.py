@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deblurkit.data.blur.light import response
+from deblurkit.data.blur.camera_response import response
 from deblurkit.data.blur.sensor import Sensor, encode_batch, on_levels, through_jpeg
 from deblurkit.data.shake import srgb_to_linear
 from deblurkit.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from unreadable import shut
 
-from deblurkit.data.checking.found import from_component, from_folder, from_options, from_source
+from deblurkit.data.checking.discover import from_component, from_folder, from_options, from_source
 from deblurkit.data.checking.sets import assess
 from deblurkit.errors import UserError
 from deblurkit.options.load import load_options

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from deblurkit.data.checking import check
 from deblurkit.data.checking.check import check_sets
 from deblurkit.data.checking.contact_sheet import chosen, contact_sheet
-from deblurkit.data.checking.found import from_folder
+from deblurkit.data.checking.discover import from_folder
 from deblurkit.data.checking.pairs import to_8_bits
 from deblurkit.data.checking.section import datasets_section
 from deblurkit.data.images import read_image, write_image

@@ -15,7 +15,7 @@ import pytest
 from gopro_tree import make_gopro, mislabel
 
 from deblurkit.data.checking.check import check_sets
-from deblurkit.data.checking.found import FoundSet, from_component, from_folder
+from deblurkit.data.checking.discover import FoundSet, from_component, from_folder
 from deblurkit.data.checking.summary import summary
 from deblurkit.data.dataset import PairFiles
 from deblurkit.data.images import read_image, write_image

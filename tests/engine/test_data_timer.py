@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from deblurkit.engine.waiting import DataClock
+from deblurkit.engine.data_timer import DataClock
 
 
 def test_on_the_cpu_it_is_the_processs_own_time() -> None:

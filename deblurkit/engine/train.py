@@ -17,7 +17,7 @@ from deblurkit import checkpoint
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
 from deblurkit.engine.setup import Setup
-from deblurkit.engine.workdir import WorkDir
+from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.files import saying
 from deblurkit.interop.foreign import read_weights

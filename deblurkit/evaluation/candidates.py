@@ -16,7 +16,7 @@ from deblurkit import checkpoint, names
 from deblurkit.data.dataset import stamp_of
 from deblurkit.device import Precision
 from deblurkit.errors import UserError
-from deblurkit.evaluation import record
+from deblurkit.evaluation import provenance
 from deblurkit.evaluation.folders import open_folder
 from deblurkit.evaluation.sets import ScoredSet
 from deblurkit.evaluation.sources import NetworkSource, Source
@@ -78,7 +78,7 @@ class Network(Contender):
         name: By default the experiment's name.
         plugins: Modules and files to import first.
         device: Where it computes.
-        precision: See :func:`deblurkit.inference.restore.restore`.
+        precision: See :func:`deblurkit.inference.forward.restore`.
 
     Attributes:
         file: The same.
@@ -96,7 +96,7 @@ class Network(Contender):
         state = read_weights(file)
         checkpoint.load_generator(state, file, self._plugins)
         weights = {"file": str(file), "sha256": digest(file), **checkpoint.describe_weights(state, file)}
-        self.facts = {"weights": weights, "restored": None, "trained_on": record.trained_on(state)}
+        self.facts = {"weights": weights, "restored": None, "trained_on": provenance.trained_on(state)}
         self.identity = {"weights": weights["sha256"], "precision": precision, "device": device.type}
         self.state = {key: value for key, value in state.items() if key not in _WITH_TENSORS}
         self.name: str = name or state["options"]["name"]
@@ -131,14 +131,14 @@ class Network(Contender):
             if test.inference != test.protocol.inference
         ]
         return [
-            *record.weights_notes(self.state),
+            *provenance.weights_notes(self.state),
             *dict.fromkeys(deviating),
             *(
                 f"its published figures of {name} are not shown: {difference}"
                 for name, test in sets.items()
                 if name in self.published and (difference := self.tested_otherwise(name, test))
             ),
-            *record.data_notes(self.state, {name: test.dataset for name, test in sets.items()}),
+            *provenance.data_notes(self.state, {name: test.dataset for name, test in sets.items()}),
         ]
 
 
@@ -188,7 +188,7 @@ class Folder(Contender):
 
     def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
         """Say how the files are named, and what was lost when they were saved."""
-        return [*self._notes, *record.data_notes(None, {name: test.dataset for name, test in sets.items()})]
+        return [*self._notes, *provenance.data_notes(None, {name: test.dataset for name, test in sets.items()})]
 
 
 def find_weights(work_dir: Path) -> Path:

@@ -10,9 +10,9 @@ from shrunk import SHRUNK
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.inference.locality import global_layers, reach
-from deblurkit.inference.reductions import side_taken
-from deblurkit.inference.restore import to_value_range
+from deblurkit.inference.forward import to_value_range
+from deblurkit.inference.global_ops import side_taken
+from deblurkit.inference.receptive_field import global_layers, reach
 from deblurkit.registry import ARCHS
 
 INSTANCE, POOL, MAXIMUM = "instance normalisation", "global average pooling", "global max pooling"

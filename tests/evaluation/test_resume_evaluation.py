@@ -17,8 +17,8 @@ import pytest
 
 from deblurkit import evaluate
 from deblurkit.evaluation.evaluate import Settings, evaluate_all
-from deblurkit.evaluation.journal import Journal
 from deblurkit.evaluation.judging import journal_file
+from deblurkit.evaluation.resume import Journal
 from deblurkit.evaluation.scoring import Outcome, Spent
 from deblurkit.options.load import load_options
 from deblurkit.report.scores import ImageScore

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.data.images import to_tensor, to_uint8
-from deblurkit.inference.restore import from_value_range, pad_to_divisor, restore, to_value_range
+from deblurkit.inference.forward import from_value_range, pad_to_divisor, restore, to_value_range
 
 SIZES = ((64, 64), (65, 97), (33, 47), (5, 7))
 DIVISORS = (1, 4, 16, 32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deblurkit.inference.reductions import larger_side, probe, record, side_taken
+from deblurkit.inference.global_ops import larger_side, probe, record, side_taken
 
 LONGEST = 1024
 """Pixels of the longest strip that is tried."""

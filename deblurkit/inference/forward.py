@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from deblurkit.device import Precision, computing_in
 from deblurkit.errors import UserError
-from deblurkit.inference.passes import bands, fitted
 from deblurkit.inference.sources import Source, TensorSource
+from deblurkit.inference.tiled_forward import bands, fitted
 from deblurkit.options.inference import Inference, parse_inference
 
 
@@ -86,7 +86,7 @@ def restore(
         blurred: ``(n, 3, h, w)`` in [0, 1], on the generator's device.
         precision: One of :data:`~deblurkit.device.PRECISIONS`; half precisions run under autocast.
         inference: See :mod:`deblurkit.options.inference`; sizes become what
-            :func:`deblurkit.inference.passes.fitted` makes of them.
+            :func:`deblurkit.inference.tiled_forward.fitted` makes of them.
 
     Returns:
         ``(n, 3, h, w)`` float32 in [0, 1]; a pixel that was not finite is NaN.
@@ -116,13 +116,13 @@ def converted(generator: nn.Module, mode: Inference) -> Iterator[None]:
 def restored_bands(
     generator: nn.Module, source: Source, precision: Precision, mode: Inference
 ) -> Iterator[tuple[int, Tensor]]:
-    """Restore an image from top to bottom: see :func:`deblurkit.inference.passes.bands`.
+    """Restore an image from top to bottom: see :func:`deblurkit.inference.tiled_forward.bands`.
 
     Args:
         generator: See :func:`restore`; under :func:`converted`.
         source: The image.
         precision: One of :data:`~deblurkit.device.PRECISIONS`.
-        mode: From :func:`deblurkit.inference.passes.fitted`.
+        mode: From :func:`deblurkit.inference.tiled_forward.fitted`.
     """
     device = device_of(generator, source.device)
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.device import Precision, autocast
-from deblurkit.engine.guard import FiniteGuard
+from deblurkit.engine.finite_guard import FiniteGuard
+from deblurkit.engine.loss_terms import Critic, Term, mean
 from deblurkit.engine.processes import share_statistics
-from deblurkit.engine.terms import Critic, Term, mean
 from deblurkit.errors import UserError
-from deblurkit.inference.restore import to_value_range
+from deblurkit.inference.forward import to_value_range
 from deblurkit.registry import RESTORERS
 
 Batch = dict[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from deblurkit.engine.data_timer import DataClock
 from deblurkit.engine.position import Length, Position
-from deblurkit.engine.waiting import DataClock
 
 LoaderFrom = Callable[[Position], Iterable[dict[str, Any]]]
 """Makes a loader that starts where a run stands; its iterator is a generator."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from deblurkit.inference.restore import to_value_range
+from deblurkit.inference.forward import to_value_range
 
 AVERAGE = "global average pooling"
 MAXIMUM = "global max pooling"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from deblurkit.evaluation.figures import figures
+from deblurkit.evaluation.aggregate import figures
 from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.evaluation.scoring import Outcome, Spent
 from deblurkit.report.scores import ImageScore, Scores

@@ -1,0 +1,392 @@
+"""The contracts: for each kind of component, what it must be and what it may declare besides.
+
+A component inherits nothing from here. It has the members of its Protocol, and any of the optional members that the
+dataclass below it lists. Optional members are read in this file and nowhere else, those of each kind by one function,
+so an author who wonders what a network or data set may say of itself finds all of it here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from deblurkit.registry import Nested
+
+ValueRange = tuple[float, float]
+"""The values of black and white."""
+
+ReceptiveField = int | Literal["global"]
+"""How far an output pixel looks, in pixels to each side, or that it sees the whole image."""
+
+
+class Generator(Protocol):
+    """Restores images: what to write to add a network.
+
+    A :class:`torch.nn.Module` whose ``forward(blurred)`` takes ``(n, 3, h, w)`` in its value range and returns the
+    restored images of the same shape, or a dict with them as ``image``; further entries can be named in loss terms.
+    """
+
+    def __call__(self, blurred: Tensor) -> Tensor | dict[str, Tensor]:
+        """Restores a batch."""
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """The sides of images that a network takes.
+
+    Attributes:
+        multiple_of: Both sides divide by it.
+        minimum: The least side.
+    """
+
+    multiple_of: int = 1
+    minimum: int = 0
+
+    def fit(self, side: int) -> int:
+        """Returns the least side, from ``side`` on, that the network takes."""
+        return math.ceil(max(side, self.minimum) / self.multiple_of) * self.multiple_of
+
+
+@dataclass(frozen=True)
+class GeneratorTraits:
+    """What a generator may declare, each by an attribute of the name given here.
+
+    Attributes:
+        value_range: ``value_range``: black and white as the network sees and returns them; (0, 1) by default.
+        size_rule: ``size_divisor`` (default 1) and ``min_size`` (default 0). Images are padded to it, and cropped
+            back, outside the network.
+        receptive_field: ``receptive_field``: pixels, or ``"global"``; ``None`` where it says nothing, and then it is
+            probed before an image is cut into tiles.
+        load_pretrained: ``load_pretrained()``: takes up weights of others, once, when a training starts from the
+            beginning.
+    """
+
+    value_range: ValueRange
+    size_rule: SizeRule
+    receptive_field: ReceptiveField | None
+    load_pretrained: Callable[[], None] | None
+
+
+def generator_traits(generator: object) -> GeneratorTraits:
+    """Reads what a generator declares."""
+    return GeneratorTraits(
+        value_range=getattr(generator, "value_range", (0.0, 1.0)),
+        size_rule=SizeRule(int(getattr(generator, "size_divisor", 1)), int(getattr(generator, "min_size", 0))),
+        receptive_field=getattr(generator, "receptive_field", None),
+        load_pretrained=getattr(generator, "load_pretrained", None),
+    )
+
+
+class Critic(Protocol):
+    """Judges images: what to write to add a discriminator.
+
+    A :class:`torch.nn.Module` whose ``forward(image)`` returns raw logits, never behind a sigmoid, for any crop size;
+    a list of them where it judges at several scales.
+    """
+
+    def __call__(self, image: Tensor) -> Tensor | list[Tensor]:
+        """Returns the logits of a batch."""
+
+
+class Loss(Protocol):
+    """Compares images: what to write to add a loss.
+
+    A :class:`torch.nn.Module` whose ``forward(pred, target)`` returns a scalar, a mean over all elements.
+    """
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Returns the loss of a batch."""
+
+
+class Game(Protocol):
+    """Sets a generator against a critic: the one other kind of loss, for terms that name a critic.
+
+    ``generator_loss`` is given ``None`` for the real logits, and calls neither critic nor graph for them, where the
+    loss declares ``needs_real_logits = False``.
+    """
+
+    def generator_loss(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
+        """Returns the generator's side, a scalar."""
+
+    def critic_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """Returns the critic's side, a scalar."""
+
+
+@dataclass(frozen=True)
+class LossTraits:
+    """What a loss may declare, each by an attribute of the name given here. All but ``notes`` are for games.
+
+    Attributes:
+        notes: What every log must say of it, such as that its weights are random.
+        needs_real_logits: Whether ``generator_loss`` needs the logits of sharp images; true by default.
+        takes_scale: Whether both sides take the index of the critic's scale as a third argument; false by default.
+        penalty: ``weight``, ``norm`` and ``of`` of a gradient penalty: see
+            :func:`deblurkit.losses.functional.gradient_penalty`.
+        weight_clip: After each of its updates the critic's parameters are clamped to this magnitude.
+        condition: The batch's image that joins what the critic sees, as further channels.
+    """
+
+    notes: Sequence[str]
+    needs_real_logits: bool
+    takes_scale: bool
+    penalty: Mapping[str, Any] | None
+    weight_clip: float | None
+    condition: str | None
+
+
+def loss_traits(loss: object) -> LossTraits:
+    """Reads what a loss declares."""
+    return LossTraits(
+        notes=getattr(loss, "notes", ()),
+        needs_real_logits=getattr(loss, "needs_real_logits", True),
+        takes_scale=getattr(loss, "takes_scale", False),
+        penalty=getattr(loss, "penalty", None),
+        weight_clip=getattr(loss, "weight_clip", None),
+        condition=getattr(loss, "condition", None),
+    )
+
+
+def is_game(loss: object) -> bool:
+    """Tells whether a loss, or its class, sets a generator against a critic."""
+    return hasattr(loss, "generator_loss") or hasattr(loss, "critic_loss")
+
+
+def tell_value_range(module: Any, value_range: ValueRange) -> None:
+    """Sets ``value_range`` of a loss or critic that has such an attribute: it depends on the generator's range."""
+    if hasattr(module, "value_range"):
+        module.value_range = value_range
+
+
+class Dataset(Protocol):
+    """Gives samples: what to write to add a data set."""
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+
+    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Returns float32 ``(3, h, w)`` tensors in [0, 1] by name, and ``key``; all its chance comes from ``rng``."""
+
+
+@dataclass(frozen=True)
+class DatasetTraits:
+    """What a data set may have besides; ``None`` where it does not.
+
+    Attributes:
+        keys: ``keys()``: the names of its images, in order.
+        read: ``read(index)``: the stored images as uint8 or uint16 ``(h, w, 3)`` arrays by name.
+        size: ``size(index)``: height and width of the stored image, without decoding it.
+        sample_size: ``sample_size(index)``: height and width of what ``sample`` returns.
+        stamp: ``stamp(index)``: numbers that change when the image's files do.
+        verify: ``verify()``: raises :class:`~deblurkit.errors.UserError` with every problem of its files.
+        cache: ``cache(count)``: keeps the first images in memory from now on; all of them for ``None``.
+        describe: ``describe()``: plain facts for reports, among them its name as ``set``.
+        finish: ``finish(batch)``: completes a batch on the training's device.
+        truths: ``truths(index)``: all sharp images of a blurred one, where a protocol compares with many.
+        notes: What reports and logs must say of it. It may grow in ``verify``.
+    """
+
+    keys: Callable[[], list[str]] | None
+    read: Callable[[int], dict[str, Any]] | None
+    size: Callable[[int], tuple[int, int]] | None
+    sample_size: Callable[[int], tuple[int, int]] | None
+    stamp: Callable[[int], list[int]] | None
+    verify: Callable[[], None] | None
+    cache: Callable[[int | None], None] | None
+    describe: Callable[[], Mapping[str, str | int]] | None
+    finish: Callable[[dict[str, Any]], dict[str, Any]] | None
+    truths: Callable[[int], Any] | None
+    notes: Sequence[str]
+
+
+def dataset_traits(dataset: object) -> DatasetTraits:
+    """Reads what a data set has now."""
+    optional = ("keys", "read", "size", "sample_size", "stamp", "verify", "cache", "describe", "finish", "truths")
+    members = {name: getattr(dataset, name, None) for name in optional}
+    return DatasetTraits(**members, notes=tuple(getattr(dataset, "notes", ())))
+
+
+class Transform(Protocol):
+    """Changes a pair of images before it is cropped: what to write to add a transform."""
+
+    def __call__(self, pair: Any, rng: np.random.Generator) -> Any:
+        """Returns the changed pair; all its chance comes from ``rng``."""
+
+
+@dataclass(frozen=True)
+class TransformTraits:
+    """What a transform may declare.
+
+    Attributes:
+        needs_partner: Whether it takes a function that gives another pair as a third argument; false by default.
+        needed: The least height and width of what it takes; ``None`` where any size will do.
+    """
+
+    needs_partner: bool
+    needed: tuple[int, int] | None
+
+
+def transform_traits(transform: object) -> TransformTraits:
+    """Reads what a transform declares."""
+    return TransformTraits(getattr(transform, "needs_partner", False), getattr(transform, "needed", None))
+
+
+class Blur(Protocol):
+    """Blurs photographs in linear light: what to write to add a blur."""
+
+    margin: int
+    """Pixels to each side that an exposed pixel looks at."""
+
+    def draw(self, size: tuple[int, int], rng: np.random.Generator) -> Any:
+        """Draws one blur, as arrays that stack, for an image of ``(h, w)`` pixels."""
+
+    def expose(self, linear: np.ndarray, drawn: Any) -> np.ndarray:
+        """Blurs linear light ``(h + 2 margin, w + 2 margin, 3)`` and returns ``(h, w, 3)``."""
+
+
+@dataclass(frozen=True)
+class BlurTraits:
+    """What a blur may have besides; ``None`` where it does not.
+
+    Attributes:
+        margin: As above; ``None`` only where the blur is no blur.
+        expose_batch: ``expose_batch(linear, drawn)``: blurs a batch of tensors on their device.
+        identity: ``identity()``: what its results depend on outside its arguments, such as files.
+    """
+
+    margin: int | None
+    expose_batch: Callable[..., Any] | None
+    identity: Callable[[], Any] | None
+
+
+def blur_traits(blur: object) -> BlurTraits:
+    """Reads what a blur has."""
+    return BlurTraits(*(getattr(blur, name, None) for name in ("margin", "expose_batch", "identity")))
+
+
+class Metric(Protocol):
+    """Scores one restored image: what to write to add a metric."""
+
+    def __call__(self, restored: Tensor, sharp: Tensor) -> float:
+        """Returns the score of ``(3, h, w)`` images in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class MetricTraits:
+    """What a metric may declare.
+
+    Attributes:
+        unit: Behind its values in tables; none by default.
+        higher_is_better: True by default.
+        needs_sharp: Whether it compares with a sharp image; true by default. Without, it is called with one argument.
+        takes_mask: Whether it takes a mask of the pixels that count as a third argument; false by default.
+        notes: What reports must say of it.
+        to: ``to(device)``: moves its networks.
+    """
+
+    unit: str
+    higher_is_better: bool
+    needs_sharp: bool
+    takes_mask: bool
+    notes: Sequence[str]
+    to: Callable[[torch.device], Any] | None
+
+
+def metric_traits(metric: object) -> MetricTraits:
+    """Reads what a metric declares."""
+    return MetricTraits(
+        unit=getattr(metric, "unit", ""),
+        higher_is_better=getattr(metric, "higher_is_better", True),
+        needs_sharp=getattr(metric, "needs_sharp", True),
+        takes_mask=getattr(metric, "takes_mask", False),
+        notes=getattr(metric, "notes", ()),
+        to=getattr(metric, "to", None),
+    )
+
+
+def nested_components(component: object) -> Mapping[str, Nested]:
+    """Reads the class attribute ``nested``: the arguments that list components, by name."""
+    return getattr(component, "nested", {})
+
+
+Contract = Callable[[Any], str | None]
+"""Says what a candidate lacks; ``None`` where it fits."""
+
+
+def check_network(candidate: Any) -> str | None:
+    """Says what keeps a class from being a generator or critic."""
+    return _not_a_module(candidate) or _lacking_forward(candidate, 1)
+
+
+def check_loss(candidate: Any) -> str | None:
+    """Says what keeps a class from being a :class:`Loss` or a :class:`Game`."""
+    lacking = _not_a_module(candidate)
+    if lacking or not is_game(candidate):
+        return lacking or _lacking_forward(candidate, 2)
+    for method in ("generator_loss", "critic_loss"):
+        if not hasattr(candidate, method):
+            return f"an adversarial loss needs a method {method}(real_logits, fake_logits)"
+        lacking = lacking or _wrong_arguments(getattr(candidate, method), method, 2)
+    return lacking
+
+
+def check_view(candidate: Any) -> str | None:
+    """Says what keeps a function from being a view of an image."""
+    if not inspect.isfunction(candidate):
+        return "a view is a function of one tensor"
+    return _wrong_arguments(candidate, "it", 1, skip_self=False)
+
+
+def check_methods(**counts: int) -> Contract:
+    """Makes a contract of the methods that a class must have, each with its number of required arguments (0: any)."""
+
+    def contract(candidate: Any) -> str | None:
+        if not inspect.isclass(candidate):
+            return "it is not a class"
+        for method, count in counts.items():
+            found = getattr(candidate, method, None)
+            # every class can be called, which makes an instance; what counts is a __call__ of the instances
+            if found is None or (method == "__call__" and not any("__call__" in vars(b) for b in candidate.__mro__)):
+                return f"it has no method {method}"
+            lacking = _wrong_arguments(found, method, count) if count else None
+            if lacking:
+                return lacking
+        return None
+
+    return contract
+
+
+def _not_a_module(candidate: Any) -> str | None:
+    from torch import nn
+
+    if inspect.isclass(candidate) and issubclass(candidate, nn.Module):
+        return None
+    return "it is not a subclass of torch.nn.Module"
+
+
+def _lacking_forward(candidate: Any, count: int) -> str | None:
+    from torch import nn
+
+    if candidate.forward is nn.Module.forward:
+        return "it defines no forward"
+    return _wrong_arguments(candidate.forward, "forward", count)
+
+
+def _wrong_arguments(function: Callable[..., Any], label: str, count: int, skip_self: bool = True) -> str | None:
+    parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
+    required = [p for p in parameters if p.default is p.empty]
+    found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in required)
+    # a function with *args takes any number
+    if found != count and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return f"{label} must take {count} required argument{'s' if count > 1 else ''}, it takes {found}"
+    for parameter in required:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            return f"{label} must not require the keyword {parameter.name!r}: nothing gives it"
+    return None
