@@ -38,7 +38,7 @@ class Bounds:
 
 @contextmanager
 def bounded(bounds: Bounds) -> Iterator[None]:
-    """Stop what this thread builds or runs within the block where it goes beyond ``bounds``.
+    """Stops what this thread builds or runs within the block where it goes beyond ``bounds``.
 
     The block stops before the memory of a weight is used, which it is when it gets its first values. Python's, numpy's
     and torch's global random streams are as before when the block ends.
@@ -76,7 +76,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
 
 
 def check_arguments(arguments: Any) -> None:
-    """Refuse arguments of a network that hold more values than any network takes.
+    """Refuses arguments of a network that hold more values than any network takes.
 
     Raises:
         TooLargeError: They do.

@@ -56,7 +56,7 @@ class _Watched:
         self._file = file
 
     def write(self, data: bytes) -> int:
-        """Write to the file."""
+        """Writes to the file."""
         try:
             return self._file.write(data)
         except OSError as error:
@@ -64,7 +64,7 @@ class _Watched:
             raise
 
     def flush(self) -> None:
-        """Do nothing: the file is flushed when all is written."""
+        """Does nothing: the file is flushed when all is written."""
 
 
 def _refuse_objects(value: Any, place: str) -> None:
@@ -80,7 +80,7 @@ def _refuse_objects(value: Any, place: str) -> None:
 
 
 def load(path: Path | str) -> dict[str, Any]:
-    """Read a checkpoint that a training takes up, onto the CPU. Nothing in the file is ever executed.
+    """Reads a checkpoint that a training takes up, onto the CPU. Nothing in the file is ever executed.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, unsafe, no checkpoint of deblurkit, or not a whole one.
@@ -92,14 +92,14 @@ def load(path: Path | str) -> dict[str, Any]:
 
 
 def build_generator(options: Options) -> nn.Module:
-    """Build the generator that ``options`` name, with fresh weights; reads no data and no weight file."""
+    """Builds the generator that ``options`` name, with fresh weights; reads no data and no weight file."""
     load_plugins(options.plugins)
     generator: nn.Module = ARCHS.build(options.generator, where="generator")
     return generator
 
 
 def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, ...] = ()) -> nn.Module:
-    """Build the generator that a checkpoint holds, with its EMA weights where it has them, in eval mode.
+    """Builds the generator that a checkpoint holds, with its EMA weights where it has them, in eval mode.
 
     Plugins that the checkpoint names are never imported; ``plugins`` are, because the user named them. No random stream
     is touched, and no memory is taken for weights before it is known that they fit.
@@ -129,7 +129,7 @@ def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, 
 
 
 def _where_from(state: dict[str, Any]) -> str:
-    """Return what a checkpoint says of the plugins that its generator needs."""
+    """Returns what a checkpoint says of the plugins that its generator needs."""
     package, files = state.get("generator_package"), state["options"].get("plugins")
     if package is not None:
         return f"; it comes from the plugin package {package}: install that where you run this"
@@ -137,7 +137,7 @@ def _where_from(state: dict[str, Any]) -> str:
 
 
 def sketch_generator(component: dict[str, Any], weights: Mapping[str, Tensor], where: str) -> nn.Module | None:
-    """Build a generator without memory for its weights; ``None`` where it cannot live on the meta device.
+    """Builds a generator without memory for its weights; ``None`` where it cannot live on the meta device.
 
     Raises:
         CheckpointError: It would have far more weights or parts than ``weights``.
@@ -155,7 +155,7 @@ def sketch_generator(component: dict[str, Any], weights: Mapping[str, Tensor], w
 
 
 def _bounds(weights: Mapping[str, Tensor]) -> Bounds:
-    """Return what a network with these weights may have while it is built: some are cut out of larger ones."""
+    """Returns what a network with these weights may have while it is built: some are cut out of larger ones."""
     numbers = sum(value.numel() for value in weights.values())
     return Bounds(weights=2 * numbers + _SPARE_WEIGHTS, parts=20 * len(weights) + _SPARE_PARTS)
 
@@ -166,7 +166,7 @@ def _short(error: Exception) -> str:
 
 
 def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:
-    """Return the generator's weights that a checkpoint is used with: the averaged ones where it has them."""
+    """Returns the generator's weights that a checkpoint is used with: the averaged ones where it has them."""
     weights: dict[str, Tensor] = state["ema"] if state["ema"] is not None else state["generator"]
     return weights
 
@@ -178,7 +178,7 @@ def describe_weights(state: dict[str, Any], weights: str | Path) -> dict[str, An
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> None:
-    """Load weights into a network, all or none.
+    """Loads weights into a network, all or none.
 
     Raises:
         CheckpointError: They do not fit; ``complaint``, then how they differ.
@@ -191,7 +191,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> N
 
 
 def refuse_differences(differences: Sequence[str], complaint: str) -> None:
-    """Refuse weights that :func:`compare` finds to differ.
+    """Refuses weights that :func:`compare` finds to differ.
 
     Raises:
         CheckpointError: There are differences; ``complaint``, then a line for each.
@@ -201,7 +201,7 @@ def refuse_differences(differences: Sequence[str], complaint: str) -> None:
 
 
 def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
-    """Say how weights differ from what a network needs, grouped by the first part of their names; empty if they fit.
+    """Says how weights differ from what a network needs, grouped by the first part of their names; empty if they fit.
 
     Counters of batches, which old files lack, may be missing.
     """
@@ -218,7 +218,7 @@ def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
 
 
 def _grouped(keys: Sequence[str], tell: Callable[[str], str] = str) -> str:
-    """Return the counts of names by their first part, each with its first one as ``tell`` puts it; empty for none."""
+    """Returns the counts of names by their first part, each with its first one as ``tell`` puts it; empty for none."""
     groups: dict[str, list[str]] = {}
     for key in keys:
         groups.setdefault(key.partition(".")[0], []).append(key)

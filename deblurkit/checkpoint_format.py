@@ -50,7 +50,7 @@ def _no_nan(value: float) -> float:
 
 
 def _usable_random_state(state: dict[str, Any]) -> dict[str, Any]:
-    """See that fresh generators take a state: so will the global ones."""
+    """Sees that fresh generators take a state: so will the global ones."""
     try:
         version, internal, spare = state["python"]
         random.Random().setstate((version, tuple(internal), spare))
@@ -143,7 +143,7 @@ class _Checkpoint(_Part):
 
 
 def is_checkpoint(content: Any) -> bool:
-    """Tell whether what was read from a file means to be a checkpoint of this version."""
+    """Tells whether what was read from a file means to be a checkpoint of this version."""
     if not isinstance(content, dict) or "generator" not in content:
         return False
     found = content.get("format")
@@ -151,7 +151,7 @@ def is_checkpoint(content: Any) -> bool:
 
 
 def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[str, Any]:
-    """Return a checkpoint whose every part is what it should be; ``critics`` is there even where the file has none.
+    """Returns a checkpoint whose every part is what it should be; ``critics`` is there even where the file has none.
 
     Args:
         content: What the file holds.
@@ -183,7 +183,7 @@ def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[
 
 
 def shown(value: Any) -> str:
-    """Return a value as messages show it: short, and on one line."""
+    """Returns a value as messages show it: short, and on one line."""
     if isinstance(value, Tensor):
         return f"a tensor of {'x'.join(map(str, value.shape)) or 'no dimension'}"
     if value is None or isinstance(value, (str, bool, int, float)):

@@ -21,7 +21,7 @@ _operators: Any = None  # torch.library drops definitions when the Library objec
 
 
 def ensure_torchvision() -> None:
-    """Make ``import torchvision`` work beside a torch build that its binaries do not fit.
+    """Makes ``import torchvision`` work beside a torch build that its binaries do not fit.
 
     Where the plain import works nothing is touched. Otherwise the two operators that its Python code refers to
     are declared (without an implementation), so models and image functions work and ``torchvision.ops`` does not.
@@ -49,7 +49,7 @@ def _declare_operators() -> None:
 
 
 def import_basicsr() -> types.ModuleType:
-    """Import basicsr, giving it the module that torchvision no longer has.
+    """Imports basicsr, giving it the module that torchvision no longer has.
 
     Raises:
         UserError: It is not installed.

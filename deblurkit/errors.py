@@ -32,7 +32,7 @@ class MissingSetError(UserError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'X'?)"`` for the known name closest to ``name``, or an empty string.
+    """Returns ``" (did you mean 'X'?)"`` for the known name closest to ``name``, or an empty string.
 
     >>> did_you_mean("DeblurGan", ["DeblurGAN", "MADN"])
     " (did you mean 'DeblurGAN'?)"

@@ -23,7 +23,7 @@ _POINTER_BYTES = 200
 
 
 def folder_name(name: str) -> str:
-    """Return ``name`` where it can be that of a folder on every system: one part, which leads nowhere else.
+    """Returns ``name`` where it can be that of a folder on every system: one part, which leads nowhere else.
 
     Raises:
         ValueError: It cannot; says why.
@@ -41,7 +41,7 @@ def folder_name(name: str) -> str:
 
 
 def entry_name(name: str) -> str:
-    """Return the name of an entry of an option file (a data set, a loss, a critic), which names files and folders too.
+    """Returns the name of an entry of an option file (a data set, a loss, a critic), which names files and folders too.
 
     Raises:
         ValueError: It is none; says why.
@@ -52,7 +52,7 @@ def entry_name(name: str) -> str:
 
 
 def folder_name_from(text: str, otherwise: str) -> str:
-    """Return a folder's name that resembles ``text``, such as a file's name; ``otherwise`` where nothing is left."""
+    """Returns a folder's name that resembles ``text``, such as a file's name; ``otherwise`` where nothing is left."""
     try:
         return folder_name(re.sub(r"\W+", "_", text).strip("_")[:40])
     except ValueError:
@@ -60,7 +60,7 @@ def folder_name_from(text: str, otherwise: str) -> str:
 
 
 def image_path(key: str) -> PurePosixPath:
-    """Return an image's key as a path below a folder; its parts are folders and, last, the image without ending.
+    """Returns an image's key as a path below a folder; its parts are folders and, last, the image without ending.
 
     Raises:
         ValueError: It leads out of the folder, or cannot be written on every system.
@@ -77,7 +77,7 @@ def image_path(key: str) -> PurePosixPath:
 
 
 def checkpoint_name(text: str) -> str:
-    """Return the file name of a checkpoint beside the file that names it: ``iter_00000100.pth``, ``best_psnr.pth``.
+    """Returns the file name of a checkpoint beside the file that names it: ``iter_00000100.pth``, ``best_psnr.pth``.
 
     Raises:
         ValueError: It is no plain name of letters, digits, ``_`` and ``-`` that ends in ``.pth``.
@@ -88,7 +88,7 @@ def checkpoint_name(text: str) -> str:
 
 
 def read_pointer(file: Path) -> str:
-    """Return the checkpoint's name that a file such as ``checkpoints/last`` holds.
+    """Returns the checkpoint's name that a file such as ``checkpoints/last`` holds.
 
     Raises:
         UserError: The file cannot be read, or holds anything else.

@@ -41,7 +41,7 @@ PUBLISHED = {
 
 
 def read_pretrained(file: str, url: str, path: str | None, download: bool, what: str, advice: str) -> dict[str, Tensor]:
-    """Read a published state dict onto the CPU; nothing in the file is executed.
+    """Reads a published state dict onto the CPU; nothing in the file is executed.
 
     Args:
         file: The file's name in torch's cache of checkpoints.
@@ -82,7 +82,7 @@ def read_pretrained(file: str, url: str, path: str | None, download: bool, what:
 def torchvision_features(
     name: str, weights: str | None, *, advice: str, what: str = "", download: bool = False, layers: int | None = None
 ) -> nn.Sequential:
-    """Build the convolutional part of a classifier of torchvision's with published weights, frozen, on the CPU.
+    """Builds the convolutional part of a classifier of torchvision's with published weights, frozen, on the CPU.
 
     Args:
         name: One of :data:`PUBLISHED`.
@@ -123,7 +123,7 @@ def torchvision_features(
 
 
 def is_published(name: str, weights: str | None) -> bool:
-    """Say whether a file that :func:`torchvision_features` reads is, byte for byte, the one that is published.
+    """Says whether a file that :func:`torchvision_features` reads is, byte for byte, the one that is published.
 
     Its SHA-256 is compared with the start of it that the published file's name holds.
     """
@@ -133,12 +133,12 @@ def is_published(name: str, weights: str | None) -> bool:
 
 
 def _digest_in(file: str) -> str:
-    """Return the beginning of its SHA-256 that a published file's name holds."""
+    """Returns the beginning of its SHA-256 that a published file's name holds."""
     return Path(file).stem.rsplit("-", 1)[1]
 
 
 def place_in_cache(file: str) -> Path:
-    """Return where torch's cache has, or would have, a published file."""
+    """Returns where torch's cache has, or would have, a published file."""
     return Path(torch.hub.get_dir()) / "checkpoints" / file
 
 

@@ -49,12 +49,12 @@ class ComponentRegistry(Registry):
         self.contract = contract
 
     def get(self, key: str) -> Any:
-        """Return the entry registered as ``key``, or ``None``; never imports what ``key`` names."""
+        """Returns the entry registered as ``key``, or ``None``; never imports what ``key`` names."""
         self.import_from_location()
         return self._module_dict.get(key)
 
     def import_from_location(self) -> None:
-        """Import the modules that register the built-in entries, once; of a package, every module in it."""
+        """Imports the modules that register the built-in entries, once; of a package, every module in it."""
         if self._imported:
             return
         self._imported = True
@@ -64,23 +64,23 @@ class ComponentRegistry(Registry):
                 importlib.import_module(f"{location}.{module.name}")
 
     def names(self) -> list[str]:
-        """Return every registered name, sorted."""
+        """Returns every registered name, sorted."""
         self.import_from_location()
         return sorted(self._module_dict)
 
     @contextlib.contextmanager
     def switch_scope_and_registry(self, scope: str | None) -> Iterator[Registry]:
-        """Stay with this registry, whatever ``scope`` says: names have no scopes here."""
+        """Stays with this registry, whatever ``scope`` says: names have no scopes here."""
         yield self
 
     def miss(self, name: object) -> str:
-        """Return the message for a name that is not registered."""
+        """Returns the message for a name that is not registered."""
         known = self.names()
         hint = did_you_mean(str(name), known)
         return f"no {self.name} is named {name!r}{hint}; known: {', '.join(known)}; {plugins_told()}"
 
     def build(self, cfg: dict[str, Any], *given: Any, where: str | None = None) -> Any:  # type: ignore[override]
-        """Build ``{type: NAME, **arguments}``.
+        """Builds ``{type: NAME, **arguments}``.
 
         Args:
             cfg: The component as the option file writes it; left unchanged.
@@ -127,7 +127,7 @@ class NetworkRegistry(ComponentRegistry):
     """
 
     def split(self, cfg: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Return what the constructor gets of ``{type: NAME, **arguments}``, and what ``init`` says, if anything."""
+        """Returns what the constructor gets of ``{type: NAME, **arguments}``, and what ``init`` says, if anything."""
         from deblurkit.options.signature import signature_of
 
         arguments = dict(cfg)
@@ -137,7 +137,7 @@ class NetworkRegistry(ComponentRegistry):
         return arguments, arguments.pop("init", None)
 
     def build(self, cfg: dict[str, Any], *given: Any, where: str | None = None) -> Any:  # type: ignore[override]
-        """Build a network, and start its weights as ``init`` says."""
+        """Builds a network, and starts its weights as ``init`` says."""
         arguments, init = self.split(cfg)
         problem = init_problem(init)
         if problem is not None:
@@ -151,7 +151,7 @@ class NetworkRegistry(ComponentRegistry):
 
 
 def init_problem(init: object) -> str | None:
-    """Return what is wrong with a network's ``init``, in words; ``None``: nothing."""
+    """Returns what is wrong with a network's ``init``, in words; ``None``: nothing."""
     from deblurkit.weight_init import INITS
 
     if init is None or init in INITS:
@@ -197,22 +197,22 @@ REGISTRIES: dict[str, ComponentRegistry] = {
 
 
 def loaded_plugins() -> list[str]:
-    """Return the plugins loaded so far, as :func:`load_plugins` takes them."""
+    """Returns the plugins loaded so far, as :func:`load_plugins` takes them."""
     return list(_loaded)
 
 
 def package_of(component: Any) -> str | None:
-    """Return name and version of the installed plugin that a component comes from; ``None``: it comes from no such."""
+    """Returns name and version of the installed plugin that a component comes from; ``None``: it comes from no such."""
     return _installed.get(component.__module__.partition(".")[0])
 
 
 def plugins_told() -> str:
-    """Return for messages which plugins are loaded, and from which files."""
+    """Returns for messages which plugins are loaded, and from which files."""
     return f"plugins loaded: {', '.join(f'{plugin} ({file})' for plugin, file in _loaded.items()) or 'none'}"
 
 
 def load_plugins(plugins: Iterable[str]) -> None:
-    """Import plugins, and once per process the installed ones of the entry-point group ``deblurkit.plugins``.
+    """Imports plugins, and once per process the installed ones of the entry-point group ``deblurkit.plugins``.
 
     Args:
         plugins: Module names, or absolute paths of Python files. What is loaded already is left alone.

@@ -16,12 +16,12 @@ _SETTLING = 15  # readings of a spectrally normalised weight, each a power itera
 
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:
-    """Draw every convolution's weight from N(0, ``std``) and set its bias to zero (DeblurGAN's public code)."""
+    """Draws every convolution's weight from N(0, ``std``) and set its bias to zero (DeblurGAN's public code)."""
     _restart(network, partial(nn.init.normal_, std=std))
 
 
 def init_kaiming(network: nn.Module, slope: float = 0.0) -> None:
-    """Draw weights as He et al. (ICCV 2015) for layers followed by (leaky) ReLU of ``slope``; biases become zero.
+    """Draws weights as He et al. (ICCV 2015) for layers followed by (leaky) ReLU of ``slope``; biases become zero.
 
     Keeps the variance through a network without norms, where N(0, 0.02) would leave almost no signal.
     """
@@ -29,12 +29,12 @@ def init_kaiming(network: nn.Module, slope: float = 0.0) -> None:
 
 
 def init_glorot(network: nn.Module) -> None:
-    """Draw weights uniformly as Glorot and Bengio (AISTATS 2010), biases become zero: the start of Keras's layers."""
+    """Draws weights uniformly as Glorot and Bengio (AISTATS 2010), biases become zero: the start of Keras's layers."""
     _restart(network, nn.init.xavier_uniform_)
 
 
 def init_pytorch(network: nn.Module) -> None:
-    """Draw weights and biases uniformly from +-1 / sqrt(inputs), as PyTorch's layers do when they are made."""
+    """Draws weights and biases uniformly from +-1 / sqrt(inputs), as PyTorch's layers do when they are made."""
     _restart(network, partial(nn.init.kaiming_uniform_, a=math.sqrt(5)), uniform_bias=True)
 
 
@@ -48,7 +48,7 @@ INITS: tuple[str, ...] = get_args(Init)
 
 
 def init_by_name(network: nn.Module, name: str) -> None:
-    """Start every convolution and linear layer anew; what else is learned (norms, gammas) stays as it is.
+    """Starts every convolution and linear layer anew; what else is learned (norms, gammas) stays as it is.
 
     Args:
         network: Any network; spectrally normalised layers too.

@@ -16,7 +16,7 @@ AFFINE_NORMS: dict[str, Norm] = {"batch": nn.BatchNorm2d, "instance": partial(nn
 
 
 def require_divisible(network: nn.Module, image: Tensor) -> None:
-    """Refuse sizes that ``network.size_divisor`` does not divide.
+    """Refuses sizes that ``network.size_divisor`` does not divide.
 
     Raises:
         ValueError: Names the network, the divisor and the size that came.
@@ -28,22 +28,22 @@ def require_divisible(network: nn.Module, image: Tensor) -> None:
 
 
 def normalized(convolution: nn.Module, norm: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """Return convolution, norm and ReLU."""
+    """Returns convolution, norm and ReLU."""
     return convolution, norm, nn.ReLU(inplace=True)
 
 
 def halving(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """Return a 3x3 convolution of stride 2: (n, c, h, w) to (n, d, h / 2, w / 2)."""
+    """Returns a 3x3 convolution of stride 2: (n, c, h, w) to (n, d, h / 2, w / 2)."""
     return nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
 
 
 def doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
-    """Return a 3x3 transposed convolution of stride 2: (n, c, h, w) to (n, d, 2h, 2w)."""
+    """Returns a 3x3 transposed convolution of stride 2: (n, c, h, w) to (n, d, 2h, 2w)."""
     return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
 
 
 def reflected(in_channels: int, out_channels: int, kernel: int) -> tuple[nn.Module, nn.Module]:
-    """Return reflection padding and a convolution of stride 1 that together keep the size."""
+    """Returns reflection padding and a convolution of stride 1 that together keep the size."""
     return nn.ReflectionPad2d(kernel // 2), nn.Conv2d(in_channels, out_channels, kernel)
 
 

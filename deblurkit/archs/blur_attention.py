@@ -221,7 +221,7 @@ def _unit(kind: Unit, channels: int, growth: int, layers: int, fusion: Fusion, n
 
 
 def _encoder(channels: Sequence[int]) -> nn.Sequential:
-    """Return three convolutions: (n, 3, h, w) to (n, channels[-1], h / 4, w / 4)."""
+    """Returns three convolutions: (n, 3, h, w) to (n, channels[-1], h / 4, w / 4)."""
     padding, head = reflected(3, channels[0], 7)
     modules: list[nn.Module] = [padding, *normalized(head, nn.InstanceNorm2d(channels[0]))]
     for before, width in pairwise(channels):
@@ -230,7 +230,7 @@ def _encoder(channels: Sequence[int]) -> nn.Sequential:
 
 
 def _decoder(channels: Sequence[int]) -> nn.Sequential:
-    """Return three transposed convolutions: (n, channels[-1], h / 4, w / 4) to (n, 3, h, w) in [-1, 1]."""
+    """Returns three transposed convolutions: (n, channels[-1], h / 4, w / 4) to (n, 3, h, w) in [-1, 1]."""
     modules: list[nn.Module] = []
     for before, width in pairwise(reversed(channels)):
         modules += normalized(doubling(before, width), nn.InstanceNorm2d(width))

@@ -85,11 +85,11 @@ class CrosshatchAttention(nn.Module):
         return self._added(features, _row_means(query, key, features) + columns)
 
     def _added(self, features: Tensor, means: Tensor) -> Tensor:
-        """Return ``features + gamma (V(row mean) + V(column mean))``, given the sum of both means."""
+        """Returns ``features + gamma (V(row mean) + V(column mean))``, given the sum of both means."""
         return features + self.gamma * (2 * self.value(means / 2))
 
     def _in_chunks(self, query: Tensor, key: Tensor, features: Tensor) -> Tensor:
-        """Return what ``forward`` does, in one buffer of the output's size that is filled a few lines at a time."""
+        """Returns what ``forward`` does, in one buffer of the output's size that is filled a few lines at a time."""
         total = torch.empty_like(features)
         rows = [(..., chunk, slice(None)) for chunk in self._chunks(query, features)]
         for row in rows:
@@ -101,7 +101,7 @@ class CrosshatchAttention(nn.Module):
         return total
 
     def _chunks(self, query: Tensor, features: Tensor) -> Iterator[slice]:
-        """Yield slices of the rows, each of no more than ``chunk_bytes``: logits, weights, copies and the result."""
+        """Yields slices of the rows, each of no more than ``chunk_bytes``: logits, weights, copies and the result."""
         n, reduced, rows, length = query.shape
         row_bytes = 4 * n * length * (2 * length + 2 * reduced + 2 * features.shape[1])
         step = max(1, self.chunk_bytes // row_bytes)
@@ -109,7 +109,7 @@ class CrosshatchAttention(nn.Module):
 
 
 def _row_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
-    """Return each pixel's mean of its row of ``features`` under softmax weights; (n, c, h, w) to the same.
+    """Returns each pixel's mean of its row of ``features`` under softmax weights; (n, c, h, w) to the same.
 
     Rows are copied into contiguous matrices first: several times faster than strided products.
     """
@@ -138,7 +138,7 @@ class PreActivationResBlock(ReflectedResBlock):
 
 
 def _weights_at(tensors: Sequence[Tensor], pixel: Pixel, scale: float) -> Tensor:
-    """Return what one pixel gives to each of its row and of its column; (n, c, h, w) to (n, 1, h, w).
+    """Returns what one pixel gives to each of its row and of its column; (n, c, h, w) to (n, 1, h, w).
 
     NaN elsewhere. The pixel itself stands in both lines, so that its two weights are added.
 
@@ -266,7 +266,7 @@ class Crosshatch(nn.Module):
 
 
 def _encoder(widths: Sequence[int], res_channels: int, norm: Norm) -> nn.Sequential:
-    """Return the 7x7 convolution, the strided ones and, where the width must change, a 1x1 convolution."""
+    """Returns the 7x7 convolution, the strided ones and, where the width must change, a 1x1 convolution."""
     head, convolution = reflected(3, widths[0], 7)
     layers = [head, *normalized(convolution, norm(widths[0]))]
     for wide, wider in pairwise(widths):
@@ -277,7 +277,7 @@ def _encoder(widths: Sequence[int], res_channels: int, norm: Norm) -> nn.Sequent
 
 
 def _upsampled(in_channels: int, out_channels: int) -> nn.Module:
-    """Return nearest upsampling and a 3x3 convolution: (n, c, h, w) to (n, d, 2h, 2w)."""
+    """Returns nearest upsampling and a 3x3 convolution: (n, c, h, w) to (n, d, 2h, 2w)."""
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1))
 
 

@@ -101,7 +101,7 @@ class DeblurGANv2(nn.Module):
             use_own_statistics(self)
 
     def load_pretrained(self) -> None:
-        """Read the encoder's weights where ``encoder_weights`` names any.
+        """Reads the encoder's weights where ``encoder_weights`` names any.
 
         Raises:
             MissingWeightsError: They are not there and may not be fetched.
@@ -124,7 +124,7 @@ class DeblurGANv2(nn.Module):
         return torch.clamp(blurred + residual, -1.0, 1.0) if self.global_skip else residual
 
     def _pyramid(self, blurred: Tensor) -> list[Tensor]:
-        """Return the lateral map at 1/2, ``(n, channels / 2, ...)``, and the pyramid's at 1/4 to 1/32."""
+        """Returns the lateral map at 1/2, ``(n, channels / 2, ...)``, and the pyramid's at 1/4 to 1/32."""
         sides = [
             functional.pad(lateral(taken), pads, mode="reflect") if any(pads) else lateral(taken)
             for lateral, taken, pads in zip(self.laterals, self.encoder(blurred), self._pads, strict=True)

@@ -111,7 +111,7 @@ class DSCNet(nn.Module):
         return found
 
     def _soften(self) -> None:
-        """Start near the identity: make the last convolutions of the blocks and of the network smaller."""
+        """Starts near the identity: make the last convolutions of the blocks and of the network smaller."""
         with torch.no_grad():
             for part in (*self.blocks.children(), self.decoder):
                 last = [module for module in part.modules() if isinstance(module, nn.Conv2d)][-1]
@@ -180,7 +180,7 @@ class AttentiveSeparableBlock(nn.Module):
 
 
 def separable(in_channels: int, out_channels: int, bias: bool) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """Return a 3x3 convolution of each channel by itself, and a 1x1 convolution that mixes them (section 2.3)."""
+    """Returns a 3x3 convolution of each channel by itself, and a 1x1 convolution that mixes them (section 2.3)."""
     depthwise = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=bias)
     return depthwise, nn.Conv2d(in_channels, out_channels, 1, bias=bias)
 
@@ -194,7 +194,7 @@ def _leaky() -> nn.LeakyReLU:
 
 
 def _doubling(in_channels: int, kernels: int, upsample: Upsample) -> tuple[list[nn.Module], int]:
-    """Return layers from (n, in_channels, h, w) to (n, d, 2h, 2w), and d; ``kernels`` is the paper's stated number."""
+    """Returns layers from (n, in_channels, h, w) to (n, d, 2h, 2w), and d; ``kernels`` is the paper's stated number."""
 
     def conv3(before: int, after: int) -> nn.Module:
         return nn.Conv2d(before, after, 3, padding=1)

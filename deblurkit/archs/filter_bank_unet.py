@@ -95,7 +95,7 @@ class FilterBankUNet(nn.Module):
         return blurred + mixed + functional.pixel_shuffle(self.remainder(features), 2)
 
     def _features(self, blurred: Tensor) -> Tensor:
-        """Return the U-Net's features, ``(n, channels[0], h / 2, w / 2)``."""
+        """Returns the U-Net's features, ``(n, channels[0], h / 2, w / 2)``."""
         features = self.encoder[0](self.stem(functional.pixel_unshuffle(blurred, 2)))
         skips = []
         for down, stage in zip(self.down, self.encoder[1:], strict=True):
@@ -106,7 +106,7 @@ class FilterBankUNet(nn.Module):
         return features
 
     def _mix(self, blurred: Tensor, coefficients: Tensor) -> Tensor:
-        """Return the bank's responses weighed by ``coefficients`` ``(n, 3 * filters, h / 2, w / 2)``, (n, 3, h, w)."""
+        """Returns the bank's responses weighed by ``coefficients`` ``(n, 3 * filters, h / 2, w / 2)``, (n, 3, h, w)."""
         n, c, h, w = blurred.shape
         reach = self.bank.shape[-1] // 2
         bank = self.bank - self.bank.mean(dim=(2, 3), keepdim=True)

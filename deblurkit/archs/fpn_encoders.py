@@ -103,7 +103,7 @@ class OwnStatistics(nn.BatchNorm2d):
 
 
 def use_own_statistics(network: nn.Module) -> None:
-    """Replace every batch norm of ``network`` by :class:`OwnStatistics`, in place."""
+    """Replaces every batch norm of ``network`` by :class:`OwnStatistics`, in place."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d) and not isinstance(child, OwnStatistics):
@@ -111,7 +111,7 @@ def use_own_statistics(network: nn.Module) -> None:
 
 
 def load_imagenet(encoder: Encoder, name: str, path: str | None, download: bool) -> None:
-    """Give an encoder its published ImageNet weights; the file's unused layers are passed over.
+    """Gives an encoder its published ImageNet weights; the file's unused layers are passed over.
 
     Raises:
         MissingWeightsError: The file is not there and may not be fetched.
@@ -132,7 +132,7 @@ def load_imagenet(encoder: Encoder, name: str, path: str | None, download: bool)
 
 
 def modern_name(key: str) -> str:
-    """Return a state dict's key; one of DenseNet's published file as torchvision names it now.
+    """Returns a state dict's key; one of DenseNet's published file as torchvision names it now.
 
     >>> modern_name("denseblock1.denselayer2.norm.1.weight")
     'denseblock1.denselayer2.norm1.weight'

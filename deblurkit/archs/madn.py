@@ -174,7 +174,7 @@ class MADN(nn.Module):
         return found
 
     def _restore_scales(self, blurred: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the scale network's features and images, full size first."""
+        """Returns the scale network's features and images, full size first."""
         features: list[Tensor] = []
         images: list[Tensor] = []
         for seen in reversed(pyramid(blurred)):
@@ -194,12 +194,12 @@ def _deconvolution(channels: int) -> nn.ConvTranspose2d:
 
 
 def _entry(convolution: nn.Module, blocks: list[nn.Module]) -> nn.Sequential:
-    """Return an InBlock or EBlock."""
+    """Returns an InBlock or EBlock."""
     return nn.Sequential(convolution, nn.ReLU(inplace=True), *blocks)
 
 
 def _exit(blocks: list[nn.Module], deconvolution: nn.Module) -> nn.Sequential:
-    """Return a DBlock or OutBlock."""
+    """Returns a DBlock or OutBlock."""
     return nn.Sequential(*blocks, deconvolution, nn.ReLU(inplace=True))
 
 
@@ -217,7 +217,7 @@ def _doubled(image: Tensor) -> Tensor:
 
 
 def _gradient_map(image: Tensor) -> Tensor:
-    """Return M(image) without autocast: differences of bf16 pixels would keep two or three digits."""
+    """Returns M(image) without autocast: differences of bf16 pixels would keep two or three digits."""
     device = image.device.type
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return sobel(image)
@@ -227,7 +227,7 @@ def _gradient_map(image: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _initialise(network: MADN, depth: int) -> None:
-    """Draw the weights so that images at the start are of the order of the input, at every scale."""
+    """Draws the weights so that images at the start are of the order of the input, at every scale."""
     init_kaiming(network)
     for module in network.modules():
         if isinstance(module, ResBlock):

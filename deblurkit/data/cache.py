@@ -46,18 +46,18 @@ class DecodedPairs:
         self._memory = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
+        """Returns the number of pairs."""
         return len(self._index)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return a pair; its images are views of the block, which cannot be written to."""
+        """Returns a pair; its images are views of the block, which cannot be written to."""
         return {
             name: value.view(self._memory) if isinstance(value, _Place) else value
             for name, value in self._index[index].items()
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Hand over the file, not what it holds."""
+        """Hands over the file, not what it holds."""
         from multiprocessing.reduction import DupFd  # there is none on Windows
 
         return _reopened, (DupFd(self._file.fileno()), self._index)
@@ -89,7 +89,7 @@ def _nameless_file() -> IO[bytes]:
 
 
 def refuse_too_large(needed: int, count: int) -> None:
-    """Refuse to keep more than fits into the memory that is free; where several processes train here, their share.
+    """Refuses to keep more than fits into the memory that is free; where several processes train here, their share.
 
     Args:
         needed: Bytes.

@@ -47,7 +47,7 @@ class CameraShake:
         self.margin, self.steps = margin, steps
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the pair with a new ``blurred``, both smaller by twice the margin.
+        """Returns the pair with a new ``blurred``, both smaller by twice the margin.
 
         Raises:
             UserError: There is no sharp 8-bit image, or it is smaller than the margins.

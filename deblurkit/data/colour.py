@@ -50,7 +50,7 @@ class ColourJitter:
         self.shuffle = shuffle
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the pair in other colours."""
+        """Returns the pair in other colours."""
         brightness, contrast, saturation = (
             1 + spread * rng.uniform(-1, 1) for spread in (self.brightness, self.contrast, self.saturation)
         )
@@ -64,7 +64,7 @@ class ColourJitter:
 
 
 def _about_grey(angle: float) -> np.ndarray:
-    """Return the rotation of RGB about the axis of greys by an angle in radians, ``(3, 3)``."""
+    """Returns the rotation of RGB about the axis of greys by an angle in radians, ``(3, 3)``."""
     axis = np.full(3, 1 / math.sqrt(3))
     matrix, _ = cv2.Rodrigues(axis * angle)
     return np.asarray(matrix)

@@ -75,27 +75,27 @@ class Pairs(ABC):
         self._decoded: DecodedPairs | None = None
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
+        """Returns the number of pairs."""
         return len(self.keys())
 
     @abstractmethod
     def keys(self) -> list[str]:
-        """Return each sample's key, by index."""
+        """Returns each sample's key, by index."""
 
     @abstractmethod
     def load(self, index: int) -> dict[str, Any]:
-        """Return the untouched pair from where it is stored; see :meth:`read`."""
+        """Returns the untouched pair from where it is stored; see :meth:`read`."""
 
     @abstractmethod
     def size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` of a stored pair without decoding it.
+        """Returns ``(h, w)`` of a stored pair without decoding it.
 
         Raises:
             UserError: It cannot be read, or the two images differ in size.
         """
 
     def read(self, index: int) -> dict[str, Any]:
-        """Return the untouched pair: ``blurred`` and ``sharp`` as RGB ``uint8``/``uint16`` ``(h, w, 3)``, and ``key``.
+        """Returns the untouched pair: ``blurred`` and ``sharp`` as RGB ``uint8``/``uint16`` ``(h, w, 3)``, and ``key``.
 
         Raises:
             UserError: A file cannot be read, or the two differ in size.
@@ -104,7 +104,7 @@ class Pairs(ABC):
         return kept[index] if kept is not None and index < len(kept) else self.load(index)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Return ``blurred`` and, where known, ``sharp``: float32 ``(3, h, w)`` in [0, 1]; and ``key``.
+        """Returns ``blurred`` and, where known, ``sharp``: float32 ``(3, h, w)`` in [0, 1]; and ``key``.
 
         Args:
             index: Which pair.
@@ -118,7 +118,7 @@ class Pairs(ABC):
         return {**{name: to_tensor(image) for name, image in images.items()}, "key": key}
 
     def transformed(self, index: int, steps: Sequence[Any], rng: np.random.Generator) -> tuple[str, Pair]:
-        """Return a pair's key, and its images after the given transforms.
+        """Returns a pair's key, and its images after the given transforms.
 
         Raises:
             UserError: As :meth:`sample`; names the pair.
@@ -135,7 +135,7 @@ class Pairs(ABC):
         return key, images
 
     def _partner(self, index: int, steps: Sequence[Any], rng: np.random.Generator) -> Pair:
-        """Draw another pair, each as likely, and take it through the same steps."""
+        """Draws another pair, each as likely, and takes it through the same steps."""
         count = len(self) if self.used is None else self.used
         if count < 2:
             raise UserError("there is no second pair in the set")
@@ -143,7 +143,7 @@ class Pairs(ABC):
         return self.transformed(other + (other >= index), steps, rng)[1]
 
     def describe(self) -> dict[str, str | int]:
-        """Return what every report says of the data: the set's name, its variant and part where it has such.
+        """Returns what every report says of the data: the set's name, its variant and part where it has such.
 
         That images are resized or cropped is among it: scores of the whole images would be others.
         """
@@ -155,7 +155,7 @@ class Pairs(ABC):
         }
 
     def sample_size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` of a sample after ``resize`` and ``crop``; what ``augment`` does is not known here.
+        """Returns ``(h, w)`` of a sample after ``resize`` and ``crop``; what ``augment`` does is not known here.
 
         Raises:
             UserError: See :meth:`size`.
@@ -165,7 +165,7 @@ class Pairs(ABC):
         return self.resize.size if self.resize is not None else self.size(index)
 
     def verify(self) -> None:
-        """Look at every pair's header: unreadable files, unequal sizes, images smaller than the crop.
+        """Looks at every pair's header: unreadable files, unequal sizes, images smaller than the crop.
 
         Where all is well, a few pairs are read to measure in what their blur was averaged.
 
@@ -183,7 +183,7 @@ class Pairs(ABC):
             self.measured = measure_set(self)
 
     def cache(self, count: int | None = None) -> None:
-        """Decode the first ``count`` pairs (all, by default) and keep them in memory, as stored in their files.
+        """Decodes the first ``count`` pairs (all, by default) and keeps them in memory, as stored in their files.
 
         Raises:
             UserError: They do not fit into the memory that is free, or a file cannot be read.
@@ -213,7 +213,7 @@ class Pairs(ABC):
         return "crop", f"{self.place(index)}: {size[0]} x {size[1]} pixels (h x w), smaller than the {limit}"
 
     def place(self, index: int) -> str:
-        """Return what messages call a pair: its key, or its file."""
+        """Returns what messages call a pair: its key, or its file."""
         return self.keys()[index]
 
 
@@ -238,19 +238,19 @@ class ImagePairs(Pairs):
         self.files = list(files)
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
+        """Returns the number of pairs."""
         return len(self.files)
 
     def keys(self) -> list[str]:
-        """Return each sample's key, by index."""
+        """Returns each sample's key, by index."""
         return [files.key for files in self.files]
 
     def place(self, index: int) -> str:
-        """Return the blurred image's file."""
+        """Returns the blurred image's file."""
         return str(self.files[index].blurred)
 
     def load(self, index: int) -> dict[str, Any]:
-        """Decode the pair's files."""
+        """Decodes the pair's files."""
         files = self.files[index]
         pair: dict[str, Any] = {"blurred": read_image(files.blurred)}
         if files.sharp is not None:
@@ -261,12 +261,12 @@ class ImagePairs(Pairs):
         return {**pair, "key": files.key}
 
     def stamp(self, index: int) -> list[int]:
-        """Return what changes when a pair's files do: their sizes in bytes and times of change in nanoseconds."""
+        """Returns what changes when a pair's files do: their sizes in bytes and times of change in nanoseconds."""
         files = self.files[index]
         return stamp_of(path for path in (files.blurred, files.sharp) if path is not None)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` from the files' headers."""
+        """Returns ``(h, w)`` from the files' headers."""
         files = self.files[index]
         size = image_size(files.blurred)
         sharp_size = size if files.sharp is None else image_size(files.sharp)
@@ -276,12 +276,12 @@ class ImagePairs(Pairs):
 
 
 def stamp_of(files: Iterable[Path]) -> list[int]:
-    """Return what changes when files do: each one's size in bytes and time of change in nanoseconds."""
+    """Returns what changes when files do: each one's size in bytes and time of change in nanoseconds."""
     return [number for stat in (file.stat() for file in files) for number in (stat.st_size, stat.st_mtime_ns)]
 
 
 def shorten(lines: Iterable[str], shown: int = _SHOWN) -> list[str]:
-    """Return the first lines and, where there are more, one that says how many.
+    """Returns the first lines and, where there are more, one that says how many.
 
     >>> shorten(["a", "b", "c"], shown=2)
     ['a', 'b', '... and 1 more of this kind']

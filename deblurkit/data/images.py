@@ -38,13 +38,13 @@ class ImageReadError(UserError):
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
-    """Tell whether the name ends as an image's; hidden files (``._0001.png``) are none."""
+    """Tells whether the name ends as an image's; hidden files (``._0001.png``) are none."""
     path = Path(path)
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an image as it is meant to be seen.
+    """Reads an image as it is meant to be seen.
 
     Grey is repeated over three channels, palettes and CMYK become RGB, EXIF orientation is applied. An alpha
     channel is dropped and the colours under it are kept as stored: nothing is composited.
@@ -59,7 +59,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def decode_image(data: bytes, place: str) -> np.ndarray:
-    """Decode the bytes of an image file as :func:`read_image` does.
+    """Decodes the bytes of an image file as :func:`read_image` does.
 
     Args:
         data: The whole file.
@@ -81,7 +81,7 @@ def decode_image(data: bytes, place: str) -> np.ndarray:
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return ``(h, w)`` as :func:`read_image` would give it, from the header alone where that is safe.
+    """Returns ``(h, w)`` as :func:`read_image` would give it, from the header alone where that is safe.
 
     The end of the file is looked at too; where it is not as its format ends, the file is decoded to find out.
 
@@ -105,7 +105,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Write an image in the format that the file name's ending says, whole or not at all.
+    """Writes an image in the format that the file name's ending says, whole or not at all.
 
     JPEG is written with quality 95, all other formats without loss. The folder must exist.
 
@@ -130,7 +130,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
 
 def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -> bytes:
-    """Return the bytes of an image file.
+    """Returns the bytes of an image file.
 
     Args:
         image: RGB ``(h, w, 3)``, ``uint8``, or ``uint16`` for PNG and TIFF.
@@ -142,7 +142,7 @@ def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
-    """Turn ``uint8`` or ``uint16`` ``(h, w, c)`` into float32 ``(c, h, w)`` in [0, 1].
+    """Turns ``uint8`` or ``uint16`` ``(h, w, c)`` into float32 ``(c, h, w)`` in [0, 1].
 
     Raises:
         ValueError: The array is of another type.
@@ -156,7 +156,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
 
 
 def to_uint8(tensor: torch.Tensor) -> np.ndarray:
-    """Turn ``(c, h, w)`` into ``uint8`` ``(h, w, c)``: clipped to [0, 1], rounded to the nearest, halves up.
+    """Turns ``(c, h, w)`` into ``uint8`` ``(h, w, c)``: clipped to [0, 1], rounded to the nearest, halves up.
 
     >>> to_uint8(torch.tensor([[[0.5 / 255, 1.5]]])).tolist()
     [[[1], [255]]]
@@ -166,7 +166,7 @@ def to_uint8(tensor: torch.Tensor) -> np.ndarray:
 
 
 def beside(images: Sequence[np.ndarray], gap_px: int) -> np.ndarray:
-    """Put images side by side, white between them and below those that are not as high as the highest.
+    """Puts images side by side, white between them and below those that are not as high as the highest.
 
     >>> beside([np.zeros((1, 1, 3), np.uint8), np.zeros((2, 1, 3), np.uint8)], 1)[..., 0].tolist()
     [[0, 255, 0], [255, 255, 0]]
@@ -193,7 +193,7 @@ def _bytes_of(path: str | os.PathLike[str]) -> bytes:
 
 
 def _decode_tiff_with_alpha(data: bytes) -> np.ndarray | None:
-    """Decode an 8-bit TIFF with alpha, whose colours OpenCV would multiply by the alpha; else ``None``."""
+    """Decodes an 8-bit TIFF with alpha, whose colours OpenCV would multiply by the alpha; else ``None``."""
     if data[:4] not in (b"II*\0", b"MM\0*"):
         return None
     try:
@@ -206,7 +206,7 @@ def _decode_tiff_with_alpha(data: bytes) -> np.ndarray | None:
 
 
 def _ends_well(path: str | os.PathLike[str], kind: str | None) -> bool:
-    """Tell whether the file's last bytes are those that its format ends with, where it has such."""
+    """Tells whether the file's last bytes are those that its format ends with, where it has such."""
     with open(path, "rb") as file:
         head = file.read(8)
         length = file.seek(0, os.SEEK_END)

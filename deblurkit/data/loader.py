@@ -61,14 +61,14 @@ class ImageDataset(Protocol):
     """
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Returns the number of images."""
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Return one sample: float32 ``(3, h, w)`` tensors in [0, 1] by name, and ``key``."""
+        """Returns one sample: float32 ``(3, h, w)`` tensors in [0, 1] by name, and ``key``."""
 
 
 def build_dataset(entry: DatasetEntry, where: str) -> Any:
-    """Build a data set, check its files, and apply ``limit`` and ``cache``.
+    """Builds a data set, check its files, and applies ``limit`` and ``cache``.
 
     Args:
         entry: The data set as the option file describes it.
@@ -95,7 +95,7 @@ def build_dataset(entry: DatasetEntry, where: str) -> Any:
 
 
 def describe(dataset: Any) -> dict[str, str | int]:
-    """Return what a data set says of itself; of one that cannot, its type's name."""
+    """Returns what a data set says of itself; of one that cannot, its type's name."""
     return dict(dataset.describe()) if hasattr(dataset, "describe") else {"set": type(dataset).__name__}
 
 
@@ -114,18 +114,18 @@ class FirstImages:
             dataset.used = count
 
     def __len__(self) -> int:
-        """Return the number of images kept."""
+        """Returns the number of images kept."""
         return self.count
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the whole set has: its samples, sizes, notes; of its keys those of the images kept."""
+        """Returns what the whole set has: its samples, sizes, notes; of its keys those of the images kept."""
         if name == "dataset":  # while it is unpickled
             raise AttributeError(name)
         found = getattr(self.dataset, name)
         return (lambda: found()[: self.count]) if name == "keys" else found
 
     def describe(self) -> dict[str, str | int]:
-        """Return what the whole set says of itself, and the limit."""
+        """Returns what the whole set says of itself, and the limit."""
         return {**describe(self.dataset), "limit": self.count}
 
 
@@ -144,23 +144,23 @@ class SeededSamples(Dataset[dict[str, Any]]):
         self.seed = seed
 
     def __getitem__(self, position: Draw) -> dict[str, Any]:
-        """Return the sample at ``(epoch, index)`` of a stream."""
+        """Returns the sample at ``(epoch, index)`` of a stream."""
         epoch, index, stream = Draw(*position)
         return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index, 2 * stream]))
 
     def __getitems__(self, positions: list[Draw]) -> list[dict[str, Any]] | UserError:
-        """Return a batch's samples, or the user's mistake that one of them met (see :class:`Batches`)."""
+        """Returns a batch's samples, or the user's mistake that one of them met (see :class:`Batches`)."""
         try:
             return [self[position] for position in positions]
         except UserError as error:
             return error
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Returns the number of images."""
         return len(self.dataset)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the data set as bytes, so that plugins can be loaded before it is unpickled."""
+        """Pickles the data set as bytes, so that plugins can be loaded before it is unpickled."""
         return _restore_samples, (loaded_plugins(), pickle.dumps(self.dataset), self.seed)
 
 
@@ -212,7 +212,7 @@ class EpochBatchSampler(Sampler[list[Draw]]):
             raise ValueError(f"{size} images over {world} processes make no batch of {batch_size}")
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """Yield this process's batches, beginning where it was told to."""
+        """Yields this process's batches, beginning where it was told to."""
         epoch, batch = self.start_epoch, self.start_batch
         while True:
             # Odd fourth numbers keep this apart from the samples' own generators, whose are even.
@@ -237,7 +237,7 @@ class TwoStreams(Sampler[list[Draw]]):
         self.critics, self.generator, self.counts = critics, generator, counts
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """Yield both in turn."""
+        """Yields both in turn."""
         critics, generator = iter(self.critics), iter(self.generator)
         while True:
             yield from islice(critics, self.counts.of_critics)
@@ -248,7 +248,7 @@ class Batches(DataLoader[dict[str, Any]]):
     """A loader that raises a :class:`UserError` met in a worker as it was, not wrapped in the worker's traceback."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """Yield batches.
+        """Yields batches.
 
         Raises:
             UserError: A sample could not be made.
@@ -272,7 +272,7 @@ def build_train_loader(
     critics: CriticBatches | None = None,
     pin_memory: bool = False,
 ) -> Batches:
-    """Return an endless loader of shuffled batches.
+    """Returns an endless loader of shuffled batches.
 
     Batches are ``{"blurred": float32 (n, 3, h, w) in [0, 1], "sharp": the same, "key": list of n strings}``.
 
@@ -322,7 +322,7 @@ def build_train_loader(
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stack samples into a batch: tensors and numbers by name, at any depth of dicts; other values become lists.
+    """Stacks samples into a batch: tensors and numbers by name, at any depth of dicts; other values become lists.
 
     Raises:
         UserError: Their images differ in size.

@@ -36,7 +36,7 @@ class CutBlur:
         self.probability = _checked(probability)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the pair with another ``blurred``, or as it is.
+        """Returns the pair with another ``blurred``, or as it is.
 
         Raises:
             UserError: There is no sharp image, or it has other pixels than the blurred one (8 and 16 bits).
@@ -83,7 +83,7 @@ class Mixup:
         self.probability = _checked(probability)
 
     def __call__(self, pair: Pair, rng: np.random.Generator, partner: Callable[[], Pair] | None = None) -> Pair:
-        """Return the blended pair, or the pair as it is.
+        """Returns the blended pair, or the pair as it is.
 
         Raises:
             UserError: There is no partner, or it has another size or number of bits.

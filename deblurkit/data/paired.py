@@ -60,7 +60,7 @@ class PairedImages(ImagePairs):
         self._facts = {"blurred": blurred, "sharp": sharp}
 
     def describe(self) -> dict[str, str | int]:
-        """Return the set's name and the two patterns."""
+        """Returns the set's name and the two patterns."""
         return {**super().describe(), **self._facts}
 
 
@@ -85,12 +85,12 @@ class BlurredImages(ImagePairs):
         self._facts = {"blurred": blurred}
 
     def describe(self) -> dict[str, str | int]:
-        """Return the set's name and the pattern."""
+        """Returns the set's name and the pattern."""
         return {**super().describe(), **self._facts}
 
 
 def find_images(pattern: str) -> list[tuple[str, Path]]:
-    """Return ``(key, path)`` of every image that a folder or glob names, sorted by path.
+    """Returns ``(key, path)`` of every image that a folder or glob names, sorted by path.
 
     Hidden files and folders are passed over. Links are followed, but for those that lead to a folder they lie in. Keys
     are in Unicode's composed form (NFC), in which the same name has the same letters on every system.
@@ -110,7 +110,7 @@ def find_images(pattern: str) -> list[tuple[str, Path]]:
 
 
 def images_by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Path]:
-    """Return the images that a folder or glob names by their keys, sorted.
+    """Returns the images that a folder or glob names by their keys, sorted.
 
     Args:
         side: What messages call them.
@@ -149,7 +149,7 @@ def _is_utf8(name: str) -> bool:
 
 
 def no_folder(folder: Path) -> str:
-    """Return the message that a folder does not exist, with the nearest one above it that does."""
+    """Returns the message that a folder does not exist, with the nearest one above it that does."""
     nearest = next((parent for parent in folder.absolute().parents if parent.is_dir()), "/")
     return f"there is no folder {folder} (the nearest that exists is {nearest})"
 
@@ -173,7 +173,7 @@ def _orphans(these: dict[str, Path], those: dict[str, Path], side: str, other: s
 
 
 def _split(pattern: str) -> tuple[Path, list[str]]:
-    """Cut a pattern into the folder before its first wildcard and the parts from there on."""
+    """Cuts a pattern into the folder before its first wildcard and the parts from there on."""
     parts = Path(pattern).expanduser().parts
     first = next((i for i, part in enumerate(parts) if "*" in part), len(parts))
     wild = list(parts[first:])
@@ -183,7 +183,7 @@ def _split(pattern: str) -> tuple[Path, list[str]]:
 
 
 def _expand(folder: Path, parts: list[str], inside: frozenset[str]) -> Iterator[tuple[Path, list[str], frozenset[str]]]:
-    """Yield every path that the parts lead to, what the wildcards stand for, one string a part, and where it lies."""
+    """Yields every path that the parts lead to, what the wildcards stand for, one string a part, and where it lies."""
     if not parts:
         yield folder, [], inside
         return
@@ -206,7 +206,7 @@ def _expand(folder: Path, parts: list[str], inside: frozenset[str]) -> Iterator[
 
 
 def _images_at(path: Path, inside: frozenset[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Yield the image that the path is, or those below it, each with its path's parts below."""
+    """Yields the image that the path is, or those below it, each with its path's parts below."""
     if not path.is_dir():
         if is_image(path):
             yield path, []
@@ -219,7 +219,7 @@ def _images_at(path: Path, inside: frozenset[str]) -> Iterator[tuple[Path, list[
 
 
 def _children(folder: Path, inside: frozenset[str]) -> list[tuple[Path, bool]]:
-    """Return what lies in a folder, sorted, and whether each is a folder; no hidden names, no links to ``inside``."""
+    """Returns what lies in a folder, sorted, and whether each is a folder; no hidden names, no links to ``inside``."""
     if not folder.is_dir():
         return []
     children = []
@@ -233,7 +233,7 @@ def _children(folder: Path, inside: frozenset[str]) -> list[tuple[Path, bool]]:
 
 
 def _around(folder: Path) -> frozenset[str]:
-    """Return the folder and all folders that it lies in, without links."""
+    """Returns the folder and all folders that it lies in, without links."""
     real = Path(os.path.realpath(folder))
     return frozenset(map(str, (real, *real.parents)))
 

@@ -87,7 +87,7 @@ PHOTOGRAPHS = (
 
 
 def photograph_file(photograph: Photograph) -> Path:
-    """Return where scikit-image keeps the photograph, without importing it.
+    """Returns where scikit-image keeps the photograph, without importing it.
 
     Raises:
         UserError: scikit-image is not installed, or does not bundle the file.

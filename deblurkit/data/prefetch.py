@@ -33,7 +33,7 @@ class DeviceBatches:
         self.finish = finish
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches; closing this generator closes the loader's, and its workers end when nothing holds it.
+        """Yields batches; closing this generator closes the loader's, and its workers end when nothing holds it.
 
         Raises:
             UserError: A sample of the batch could not be made; the batches before it have been given out.
@@ -76,7 +76,7 @@ class DeviceBatches:
 
 
 def _each_tensor(value: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Apply ``function`` to every tensor in a dict, at any depth; leave all else."""
+    """Applies ``function`` to every tensor in a dict, at any depth; leave all else."""
     if isinstance(value, dict):
         return {name: _each_tensor(item, function) for name, item in value.items()}
     return function(value) if isinstance(value, Tensor) else value

@@ -77,12 +77,12 @@ class SamplePairs(ImagePairs):
         self.split = split
 
     def describe(self) -> dict[str, str | int]:
-        """Return the set's name, its version and the split."""
+        """Returns the set's name, its version and the split."""
         return {**super().describe(), "version": SAMPLE_VERSION, "split": self.split}
 
 
 def default_root() -> Path:
-    """Return where the set lives unless told otherwise; the folder need not exist."""
+    """Returns where the set lives unless told otherwise; the folder need not exist."""
     if named := os.environ.get("DEBLURKIT_DATA"):
         return Path(named).expanduser() / "sample"
     checkout = Path(__file__).resolve().parents[2]
@@ -94,7 +94,7 @@ def default_root() -> Path:
 
 
 def ensure_sample_set(root: Path) -> dict[str, Any]:
-    """Make the set under ``root`` unless a whole one of this version is there, and return its manifest.
+    """Makes the set under ``root`` unless a whole one of this version is there, and returns its manifest.
 
     It is made beside ``root`` and renamed, under a lock: a half-made set never bears the name, and of two processes
     that ask at once one makes it.
@@ -123,7 +123,7 @@ def ensure_sample_set(root: Path) -> dict[str, Any]:
 
 
 def make_sample_set(folder: Path) -> dict[str, Any]:
-    """Make the set's files in an existing, empty folder, and return its manifest, which is written last."""
+    """Makes the set's files in an existing, empty folder, and returns its manifest, which is written last."""
     for split in ("train", "test"):
         for name in _FOLDERS:
             (folder / split / name).mkdir(parents=True)
@@ -140,7 +140,7 @@ def make_sample_set(folder: Path) -> dict[str, Any]:
 
 
 def _whole_manifest(root: Path) -> dict[str, Any] | None:
-    """Return the manifest where it is ours, of this version, and every file is there in its full length."""
+    """Returns the manifest where it is ours, of this version, and every file is there in its full length."""
     try:
         manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
         whole = manifest["version"] == SAMPLE_VERSION and all(
@@ -154,7 +154,7 @@ def _whole_manifest(root: Path) -> dict[str, Any] | None:
 
 
 def _make_room(root: Path) -> None:
-    """Delete a damaged or older set of ours; anything else may be the user's and is only put aside."""
+    """Deletes a damaged or older set of ours; anything else may be the user's and is only put aside."""
     if _is_ours(root):
         doomed = unfinished_folder(root)
         root.rename(doomed / root.name)
@@ -204,7 +204,7 @@ def _reduced(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _corner(photograph: Photograph, height: int, width: int, number: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Return a region's upper left corner: of an even grid in a test photograph, anywhere in a training one."""
+    """Returns a region's upper left corner: of an even grid in a test photograph, anywhere in a training one."""
     free_rows, free_columns = height - _SIDE - 2 * _MARGIN, width - _SIDE - 2 * _MARGIN
     if photograph.split == "train":
         return int(rng.integers(free_rows + 1)), int(rng.integers(free_columns + 1))

@@ -41,7 +41,7 @@ class Trajectory:
 def random_trajectory(
     rng: np.random.Generator, extent: float, roll_range_deg: float = 0.0, steps: int = 32
 ) -> Trajectory:
-    """Draw a path of a hand's tremor: three independent smooth random walks.
+    """Draws a path of a hand's tremor: three independent smooth random walks.
 
     Each velocity is a first-order autoregressive process with a memory of a third of the exposure, starting in its
     stationary state: a mass with inertia, pushed at random and damped. Its sum, the position, is shifted so that its
@@ -69,7 +69,7 @@ def random_trajectory(
 
 
 def expose(linear: np.ndarray, trajectory: Trajectory) -> np.ndarray:
-    """Average the scene over the path.
+    """Averages the scene over the path.
 
     Args:
         linear: Linear light, float32 ``(h, w, 3)``. What lies outside is taken as its mirror image; cut a margin
@@ -99,7 +99,7 @@ def expose(linear: np.ndarray, trajectory: Trajectory) -> np.ndarray:
 def add_sensor_noise(
     linear: np.ndarray, rng: np.random.Generator, full_well: float = 10_000.0, read_noise: float = 3.0
 ) -> np.ndarray:
-    """Add photon (shot) noise and read noise to linear light, where the sensor adds them.
+    """Adds photon (shot) noise and reads noise to linear light, where the sensor adds them.
 
     A pixel of light ``v`` holds ``full_well * v`` electrons with a variance of as many (the normal approximation of
     Poisson) plus ``read_noise ** 2``. The defaults, a small sensor at low gain, come to a standard deviation of
@@ -118,7 +118,7 @@ def add_sensor_noise(
 
 
 def shake(image: np.ndarray, trajectory: Trajectory, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Take the photograph ``image`` with a moving camera.
+    """Takes the photograph ``image`` with a moving camera.
 
     Args:
         image: sRGB ``uint8`` ``(h, w, 3)``.
@@ -135,12 +135,12 @@ def shake(image: np.ndarray, trajectory: Trajectory, rng: np.random.Generator | 
 
 
 def srgb_to_linear(image: np.ndarray) -> np.ndarray:
-    """Decode sRGB ``uint8`` to linear light, float32 in [0, 1] (IEC 61966-2-1)."""
+    """Decodes sRGB ``uint8`` to linear light, float32 in [0, 1] (IEC 61966-2-1)."""
     return np.asarray(_DECODED[image])
 
 
 def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Encode linear light, clipped to [0, 1], to sRGB ``uint8`` (IEC 61966-2-1), rounded to the nearest."""
+    """Encodes linear light, clipped to [0, 1], to sRGB ``uint8`` (IEC 61966-2-1), rounded to the nearest."""
     light = np.clip(linear, 0, 1)
     encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)
     return np.asarray(np.floor(encoded * 255 + 0.5), dtype=np.uint8)

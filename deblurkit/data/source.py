@@ -18,7 +18,7 @@ _FORM = "expected OPTIONS.yml:train, OPTIONS.yml:test.NAME, or '{type: NAME, ...
 
 
 def named_entries(options: Options) -> dict[str, DatasetEntry]:
-    """Return an experiment's data sets by the names that command lines use: ``train``, ``val.NAME``, ``test.NAME``."""
+    """Returns an experiment's data sets by the names that command lines use: ``train``, ``val.NAME``, ``test.NAME``."""
     sets = options.datasets
     named = {"train": sets.train} if sets.train is not None else {}
     for group, entries in (("val", sets.val), ("test", sets.test)):
@@ -27,7 +27,7 @@ def named_entries(options: Options) -> dict[str, DatasetEntry]:
 
 
 def find_entry(text: str, plugins: Sequence[str] = ()) -> DatasetEntry:
-    """Return the data set that ``text`` names, without looking at its files.
+    """Returns the data set that ``text`` names, without looking at its files.
 
     Args:
         text: ``FILE.yml:train``, ``FILE.yml:val.NAME`` or ``FILE.yml:test.NAME``, where a shipped file's name may stand
@@ -56,7 +56,7 @@ def find_entry(text: str, plugins: Sequence[str] = ()) -> DatasetEntry:
 
 
 def open_source(text: str, plugins: Sequence[str] = ()) -> Any:
-    """Build the data set that ``text`` names (see :func:`find_entry`), its files checked.
+    """Builds the data set that ``text`` names (see :func:`find_entry`), its files checked.
 
     Raises:
         UserError: It is not known, has mistakes, or its files are not in order.

@@ -39,7 +39,7 @@ class Resize:
         self.size = as_size(size, "resize")
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the pair at the new size; draws nothing from ``rng``."""
+        """Returns the pair at the new size; draws nothing from ``rng``."""
         return {name: _resize(image, *self.size) for name, image in pair.items()}
 
 
@@ -55,7 +55,7 @@ class RandomCrop:
         self.size = self.needed = as_size(size, "crop")
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the windows.
+        """Returns the windows.
 
         Raises:
             UserError: The images are smaller than the window.
@@ -92,7 +92,7 @@ class RandomResizedCrop:
         self.scale = (float(scale[0]), float(scale[1]))
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the windows, scaled."""
+        """Returns the windows, scaled."""
         height, width = next(iter(pair.values())).shape[:2]
         low, high = self.scale
         wanted = low * (high / low) ** rng.random()
@@ -129,7 +129,7 @@ class RandomRotatedCrop:
         self.needed = _turned_extent(self.size, math.radians(self.degrees))
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the windows.
+        """Returns the windows.
 
         Raises:
             UserError: The images cannot hold the window at every angle that may be drawn.
@@ -163,7 +163,7 @@ class HorizontalFlip:
     """Swap left and right of both images, every second time on average."""
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the pair, flipped or not."""
+        """Returns the pair, flipped or not."""
         return {name: image[:, ::-1] for name, image in pair.items()} if rng.random() < 0.5 else pair
 
 
@@ -172,7 +172,7 @@ class VerticalFlip:
     """Swap top and bottom of both images, every second time on average."""
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the pair, flipped or not."""
+        """Returns the pair, flipped or not."""
         return {name: image[::-1] for name, image in pair.items()} if rng.random() < 0.5 else pair
 
 
@@ -184,13 +184,13 @@ class Rotate90:
     """
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
-        """Return the pair, turned."""
+        """Returns the pair, turned."""
         turns = int(rng.integers(4))
         return {name: np.rot90(image, turns) for name, image in pair.items()}
 
 
 def as_size(size: Size, name: str) -> tuple[int, int]:
-    """Return ``(h, w)`` for an option that takes one side or both.
+    """Returns ``(h, w)`` for an option that takes one side or both.
 
     Raises:
         ValueError: It is neither; the message names the option.
@@ -202,7 +202,7 @@ def as_size(size: Size, name: str) -> tuple[int, int]:
 
 
 def _turned_extent(size: tuple[int, int], angle: float) -> tuple[int, int]:
-    """Return ``(h, w)`` in pixels that hold a window turned by up to ``angle`` (radians), and its cubic's support."""
+    """Returns ``(h, w)`` in pixels that hold a window turned by up to ``angle`` (radians), and its cubic's support."""
     height, width = size
 
     def most(across: int, along: int) -> int:

@@ -90,7 +90,7 @@ class FlattenDiscriminator(nn.Module):
 
 
 def _normalized(convolution: Iterable[nn.Module], width: int, norm: str) -> list[nn.Module]:
-    """Return the convolution, the norm if there is one, and the activation."""
+    """Returns the convolution, the norm if there is one, and the activation."""
     norms = [] if norm == "none" else [AFFINE_NORMS[norm](width)]
     return [*convolution, *norms, nn.LeakyReLU(0.2, inplace=True)]
 
@@ -100,5 +100,5 @@ def _halving(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 def _same(in_channels: int, out_channels: int) -> tuple[nn.Module, nn.Module]:
-    """Return padding and a 4x4 convolution that keep the size, with the odd row and column at the end, as Keras."""
+    """Returns padding and a 4x4 convolution that keep the size, with the odd row and column at the end, as Keras."""
     return nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(in_channels, out_channels, 4)

@@ -97,7 +97,7 @@ def _convolution(in_channels: int, out_channels: int, stride: int, padding: int)
 
 
 def _smallest(layers: int, padding: int, spread: int) -> int:
-    """Return the least image side that leaves ``spread`` positions before the last convolution, and one after."""
+    """Returns the least image side that leaves ``spread`` positions before the last convolution, and one after."""
     for side in count(1):
         size = side
         for layer in range(layers + 1):

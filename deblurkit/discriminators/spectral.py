@@ -7,7 +7,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 def apply_spectral_norm(network: nn.Module) -> None:
-    """Divide the weight of each convolution and linear layer of ``network`` by its largest singular value, in place.
+    """Divides the weight of each convolution and linear layer of ``network`` by its largest singular value, in place.
 
     The value is estimated by one power iteration per forward pass in training mode; its vectors are buffers of the
     state dict. Each weight becomes ``parametrizations.weight.original``, which is what optimizers train: the number of

@@ -25,7 +25,7 @@ class DataRecord:
         self.notes: list[str] = list(getattr(dataset, "notes", []))
 
     def go_on_from(self, state: dict[str, Any]) -> None:
-        """Keep what the checkpoint that is resumed says; note it where its data were others."""
+        """Keeps what the checkpoint that is resumed says; note it where its data were others."""
         before = trained_on(state) or {}
         both = before.keys() & self.facts.keys()  # a checkpoint of an earlier version says less
         same = all(before[key] == self.facts[key] for key in both)
@@ -33,7 +33,7 @@ class DataRecord:
         self._precede([*state.get("data_notes", []), *([] if same else changed)])
 
     def start_from(self, state: dict[str, Any], file: Path) -> None:
-        """Note what the weights that a training begins with were trained on, as far as they say."""
+        """Notes what the weights that a training begins with were trained on, as far as they say."""
         facts = trained_on(state)
         seen = [f"trained on {in_words(facts)}" if facts else state.get("note", "they do not say what they have seen")]
         self._precede([f"initial weights {file.name}: {note}" for note in [*seen, *state.get("data_notes", [])]])
@@ -43,5 +43,5 @@ class DataRecord:
 
 
 def in_words(facts: dict[str, Any]) -> str:
-    """Return what a data set says of itself as one line."""
+    """Returns what a data set says of itself as one line."""
     return ", ".join(f"{key} {value}" for key, value in facts.items())

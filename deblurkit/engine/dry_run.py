@@ -25,7 +25,7 @@ _IMAGES_ON_CPU = 2  # the least that a batch norm takes; whole batches of large 
 
 
 def dry_run(options: Options, device: str | None = None) -> None:
-    """Run one iteration of each kind (critics alone in a warm-up, critics and generator, restoring) and print it.
+    """Runs one iteration of each kind (critics alone in a warm-up, critics and generator, restoring) and print it.
 
     On a CPU a batch has two images at most: that all fits together shows as well, in less memory than a training takes.
     Where the weights of a perceptual loss cannot be had, random ones stand in, which is said.

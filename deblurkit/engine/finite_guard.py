@@ -28,7 +28,7 @@ class FiniteGuard:
         self._held: deque[tuple[int, list[str], list[str], Tensor]] = deque()
 
     def watch(self, iteration: int, keys: Sequence[str], values: dict[str, Tensor]) -> None:
-        """Take the scalars of one step.
+        """Takes the scalars of one step.
 
         Args:
             iteration: Counted from 1.
@@ -47,7 +47,7 @@ class FiniteGuard:
             self.check()
 
     def check(self) -> None:
-        """Read every value held so far.
+        """Reads every value held so far.
 
         Raises:
             NonFiniteError: One is not finite.
@@ -57,7 +57,7 @@ class FiniteGuard:
             _refuse(iteration, keys, names, stacked.tolist())
 
     def check_weights(self, iteration: int, networks: Iterable[tuple[str, nn.Module]]) -> None:
-        """Read whether every weight and buffer is finite.
+        """Reads whether every weight and buffer is finite.
 
         Raises:
             NonFiniteError: Names the first network that has one that is not.

@@ -62,7 +62,7 @@ class IterationLoop(BaseLoop):
         return self.epoch + -(-(self.max_iters - self.iter + self.position.into_epoch) // self.length.epoch)
 
     def run(self) -> nn.Module:
-        """Train from the present position to the end."""
+        """Trains from the present position to the end."""
         runner = self._runner
         runner.call_hook("before_train")
         if self.iter < self.max_iters:

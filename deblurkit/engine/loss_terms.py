@@ -37,11 +37,11 @@ class Term:
     end: int | None = None
 
     def active(self, iteration: int) -> bool:
-        """Return whether the term counts in this iteration, counted from 0."""
+        """Returns whether the term counts in this iteration, counted from 0."""
         return self.start <= iteration and (self.end is None or iteration < self.end)
 
     def generator_value(self, named: Mapping[str, Any], critics: Mapping[str, Critic]) -> Tensor:
-        """Return the generator's unweighted loss. ``named`` holds the batch and the generator's outputs."""
+        """Returns the generator's unweighted loss. ``named`` holds the batch and the generator's outputs."""
         pred = select(self.pred, named)
         if self.critic is None:
             value: Tensor = self.loss(pred, select(self.target, named))
@@ -57,7 +57,7 @@ class Term:
     def critic_value(
         self, named: Mapping[str, Any], critics: Mapping[str, Critic]
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Return the critic's loss without penalty, and its logits for sharp and for restored images."""
+        """Returns the critic's loss without penalty, and its logits for sharp and for restored images."""
         assert self.critic is not None
         critic = critics[self.critic]
         real = _logits(critic, self._seen(select(self.target, named), named))
@@ -65,14 +65,14 @@ class Term:
         return self._over_scales(self.loss.critic_loss, real, fake), real, fake
 
     def _over_scales(self, side: Callable[..., Tensor], real: Sequence[Tensor | None], fake: list[Tensor]) -> Tensor:
-        """Return the mean over a critic's scales; the loss is told which is which only where it asks for it."""
+        """Returns the mean over a critic's scales; the loss is told which is which only where it asks for it."""
         pairs = list(zip(real, fake, strict=True))
         if getattr(self.loss, "takes_scale", False):
             return mean(side(*pair, scale) for scale, pair in enumerate(pairs))
         return mean(side(*pair) for pair in pairs)
 
     def penalty(self, named: Mapping[str, Any], critics: Mapping[str, Critic]) -> Tensor | None:
-        """Return the weighted gradient penalty, or ``None`` where the loss has none.
+        """Returns the weighted gradient penalty, or ``None`` where the loss has none.
 
         The random point on the line between sharp and restored comes from torch's global generator.
         """
@@ -101,6 +101,6 @@ def _logits(critic: Critic, image: Tensor) -> list[Tensor]:
 
 
 def mean(values: Iterable[Tensor]) -> Tensor:
-    """Return the mean of scalars."""
+    """Returns the mean of scalars."""
     scalars = list(values)
     return scalars[0] if len(scalars) == 1 else torch.stack(scalars).mean()

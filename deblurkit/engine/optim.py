@@ -35,13 +35,13 @@ class NetworkOptimizer(OptimWrapper):
         self.scaler = scaler
 
     def zero_grad(self) -> None:  # type: ignore[override]
-        """Forget all gradients; the optimizer's own method takes ten times as long for profiling itself."""
+        """Forgets all gradients; the optimizer's own method takes ten times as long for profiling itself."""
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
 
     def backward(self, loss: Tensor) -> None:  # type: ignore[override]
-        """Add the gradients of ``loss``."""
+        """Adds the gradients of ``loss``."""
         self.scaler.scale(loss).backward()
 
     def take_up(self, saved: dict[str, Any], scaler: dict[str, Any], example: dict[str, Any] | None) -> None:
@@ -66,7 +66,7 @@ class NetworkOptimizer(OptimWrapper):
             self.scaler.load_state_dict(scaler)
 
     def step(self, measure: bool = False) -> Tensor | None:  # type: ignore[override]
-        """Clip and apply the gradients.
+        """Clips and applies the gradients.
 
         Args:
             measure: Return the gradients' norm (before clipping) even where nothing is clipped.
@@ -112,7 +112,7 @@ def kept_of_a_weight(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def build_optimizers(options: Options, networks: dict[str, nn.Module], device: torch.device) -> dict[str, Any]:
-    """Return a :class:`NetworkOptimizer` for each named network, as ``options.optimizers`` say.
+    """Returns a :class:`NetworkOptimizer` for each named network, as ``options.optimizers`` say.
 
     Raises:
         UserError: An optimizer refuses its arguments.
@@ -131,7 +131,7 @@ def build_optimizers(options: Options, networks: dict[str, nn.Module], device: t
 
 
 def build_schedulers(options: Options, optimizers: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return each network's MMEngine schedulers, empty lists included.
+    """Returns each network's MMEngine schedulers, empty lists included.
 
     They count epochs where ``train.epochs`` is set, else iterations; an ``end`` that is not given is the run's own.
 
@@ -181,7 +181,7 @@ def advance(schedulers: Sequence[Any], steps: int, validations: Sequence[tuple[i
 
 
 def scale_rates(options: Options, optimizers: dict[str, Any], world: int) -> list[str]:
-    """Scale every learning rate by effective batch / ``engine.auto_scale_lr.base_batch_size``, where that is enabled.
+    """Scales every learning rate by effective batch / ``engine.auto_scale_lr.base_batch_size``, where that is enabled.
 
     Returns:
         What the log must say.

@@ -32,7 +32,7 @@ class Problems:
         self._lines: list[str] = []
 
     def gather(self, build: Callable[[], Built], where: str) -> Built | None:
-        """Return what ``build`` makes; where it refuses, note why and return ``None``."""
+        """Returns what ``build`` makes; where it refuses, note why and returns ``None``."""
         try:
             return build()
         except UserError as error:
@@ -40,7 +40,7 @@ class Problems:
             return None
 
     def raise_any(self) -> None:
-        """Raise what was collected.
+        """Raises what was collected.
 
         Raises:
             UserError: There was something.
@@ -56,7 +56,7 @@ def build_parts(
     random_weights: bool = False,
     pretrained: bool = True,
 ) -> Parts:
-    """Build generator, critics and terms, drawing their weights from ``options.seed``.
+    """Builds generator, critics and terms, drawing their weights from ``options.seed``.
 
     Args:
         options: What to build.
@@ -130,7 +130,7 @@ def _term(name: str, term: LossTerm, say: Callable[[str], None], random_weights:
 
 
 def build_training_sets(options: Options, problems: Problems) -> tuple[Any, dict[str, Any]]:
-    """Return the training set and the validation sets by name."""
+    """Returns the training set and the validation sets by name."""
     entry = options.datasets.train
     assert entry is not None  # missing_for_training has been asked
     train = problems.gather(partial(build_dataset, entry, "datasets.train"), "datasets.train")
@@ -142,7 +142,7 @@ def build_training_sets(options: Options, problems: Problems) -> tuple[Any, dict
 
 
 def place(parts: Parts, options: Options, device: torch.device) -> None:
-    """Move the networks and losses to the device, in the memory layout and compiled as the options say."""
+    """Moves the networks and losses to the device, in the memory layout and compiled as the options say."""
     for network in (parts.generator, *parts.critics.values()):
         network.to(device)
         if parts.channels_last:

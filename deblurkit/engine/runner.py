@@ -100,14 +100,14 @@ class TrainingRunner(Runner):
         return getattr(self._train_loop, "max_iters", 0)
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
-        """Set up the process as MMEngine does."""
+        """Sets up the process as MMEngine does."""
         super().setup_env(env_cfg)
         self._timestamp = ""  # MMEngine's timestamped folder becomes the work dir itself
 
     def build_logger(  # type: ignore[override] # MMEngine passes no more than these
         self, log_level: int | str = "INFO", log_file: str | None = None
     ) -> MMLogger:
-        """Return a logger into ``log.txt`` and onto the console: plain lines, or above a progress bar."""
+        """Returns a logger into ``log.txt`` and onto the console: plain lines, or above a progress bar."""
         logger = MMLogger(self._experiment_name, log_level=log_level)
         logger.handlers.clear()
         handlers: list[logging.Handler] = []
@@ -141,21 +141,21 @@ class TrainingRunner(Runner):
         )
 
     def get_hooks_info(self) -> str:
-        """Return the hooks' names in one line."""
+        """Returns the hooks' names in one line."""
         return ", ".join(type(hook).__name__ for hook in self.hooks)
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
-        """Leave the model as it is: the engine has placed it, and its networks are wrapped one by one."""
+        """Leaves the model as it is: the engine has placed it, and its networks are wrapped one by one."""
         return model
 
     def _init_model_weights(self) -> None:
-        """Do nothing: networks come with their papers' initialisation."""
+        """Does nothing: networks come with their papers' initialisation."""
 
     def dump_config(self) -> None:
-        """Do nothing: the expanded options are in ``options.yml``."""
+        """Does nothing: the expanded options are in ``options.yml``."""
 
     def load_or_resume(self) -> None:
-        """Go on where the networks and optimizers stand."""
+        """Goes on where the networks and optimizers stand."""
         resumption, self._resumption = self._resumption, None
         if resumption is None:
             return
@@ -172,7 +172,7 @@ class TrainingRunner(Runner):
             self.logger.info(line)
 
     def train(self) -> nn.Module:
-        """Train to the end, giving signals and the console back however it ends; the log says why it did."""
+        """Trains to the end, giving signals and the console back however it ends; the log says why it did."""
         why = "ended: all iterations are done"
         try:
             return super().train()
@@ -184,7 +184,7 @@ class TrainingRunner(Runner):
             self._give_back()
 
     def _give_back(self) -> None:
-        """Have each hook give back what it took, whatever becomes of the others."""
+        """Has each hook give back what it took, whatever becomes of the others."""
         for hook in self.hooks:
             try:
                 if isinstance(hook, Releases):
@@ -193,11 +193,11 @@ class TrainingRunner(Runner):
                 self.logger.warning(f"{type(hook).__name__} could not clean up: {error}")
 
     def record(self, values: dict[str, Any], clock: dict[str, Any]) -> None:
-        """Give a record to the hooks that keep them; ``clock`` holds the wall-clock keys."""
+        """Gives a record to the hooks that keep them; ``clock`` holds the wall-clock keys."""
         self.call_hook("on_record", record={**values, **clock})
 
     def capture(self) -> dict[str, Any]:
-        """Return the whole state, having made sure that it is worth keeping; collective."""
+        """Returns the whole state, having made sure that it is worth keeping; collective."""
         networks = self.restorer.networks()
         if self.restorer.ema is not None:
             networks["the averaged generator"] = self.restorer.ema
@@ -205,7 +205,7 @@ class TrainingRunner(Runner):
         return training_state.capture(self)
 
     def write(self, state: dict[str, Any], path: Path) -> None:
-        """Write a state, the log's records before it.
+        """Writes a state, the log's records before it.
 
         Raises:
             UserError: The disk refuses it.
@@ -216,7 +216,7 @@ class TrainingRunner(Runner):
             checkpoint.save(state, path)
 
     def save(self, best: bool = False) -> None:
-        """Write the checkpoint of the present iteration, point ``last`` at it, remove the oldest; collective.
+        """Writes the checkpoint of the present iteration, point ``last`` at it, remove the oldest; collective.
 
         Args:
             best: Write the same as ``best_psnr.pth``, too.
@@ -240,7 +240,7 @@ class TrainingRunner(Runner):
         return self._saved == (self.iter, self.validation_due)
 
     def non_finite(self, problem: str) -> NonFiniteError:
-        """Return the error of a value that is not finite, with the iteration."""
+        """Returns the error of a value that is not finite, with the iteration."""
         return NonFiniteError(f"iteration {self.iter}: {problem}")
 
 
@@ -257,7 +257,7 @@ class _LogFile(logging.FileHandler):
 
 
 def _reason(error: BaseException) -> str:
-    """Return why a run ended in the words of its log."""
+    """Returns why a run ended in the words of its log."""
     if isinstance(error, UserError):
         return "; ".join(error.problems)
     if isinstance(error, Interrupted):

@@ -61,7 +61,7 @@ class TrainLoaders:
         self.record = DataRecord(dataset)
 
     def __call__(self, position: Position) -> DeviceBatches:
-        """Return batches on the device from a position on.
+        """Returns batches on the device from a position on.
 
         The critics' place in their own passes follows from the number of iterations alone, so no checkpoint holds it.
         """
@@ -116,7 +116,7 @@ class Setup:
         self.shown = self._find_outputs()
 
     def _check_monitors(self) -> None:
-        """Refuse a schedule that waits for a score which no validation gives."""
+        """Refuses a schedule that waits for a score which no validation gives."""
         metrics = self.protocol.metrics if self.protocol is not None else {}
         known = [f"val/{name}/{metric}" for name in self.val_sets for metric in metrics]
         for schedulers in self.schedulers.values():
@@ -129,7 +129,7 @@ class Setup:
                     )
 
     def _find_outputs(self) -> list[InnerOutput]:
-        """Return what strips show besides, or refuse it, which the options' check cannot do for every plugin."""
+        """Returns what strips show besides, or refuse it, which the options' check cannot do for every plugin."""
         names, generator = self.options.logging.outputs, self.restorer.generator
         return find_outputs(generator, names, seen_inside(generator), "logging.outputs") if names else []
 
@@ -149,7 +149,7 @@ class Setup:
         return TrainLoaders(self.options, self.dataset, epoch, self.restorer, self.device), length
 
     def runner(self, folder: WorkDir, console: Console, resumption: Resumption | None, launcher: str) -> TrainingRunner:
-        """Return the runner, ready to train; ``resumption`` says where the networks stand, if not at the beginning."""
+        """Returns the runner, ready to train; ``resumption`` says where the networks stand, if not at the beginning."""
         loop = {
             "type": IterationLoop,
             "length": self.length,
@@ -189,7 +189,7 @@ class Setup:
         return runner
 
     def _warn(self, text: str) -> None:
-        """Say something in the log of the run, once it has one."""
+        """Says something in the log of the run, once it has one."""
         if self._logger is not None:
             self._logger.warning(text)
 

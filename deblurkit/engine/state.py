@@ -119,13 +119,13 @@ def _same_names(where: str, section: str, saved: Mapping[str, Any], present: Map
 
 
 def _own_state(loss: nn.Module) -> dict[str, Any]:
-    """Return a loss's buffers: its parameters are frozen helpers such as VGG, which no checkpoint holds."""
+    """Returns a loss's buffers: its parameters are frozen helpers such as VGG, which no checkpoint holds."""
     frozen = {name for name, _ in loss.named_parameters()}
     return {name: value for name, value in loss.state_dict().items() if name not in frozen}
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy scalars into Python's; leave what a checkpoint may hold."""
+    """Turns numpy scalars into Python's; leave what a checkpoint may hold."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -134,7 +134,7 @@ def _plain(value: Any) -> Any:
 
 
 def random_state() -> dict[str, Any]:
-    """Return the state of Python's, numpy's and torch's global generators."""
+    """Returns the state of Python's, numpy's and torch's global generators."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": _plain(random.getstate()),
@@ -151,7 +151,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put the global generators back to what :func:`random_state` returned."""
+    """Puts the global generators back to what :func:`random_state` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]

@@ -96,7 +96,7 @@ class GANRestorer(nn.Module):
         return self._weight.device
 
     def networks(self) -> dict[str, nn.Module]:
-        """Return the networks that are trained, by the name of their optimizer."""
+        """Returns the networks that are trained, by the name of their optimizer."""
         return {"generator": self.generator, **self.critics}
 
     def distribute(self) -> None:
@@ -130,7 +130,7 @@ class GANRestorer(nn.Module):
         return names
 
     def train_step(self, data: Sequence[Batch], optim_wrapper: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Do one iteration.
+        """Does one iteration.
 
         Args:
             data: ``critic_batches`` batches, then ``generator_batches``; images ``(n, 3, h, w)`` in [0, 1].
@@ -180,7 +180,7 @@ class GANRestorer(nn.Module):
         return groups[:-1], groups[-1]
 
     def _restored(self, batch: Batch) -> Named:
-        """Return the batch joined by the generator's outputs, in fp32; each its own node of the graph.
+        """Returns the batch joined by the generator's outputs, in fp32; each its own node of the graph.
 
         So a term's gradient at an output holds nothing that came through another output.
         """
@@ -191,7 +191,7 @@ class GANRestorer(nn.Module):
         return {**batch, **{name: _map(_own_node, value) for name, value in outputs.items()}}
 
     def _critic_calls(self, raw: bool) -> dict[str, Critic]:
-        """Return the critics under autocast; ``raw`` ones exchange no gradients (the generator's step)."""
+        """Returns the critics under autocast; ``raw`` ones exchange no gradients (the generator's step)."""
 
         def call(network: nn.Module) -> Critic:
             def judged(image: Tensor) -> Tensor | list[Tensor]:
@@ -211,7 +211,7 @@ class GANRestorer(nn.Module):
         optimizers: Mapping[str, Any],
         log: dict[str, Tensor],
     ) -> None:
-        """Step the critics once a group; in a parallel order only their gradients are taken, and the step waits."""
+        """Steps the critics once a group; in a parallel order only their gradients are taken, and the step waits."""
         fakes: dict[int, Named] = {}  # by batch: the steps of one group see the same restored images
         if named is not None:
             fakes[id(groups[0][0])] = _detached(named)
@@ -250,7 +250,7 @@ class GANRestorer(nn.Module):
             self._clip_weights(term)
 
     def _critic_totals(self, terms: list[Term], named: Named, log: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return each critic's total, after the guard has seen it; log this batch's values."""
+        """Returns each critic's total, after the guard has seen it; log this batch's values."""
         calls = self._critic_calls(raw=False)
         totals: dict[str, Tensor] = {}
         for term in terms:
@@ -294,7 +294,7 @@ class GANRestorer(nn.Module):
             self._watch_norm(group[-1], "generator", norm)
 
     def _generator_total(self, named: Named, log: dict[str, Tensor]) -> Tensor:
-        """Return the total of the active terms, after the guard has seen each; log this batch's values."""
+        """Returns the total of the active terms, after the guard has seen each; log this batch's values."""
         calls = self._critic_calls(raw=True)
         values: dict[str, Tensor] = {}
         for term in self.terms:
@@ -374,7 +374,7 @@ def _share(total: Tensor, group: Sequence[Any]) -> Tensor:
 
 
 def _means(logs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of each scalar over the accumulated batches, as their gradients are averaged."""
+    """Returns the mean of each scalar over the accumulated batches, as their gradients are averaged."""
     if len(logs) == 1:
         return logs[0]
     return {name: torch.stack([log[name] for log in logs]).mean() for name in logs[0]}

@@ -54,21 +54,21 @@ class TensorboardFrom(TensorboardVisBackend):
         events.write = written
 
     def add_scalars(self, *arguments: Any, **named: Any) -> None:
-        """Record numbers; where the disk refuses them, say so once."""
+        """Records numbers; where the disk refuses them, say so once."""
         try:
             super().add_scalars(*arguments, **named)
         except OSError as error:
             self._miss(error)
 
     def add_image(self, *arguments: Any, **named: Any) -> None:
-        """Record a picture; where the disk refuses it, say so once."""
+        """Records a picture; where the disk refuses it, say so once."""
         try:
             super().add_image(*arguments, **named)
         except OSError as error:
             self._miss(error)
 
     def close(self) -> None:
-        """Close the file; what the disk says to that is said already."""
+        """Closes the file; what the disk says to that is said already."""
         try:
             super().close()
         except OSError as error:

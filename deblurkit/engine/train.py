@@ -37,7 +37,7 @@ def train(
     init_from: str | Path | None = None,
     launcher: str = "none",
 ) -> Path:
-    """Train what ``options`` say.
+    """Trains what ``options`` say.
 
     Args:
         options: From :func:`deblurkit.load_options`.
@@ -98,7 +98,7 @@ def _train(
 
 
 def _draw_curves(folder: WorkDir, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    """Write the page of the run; what goes wrong with it is told, and does not fail the training."""
+    """Writes the page of the run; what goes wrong with it is told, and does not fail the training."""
     from deblurkit.report.curves.page import write_curves  # matplotlib and jinja2, only once they are needed
 
     try:
@@ -109,7 +109,7 @@ def _draw_curves(folder: WorkDir, say: Callable[[str], None], warn: Callable[[st
 
 @contextmanager
 def _holding(folder: WorkDir, launcher: str) -> Iterator[None]:
-    """Hold the folder in the first process, and leave neither it nor the other processes behind."""
+    """Holds the folder in the first process, and leaves neither it nor the other processes behind."""
     try:
         decided_by_first(folder.acquire)
         yield
@@ -142,7 +142,7 @@ def _prepare(folder: WorkDir, options: Options, overwrite: bool, resumption: Res
 
 
 def _take_weights(setup: Setup, path: Path, say: Callable[[str], None]) -> None:
-    """Start from the weights of another run: its averaged generator, and each critic that has the same name.
+    """Starts from the weights of another run: its averaged generator, and each critic that has the same name.
 
     Raises:
         CheckpointError: They do not fit.

@@ -50,7 +50,7 @@ class WorkDir:
         self._made = False
 
     def acquire(self) -> None:
-        """Hold the folder until :meth:`release` or the end of the process, however it ends.
+        """Holds the folder until :meth:`release` or the end of the process, however it ends.
 
         Raises:
             UserError: Another process holds it, which is named, or the disk refuses it.
@@ -67,23 +67,23 @@ class WorkDir:
             self._lock.tell_pid()
 
     def release(self) -> None:
-        """Let the folder go."""
+        """Lets the folder go."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def remove_if_empty(self) -> None:
-        """Remove a folder that was made for a run which put nothing into it: one that is refused leaves no trace."""
+        """Removes a folder that was made for a run which put nothing into it: one that is refused leaves no trace."""
         if self._made and self.path.is_dir() and not self.used():
             (self.path / _LOCK).unlink(missing_ok=True)
             self.path.rmdir()
 
     def used(self) -> bool:
-        """Return whether anything but the lock lies in the folder."""
+        """Returns whether anything but the lock lies in the folder."""
         return any(item.name not in (_LOCK, _PID) for item in self.path.iterdir())
 
     def clear(self) -> None:
-        """Remove what a run of ours leaves, and nothing else.
+        """Removes what a run of ours leaves, and nothing else.
 
         What a link leads to is the user's, and stays. But ``checkpoints`` may be a link to a larger disk: there ours
         are removed, and nothing else, and the link stays.
@@ -99,11 +99,11 @@ class WorkDir:
                 item.unlink(missing_ok=True)
 
     def iteration_file(self, iteration: int) -> Path:
-        """Return the checkpoint's path of an iteration."""
+        """Returns the checkpoint's path of an iteration."""
         return self.checkpoints / f"iter_{iteration:08d}.pth"
 
     def saved(self) -> list[Path]:
-        """Return the checkpoints by iteration, newest first.
+        """Returns the checkpoints by iteration, newest first.
 
         Earlier versions left the checkpoints of abandoned branches where they were: one that is older than ``last``
         does not come before the one that ``last`` names.
@@ -120,12 +120,12 @@ class WorkDir:
         return [file for file in files if file not in beyond] + beyond
 
     def iterations(self) -> dict[Path, int]:
-        """Return the checkpoints by iteration and their iterations."""
+        """Returns the checkpoints by iteration and their iterations."""
         named = [(file, _ITERATION.fullmatch(file.name)) for file in self.checkpoints.glob("iter_*.pth")]
         return {file: int(match[1]) for file, match in named if match}
 
     def iteration_of_best(self) -> int | None:
-        """Return the iteration of ``best_psnr.pth``; ``None`` where it is not there or does not load."""
+        """Returns the iteration of ``best_psnr.pth``; ``None`` where it is not there or does not load."""
         try:
             iteration: int = checkpoint.load(self.best)["position"]["iteration"]
         except checkpoint.CheckpointError:
@@ -133,7 +133,7 @@ class WorkDir:
         return iteration
 
     def newest(self, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
-        """Return the newest checkpoint that loads; each that does not is told to ``say``."""
+        """Returns the newest checkpoint that loads; each that does not is told to ``say``."""
         for path in self.saved():
             try:
                 return path, checkpoint.load(path)
@@ -142,11 +142,11 @@ class WorkDir:
         return None
 
     def point_last(self, path: Path) -> None:
-        """Make ``last`` name a checkpoint, replacing it as a whole."""
+        """Makes ``last`` name a checkpoint, replacing it as a whole."""
         write_atomically(self.last, f"{path.name}\n", hidden=True)
 
     def prune(self, keep: int, every: int, validate_every: int) -> None:
-        """Remove all checkpoints by iteration but the ``keep`` newest.
+        """Removes all checkpoints by iteration but the ``keep`` newest.
 
         Those that were written for the sake of a validation alone do not count: the next one makes them superfluous.
 
@@ -167,7 +167,7 @@ class WorkDir:
                 path.unlink()
 
     def go_back_to(self, iteration: int, validated: bool) -> Path | None:
-        """Make the folder that of a run which stands at an iteration: nothing in it is of a later one.
+        """Makes the folder that of a run which stands at an iteration: nothing in it is of a later one.
 
         Where checkpoints lie beyond, a branch of the run is left for good: they and what was recorded of it go to a
         folder of their own. Else the process was killed, and what it had recorded since will be recorded again.
@@ -204,7 +204,7 @@ class WorkDir:
         return folder
 
     def _cut_scalars(self, iteration: int, validated: bool, aside: Path | None) -> None:
-        """Drop the records after an iteration, and lines that are none, such as one that was not finished."""
+        """Drops the records after an iteration, and lines that are none, such as one that was not finished."""
         if not self.scalars.is_file():
             return
         kept: list[bytes] = []
@@ -225,7 +225,7 @@ class WorkDir:
 
 
 def _move(file: Path, root: Path, aside: Path | None) -> None:
-    """Move a file to the same place below another folder, or remove it where there is none."""
+    """Moves a file to the same place below another folder, or removes it where there is none."""
     if aside is None:
         file.unlink()
         return

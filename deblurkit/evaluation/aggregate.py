@@ -24,7 +24,7 @@ class Summary(TypedDict):
 
 
 def summarise(rows: Sequence[ImageScore], protocol: Protocol) -> Summary:
-    """Return a data set's scores, averaged as ``protocol`` says."""
+    """Returns a data set's scores, averaged as ``protocol`` says."""
     blurred = [row.blurred for row in rows if row.blurred]
     restored = [row.restored for row in rows if row.restored]
     return {
@@ -35,7 +35,7 @@ def summarise(rows: Sequence[ImageScore], protocol: Protocol) -> Summary:
 
 
 def figures(outcomes: Sequence[Outcome], protocol: Protocol, wall: float) -> dict[str, Any]:
-    """Return what ``metrics.json`` says of a data set, but for what is published of it and its description.
+    """Returns what ``metrics.json`` says of a data set, but for what is published of it and its description.
 
     Args:
         outcomes: Its images'.
@@ -60,7 +60,7 @@ def figures(outcomes: Sequence[Outcome], protocol: Protocol, wall: float) -> dic
 
 
 def intervals(rows: Sequence[ImageScore]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return 95 % intervals of the means over images: side to metric to bounds; no entry where there is none."""
+    """Returns 95 % intervals of the means over images: side to metric to bounds; no entry where there is none."""
     names = list(dict.fromkeys(name for row in rows for name in (row.restored or row.blurred or {})))
     sides: dict[str, Callable[[ImageScore, str], float | None]] = {
         "blurred": lambda row, name: (row.blurred or {}).get(name),
@@ -76,7 +76,7 @@ def intervals(rows: Sequence[ImageScore]) -> dict[str, dict[str, tuple[float, fl
 
 
 def groups(rows: Sequence[ImageScore], protocol: Protocol) -> dict[str, dict[str, Summary]]:
-    """Return the means of the groups that a protocol reports beside the whole: videos, posters, trajectories."""
+    """Returns the means of the groups that a protocol reports beside the whole: videos, posters, trajectories."""
     members: dict[str, dict[str, list[ImageScore]]] = {}
     for row in rows:
         for group, value in protocol.groups(row.key).items():
@@ -88,7 +88,7 @@ def groups(rows: Sequence[ImageScore], protocol: Protocol) -> dict[str, dict[str
 
 
 def _gains(rows: Sequence[ImageScore], summary: Summary) -> Scores | None:
-    """Return the mean gains, each over the images that have it; ``None`` where one side has no scores at all."""
+    """Returns the mean gains, each over the images that have it; ``None`` where one side has no scores at all."""
     if summary["blurred"] is None or summary["restored"] is None:
         return None
     gains = {name: [gain for row in rows if (gain := row.gain(name)) is not None] for name in summary["restored"]}

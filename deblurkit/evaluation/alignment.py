@@ -39,7 +39,7 @@ class Aligned(NamedTuple):
 
 
 def align_nothing(image: Array, truth: Array) -> Aligned:
-    """Return the pair as it is.
+    """Returns the pair as it is.
 
     Raises:
         ValueError: The images differ in shape, whether a metric would compare them or not.
@@ -50,7 +50,7 @@ def align_nothing(image: Array, truth: Array) -> Aligned:
 
 
 def scale_intensity(image: Array, truth: Array) -> Array:
-    """Multiply an image by the one factor that brings it closest to the true one, ``sum(x z) / sum(z z)``.
+    """Multiplies an image by the one factor that brings it closest to the true one, ``sum(x z) / sum(z z)``.
 
     A black image stays black.
 
@@ -64,7 +64,7 @@ def scale_intensity(image: Array, truth: Array) -> Array:
 
 
 def align_ecc(image: Array, truth: Array) -> Aligned:
-    """Scale an image in intensity and warp it by the homography that correlates best with the true one.
+    """Scales an image in intensity and warp it by the homography that correlates best with the true one.
 
     The homography starts from the identity and maximises the enhanced correlation coefficient of the grey images;
     the image is warped bicubically with its border mirrored, and pixels that come from outside do not count.
@@ -99,7 +99,7 @@ def align_ecc(image: Array, truth: Array) -> Aligned:
 
 
 def _find_homography(image: Array, truth: Array) -> Array | None:
-    """Return the matrix that maps the true image's pixels into ``image``; ``None`` where the search fails."""
+    """Returns the matrix that maps the true image's pixels into ``image``; ``None`` where the search fails."""
     template, moving = (cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) for side in (truth, image))
     start = np.eye(3, dtype=np.float32)
     no_mask: Any = None  # OpenCV's stubs know None only where the smoothing is not given
@@ -115,13 +115,13 @@ def _find_homography(image: Array, truth: Array) -> Array | None:
 
 
 def spectrum(image: Array) -> Array:
-    """Return the Fourier transform of the mean of an image's channels, for :func:`align_shift`."""
+    """Returns the Fourier transform of the mean of an image's channels, for :func:`align_shift`."""
     grey = cv2.transform(_as_float(image, np.float64), np.full((1, 3), 1 / 3))
     return np.asarray(fft.rfft2(grey))
 
 
 def align_shift(image: Array, truth: Array, image_spectrum: Array | None = None) -> Aligned:
-    """Scale an image in intensity and move it by whole pixels to where it correlates best with the true one.
+    """Scales an image in intensity and move it by whole pixels to where it correlates best with the true one.
 
     The correlation is the circular one of the channels' means; the move is not circular: what leaves the frame is
     lost, and the border that is left empty is zero **in both images** and counts like any other pixel.
@@ -155,13 +155,13 @@ def align_shift(image: Array, truth: Array, image_spectrum: Array | None = None)
 
 
 def _overlap(shift: tuple[int, int]) -> tuple[slice, slice]:
-    """Return the part of a frame that a frame of the same size covers when it is moved down and right."""
+    """Returns the part of a frame that a frame of the same size covers when it is moved down and right."""
     rows, columns = (slice(max(by, 0), by if by < 0 else None) for by in shift)
     return rows, columns
 
 
 def _as_floats(image: Array, truth: Array, dtype: DTypeLike) -> list[Array]:
-    """Return both images as floats in [0, 1].
+    """Returns both images as floats in [0, 1].
 
     Raises:
         ValueError: They differ in shape, or have no three channels.

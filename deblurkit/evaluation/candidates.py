@@ -50,7 +50,7 @@ class Contender(ABC):
     tested: Mapping[str, Mapping[str, Any]] = {}
 
     def tested_otherwise(self, name: str, test: ScoredSet) -> str | None:
-        """Say in which conditions its own test set ``name`` differs from this one; ``None`` where it does not."""
+        """Says in which conditions its own test set ``name`` differs from this one; ``None`` where it does not."""
         own = self.tested.get(name)
         if own is None or test.entry is None:
             return None
@@ -63,11 +63,11 @@ class Contender(ABC):
 
     @abstractmethod
     def opened(self) -> contextlib.AbstractContextManager[OpenSource]:
-        """Hold what restores, within the block."""
+        """Holds what restores, within the block."""
 
     @abstractmethod
     def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
-        """Return what a reader of its numbers must know, but for what the restorations themselves brought up."""
+        """Returns what a reader of its numbers must know, but for what the restorations themselves brought up."""
 
 
 class Network(Contender):
@@ -108,13 +108,13 @@ class Network(Contender):
         return "note" in self.state
 
     def follow(self, options: Mapping[str, Any]) -> None:
-        """Take the published scores, and the test sets that they are of, from expanded options."""
+        """Takes the published scores, and the test sets that they are of, from expanded options."""
         self.published = (options.get("paper") or {}).get("published", {})
         self.tested = (options.get("datasets") or {}).get("test") or {}
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenSource]:
-        """Hold the generator on its device within the block."""
+        """Holds the generator on its device within the block."""
         held = [checkpoint.load_generator(read_weights(self.file), self.file, self._plugins).to(self.device)]
         try:
             yield lambda name, test: NetworkSource(held[0], self.precision, test.inference)
@@ -124,7 +124,7 @@ class Network(Contender):
                 torch.cuda.empty_cache()
 
     def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
-        """Say where the weights come from, and how modes and data differ from the protocols' and the training's."""
+        """Says where the weights come from, and how modes and data differ from the protocols' and the training's."""
         deviating = [
             f"inference {test.inference} deviates from {test.protocol.id}'s own, {test.protocol.inference}"
             for test in sets.values()
@@ -183,16 +183,16 @@ class Folder(Contender):
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenSource]:
-        """Give the sources."""
+        """Gives the sources."""
         yield lambda name, test: self._sources[name]
 
     def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
-        """Say how the files are named, and what was lost when they were saved."""
+        """Says how the files are named, and what was lost when they were saved."""
         return [*self._notes, *provenance.data_notes(None, {name: test.dataset for name, test in sets.items()})]
 
 
 def find_weights(work_dir: Path) -> Path:
-    """Return an experiment's best checkpoint, else its newest.
+    """Returns an experiment's best checkpoint, else its newest.
 
     Raises:
         UserError: There is none; names the folder.
@@ -207,13 +207,13 @@ def find_weights(work_dir: Path) -> Path:
 
 
 def work_dir_of(weights: str | Path, name: str) -> Path:
-    """Return the work dir that a checkpoint lies in, else the one that the experiment ``name`` has by default."""
+    """Returns the work dir that a checkpoint lies in, else the one that the experiment ``name`` has by default."""
     folder = Path(weights).parent
     return folder.parent if folder.name == "checkpoints" else Path("work_dirs") / name
 
 
 def split_names(texts: Sequence[str | Path]) -> list[tuple[str | None, Path]]:
-    """Return the name and the path of each ``NAME=PATH``; no name where there is none, or the text is a path as it is.
+    """Returns the name and the path of each ``NAME=PATH``; no name where there is none, or the text is a path as it is.
 
     Raises:
         UserError: A name cannot be that of a folder, or is given twice, or has no path.

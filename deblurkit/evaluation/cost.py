@@ -74,7 +74,7 @@ class Timing:
             raise UserError(f"needs repeats >= 1 and warmup >= 0, got {self.repeats} and {self.warmup}")
 
     def includes(self, size: str) -> bool:
-        """Return whether images of ``size`` are timed."""
+        """Returns whether images of ``size`` are timed."""
         if self.sizes is not None:
             return size in self.sizes
         height, width = parse_size(size)
@@ -82,7 +82,7 @@ class Timing:
 
 
 def conditions(timing: Timing | None, ratios: bool = False) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return how the figures come about, by figure, and the environment in which they did.
+    """Returns how the figures come about, by figure, and the environment in which they did.
 
     Args:
         timing: How was timed, or ``None``.
@@ -101,7 +101,7 @@ def conditions(timing: Timing | None, ratios: bool = False) -> tuple[dict[str, s
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Return height and width of ``HxW``.
+    """Returns height and width of ``HxW``.
 
     >>> parse_size("720x1280")
     (720, 1280)
@@ -116,7 +116,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def option_files(folder: str) -> list[str]:
-    """Return the option files that lie directly in a folder, sorted.
+    """Returns the option files that lie directly in a folder, sorted.
 
     Args:
         folder: ``deblurkit:`` stands for the shipped ones, which are told by their names.
@@ -133,7 +133,7 @@ def option_files(folder: str) -> list[str]:
 
 
 def load_all(files: Sequence[str], overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> dict[str, Options]:
-    """Read option files, with ``overrides`` in each of them.
+    """Reads option files, with ``overrides`` in each of them.
 
     Raises:
         UserError: With the problems of all files.
@@ -157,7 +157,7 @@ def measure_all(
     timing: Timing | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[GeneratorCost]:
-    """Measure the generators of several option files, one after the other: see :func:`measure_generator`.
+    """Measures the generators of several option files, one after the other: see :func:`measure_generator`.
 
     Args:
         experiments: Options by the file that they come from.
@@ -176,7 +176,7 @@ def measure_all(
 def measure_generator(
     options: Options, file: str, sizes: Sequence[str] = SIZES, timing: Timing | None = None
 ) -> GeneratorCost:
-    """Measure the generator that options name, with fresh weights; no data and no weight file is read.
+    """Measures the generator that options name, with fresh weights; no data and no weight file is read.
 
     What fails is said in the result's ``failures`` and leaves ``None``; everything else is measured all the same.
 
@@ -225,7 +225,7 @@ def _measure_size(
 
 
 def _attempt(what: Callable[[], Any], failures: list[str]) -> Any:
-    """Return ``what()``; where it raises (a plugin's network may raise anything), note why and return ``None``."""
+    """Returns ``what()``; where it raises (a plugin's network may raise anything), note why and returns ``None``."""
     try:
         return what()
     except Exception as error:
@@ -236,7 +236,7 @@ def _attempt(what: Callable[[], Any], failures: list[str]) -> Any:
 
 @torch.no_grad()
 def count(generator: nn.Module, shape: tuple[int, int]) -> SizeCost:
-    """Count the work and the memory of restoring one image, exactly and without computing it.
+    """Counts the work and the memory of restoring one image, exactly and without computing it.
 
     Args:
         generator: In eval mode, on the meta device (where it takes no time) or any other.
@@ -256,7 +256,7 @@ def count(generator: nn.Module, shape: tuple[int, int]) -> SizeCost:
 
 
 def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> Latency:
-    """Time the restoration of one image, again and again.
+    """Times the restoration of one image, again and again.
 
     Args:
         generator: In eval mode, on ``timing.device``.
@@ -269,7 +269,7 @@ def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) ->
 
 
 def seconds_of(generator: nn.Module, image: Tensor, timing: Timing) -> float:
-    """Time the restoration of one image, once."""
+    """Times the restoration of one image, once."""
     _synchronise(timing.device)
     start = time.perf_counter()
     restore(generator, image, timing.precision)
@@ -278,13 +278,13 @@ def seconds_of(generator: nn.Module, image: Tensor, timing: Timing) -> float:
 
 
 def latency_of(seconds: Sequence[float]) -> Latency:
-    """Return the median and the 95th percentile, interpolated linearly, of one or more times."""
+    """Returns the median and the 95th percentile, interpolated linearly, of one or more times."""
     median, p95 = np.percentile(seconds, [50, 95])
     return Latency(float(median), float(p95), len(seconds))
 
 
 def device_peak_bytes(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> int:
-    """Return what CUDA's allocator gave out at most while one image was restored, above weights and image."""
+    """Returns what CUDA's allocator gave out at most while one image was restored, above weights and image."""
     image = noise_image(shape, timing.device)
     _synchronise(timing.device)
     before = torch.cuda.memory_allocated(timing.device)
@@ -295,11 +295,11 @@ def device_peak_bytes(generator: nn.Module, shape: tuple[int, int], timing: Timi
 
 
 def noise_image(shape: tuple[int, int], device: torch.device) -> Tensor:
-    """Return the image that is restored for the clock: noise, always the same."""
+    """Returns the image that is restored for the clock: noise, always the same."""
     return torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given, so that a clock tells the truth."""
+    """Waits until the device has done what it was given, so that a clock tells the truth."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -46,7 +46,7 @@ def evaluate(
     work_dir: str | Path | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Restore and score the test sets of an experiment and write its report: see :mod:`deblurkit.report.write`.
+    """Restores and score the test sets of an experiment and writes its report: see :mod:`deblurkit.report.write`.
 
     A run that is interrupted goes on where it stopped when it is started again with the same arguments.
 
@@ -75,7 +75,7 @@ def evaluate_all(
     settings: Settings,
     work_dir: str | Path | None = None,
 ) -> Report:
-    """Score one or several checkpoints on the same test sets, one after the other, and write the report of all.
+    """Scores one or several checkpoints on the same test sets, one after the other, and writes the report of all.
 
     Args:
         options: Whose test sets; by default those that the first checkpoint holds.
@@ -123,7 +123,7 @@ def score_folders(
     blurred: str | None = None,
     data: str | None = None,
 ) -> Report:
-    """Score images that were restored by any code, and write the same report as :func:`evaluate_all`.
+    """Scores images that were restored by any code, and writes the same report as :func:`evaluate_all`.
 
     Args:
         restored: ``[NAME=]FOLDER``: images named as those of the data set, or a report with saved images.
@@ -162,7 +162,7 @@ def score_folders(
 
 
 def _set_name(data: str, dataset: Any) -> str:
-    """Return what a report calls a data set that a command line names; it names files and folders, too."""
+    """Returns what a report calls a data set that a command line names; it names files and folders, too."""
     name = str(provenance.describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
     try:
         return entry_name(name)
@@ -199,7 +199,7 @@ def _judge_and_report(
     options: Options | None = None,
     keep_options: Path | None = None,
 ) -> Report:
-    """Score all that is scored, one after the other, and write the report; ``out`` is ours meanwhile."""
+    """Scores all that is scored, one after the other, and writes the report; ``out`` is ours meanwhile."""
     several = len(contenders) > 1
     folders = [out / contender.name if several else out for contender in contenders]
     with held(out, folders):
@@ -210,14 +210,14 @@ def _judge_and_report(
 
 
 def _check_keys(sets: Mapping[str, ScoredSet]) -> None:
-    """Refuse names under which no image can be saved, before any work."""
+    """Refuses names under which no image can be saved, before any work."""
     for test in sets.values():
         for key in test.dataset.keys() if hasattr(test.dataset, "keys") else ():
             image_file(Path("images"), key)
 
 
 def _flags(settings: Settings, protocol: str | None) -> dict[str, Any]:
-    """Return the flags that both tools have."""
+    """Returns the flags that both tools have."""
     return {
         "--protocol": protocol,
         "--plugin": settings.plugins,
@@ -234,7 +234,7 @@ def _weights_of(options: Options | None, work_dir: str | Path | None) -> Path:
 
 
 def _options_for(networks: Sequence[Network], options: Options | None, say: Callable[[str], None]) -> Options:
-    """Return the options whose test sets are used, and see that a single checkpoint is one of theirs."""
+    """Returns the options whose test sets are used, and see that a single checkpoint is one of theirs."""
     first = networks[0]
     if options is None:
         if first.foreign:

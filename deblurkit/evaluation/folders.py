@@ -50,7 +50,7 @@ class FolderSource(Source):
         self.files = dict(files)
 
     def fetch(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """Read the restored image.
+        """Reads the restored image.
 
         Raises:
             UserError: It cannot be read, or has another size than its sample.
@@ -64,7 +64,7 @@ class FolderSource(Source):
         return {**sample, "restored": restored}
 
     def restore(self, sample: dict[str, Any], seed: Sequence[int]) -> Restored:
-        """Return what was read."""
+        """Returns what was read."""
         return Restored(sample["restored"], None, None)
 
 
@@ -89,11 +89,11 @@ class SharpImages(Pairs):
         self._facts = dict(facts)
 
     def keys(self) -> list[str]:
-        """Return each image's key, by index."""
+        """Returns each image's key, by index."""
         return list(self._names)
 
     def load(self, index: int) -> dict[str, Any]:
-        """Decode the middle one of the true images, and the blurred one where there is one."""
+        """Decodes the middle one of the true images, and the blurred one where there is one."""
         key = self._names[index]
         images = {"sharp": read_image(self._middle(index))}
         if key in self.blurred:
@@ -101,17 +101,17 @@ class SharpImages(Pairs):
         return {**images, "key": key}
 
     def truths(self, index: int) -> Iterator[np.ndarray]:
-        """Yield all true images of one, RGB ``uint8`` or ``uint16`` ``(h, w, 3)``."""
+        """Yields all true images of one, RGB ``uint8`` or ``uint16`` ``(h, w, 3)``."""
         for path in self.sharp[self._names[index]]:
             yield read_image(path)
 
     def stamp(self, index: int) -> list[int]:
-        """Return what changes when an image's files do."""
+        """Returns what changes when an image's files do."""
         key = self._names[index]
         return stamp_of([*self.sharp[key], *([self.blurred[key]] if key in self.blurred else [])])
 
     def size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` from the files' headers."""
+        """Returns ``(h, w)`` from the files' headers."""
         key = self._names[index]
         size = image_size(self._middle(index))
         if key in self.blurred and image_size(self.blurred[key]) != size:
@@ -120,11 +120,11 @@ class SharpImages(Pairs):
         return size
 
     def place(self, index: int) -> str:
-        """Return the true image's file."""
+        """Returns the true image's file."""
         return str(self._middle(index))
 
     def describe(self) -> dict[str, str | int]:
-        """Return the folders."""
+        """Returns the folders."""
         return {**super().describe(), **self._facts}
 
     def _middle(self, index: int) -> Path:
@@ -133,7 +133,7 @@ class SharpImages(Pairs):
 
 
 def open_references(sharp: str, blurred: str | None, many_truths: bool) -> Any:
-    """Return the data set that folders of sharp and blurred images are, its files looked at.
+    """Returns the data set that folders of sharp and blurred images are, its files looked at.
 
     Args:
         sharp: Folder or glob.
@@ -160,7 +160,7 @@ def open_references(sharp: str, blurred: str | None, many_truths: bool) -> Any:
 
 
 def open_folder(folder: str | Path, name: str, dataset: Any, indices: Sequence[int]) -> tuple[FolderSource, list[str]]:
-    """Match a folder of restored images to a data set, before anything is read.
+    """Matches a folder of restored images to a data set, before anything is read.
 
     Args:
         folder: The images; or a report with ``images/<name>/`` as ``deblurkit test --save-images`` writes it.
@@ -187,7 +187,7 @@ def open_folder(folder: str | Path, name: str, dataset: Any, indices: Sequence[i
 
 
 def match(side: str, found: Mapping[str, Path], keys: Sequence[str], others: Sequence[str] = ()) -> Match:
-    """Find each key's file.
+    """Finds each key's file.
 
     Files are named as the keys; or all in one other way: folders joined to the name, or left out, and every name with
     the same beginning or ending added to it, such as ``_restored``.
@@ -216,7 +216,7 @@ def match(side: str, found: Mapping[str, Path], keys: Sequence[str], others: Seq
 
 
 def _match_below(folder: Path, name: str, keys: Sequence[str], others: Sequence[str]) -> Match:
-    """Match the images in a folder, or in the one below it where a report keeps those of this data set."""
+    """Matches the images in a folder, or in the one below it where a report keeps those of this data set."""
     problems: list[UserError] = []
     for place in (folder, folder / "images" / name, folder / name):
         if place != folder and not place.is_dir():
@@ -233,7 +233,7 @@ def _match_below(folder: Path, name: str, keys: Sequence[str], others: Sequence[
 
 
 def _additions(name: str, found: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
-    """Yield what may have been put before and after the first image's name: nothing, else as a file has it."""
+    """Yields what may have been put before and after the first image's name: nothing, else as a file has it."""
     yield "", ""
     path = PurePosixPath(name)
     for other in map(PurePosixPath, found):
@@ -264,7 +264,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _grouped(found: Mapping[str, Path], many: bool) -> dict[str, list[Path]]:
-    """Return the true images of each key: the image itself, or all that lie in the folder of its name."""
+    """Returns the true images of each key: the image itself, or all that lie in the folder of its name."""
     if not many:
         return {key: [path] for key, path in found.items()}
     flat = [key for key in found if "/" not in key]
@@ -280,7 +280,7 @@ def _grouped(found: Mapping[str, Path], many: bool) -> dict[str, list[Path]]:
 
 
 def _by_number(path: Path) -> list[str]:
-    """Sort ``frame_10`` behind ``frame_9``, as cameras count."""
+    """Sorts ``frame_10`` behind ``frame_9``, as cameras count."""
     return [part if index % 2 == 0 else f"{int(part):020}" for index, part in enumerate(re.split(r"(\d+)", path.stem))]
 
 
@@ -298,7 +298,7 @@ def _wrong_sizes(files: Mapping[str, Path], dataset: Any, keys: Mapping[int, str
 
 
 def _stored(files: Mapping[str, Path]) -> list[str]:
-    """Say of how many images the files' headers tell that they are not what was restored, or are not all of it."""
+    """Says of how many images the files' headers tell that they are not what was restored, or are not all of it."""
     with ThreadPoolExecutor(usable_cores()) as pool:
         found = Counter(words for listed in pool.map(_how_stored, files.values()) for words in listed)
     return [f"{count} of {len(files)} restored images {words}" for words, count in found.items()]

@@ -36,11 +36,11 @@ class Gallery:
     files: Mapping[tuple[str, str, str], Path]
 
     def pictures(self, names: Sequence[str]) -> dict[str, list[Picture]]:
-        """Return the crops of a page that shows these candidates, by data set."""
+        """Returns the crops of a page that shows these candidates, by data set."""
         return {name: self.choose(names, name, self._load(name)) for name in self.evaluation.sets}
 
     def strips(self, candidate: str) -> dict[str, dict[str, str]]:
-        """Write a candidate's strips beside its report: caption to path relative to it, by data set."""
+        """Writes a candidate's strips beside its report: caption to path relative to it, by data set."""
         judged = self.judged[candidate]
         found = {}
         for name, rows in judged.candidate.rows.items():
@@ -51,14 +51,14 @@ class Gallery:
         return found
 
     def choose(self, names: Sequence[str], dataset: str, load: Load) -> list[Picture]:
-        """Return the crops that a page with these candidates shows of one data set, its images read by ``load``."""
+        """Returns the crops that a page with these candidates shows of one data set, its images read by ``load``."""
         metric, higher = main_metric(self.evaluation.sets[dataset].protocol)
         rows = {name: self.judged[name].candidate.rows[dataset] for name in names}
         most = pictures_per_set(len(self.evaluation.sets))
         return make_pictures(rows, load, metric=metric, higher_is_better=higher, most=most)
 
     def _load(self, dataset: str) -> Load:
-        """Return what reads the images of one data set."""
+        """Returns what reads the images of one data set."""
         test = self.evaluation.sets[dataset]
         rows = next(iter(self.judged.values())).candidate.rows[dataset]
         indices = {row.key: index for row, index in zip(rows, test.indices, strict=True)}
@@ -76,7 +76,7 @@ class Gallery:
         return load
 
     def _sample(self, dataset: str, index: int) -> dict[str, Any]:
-        """Return an image's sample as it was scored."""
+        """Returns an image's sample as it was scored."""
         seed, test = self.evaluation.seed, self.evaluation.sets[dataset]
         protocol = test.protocol
         sample = draw(test.dataset, index, seed)
@@ -87,7 +87,7 @@ class Gallery:
 
 @contextlib.contextmanager
 def gallery(evaluation: Evaluation, judged: Sequence[Judged]) -> Iterator[Gallery]:
-    """Restore again what pages will show; the images lie in a temporary folder within the block.
+    """Restores again what pages will show; the images lie in a temporary folder within the block.
 
     Args:
         evaluation: What was evaluated.
@@ -104,13 +104,13 @@ def gallery(evaluation: Evaluation, judged: Sequence[Judged]) -> Iterator[Galler
 
 
 def main_metric(protocol: Protocol) -> tuple[str, bool]:
-    """Return the name of a protocol's first metric, and whether higher is better."""
+    """Returns the name of a protocol's first metric, and whether higher is better."""
     name, facts = next(iter(describe_metrics([protocol]).items()))
     return name, facts["higher_is_better"]
 
 
 def _wanted(empty: Gallery, candidate: str, dataset: str) -> list[str]:
-    """Return the keys of the images that pages with a candidate show: what they ask for is noted and not given."""
+    """Returns the keys of the images that pages with a candidate show: what they ask for is noted and not given."""
     keys: dict[str, None] = {}
 
     def note(panel: str, key: str) -> None:
@@ -128,7 +128,7 @@ def _wanted(empty: Gallery, candidate: str, dataset: str) -> list[str]:
 def _restored(
     evaluation: Evaluation, judged: Judged, wanted: Mapping[str, Sequence[str]], folder: Path
 ) -> dict[tuple[str, str, str], Path]:
-    """Return the files of a candidate's images, restored again where they were not kept."""
+    """Returns the files of a candidate's images, restored again where they were not kept."""
     files: dict[tuple[str, str, str], Path] = {}
     name = judged.candidate.name
     if evaluation.save_images:

@@ -66,7 +66,7 @@ class Evaluation:
         return list({test.protocol.id: test.protocol for test in self.sets.values()}.values())
 
     def images_folder(self, folder: Path, name: str) -> Path | None:
-        """Return where a candidate's restored images of a data set go; ``None`` where they are not kept."""
+        """Returns where a candidate's restored images of a data set go; ``None`` where they are not kept."""
         return folder / "images" / name if self.save_images else None
 
 
@@ -90,7 +90,7 @@ class Judged:
 
 
 def judge(contender: Contender, evaluation: Evaluation, folder: Path, one_of_several: bool = False) -> Judged:
-    """Score one candidate on all data sets.
+    """Scores one candidate on all data sets.
 
     Args:
         contender: What is scored.
@@ -124,14 +124,14 @@ def judge(contender: Contender, evaluation: Evaluation, folder: Path, one_of_sev
 
 
 def journal_file(folder: Path, name: str) -> Path:
-    """Return the journal of a data set below a report's folder."""
+    """Returns the journal of a data set below a report's folder."""
     return folder / UNFINISHED / f"{name}.jsonl"
 
 
 def _judge_set(
     evaluation: Evaluation, name: str, folder: Path, journal: Journal, opened: OpenSource, title: str
 ) -> tuple[list[Outcome], dict[str, Any], list[str]]:
-    """Return the outcomes of one data set, its entry in ``metrics.json`` but for what is published, and notes."""
+    """Returns the outcomes of one data set, its entry in ``metrics.json`` but for what is published, and notes."""
     test = evaluation.sets[name]
     protocol = test.protocol
     images = evaluation.images_folder(folder, name)
@@ -174,7 +174,7 @@ def _judge_set(
 
 
 def _tell(say: Callable[[str], None], title: str, journal: Journal, known: int, total: int) -> None:
-    """Say what became of an earlier run's work."""
+    """Says what became of an earlier run's work."""
     if known:
         say(f"{title}: {known} of {total} images were scored by an earlier run; going on from there")
     if journal.differing:
@@ -185,7 +185,7 @@ def _tell(say: Callable[[str], None], title: str, journal: Journal, known: int, 
 def _metrics(
     contender: Contender, evaluation: Evaluation, entries: Mapping[str, Mapping[str, Any]], notes: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the content of ``metrics.json``."""
+    """Returns the content of ``metrics.json``."""
     protocols = evaluation.protocols
     every = [
         *contender.notes(evaluation.sets),
@@ -208,7 +208,7 @@ def _metrics(
 
 
 def _fingerprint(contender: Contender, evaluation: Evaluation, name: str) -> dict[str, Any]:
-    """Return what an image's row depends on; rows of another fingerprint are not gone on with."""
+    """Returns what an image's row depends on; rows of another fingerprint are not gone on with."""
     test = evaluation.sets[name]
     protocol = test.protocol
     return {

@@ -33,7 +33,7 @@ _PLACES = 6  # of each ranking, from which images are taken
 
 
 def pictures_per_set(sets: int) -> int:
-    """Return how many crops each of so many data sets may show, so that all together keep to :data:`MOST_PICTURES`.
+    """Returns how many crops each of so many data sets may show, so that all together keep to :data:`MOST_PICTURES`.
 
     >>> pictures_per_set(1), pictures_per_set(5), pictures_per_set(40)
     (12, 2, 0)
@@ -42,7 +42,7 @@ def pictures_per_set(sets: int) -> int:
 
 
 def thumbnail(image: Image) -> bytes:
-    """Return a small WebP file of an image ``(h, w, 3)``; 1 to 4 kB."""
+    """Returns a small WebP file of an image ``(h, w, 3)``; 1 to 4 kB."""
     return encode_image(shrink(image, _THUMBNAIL_PX), ".webp", _SMALL)
 
 
@@ -54,7 +54,7 @@ def make_pictures(
     higher_is_better: bool = True,
     most: int = MOST_PICTURES,
 ) -> list[Picture]:
-    """Choose the images of one data set that are worth looking at, and crop each where its restorations differ most.
+    """Chooses the images of one data set that are worth looking at, and crops each where its restorations differ most.
 
     Args:
         rows: Each candidate's images, in one order; all candidates have the same keys.
@@ -74,7 +74,7 @@ def make_pictures(
 
 
 def shrink(image: NDArray[Any], longer_side: int) -> NDArray[Any]:
-    """Make an image ``(h, w, 3)`` small; smaller ones stay as they are."""
+    """Makes an image ``(h, w, 3)`` small; smaller ones stay as they are."""
     height, width = image.shape[:2]
     scale = longer_side / max(height, width)
     if scale >= 1:
@@ -86,7 +86,7 @@ def shrink(image: NDArray[Any], longer_side: int) -> NDArray[Any]:
 def _telling(
     rows: Mapping[str, Sequence[ImageScore]], metric: str, higher_is_better: bool
 ) -> Iterator[tuple[str, str]]:
-    """Name each image's key and why it is worth a look, the most telling first, each image once.
+    """Names each image's key and why it is worth a look, the most telling first, each image once.
 
     The first of every ranking come first, then the second ones, and so on; without scores it is the images' order.
     Those behind the first are not counted: an image that another ranking has named already would leave a gap.
@@ -103,7 +103,7 @@ def _telling(
 
 
 def _rankings(rows: Mapping[str, Sequence[ImageScore]], metric: str, higher_is_better: bool) -> dict[str, list[str]]:
-    """Return keys in the order of differences between candidates, of gains, and of the scores themselves."""
+    """Returns keys in the order of differences between candidates, of gains, and of the scores themselves."""
     rankings = _differences({name: _scores(images, metric, higher_is_better) for name, images in rows.items()})
     first = next(iter(rows.values()), ())
     gained = [row.key for row in ranked(first, metric, higher_is_better)]
@@ -115,13 +115,13 @@ def _rankings(rows: Mapping[str, Sequence[ImageScore]], metric: str, higher_is_b
 
 
 def _scores(rows: Sequence[ImageScore], metric: str, higher_is_better: bool) -> dict[str, float]:
-    """Return the restored images' scores by key, turned so that higher is better."""
+    """Returns the restored images' scores by key, turned so that higher is better."""
     sign = 1 if higher_is_better else -1
     return {row.key: sign * row.restored[metric] for row in rows if row.restored and metric in row.restored}
 
 
 def _differences(scores: Mapping[str, Mapping[str, float]]) -> dict[str, list[str]]:
-    """Rank the images by how far candidates differ: two in both directions, more by the best from the worst."""
+    """Ranks the images by how far candidates differ: two in both directions, more by the best from the worst."""
     shared = [key for key in next(iter(scores.values()), {}) if all(key in own for own in scores.values())]
     if len(scores) == 2:
         ahead = {f"{a} ahead of {b}": (scores[a], scores[b]) for a, b in itertools.permutations(scores)}
@@ -138,7 +138,7 @@ def _differences(scores: Mapping[str, Mapping[str, float]]) -> dict[str, list[st
 
 
 def _picture(key: str, title: str, images: Mapping[str, Image | None], room: int) -> Picture | None:
-    """Crop and encode one image in about ``room`` bytes; ``None`` where none of its restorations is there.
+    """Crops and encode one image in about ``room`` bytes; ``None`` where none of its restorations is there.
 
     What has another size than the restoration cannot be laid over it and is left out.
     """
@@ -161,7 +161,7 @@ def _picture(key: str, title: str, images: Mapping[str, Image | None], room: int
 
 
 def corner(panels: Mapping[str, Image], size: tuple[int, int]) -> tuple[int, int]:
-    """Return the upper left pixel, row and column, of the window where restorations differ most in squared error.
+    """Returns the upper left pixel, row and column, of the window where restorations differ most in squared error.
 
     Args:
         panels: Images ``(h, w, 3)`` by panel name. Errors are taken from ``sharp``, else from ``blurred``. The
@@ -178,7 +178,7 @@ def corner(panels: Mapping[str, Image], size: tuple[int, int]) -> tuple[int, int
 
 
 def error_map(image: Image, sharp: Image) -> Image:
-    """Return the absolute difference of two images ``(h, w, 3)``, the mean of red, green and blue, in colours.
+    """Returns the absolute difference of two images ``(h, w, 3)``, the mean of red, green and blue, in colours.
 
     The colours are :func:`~deblurkit.report.plots.error_colours`, from no error to
     :data:`~deblurkit.report.plots.ERROR_LEVELS` levels of 255 and more, in steps of one level.
@@ -189,7 +189,7 @@ def error_map(image: Image, sharp: Image) -> Image:
 
 
 def _window_means(image: Image, reference: Image, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the mean squared difference in every window of ``size`` that lies within the images."""
+    """Returns the mean squared difference in every window of ``size`` that lies within the images."""
     squared = ((image.astype(np.float32) - reference) ** 2).mean(axis=2)
     means = cv2.boxFilter(squared, -1, (size[1], size[0]), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     return np.asarray(means[: squared.shape[0] - size[0] + 1, : squared.shape[1] - size[1] + 1])

@@ -19,7 +19,7 @@ from deblurkit.evaluation.sets import ScoredSet
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:
-    """Return when, with which software and on which device something is computed."""
+    """Returns when, with which software and on which device something is computed."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -36,7 +36,7 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
 
 
 def weights_notes(state: Mapping[str, Any]) -> list[str]:
-    """Say where weights come from, if not from here, and whether a part of their objective was not what it says."""
+    """Says where weights come from, if not from here, and whether a part of their objective was not what it says."""
     found = [state["note"]] if "note" in state else []
     return found + [
         f"the loss {name!r} was trained with random instead of pretrained weights (weights: random)"
@@ -46,7 +46,7 @@ def weights_notes(state: Mapping[str, Any]) -> list[str]:
 
 
 def set_notes(sets: Mapping[str, ScoredSet]) -> list[str]:
-    """Say which data sets are scored in part, and which are not what their protocol is for."""
+    """Says which data sets are scored in part, and which are not what their protocol is for."""
     found = []
     for name, test in sets.items():
         dataset, scored = test.dataset, len(test.indices)
@@ -59,7 +59,7 @@ def set_notes(sets: Mapping[str, ScoredSet]) -> list[str]:
 
 
 def trained_on(state: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the training set's description of itself, ``None`` where it is not known.
+    """Returns the training set's description of itself, ``None`` where it is not known.
 
     Checkpoints without ``trained_on`` name the set in their options: its name and the texts it was built from.
     """
@@ -73,7 +73,7 @@ def trained_on(state: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, Any]) -> list[str]:
-    """Say what was found wrong with the data, in training and now, and where the two are not of one kind.
+    """Says what was found wrong with the data, in training and now, and where the two are not of one kind.
 
     Args:
         state: The checkpoint; ``None`` where nothing is known of the training.
@@ -99,12 +99,12 @@ def _differences(trained: dict[str, Any], tested: dict[str, Any]) -> Iterator[st
 
 
 def _averaged(facts: dict[str, Any]) -> str | None:
-    """Return what a set's blur was averaged in: as measured, else as it says itself."""
+    """Returns what a set's blur was averaged in: as measured, else as it says itself."""
     return next((facts[key] for key in ("measured", "variant") if facts.get(key) in AVERAGED), None)
 
 
 def command(name: str, flags: Mapping[str, str | Sequence[str] | bool | None]) -> str:
-    """Return a command line.
+    """Returns a command line.
 
     Args:
         name: Of the command of ``deblurkit``.

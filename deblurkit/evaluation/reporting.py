@@ -36,7 +36,7 @@ class Report:
     compared: Mapping[str, Any] | None
 
     def text(self) -> str:
-        """Return what a terminal shows: the scores, what to mind, and where the report lies."""
+        """Returns what a terminal shows: the scores, what to mind, and where the report lies."""
         if self.compared is not None:
             tables, notes = comparison_tables(self.compared), self.compared["notes"]
         else:
@@ -54,7 +54,7 @@ def report(
     options: Options | None = None,
     keep_options: Path | None = None,
 ) -> Report:
-    """Write the report of each candidate and, of several, the comparison above; then forget the journals.
+    """Writes the report of each candidate and, of several, the comparison above; then forgets the journals.
 
     Args:
         evaluation: What was evaluated.
@@ -88,7 +88,7 @@ def _write(
     compared: Mapping[str, Any] | None,
     shared: Mapping[str, Any],
 ) -> None:
-    """Write the pages of each candidate and, of several, those of the comparison; ``shared`` is the same in all."""
+    """Writes the pages of each candidate and, of several, those of the comparison; ``shared`` is the same in all."""
     candidates = [each.candidate for each in judged]
     names = [candidate.name for candidate in candidates]
     with gallery(evaluation, judged) as shown:
@@ -122,7 +122,7 @@ def _paper(options: Options | None) -> dict[str, Any] | None:
 
 
 def _files(evaluation: Evaluation, judged: Sequence[Judged], page: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Return the paths of restored images that were kept, relative to a page in the folder ``page``."""
+    """Returns the paths of restored images that were kept, relative to a page in the folder ``page``."""
     found: dict[str, dict[str, dict[str, str]]] = {name: {} for name in evaluation.sets}
     for each in judged if evaluation.save_images else ():
         for name, rows in each.candidate.rows.items():

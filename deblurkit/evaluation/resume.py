@@ -55,17 +55,17 @@ class Journal:
             self._lines.append([plain])
 
     def record(self, outcome: Outcome) -> None:
-        """Write an outcome; when this returns, no crash of this process takes it back."""
+        """Writes an outcome; when this returns, no crash of this process takes it back."""
         self.elapsed = self._before + time.perf_counter() - self._start
         self._lines.append([{**_line(outcome), "elapsed": self.elapsed}])
         self.outcomes[outcome.index] = outcome
 
     def close(self) -> None:
-        """Write no more."""
+        """Writes no more."""
         self._lines.close()
 
     def _take(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Go on from an earlier journal's lines, or from none of them where one is laid out in another way."""
+        """Goes on from an earlier journal's lines, or from none of them where one is laid out in another way."""
         try:
             outcomes = [_outcome(line) for line in lines]
             elapsed = float(lines[-1]["elapsed"]) if lines else 0.0
@@ -77,7 +77,7 @@ class Journal:
 
 @contextlib.contextmanager
 def held(out: Path, folders: Sequence[Path]) -> Iterator[None]:
-    """Hold a report's folder within the block: two runs would write one journal.
+    """Holds a report's folder within the block: two runs would write one journal.
 
     Args:
         out: The folder; made where it is missing.
@@ -102,14 +102,14 @@ def held(out: Path, folders: Sequence[Path]) -> Iterator[None]:
 
 
 def remove(file: Path) -> None:
-    """Remove a journal whose report is written, and its folder where it is empty."""
+    """Removes a journal whose report is written, and its folder where it is empty."""
     file.unlink(missing_ok=True)
     if file.parent.is_dir() and not any(file.parent.iterdir()):
         file.parent.rmdir()
 
 
 def digest_of(dataset: Any, count: int) -> str:
-    """Return a digest of the names of a data set's images and, where it can tell, of what changes with their files."""
+    """Returns a digest of the names of a data set's images and, where it can tell, of what changes with their files."""
     digest = hashlib.sha256()
     for key in dataset.keys() if hasattr(dataset, "keys") else ():
         digest.update(f"{key}\n".encode())

@@ -106,7 +106,7 @@ def score_dataset(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Restore the images of a data set, and score each and its blurred input.
+    """Restores the images of a data set, and score each and its blurred input.
 
     At most ``threads`` images are read ahead and as many wait for their scores, fewer where they are large
     (:data:`PIXELS_AHEAD`), while one is restored: memory does not grow with the number of images. The scores do not
@@ -148,7 +148,7 @@ def score_dataset(
 def restore_again(
     source: Source, dataset: ImageDataset, protocol: Protocol, seed: int, indices: Sequence[int]
 ) -> Iterator[tuple[int, dict[str, Any], Tensor]]:
-    """Restore a few images exactly as :func:`score_dataset` does.
+    """Restores a few images exactly as :func:`score_dataset` does.
 
     Yields:
         An index, its sample, and its restored image ``(3, h, w)`` in [0, 1].
@@ -161,7 +161,7 @@ def restore_again(
 
 
 def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
-    """Return the indices of the images that a protocol scores.
+    """Returns the indices of the images that a protocol scores.
 
     Raises:
         UserError: The protocol scores none of them; or not all, and the data set cannot name its images.
@@ -177,7 +177,7 @@ def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
 
 
 def undefined_notes(facts: Sequence[Facts]) -> list[str]:
-    """Say in lines which scores had no value, and of how many of a data set's images, from the images' facts."""
+    """Says in lines which scores had no value, and of how many of a data set's images, from the images' facts."""
     counts = Counter(name for fact in facts for name in fact if name.endswith(_UNDEFINED))
     return [
         f"{name.removesuffix(_UNDEFINED)} is not defined for {count} of {len(facts)} images: "
@@ -187,7 +187,7 @@ def undefined_notes(facts: Sequence[Facts]) -> list[str]:
 
 
 def check_truths(dataset: ImageDataset, protocol: Protocol) -> None:
-    """Refuse a data set with one true image each where a protocol needs them all."""
+    """Refuses a data set with one true image each where a protocol needs them all."""
     if protocol.all_truths and not hasattr(dataset, "truths"):
         raise UserError(
             f"protocol {protocol.id} scores against all true frames of an image, but {_name(dataset)} gives one: "
@@ -203,7 +203,7 @@ def draw(dataset: ImageDataset, index: int, seed: int) -> dict[str, Any]:
 
 
 def image_file(folder: Path, key: str) -> Path:
-    """Return ``folder/<key>.png``.
+    """Returns ``folder/<key>.png``.
 
     Raises:
         UserError: ``key`` leads out of the folder, or cannot be written on every system.
@@ -272,7 +272,7 @@ class _Work:
             raise UserError(f"{ready.sample['key']}: protocol {self.protocol.id}: {error}") from None
 
     def _truths(self, ready: _Ready) -> Iterator[Array]:
-        """Yield the true images, read when they are wanted; none once the work is stopped."""
+        """Yields the true images, read when they are wanted; none once the work is stopped."""
         if self.protocol.all_truths:
             for truth in self.dataset.truths(ready.index):
                 if self.stopped.is_set():
@@ -302,7 +302,7 @@ class _StoppedError(Exception):
 
 
 def _stream(work: _Work, indices: Sequence[int], threads: int) -> Iterator[Outcome]:
-    """Yield the images' outcomes in order; what is under way when the caller stops is finished, nothing is begun."""
+    """Yields the images' outcomes in order; what is under way when the caller stops is finished, nothing is begun."""
     waiting = iter(indices)
     reading: deque[Future[_Ready]] = deque()
     scoring: deque[Future[Outcome]] = deque()
@@ -333,7 +333,7 @@ def _pixels(sample: Mapping[str, Any]) -> int:
 
 @contextlib.contextmanager
 def _naming(image: str) -> Iterator[None]:
-    """Name the image in what goes wrong, but for what names it already or is no fault."""
+    """Names the image in what goes wrong, but for what names it already or is no fault."""
     try:
         yield
     except (UserError, NonFiniteOutputError, ScoringError, _StoppedError):
@@ -344,7 +344,7 @@ def _naming(image: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV from using all cores in each of our threads."""
+    """Keeps OpenCV from using all cores in each of our threads."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -354,7 +354,7 @@ def _one_opencv_thread() -> Iterator[None]:
 
 
 def _defined(found: Scored) -> Scored:
-    """Leave out scores that are NaN, as NIQE's is of an image without texture, and make a fact of it."""
+    """Leaves out scores that are NaN, as NIQE's is of an image without texture, and makes a fact of it."""
     undefined = [name for name, value in found.scores.items() if math.isnan(value)]
     scores = {name: value for name, value in found.scores.items() if name not in undefined}
     return Scored(scores, {**found.facts, **{f"{name}{_UNDEFINED}": "yes" for name in undefined}})

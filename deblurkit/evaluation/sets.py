@@ -55,7 +55,7 @@ class OpenedSets:
 
 
 def open_test_sets(options: Options, settings: Settings, device: torch.device) -> OpenedSets:
-    """Open the test sets that are asked for, their files looked at.
+    """Opens the test sets that are asked for, their files looked at.
 
     A published set whose folder does not exist is left out, and said to be, unless ``settings`` name it.
 
@@ -86,7 +86,7 @@ def open_test_sets(options: Options, settings: Settings, device: torch.device) -
 
 
 def scored_set(dataset: Any, protocol: Protocol, inference: str = "", entry: TestSet | None = None) -> ScoredSet:
-    """Put a data set and its protocol together.
+    """Puts a data set and its protocol together.
 
     Raises:
         UserError: The set does not have what the protocol needs.
@@ -96,7 +96,7 @@ def scored_set(dataset: Any, protocol: Protocol, inference: str = "", entry: Tes
 
 
 def build_protocols(places: Mapping[str, str], settings: Settings, device: torch.device) -> dict[str, Protocol]:
-    """Return protocols ready to score, by id.
+    """Returns protocols ready to score, by id.
 
     Args:
         places: Where each was asked for, for messages.
@@ -121,7 +121,7 @@ def build_protocols(places: Mapping[str, str], settings: Settings, device: torch
 
 
 def describe_metrics(protocols: Iterable[Protocol]) -> dict[str, dict[str, Any]]:
-    """Return, of each score that the protocols give, its ``unit`` and whether higher is better.
+    """Returns, of each score that the protocols give, its ``unit`` and whether higher is better.
 
     Raises:
         UserError: Two protocols give scores of one name that are read in different ways.
@@ -154,7 +154,7 @@ def _choose_entries(options: Options, names: Sequence[str] | None) -> dict[str, 
 
 
 def _open_datasets(entries: Mapping[str, TestSet], required: bool) -> tuple[dict[str, Any], list[str]]:
-    """Return the sets that are there, and a line for each that is not.
+    """Returns the sets that are there, and a line for each that is not.
 
     Raises:
         UserError: One is not in order; or is missing, where all are required; or none is there.
@@ -174,6 +174,6 @@ def _open_datasets(entries: Mapping[str, TestSet], required: bool) -> tuple[dict
 
 
 def _kept_protocols(entries: Mapping[str, TestSet], asked: str | None) -> list[str]:
-    """Say which sets keep a protocol of their own although another was asked for."""
+    """Says which sets keep a protocol of their own although another was asked for."""
     kept = [f"{name} keeps {entry.protocol}" for name, entry in entries.items() if entry.protocol not in (None, asked)]
     return [f"--protocol {asked} is for test sets that name none: {', '.join(kept)}"] if asked and kept else []

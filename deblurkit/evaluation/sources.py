@@ -46,12 +46,12 @@ class Source(ABC):
         yield
 
     def fetch(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """Add to a sample what can be had ahead of time; called from several threads."""
+        """Adds to a sample what can be had ahead of time; called from several threads."""
         return sample
 
     @abstractmethod
     def restore(self, sample: dict[str, Any], seed: Sequence[int]) -> Restored:
-        """Return a fetched sample's restored image; called from one thread.
+        """Returns a fetched sample's restored image; called from one thread.
 
         Args:
             sample: With ``blurred``, ``(3, h, w)`` in [0, 1], and ``key``.
@@ -59,7 +59,7 @@ class Source(ABC):
         """
 
     def resume(self, modes: Mapping[str, int], events: Mapping[str, int]) -> None:  # noqa: B027
-        """Take images into account that were restored before an interruption.
+        """Takes images into account that were restored before an interruption.
 
         Args:
             modes: How many in which mode.
@@ -67,7 +67,7 @@ class Source(ABC):
         """
 
     def notes(self) -> list[str]:
-        """Return what a report must say of the restorations made so far."""
+        """Returns what a report must say of the restorations made so far."""
         return []
 
 
@@ -98,7 +98,7 @@ class NetworkSource(Source):
 
     @contextlib.contextmanager
     def running(self, training_mode: bool) -> Iterator[None]:
-        """Put the generator into eval mode, or training mode, within the block."""
+        """Puts the generator into eval mode, or training mode, within the block."""
         modes = {module: module.training for module in self.generator.modules()}
         buffers = {name: buffer.clone() for name, buffer in self.generator.named_buffers()} if training_mode else {}
         self.generator.train(training_mode)
@@ -115,7 +115,7 @@ class NetworkSource(Source):
                         buffer.copy_(buffers[name])
 
     def restore(self, sample: dict[str, Any], seed: Sequence[int]) -> Restored:
-        """Restore one image.
+        """Restores one image.
 
         Raises:
             NonFiniteOutputError: The generator returned pixels that are no numbers; names the image.
@@ -135,11 +135,11 @@ class NetworkSource(Source):
         return Restored(image, seconds, mode, session.live_bytes, tuple(happened))
 
     def resume(self, modes: Mapping[str, int], events: Mapping[str, int]) -> None:
-        """Count images that were restored before an interruption."""
+        """Counts images that were restored before an interruption."""
         self._before = (Counter(modes), Counter(events))
 
     def notes(self) -> list[str]:
-        """Return the session's: fall-backs to tiles, and layers for which tiles are not the whole image."""
+        """Returns the session's: fall-backs to tiles, and layers for which tiles are not the whole image."""
         return self._session.notes() if self._session is not None else []
 
     def _open(self) -> Session:

@@ -16,7 +16,7 @@ _PANEL_PX = 480  # the longer side of one picture in a strip
 def write_strips(
     rows: Sequence[ImageScore], load: Load, name: str, folder: Path, *, metric: str, higher_is_better: bool = True
 ) -> dict[str, str]:
-    """Write ``blurred | restored | sharp`` of a few images of one data set.
+    """Writes ``blurred | restored | sharp`` of a few images of one data set.
 
     Args:
         rows: Their scores.
@@ -44,7 +44,7 @@ def write_strips(
 
 
 def strip_rows(rows: Sequence[ImageScore], metric: str, higher_is_better: bool = True) -> dict[str, ImageScore]:
-    """Name the images worth showing; without gains the first, the middle and the last."""
+    """Names the images worth showing; without gains the first, the middle and the last."""
     order = ranked(rows, metric, higher_is_better)
     titles = ("greatest gain", "median gain", "smallest gain") if order else ("first", "middle", "last")
     candidates = order or rows

@@ -64,7 +64,7 @@ class Deblurrer:
         self.source: dict[str, Any] = {"name": state["options"]["name"], **checkpoint.describe_weights(state, weights)}
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Restore one photograph.
+        """Restores one photograph.
 
         Args:
             image: RGB, ``(h, w, 3)``, uint8 or uint16.

@@ -67,7 +67,7 @@ class Fallback:
         self._chosen: dict[tuple[int, int], tuple[Inference, str]] = {}
 
     def first(self, height: int, width: int) -> tuple[Inference, str]:
-        """Return the mode to try first for an image, and why it is not the one asked for (``""`` where it is).
+        """Returns the mode to try first for an image, and why it is not the one asked for (``""`` where it is).
 
         Where memory or its need is unknown, that is what was asked for; tiles and grids are never replaced here.
 
@@ -82,14 +82,14 @@ class Fallback:
         return self._chosen[size]
 
     def shortage(self) -> str:
-        """Return what images that did not fit would have taken, and what may be used; ``""`` where all did."""
+        """Returns what images that did not fit would have taken, and what may be used; ``""`` where all did."""
         if not self._lacking or self._allowed is None:
             return ""
         asked = dataclasses.replace(self.mode, tlc=None, x8=False)
         return f"{asked}, an image would take up to {_gib(self._lacking)} GiB; {_gib(self._allowed)} GiB may be used"
 
     def smaller(self, mode: Inference, height: int, width: int) -> Inference | None:
-        """Return what to try when ``mode`` ran out of memory; ``None`` for a grid, and for the smallest tiles."""
+        """Returns what to try when ``mode`` ran out of memory; ``None`` for a grid, and for the smallest tiles."""
         if mode.space == "grid":
             return None
         side = min(mode.size or max(height, width), max(height, width))
@@ -97,7 +97,7 @@ class Fallback:
         return smaller if smaller.size < side else None
 
     def needed(self, mode: Inference, height: int, width: int) -> int | None:
-        """Return about how many bytes an image takes above the weights; ``None`` where that cannot be told."""
+        """Returns about how many bytes an image takes above the weights; ``None`` where that cannot be told."""
         covered = (min(mode.size, height), min(mode.size, width)) if mode.size else (height, width)
         live = self.estimate(*covered)
         if live is None:
@@ -107,7 +107,7 @@ class Fallback:
         return int(scratch(self.device) * live) + band + views
 
     def estimate(self, height: int, width: int) -> int | None:
-        """Return the bytes of live tensors while one crop is restored: see :func:`live_bytes`."""
+        """Returns the bytes of live tensors while one crop is restored: see :func:`live_bytes`."""
         size = (height, width)
         if size not in self._estimates:
             self._estimates[size] = live_bytes(self.generator, height, width, self.means)
@@ -147,7 +147,7 @@ class Fallback:
         return tiles, _NOTHING_FITS
 
     def _tiles(self, size: int) -> Inference:
-        """Return tiles of a size, which equal the whole image where an overlap of half of it suffices for that."""
+        """Returns tiles of a size, which equal the whole image where an overlap of half of it suffices for that."""
         exact = None if self.reach is None else 4 * self.reach
         if self.mode.space == "tile":
             overlap = min(self.mode.overlap, size // 2)
@@ -158,5 +158,5 @@ class Fallback:
 
 
 def _gib(number: int) -> str:
-    """Return bytes in GiB, rounded up, so that what is named suffices."""
+    """Returns bytes in GiB, rounded up, so that what is named suffices."""
     return f"{math.ceil(1000 * number / _GIB) / 1000:.3f}"

@@ -22,7 +22,7 @@ class NonFiniteOutputError(UserError):
 
 
 def to_value_range(images: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """Map images from [0, 1] to a generator's own range; differentiable.
+    """Maps images from [0, 1] to a generator's own range; differentiable.
 
     Args:
         images: Any shape, in [0, 1].
@@ -33,7 +33,7 @@ def to_value_range(images: Tensor, value_range: tuple[float, float]) -> Tensor:
 
 
 def from_value_range(images: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """Map images from a generator's own range back to [0, 1], without clamping; differentiable.
+    """Maps images from a generator's own range back to [0, 1], without clamping; differentiable.
 
     Args:
         images: Any shape, in ``value_range``.
@@ -44,7 +44,7 @@ def from_value_range(images: Tensor, value_range: tuple[float, float]) -> Tensor
 
 
 def pad_to_divisor(images: Tensor, divisor: int, min_size: int = 0) -> Tensor:
-    """Extend images at the bottom and right until both sides divide by ``divisor`` and reach ``min_size``.
+    """Extends images at the bottom and right until both sides divide by ``divisor`` and reach ``min_size``.
 
     The border is mirrored; along a side that is too short to mirror its last pixel is repeated. A side that
     divides and is long enough already stays as it is.
@@ -61,7 +61,7 @@ def pad_to_divisor(images: Tensor, divisor: int, min_size: int = 0) -> Tensor:
 
 
 def check_inference(mode: str) -> str:
-    """Return an inference mode in the one text that it has, or raise a ``UserError`` where there is no such mode."""
+    """Returns an inference mode in the one text that it has, or raises a ``UserError`` where there is no such mode."""
     try:
         return str(parse_inference(mode))
     except ValueError as error:
@@ -72,7 +72,7 @@ def check_inference(mode: str) -> str:
 def restore(
     generator: nn.Module, blurred: Tensor, precision: Precision = "fp32", inference: str | Inference = "whole"
 ) -> Tensor:
-    """Restore images in the way that ``inference`` names.
+    """Restores images in the way that ``inference`` names.
 
     ``whole``: each image at once. ``tile``: in tiles that overlap and blend into each other, cut from the padded image
     at multiples of ``size_divisor``: the same as ``whole`` for a generator that looks no farther than
@@ -103,7 +103,7 @@ def restore(
 
 @contextlib.contextmanager
 def converted(generator: nn.Module, mode: Inference) -> Iterator[None]:
-    """Let the generator's global averages be local ones while active, where ``mode`` says so."""
+    """Lets the generator's global averages be local ones while active, where ``mode`` says so."""
     if mode.tlc is None:
         yield
         return
@@ -116,7 +116,7 @@ def converted(generator: nn.Module, mode: Inference) -> Iterator[None]:
 def restored_bands(
     generator: nn.Module, source: Source, precision: Precision, mode: Inference
 ) -> Iterator[tuple[int, Tensor]]:
-    """Restore an image from top to bottom: see :func:`deblurkit.inference.tiled_forward.bands`.
+    """Restores an image from top to bottom: see :func:`deblurkit.inference.tiled_forward.bands`.
 
     Args:
         generator: See :func:`restore`; under :func:`converted`.
@@ -133,18 +133,18 @@ def restored_bands(
 
 
 def size_rules(generator: nn.Module) -> tuple[int, int]:
-    """Return what both sides of a generator's input divide by, and the least side that it takes."""
+    """Returns what both sides of a generator's input divide by, and the least side that it takes."""
     return getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0)
 
 
 def device_of(generator: nn.Module, otherwise: torch.device) -> torch.device:
-    """Return where a generator's weights lie; ``otherwise`` where it has none."""
+    """Returns where a generator's weights lie; ``otherwise`` where it has none."""
     weight = next(itertools.chain(generator.parameters(), generator.buffers()), None)
     return otherwise if weight is None else weight.device
 
 
 def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = "fp32") -> Tensor:
-    """Restore whole images: pad, map to the generator's range, forward, map back, crop, clamp.
+    """Restores whole images: pad, map to the generator's range, forward, map back, crop, clamp.
 
     The generator says what it needs by ``size_divisor`` (default 1), ``min_size`` (the least side, default 0) and
     ``value_range`` (default ``(0, 1)``); its mode (train or eval) is the caller's business.
@@ -176,7 +176,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = 
 
 
 def non_finite(generator: nn.Module, precision: Precision) -> str:
-    """Return what to say where :func:`restore` returned NaN."""
+    """Returns what to say where :func:`restore` returned NaN."""
     return f"{type(generator).__name__} returned pixels that are NaN or infinite (precision {precision})"
 
 

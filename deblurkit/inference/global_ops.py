@@ -41,13 +41,13 @@ class Reduction(NamedTuple):
 
 
 def side_taken(generator: nn.Module, side: int) -> int:
-    """Return the next side, from ``side`` on, that the generator says it takes."""
+    """Returns the next side, from ``side`` on, that the generator says it takes."""
     divisor = int(getattr(generator, "size_divisor", 1))
     return -(-max(side, int(getattr(generator, "min_size", 0))) // divisor) * divisor
 
 
 def record(generator: nn.Module, side: int) -> list[Reduction]:
-    """Return the reductions of one forward of a grey image ``(side, side)``, in the order of the calls.
+    """Returns the reductions of one forward of a grey image ``(side, side)``, in the order of the calls.
 
     They include those over channels and over parameters, whose extents do not change with the size.
     """
@@ -57,13 +57,13 @@ def record(generator: nn.Module, side: int) -> list[Reduction]:
 
 
 def larger_side(generator: nn.Module, side: int) -> int:
-    """Return a side at which also the smallest maps, of a 64th of the image, are larger than at ``side``."""
+    """Returns a side at which also the smallest maps, of a 64th of the image, are larger than at ``side``."""
     return side_taken(generator, side + 64)
 
 
 @torch.no_grad()
 def probe(generator: nn.Module, images: Tensor) -> Tensor | dict[str, Any]:
-    """Run the generator and leave no trace: statistics, random numbers and compiled code stay as they were.
+    """Runs the generator and leaves no trace: statistics, random numbers and compiled code stay as they were.
 
     Args:
         generator: Wherever it is, in whatever mode; it computes in its own precision.
@@ -83,14 +83,14 @@ def probe(generator: nn.Module, images: Tensor) -> Tensor | dict[str, Any]:
 
 @contextlib.contextmanager
 def uncompiled(generator: nn.Module) -> Iterator[None]:
-    """Run as written what was given to ``torch.compile``, so that each call can be seen."""
+    """Runs as written what was given to ``torch.compile``, so that each call can be seen."""
     compiled = any(module._compiled_call_impl is not None for module in generator.modules())
     with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
         yield
 
 
 def average_pooled(name: str, args: Arguments, kwargs: Named) -> tuple[Tensor, bool] | None:
-    """Return the map ``(n, c, h, w)`` that a call averages over all its positions, and whether the axes are kept.
+    """Returns the map ``(n, c, h, w)`` that a call averages over all its positions, and whether the axes are kept.
 
     ``None`` for every other call. Recognised are adaptive pooling to one position (also as a module), pooling whose
     window is the map, and ``mean`` over exactly the last two axes.
@@ -116,7 +116,7 @@ def average_pooled(name: str, args: Arguments, kwargs: Named) -> tuple[Tensor, b
 
 @contextlib.contextmanager
 def layer_names(generator: nn.Module) -> Iterator[list[str]]:
-    """Give a list whose last item is always the name of the innermost module that is running."""
+    """Gives a list whose last item is always the name of the innermost module that is running."""
     running: list[str] = [""]
 
     def enter(name: str, module: nn.Module, inputs: Any) -> None:
@@ -164,7 +164,7 @@ def _reduction(name: str, args: Arguments, kwargs: Named, layer: str) -> Reducti
 
 
 def _seen(name: str, features: Tensor, args: Arguments, kwargs: Named) -> tuple[str, Sequence[int]] | None:
-    """Return what a call is and the lengths of the axes that it goes over, if it goes over any."""
+    """Returns what a call is and the lengths of the axes that it goes over, if it goes over any."""
     shape = features.shape
     if name in _ALONG_AXES:
         axes = _axes(features, _given(args, kwargs, 1, "dim", "axis"))
@@ -203,14 +203,14 @@ _NORMS: dict[str, tuple[str, str | None, bool]] = {
 
 
 def _given(args: Arguments, kwargs: Named, position: int, *names: str, default: Any = None) -> Any:
-    """Return an argument, passed by position or by one of its names."""
+    """Returns an argument, passed by position or by one of its names."""
     if position < len(args):
         return args[position]
     return next((kwargs[name] for name in names if name in kwargs), default)
 
 
 def _axes(features: Tensor, dim: Any) -> set[int]:
-    """Return axes counted from 0; all of them where no axis was named."""
+    """Returns axes counted from 0; all of them where no axis was named."""
     if not isinstance(dim, (int, tuple, list)):
         return set(range(features.dim()))
     return {axis % features.dim() for axis in ((dim,) if isinstance(dim, int) else dim)}

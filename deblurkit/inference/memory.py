@@ -18,7 +18,7 @@ from deblurkit.inference.tlc import LocalMeans
 
 
 def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans | None = None) -> int | None:
-    """Return the most that live tensors take while an image is restored whole, with image and result, without weights.
+    """Returns the most that live tensors take while an image is restored whole, with image and result, without weights.
 
     Counted on a copy on the meta device, in fp32, without computing anything: exact, but for what kernels allocate
     inside (:func:`scratch`), and with attention as plain matrix products.
@@ -44,7 +44,7 @@ def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans 
 
 
 def scratch(device: torch.device) -> float:
-    """Return what to multiply :func:`live_bytes` by, so that what kernels allocate inside is covered too.
+    """Returns what to multiply :func:`live_bytes` by, so that what kernels allocate inside is covered too.
 
     On CPUs convolutions reorder what they read and write; the networks here were measured to take 1.05 to 1.98 times
     their live tensors. On CUDA devices :func:`~deblurkit.device.free_device_memory` leaves room for it.
@@ -53,7 +53,7 @@ def scratch(device: torch.device) -> float:
 
 
 def _on_meta(generator: nn.Module) -> nn.Module:
-    """Return a copy without values, made without copying any."""
+    """Returns a copy without values, made without copying any."""
     with torch.no_grad():
         tensors = [*generator.parameters(), *generator.buffers()]
         empty = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors}
@@ -83,7 +83,7 @@ class LiveTensors(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run the operation, then count."""
+        """Runs the operation, then count."""
         outputs = func(*args, **(kwargs or {}))
         self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
         for tensor in tree_leaves(outputs):

@@ -29,7 +29,7 @@ class Job:
 
 
 def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, overwrite: bool = False) -> list[Job]:
-    """Settle what is read and written; touches nothing.
+    """Settles what is read and written; touches nothing.
 
     A photograph keeps its name, and one found in a given folder its path below that folder. Files below ``out``
     are no inputs, so that results inside a folder of photographs are not restored again.
@@ -63,7 +63,7 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
 def deblur_photos(
     deblurrer: Deblurrer, jobs: Sequence[Job], progress: Callable[[int, int], None] | None = None
 ) -> list[str]:
-    """Restore photographs; one that fails does not stop the others.
+    """Restores photographs; one that fails does not stop the others.
 
     Args:
         deblurrer: What restores.
@@ -101,7 +101,7 @@ def _job(source: Path, name: Path, out: Path, compare: bool) -> Job:
 
 
 def _photographs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the photographs that an argument names, each with its result's path below ``out``."""
+    """Yields the photographs that an argument names, each with its result's path below ``out``."""
     if given.is_dir():
         inside = [path for path in sorted(given.rglob("*")) if is_image(path) and path.is_file()]
         if not _same(given, out):
@@ -120,7 +120,7 @@ def _photographs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _clashes(jobs: Sequence[Job], overwrite: bool) -> list[str]:
-    """Say which results would replace an input, another result or an earlier one."""
+    """Says which results would replace an input, another result or an earlier one."""
     inputs = {_identity(job.source) for job in jobs}
     written: dict[Path, Path] = {}
     problems = []
@@ -140,7 +140,7 @@ def _clashes(jobs: Sequence[Job], overwrite: bool) -> list[str]:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Return what tells files apart whatever their names: links and case-insensitive disks included."""
+    """Returns what tells files apart whatever their names: links and case-insensitive disks included."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
 

@@ -15,7 +15,7 @@ _NARROW = 64  # the other side of a strip: cheap, and wider than any padding her
 
 
 def global_layers(generator: nn.Module, looks: int | None) -> list[str]:
-    """Return in words why tiles of an image are not the whole image; ``[]`` where they are, but for their borders.
+    """Returns in words why tiles of an image are not the whole image; ``[]`` where they are, but for their borders.
 
     What the network does decides; the operations that a forward pass calls give the words. Costs two small forwards.
 
@@ -32,7 +32,7 @@ def global_layers(generator: nn.Module, looks: int | None) -> list[str]:
 
 
 def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
-    """Return how far an input pixel's influence goes in the output, in pixels along an axis; at most this far.
+    """Returns how far an input pixel's influence goes in the output, in pixels along an axis; at most this far.
 
     One half of a strip becomes NaN, and so does every output pixel that depends on it, whatever the weights are: a
     factor that is zero before training hides nothing, nor do gaps between the taps of dilated convolutions. Which of
@@ -53,7 +53,7 @@ def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
 
 
 def _growing(generator: nn.Module) -> list[str]:
-    """Return in words the operations that go over more positions of a larger image."""
+    """Returns in words the operations that go over more positions of a larger image."""
     side = side_taken(generator, _NARROW)
     small, larger = record(generator, side), record(generator, larger_side(generator, side))
     fixed = {(item.words, item.layer, item.extents) for item in small}
@@ -81,7 +81,7 @@ def _reach_along(generator: nn.Module, size: int, axis: int) -> int | None:
 
 
 def _not_a_number(generator: nn.Module, images: Tensor, axis: int) -> list[list[int]]:
-    """Return for each image the positions along ``axis`` where any output pixel is NaN.
+    """Returns for each image the positions along ``axis`` where any output pixel is NaN.
 
     Without cuDNN: it may convolve through Fourier transforms of tiles, in which one NaN spreads over the tile.
     """

@@ -84,7 +84,7 @@ class Session:
         self.live_bytes: int | None = None
 
     def __call__(self, blurred: Tensor) -> Tensor:
-        """Restore an image.
+        """Restores an image.
 
         Args:
             blurred: ``(3, h, w)`` in [0, 1], on the CPU.
@@ -104,7 +104,7 @@ class Session:
         return restored
 
     def restore_array(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Restore an image as it was decoded; in tiles, memory holds one row of them beside the image and the result.
+        """Restores an image as it was decoded; in tiles, memory holds one row of them beside the image and the result.
 
         Args:
             image: RGB ``(h, w, 3)``, uint8 or uint16.
@@ -128,14 +128,14 @@ class Session:
         return restored
 
     def estimate(self, height: int, width: int) -> int | None:
-        """Return how many bytes live tensors take while an image is restored whole; ``None`` where that is unknown.
+        """Returns how many bytes live tensors take while an image is restored whole; ``None`` where that is unknown.
 
         See :func:`deblurkit.inference.memory.live_bytes`. What ``x8`` keeps of the other views is not in it.
         """
         return self._fallback.estimate(height, width)
 
     def notes(self) -> list[str]:
-        """Return what has to be said beside the results: other sizes than asked for, tiles in place of the whole.
+        """Returns what has to be said beside the results: other sizes than asked for, tiles in place of the whole.
 
         Nothing in it depends on how much memory was free, or on whether the work was interrupted.
         """
@@ -149,7 +149,7 @@ class Session:
         return found + self._about_seams()
 
     def shortage(self) -> str:
-        """Return what images that did not fit would have taken, and what may be used; ``""`` where all did.
+        """Returns what images that did not fit would have taken, and what may be used; ``""`` where all did.
 
         Of this session's images and this machine's memory: beside :meth:`notes`, not for reports.
         """
@@ -160,7 +160,7 @@ class Session:
         return type(self.generator).__name__
 
     def _about_seams(self) -> list[str]:
-        """Say whether parts of an image, where there were such, can differ from the whole."""
+        """Says whether parts of an image, where there were such, can differ from the whole."""
         in_parts = [mode for mode in map(parse_inference, self.used) if mode.space != "whole"]
         if not in_parts:
             return []
@@ -195,7 +195,7 @@ class Session:
 
     @torch.inference_mode()
     def _failure(self, source: Source, mode: Inference, keep: _Keep) -> str:
-        """Restore an image; return what was said where the memory did not suffice, else ``""``."""
+        """Restores an image; return what was said where the memory did not suffice, else ``""``."""
         try:
             with self._means or nullcontext():
                 for top, band in restored_bands(self.generator, source, self.precision, mode):
@@ -222,7 +222,7 @@ class Session:
 
 
 def _read(text: str) -> tuple[Inference, bool]:
-    """Return a mode, and whether tiles may stand in for the whole image as memory demands."""
+    """Returns a mode, and whether tiles may stand in for the whole image as memory demands."""
     parts = text.split("+")
     others = [part for part in parts if part != AUTO]
     check_inference("+".join(others) or "whole")
@@ -233,6 +233,6 @@ def _read(text: str) -> tuple[Inference, bool]:
 
 
 def _to_uint16(image: Tensor) -> NDArray[np.uint16]:
-    """Return ``(3, h, w)`` in [0, 1] as ``(h, w, 3)`` uint16, rounded half up."""
+    """Returns ``(3, h, w)`` in [0, 1] as ``(h, w, 3)`` uint16, rounded half up."""
     scaled = image.permute(1, 2, 0).double().numpy() * 65535.0
     return np.floor(scaled + 0.5).astype(np.uint16)

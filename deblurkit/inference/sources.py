@@ -33,10 +33,10 @@ class Source(Protocol):
     device: torch.device
 
     def crop(self, rows: Lines, columns: Lines) -> Tensor:
-        """Return the named rows and columns, ``(n, 3, h, w)`` float32 in [0, 1]."""
+        """Returns the named rows and columns, ``(n, 3, h, w)`` float32 in [0, 1]."""
 
     def seen(self, view: View) -> Source:
-        """Return the image turned and flipped."""
+        """Returns the image turned and flipped."""
 
 
 class TensorSource:
@@ -53,11 +53,11 @@ class TensorSource:
         self.device = images.device
 
     def crop(self, rows: Lines, columns: Lines) -> Tensor:
-        """See :class:`Source`."""
+        """Sees :class:`Source`."""
         return self.images[:, :, rows][..., columns]
 
     def seen(self, view: View) -> Source:
-        """See :class:`Source`."""
+        """Sees :class:`Source`."""
         transposed, *flipped = view
         images = self.images.mT if transposed else self.images
         return TensorSource(images.flip([axis for axis, flip in zip((2, 3), flipped, strict=True) if flip]))
@@ -77,11 +77,11 @@ class ArraySource:
         self.device = torch.device("cpu")
 
     def crop(self, rows: Lines, columns: Lines) -> Tensor:
-        """See :class:`Source`."""
+        """Sees :class:`Source`."""
         return to_tensor(self.image[rows][:, columns]).unsqueeze(0)
 
     def seen(self, view: View) -> Source:
-        """See :class:`Source`; nothing is copied."""
+        """Sees :class:`Source`; nothing is copied."""
         transposed, upside_down, mirrored = view
         image = self.image.transpose(1, 0, 2) if transposed else self.image
         return ArraySource(image[:: -1 if upside_down else 1, :: -1 if mirrored else 1])

@@ -25,7 +25,7 @@ _VIEWS: tuple[View, ...] = tuple(itertools.product(_BOTH, _BOTH, _BOTH))
 
 
 def fitted(mode: Inference, unit: int, least: int = 0) -> Inference:
-    """Return ``mode`` with the next larger size and overlap that a network takes.
+    """Returns ``mode`` with the next larger size and overlap that a network takes.
 
     Args:
         mode: Any.
@@ -39,7 +39,7 @@ def fitted(mode: Inference, unit: int, least: int = 0) -> Inference:
 
 
 def layout(height: int, width: int, mode: Inference, unit: int, least: int = 0) -> tuple[Axis, Axis]:
-    """Return where the passes over an image lie along its height and its width.
+    """Returns where the passes over an image lie along its height and its width.
 
     Tiles lie on the image as it is padded whole, so that each begins where the network's strides do; the crops of a
     grid lie on the image itself.
@@ -62,7 +62,7 @@ def layout(height: int, width: int, mode: Inference, unit: int, least: int = 0) 
 
 
 def bands(network: Network, source: Source, mode: Inference, unit: int, least: int = 0) -> Iterator[Band]:
-    """Restore an image from top to bottom; what one pass covers is passed whole.
+    """Restores an image from top to bottom; what one pass covers is passed whole.
 
     Under ``x8`` there is one band with all rows: among the eight views, each corner is the first to be done.
 
@@ -105,7 +105,7 @@ def _bands(network: Network, source: Source, mode: Inference, unit: int, least: 
 
 
 def _row_of_passes(network: Network, source: Source, rows: Axis, columns: Axis, top: int) -> Tensor:
-    """Return the passes that begin in row ``top``, blended, ``(n, 3, rows.size, columns.length)``."""
+    """Returns the passes that begin in row ``top``, blended, ``(n, 3, rows.size, columns.length)``."""
     seen = tiling.lines(top, top + rows.size, source.height, rows.length)
     band: Tensor | None = None
     for left, weights in zip(columns.starts, columns.weights, strict=True):

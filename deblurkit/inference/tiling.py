@@ -28,12 +28,12 @@ class Axis:
 
 
 def single(length: int) -> Axis:
-    """Return the axis of one pass over everything."""
+    """Returns the axis of one pass over everything."""
     return Axis(length, length, (0,), torch.ones(1, length))
 
 
 def tiles(length: int, size: int, overlap: int, unit: int = 1) -> Axis:
-    """Return as few tiles as overlap by ``overlap`` at least, spread evenly, each of which fades into the next.
+    """Returns as few tiles as overlap by ``overlap`` at least, spread evenly, each of which fades into the next.
 
     Of two neighbours that share n >= ``overlap`` pixels, one takes over from the other on a linear ramp of
     ``overlap // 2`` pixels in the middle of them. So no pixel with fewer than ``overlap // 4`` pixels between it and
@@ -54,12 +54,12 @@ def tiles(length: int, size: int, overlap: int, unit: int = 1) -> Axis:
 
 
 def margin(overlap: int) -> int:
-    """Return how far a network may look, in pixels each way, for tiles with this overlap to equal the whole image."""
+    """Returns how far a network may look, in pixels each way, for tiles with this overlap to equal the whole image."""
     return overlap // 4
 
 
 def grid(length: int, size: int) -> Axis:
-    """Return as few crops as cover the side, spread evenly, whose overlaps are averaged.
+    """Returns as few crops as cover the side, spread evenly, whose overlaps are averaged.
 
     With ``count = ceil(length / size)`` crops a step is ``ceil((length - size) / (count - 1))`` pixels, and the last
     crop is flush with the end, as in the adaptive grid of HINet's and NAFNet's public code.
@@ -79,7 +79,7 @@ def grid(length: int, size: int) -> Axis:
 
 
 def lines(start: int, stop: int, length: int, padded: int) -> slice | list[int]:
-    """Return which lines of an image are the lines ``start`` to ``stop`` of the same image padded at its end.
+    """Returns which lines of an image are the lines ``start`` to ``stop`` of the same image padded at its end.
 
     Args:
         start: First line wanted.
@@ -95,7 +95,7 @@ def lines(start: int, stop: int, length: int, padded: int) -> slice | list[int]:
 
 
 def _ramps(starts: tuple[int, ...], size: int, ramp: int) -> Tensor:
-    """Return weights that fall where the next tile's rise; each ramp lies in the middle of what two tiles share."""
+    """Returns weights that fall where the next tile's rise; each ramp lies in the middle of what two tiles share."""
     middles = [(start + size + following) / 2 for start, following in itertools.pairwise(starts)]
     centres = torch.arange(size, dtype=torch.float64) + 0.5
     weights = torch.ones(len(starts), size, dtype=torch.float64)

@@ -23,7 +23,7 @@ Window = tuple[int, int]
 
 
 def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMeans:
-    """Return the context in which ``generator`` takes local means in place of its global average pools.
+    """Returns the context in which ``generator`` takes local means in place of its global average pools.
 
     The windows are ``int(size * factor)`` pixels of the image; in a pool's map so much less, rounded down, as its map
     is smaller than the image, which a forward at ``size`` tells. Make it once for a generator and use it for any
@@ -92,7 +92,7 @@ class LocalMeans:
         self._held.__exit__(kind, error, traceback)
 
     def mean(self, features: Tensor, taken: Callable[[], Tensor]) -> Tensor:
-        """Return the next mean of the forward: local, or as ``taken`` takes it where its window covers the map.
+        """Returns the next mean of the forward: local, or as ``taken`` takes it where its window covers the map.
 
         Raises:
             ValueError: The network takes more means than when it was calibrated.
@@ -137,7 +137,7 @@ class _Replacing(TorchFunctionMode):
 
 
 def local_mean(features: Tensor, window: Window) -> Tensor:
-    """Return the mean around each position, over a window that is moved inward at the border.
+    """Returns the mean around each position, over a window that is moved inward at the border.
 
     Away from the border it is the mean over ``window``; it exists where the window fits and is repeated outward: above
     and to the left half of what is missing, rounded down. A window longer than a side of the map is cut to it.
@@ -163,7 +163,7 @@ def local_mean(features: Tensor, window: Window) -> Tensor:
 
 
 def _windowed(values: Tensor, length: int, axis: int) -> Tensor:
-    """Return the sums over each window of ``length`` along ``axis``, as differences of running sums."""
+    """Returns the sums over each window of ``length`` along ``axis``, as differences of running sums."""
     border = (1, 0) if axis == 3 else (0, 0, 1, 0)
     running = functional.pad(values, border).cumsum_(axis)
     inner = running.shape[axis] - length
@@ -171,7 +171,7 @@ def _windowed(values: Tensor, length: int, axis: int) -> Tensor:
 
 
 def _pools(generator: nn.Module, side: int) -> list[Reduction | None]:
-    """Return each mean over positions in the order of the calls; ``None`` where its map does not grow with the image.
+    """Returns each mean over positions in the order of the calls; ``None`` where its map does not grow with the image.
 
     Raises:
         UserError: A larger image is not treated alike.
@@ -192,7 +192,7 @@ def _window(pool: Reduction, base: int, side: int) -> Window:
 
 
 def _require_maps(generator: nn.Module, pools: Sequence[Reduction | None], side: int) -> None:
-    """Try local means of half the map.
+    """Tries local means of half the map.
 
     Raises:
         UserError: Something takes a mean for a vector.

@@ -33,7 +33,7 @@ _KNOWN = (
 
 
 def read_weights(path: Path | str) -> dict[str, Any]:
-    """Read a checkpoint of ours, or a published weight file in one of the known layouts as if it were one.
+    """Reads a checkpoint of ours, or a published weight file in one of the known layouts as if it were one.
 
     A published file becomes a state of iteration 0 with ``options`` that name its generator and nothing else, and with
     two further keys: ``layout``, which network it is, and ``note``, a line that says so and what of it was left out.
@@ -57,7 +57,7 @@ def read_weights(path: Path | str) -> dict[str, Any]:
 
 
 def _unwrapped(content: Any) -> dict[str, Tensor]:
-    """Return the tensors of a state dict, without what data-parallel training puts before their names."""
+    """Returns the tensors of a state dict, without what data-parallel training puts before their names."""
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -94,7 +94,7 @@ def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
 
 
 def _guess(content: Any, weights: Mapping[str, Tensor]) -> str:
-    """Say what a file probably is."""
+    """Says what a file probably is."""
     if isinstance(content, Mapping) and "format" in content and "generator" in content:
         return f"a checkpoint of another version of deblurkit (format {shown(content['format'])})"
     if isinstance(content, Mapping) and {"state", "param_groups"} <= set(content):

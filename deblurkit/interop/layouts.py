@@ -49,7 +49,7 @@ def _is_deblurgan(weights: Weights) -> bool:
 
 
 def _adopt_deblurgan(weights: Weights) -> Adopted:
-    """Take over DeblurGAN's one row of layers, ``model.N``; its residual blocks hold ``conv_block.N``.
+    """Takes over DeblurGAN's one row of layers, ``model.N``; its residual blocks hold ``conv_block.N``.
 
     The blocks' convolutions stand at 1 and 6, or 5 where dropout was off; in files of the public code since March 2019
     at 1 alone.
@@ -109,7 +109,7 @@ def _is_deblurgan_v2(weights: Weights) -> bool:
 
 
 def _adopt_deblurgan_v2(weights: Weights) -> Adopted:
-    """Take over a network of DeblurGAN-v2: ``fpn`` with the whole encoder, ``head1`` to ``head4``, ``smooth``."""
+    """Takes over a network of DeblurGAN-v2: ``fpn`` with the whole encoder, ``head1`` to ``head4``, ``smooth``."""
     name, encoder, prefix = next(found for key, found in _V2_ENCODERS.items() if key in weights)
     decoder_norm = "batch" if "smooth.1.weight" in weights else "instance"
     taken: dict[str, Tensor] = {}
@@ -142,7 +142,7 @@ def _adopt_deblurgan_v2(weights: Weights) -> Adopted:
 
 
 def _encoder_name(encoder: str, name: str) -> tuple[str | None, str]:
-    """Return a tensor's name in our encoder, ``None`` where it is not used, and its group for messages."""
+    """Returns a tensor's name in our encoder, ``None`` where it is not used, and its group for messages."""
     group = name.partition(".")[0]
     if encoder == "inception_resnet_v2":
         return (None if group in _INCEPTION_UNUSED else name), group

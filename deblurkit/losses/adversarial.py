@@ -64,23 +64,23 @@ class ScorePool(nn.Module):
         self._scores: dict[int, Tensor] = {}  # by scale: how many a critic has shows when they come
 
     def add(self, scale: int, logits: Tensor) -> None:
-        """Append the map of each image of ``(n, ...)``; the oldest beyond ``size`` leave."""
+        """Appends the map of each image of ``(n, ...)``; the oldest beyond ``size`` leave."""
         new = logits.detach().reshape(len(logits), -1).mean(1)
         kept = [self._scores[scale].to(new.device)] if scale in self._scores else []
         self._scores[scale] = torch.cat([*kept, new])[-self.size :]
 
     def mean(self, scale: int, logits: Tensor) -> Tensor:
-        """Return the pool's mean; while it holds nothing, that of ``logits``, detached too."""
+        """Returns the pool's mean; while it holds nothing, that of ``logits``, detached too."""
         if scale not in self._scores:
             return logits.detach().mean()
         return self._scores[scale].to(logits.device).mean()
 
     def get_extra_state(self) -> dict[int, Tensor]:
-        """Return what a checkpoint holds: the scores of each scale."""
+        """Returns what a checkpoint holds: the scores of each scale."""
         return dict(self._scores)
 
     def set_extra_state(self, state: dict[int, Tensor]) -> None:
-        """Take up what a checkpoint held, of another ``size`` too."""
+        """Takes up what a checkpoint held, of another ``size`` too."""
         self._scores = {scale: scores[-self.size :] for scale, scores in state.items()}
 
 
@@ -163,7 +163,7 @@ class AdversarialLoss(nn.Module):
         self.fake_pool = ScorePool(pool) if pool else None
 
     def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, scale: int = 0) -> Tensor:
-        """Return the critic's loss, without penalty; fp32. With a pool, the logits join it first."""
+        """Returns the critic's loss, without penalty; fp32. With a pool, the logits join it first."""
         real, fake = real_logits.float(), fake_logits.float()
         if self.real_pool is None or self.fake_pool is None:
             return self._game.critic(real, fake)
@@ -172,7 +172,7 @@ class AdversarialLoss(nn.Module):
         return self._game.critic(real, fake, means=(self.real_pool.mean(scale, real), self.fake_pool.mean(scale, fake)))
 
     def generator_loss(self, real_logits: Tensor | None, fake_logits: Tensor, scale: int = 0) -> Tensor:
-        """Return the generator's loss; fp32. ``real_logits`` may be ``None`` where ``needs_real_logits`` is false."""
+        """Returns the generator's loss; fp32. ``real_logits`` may be ``None`` where ``needs_real_logits`` is false."""
         fake = fake_logits.float()
         real = real_logits.float() if real_logits is not None else fake
         if self.real_pool is None or self.fake_pool is None:

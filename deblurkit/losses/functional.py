@@ -16,7 +16,7 @@ Distance = Literal["mse", "l1", "l2"]
 
 
 def charbonnier(pred: Tensor, target: Tensor, eps: float = 1e-3) -> Tensor:
-    """Return ``mean(sqrt((pred - target)^2 + eps^2))``: L1 that is smooth at zero.
+    """Returns ``mean(sqrt((pred - target)^2 + eps^2))``: L1 that is smooth at zero.
 
     Reference:
         Charbonnier et al., ICIP 1994; with ``eps`` 1e-3 as in Lai et al., LapSRN, CVPR 2017, equation 4.
@@ -25,7 +25,7 @@ def charbonnier(pred: Tensor, target: Tensor, eps: float = 1e-3) -> Tensor:
 
 
 def negative_psnr(pred: Tensor, target: Tensor, peak: float, eps: float = 1e-8) -> Tensor:
-    """Return the mean over the batch of ``10 log10(MSE_i / peak^2 + eps)``: minus each image's PSNR in decibels.
+    """Returns the mean over the batch of ``10 log10(MSE_i / peak^2 + eps)``: minus each image's PSNR in decibels.
 
     Args:
         pred: ``(n, c, h, w)``.
@@ -41,7 +41,7 @@ def negative_psnr(pred: Tensor, target: Tensor, peak: float, eps: float = 1e-8) 
 
 
 def feature_distance(pred: Tensor, target: Tensor, distance: Distance = "mse") -> Tensor:
-    """Return one distance of two feature maps, in fp32.
+    """Returns one distance of two feature maps, in fp32.
 
     ``mse`` is ``mean d^2`` and ``l1`` is ``mean |d|`` over all elements of ``d = pred - target``; ``l2`` is
     ``sum |d_xy|_2 / (c h w)``, the norm over the channels at each position, as a mean over the batch. Where the two are
@@ -61,12 +61,12 @@ def feature_distance(pred: Tensor, target: Tensor, distance: Distance = "mse") -
 
 
 def bce_toward(logits: Tensor, target: float) -> Tensor:
-    """Return the binary cross entropy of ``sigmoid(logits)`` against one constant target, as a mean."""
+    """Returns the binary cross entropy of ``sigmoid(logits)`` against one constant target, as a mean."""
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
 
 
 def half_square_toward(logits: Tensor, target: float) -> Tensor:
-    """Return ``mean((logits - target)^2) / 2``.
+    """Returns ``mean((logits - target)^2) / 2``.
 
     Reference:
         Mao et al.: Least Squares Generative Adversarial Networks, ICCV 2017, equation 9. What DeblurGAN-v2's public
@@ -76,7 +76,7 @@ def half_square_toward(logits: Tensor, target: float) -> Tensor:
 
 
 def wgan_critic(real: Tensor, fake: Tensor) -> Tensor:
-    """Return ``E C(f) - E C(r)``.
+    """Returns ``E C(f) - E C(r)``.
 
     Reference:
         Arjovsky et al.: Wasserstein GAN, ICML 2017, equation 2, negated for descent. The Blur-Attention paper's
@@ -87,7 +87,7 @@ def wgan_critic(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
-    """Return ``E max(0, 1 - C(r)) + E max(0, 1 + C(f))`` (Lim and Ye 2017; Miyato et al. 2018, equation 16)."""
+    """Returns ``E max(0, 1 - C(r)) + E max(0, 1 + C(f))`` (Lim and Ye 2017; Miyato et al. 2018, equation 16)."""
     return functional.relu(1.0 - real).mean() + functional.relu(1.0 + fake).mean()
 
 
@@ -97,7 +97,7 @@ Toward = Callable[[Tensor, float], Tensor]
 def relativistic_critic(
     real: Tensor, fake: Tensor, toward: Toward, fake_target: float, means: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
-    """Return ``toward(C(r) - E C(f), 1) + toward(C(f) - E C(r), fake_target)``.
+    """Returns ``toward(C(r) - E C(f), 1) + toward(C(f) - E C(r), fake_target)``.
 
     With :func:`bce_toward` and 0 it is RaGAN, with :func:`half_square_toward` and -1 RaLSGAN.
 
@@ -126,7 +126,7 @@ def relativistic_generator(
     symmetric: bool,
     means: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Return ``toward(C(f) - E C(r), 1)``, plus ``toward(C(r) - E C(f), real_target)`` where ``symmetric``.
+    """Returns ``toward(C(f) - E C(r), 1)``, plus ``toward(C(r) - E C(f), real_target)`` where ``symmetric``.
 
     The second half reaches the generator through E C(f), which is not detached unless it comes in ``means``; see
     :func:`relativistic_critic`.
@@ -144,7 +144,7 @@ def gradient_penalty(
     norm: Literal["sample", "pixel"] = "sample",
     of: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """Return ``E (|grad_x f(x)| - 1)^2`` at ``x = alpha * real + (1 - alpha) * fake``.
+    """Returns ``E (|grad_x f(x)| - 1)^2`` at ``x = alpha * real + (1 - alpha) * fake``.
 
     Args:
         critic: Maps images ``(n, c, h, w)`` to logits, or a list of logits of several scales.

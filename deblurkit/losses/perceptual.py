@@ -16,7 +16,7 @@ _CONVS = (2, 2, 4, 4, 4)  # convolutions of each of VGG-19's blocks; a pooling l
 
 
 def feature_index(layer: str) -> int:
-    """Return the index in torchvision's ``vgg19().features`` of ``convB_C`` or ``reluB_C``.
+    """Returns the index in torchvision's ``vgg19().features`` of ``convB_C`` or ``reluB_C``.
 
     >>> feature_index("conv3_3"), feature_index("relu4_3")
     (14, 24)
@@ -105,7 +105,7 @@ class PerceptualLoss(nn.Module):
         self.register_buffer("caffe_mean", blue_first, persistent=False)
 
     def train(self, mode: bool = True) -> PerceptualLoss:
-        """Stay in evaluation mode whatever ``mode`` says: the features are frozen."""
+        """Stays in evaluation mode whatever ``mode`` says: the features are frozen."""
         return super().train(False)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from deblurkit.registry import VIEWS
 
 
 def select(selection: Selection, named: Mapping[str, Any]) -> Any:
-    """Return what ``selection`` names in ``named``, seen through its views; a list is viewed item by item.
+    """Returns what ``selection`` names in ``named``, seen through its views; a list is viewed item by item.
 
     Views run without autocast: a gradient image in bf16 would keep three digits.
     """
@@ -32,7 +32,7 @@ def _through(view: Any, value: Any) -> Any:
 
 
 def _sobel_pair(image: Tensor, mode: str) -> tuple[Tensor, Tensor]:
-    """Return the unnormalised horizontal and vertical Sobel responses of each channel, (n, c, h, w) each."""
+    """Returns the unnormalised horizontal and vertical Sobel responses of each channel, (n, c, h, w) each."""
     channels = image.shape[1]
     smooth = image.new_tensor([1.0, 2.0, 1.0])
     slope = image.new_tensor([-1.0, 0.0, 1.0])
@@ -45,7 +45,7 @@ def _sobel_pair(image: Tensor, mode: str) -> tuple[Tensor, Tensor]:
 
 @VIEWS.register_module()
 def sobel(image: Tensor) -> Tensor:
-    """Return each channel's gradient magnitude ``sqrt(gx^2 + gy^2 + 1e-6)``, kernels / 4, replicate padding.
+    """Returns each channel's gradient magnitude ``sqrt(gx^2 + gy^2 + 1e-6)``, kernels / 4, replicate padding.
 
     Shape:
         ``(n, c, h, w)`` to the same. Our reading of the map M(.) of MADN (its section on the gradient branch).
@@ -56,7 +56,7 @@ def sobel(image: Tensor) -> Tensor:
 
 @VIEWS.register_module()
 def sobel_components(image: Tensor) -> Tensor:
-    """Return both unnormalised Sobel responses, horizontal ones first, reflect padding.
+    """Returns both unnormalised Sobel responses, horizontal ones first, reflect padding.
 
     Shape:
         ``(n, c, h, w)`` to ``(n, 2c, h, w)``. Our reading of equation 8 of the crosshatch-attention paper.
@@ -66,7 +66,7 @@ def sobel_components(image: Tensor) -> Tensor:
 
 @VIEWS.register_module()
 def difference(image: Tensor) -> Tensor:
-    """Return horizontal, then vertical forward differences; zero in the last column and the last row.
+    """Returns horizontal, then vertical forward differences; zero in the last column and the last row.
 
     Shape:
         ``(n, c, h, w)`` to ``(n, 2c, h, w)``. Our reading of equation 9 of the structure-guided paper.
@@ -78,7 +78,7 @@ def difference(image: Tensor) -> Tensor:
 
 @VIEWS.register_module()
 def pyramid(image: Tensor) -> list[Tensor]:
-    """Return the image at full, half and quarter size, each made from the full size by bicubic interpolation.
+    """Returns the image at full, half and quarter size, each made from the full size by bicubic interpolation.
 
     Without antialiasing: at both ratios a pixel is the weighted mean of the four by four that surround its centre.
     Sizes that 4 does not divide are rounded down.

@@ -45,7 +45,7 @@ class CWSSIM:
     needs_sharp = True
 
     def __call__(self, restored: Array, sharp: Array) -> float:
-        """Score ``restored`` against ``sharp``, both ``(h, w, 3)`` RGB, uint8, uint16 or float in [0, 1].
+        """Scores ``restored`` against ``sharp``, both ``(h, w, 3)`` RGB, uint8, uint16 or float in [0, 1].
 
         Raises:
             ValueError: The images differ in shape or dtype.

@@ -89,7 +89,7 @@ class _RootMeanSquare(nn.Module):
 
 
 def _similarities(maps: Tensor) -> Tensor:
-    """Return ``(2, c)`` in float64, texture and structure, of two images' maps ``(2, c, h, w)``."""
+    """Returns ``(2, c)`` in float64, texture and structure, of two images' maps ``(2, c, h, w)``."""
     positions = maps.flatten(2)
     mean = positions.mean(2)
     centred = positions - mean[..., None]
@@ -102,7 +102,7 @@ def _similarities(maps: Tensor) -> Tensor:
 
 
 def _published_weights() -> Tensor:
-    """Return ``(2, channels)``: each channel's share in texture and in structure; all of them sum to 1."""
+    """Returns ``(2, channels)``: each channel's share in texture and in structure; all of them sum to 1."""
     package = importlib.util.find_spec("torchmetrics")  # the package itself, heavy to import, is not needed
     if package is None or package.origin is None:
         raise ModuleNotFoundError("DISTS reads its weights from the package torchmetrics, which is not installed")

@@ -15,5 +15,5 @@ class GradientPSNR:
     unit = "dB"
 
     def __call__(self, restored: Array, sharp: Array) -> float:
-        """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]."""
+        """Scores ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]."""
         return gradient_psnr(restored, sharp)

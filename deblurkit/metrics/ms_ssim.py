@@ -24,5 +24,5 @@ class MSSSIM:
         self.filter = check_filter(filter)
 
     def __call__(self, restored: Array, sharp: Array) -> float:
-        """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]."""
+        """Scores ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]."""
         return ms_ssim(restored, sharp, channels=self.channels, filter=self.filter)

@@ -40,13 +40,13 @@ class NetworkMetric:
         self._device = torch.device("cpu")
 
     def to(self, device: str | torch.device) -> NetworkMetric:
-        """Compute on ``device`` from now on; return the metric itself."""
+        """Computes on ``device`` from now on; return the metric itself."""
         self._device = torch.device(device)
         self.network.to(self._device)
         return self
 
     def __call__(self, restored: Array, sharp: Array) -> float:
-        """Return the distance of ``restored`` from ``sharp``, both ``(h, w, 3)`` RGB, 0 for identical images.
+        """Returns the distance of ``restored`` from ``sharp``, both ``(h, w, 3)`` RGB, 0 for identical images.
 
         Raises:
             ValueError: The images differ in shape or dtype, are not RGB, or a side is shorter than 32 pixels.
@@ -64,7 +64,7 @@ class NetworkMetric:
 
 
 def backbone(net: str, weights: str | None, title: str) -> tuple[nn.Sequential, list[str]]:
-    """Read the features that a metric compares with.
+    """Reads the features that a metric compares with.
 
     Args:
         net: One of :data:`BACKBONES`.
@@ -95,6 +95,6 @@ def backbone(net: str, weights: str | None, title: str) -> tuple[nn.Sequential, 
 
 
 def _tensor(image: Array, white: float) -> Tensor:
-    """Return ``(1, 3, h, w)`` float32 with white at 1."""
+    """Returns ``(1, 3, h, w)`` float32 with white at 1."""
     scaled = image.astype(np.float32) / np.float32(white)
     return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))[None]

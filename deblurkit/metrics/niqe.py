@@ -25,7 +25,7 @@ class NIQE:
     needs_sharp = False
 
     def __call__(self, restored: Array, sharp: Array | None) -> float:
-        """Score ``restored``, ``(h, w, 3)`` RGB; ``sharp`` is not looked at.
+        """Scores ``restored``, ``(h, w, 3)`` RGB; ``sharp`` is not looked at.
 
         Returns:
             The distance, 0 or more; NaN where fewer than two blocks have any texture, as in an image of one colour.

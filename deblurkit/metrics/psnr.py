@@ -26,5 +26,5 @@ class PSNR:
         self.single = single
 
     def __call__(self, restored: Array, sharp: Array, mask: Array | None = None) -> float:
-        """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]; ``mask`` ``(h, w)``."""
+        """Scores ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]; ``mask`` ``(h, w)``."""
         return psnr(restored, sharp, channels=self.channels, mask=mask, single=self.single)

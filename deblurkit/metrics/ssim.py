@@ -34,5 +34,5 @@ class SSIM:
         self.takes_mask = kind in MASKED
 
     def __call__(self, restored: Array, sharp: Array, mask: Array | None = None) -> float:
-        """Score ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]; ``mask`` ``(h, w)``."""
+        """Scores ``restored`` against ``sharp``, both ``(h, w, 3)``, uint8 or float in [0, 1]; ``mask`` ``(h, w)``."""
         return ssim(restored, sharp, kind=self.kind, channels=self.channels, mask=mask, single=self.single)

@@ -37,7 +37,7 @@ _NO_PROTOCOL = {
 
 
 def check(report: Report) -> Options | None:
-    """Check a merged option tree whole.
+    """Checks a merged option tree whole.
 
     Args:
         report: Holds the tree and receives every problem.
@@ -68,7 +68,7 @@ def check(report: Report) -> Options | None:
 
 
 def check_dataset(report: Report) -> DatasetEntry | None:
-    """Check a tree that holds ``datasets.train`` alone; return it where nothing is wrong with it."""
+    """Checks a tree that holds ``datasets.train`` alone; return it where nothing is wrong with it."""
     data = to_plain(report.root)
     assert isinstance(data, dict)
     options = validate(report, {"name": "data", "generator": {}, **data})
@@ -78,7 +78,7 @@ def check_dataset(report: Report) -> DatasetEntry | None:
 
 
 def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a dict of the option file; an empty one in place of anything else, which is a problem noted already."""
+    """Returns a dict of the option file; an empty one in place of anything else, which is a problem noted already."""
     value = data.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -92,7 +92,7 @@ def _dicts(entries: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Check the generator, ``train.freeze`` and ``logging.outputs``; return what it returns where that is known."""
+    """Checks the generator, ``train.freeze`` and ``logging.outputs``; return what it returns where that is known."""
     config = data.get("generator")
     if not isinstance(config, dict):
         return None
@@ -126,7 +126,7 @@ def _check_network(report: Report, path: Path, config: Mapping[str, Any], regist
 
 
 def _check_critics(report: Report, data: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Check the discriminators; return them, or ``None`` where their names may stand where we cannot see them."""
+    """Checks the discriminators; return them, or ``None`` where their names may stand where we cannot see them."""
     critics = _section(data, "discriminators")
     for name, config in _dicts(critics):
         _check_network(report, ("discriminators", name), config, DISCRIMINATORS)
@@ -138,7 +138,7 @@ def _check_critics(report: Report, data: Mapping[str, Any]) -> dict[str, Any] | 
 
 
 def _doubtful(data: Mapping[str, Any], section: str) -> bool:
-    """Tell whether a section is no dict or stands under a misspelt name, which is a problem noted already."""
+    """Tells whether a section is no dict or stands under a misspelt name, which is a problem noted already."""
     return not isinstance(data.get(section, {}), dict) or misspelt(section, data, Options.model_fields)
 
 
@@ -173,7 +173,7 @@ def _is_adversarial(checked: Checked) -> bool:
 def _check_critic_of(
     report: Report, path: Path, term: Mapping[str, Any], critics: Mapping[str, Any] | None, checked: Checked | None
 ) -> bool:
-    """Check that a term names a critic if, and only if, it is adversarial; tell whether that is so."""
+    """Checks that a term names a critic if, and only if, it is adversarial; tell whether that is so."""
     critic = term.get("critic")
     kind = term.get("type")
     if checked is not None and critic is not None and not _is_adversarial(checked):
@@ -240,7 +240,7 @@ def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
 
 
 def _check_nested(report: Report, path: Path, entries: Any, nested: Nested) -> None:
-    """Check a list of components inside a data set: each ``{type: NAME, ...}`` or, without arguments, its name."""
+    """Checks a list of components inside a data set: each ``{type: NAME, ...}`` or, without arguments, its name."""
     table = Table.of(nested.registry)
     for index, entry in _items(entries).items():
         place: Path = (*path, index)
@@ -283,7 +283,7 @@ def _check_protocols(report: Report, data: Mapping[str, Any]) -> None:
 
 
 def _check_complete(report: Report, data: Mapping[str, Any]) -> None:
-    """Ask for all that training needs where the file has begun to describe a training."""
+    """Asks for all that training needs where the file has begun to describe a training."""
     begun = any(data.get(name) for name in _TRAINING_SECTIONS) or _section(data, "datasets").get("train") is not None
     if report.incomplete or not begun:
         return

@@ -24,7 +24,7 @@ class Table:
 
     @classmethod
     def of(cls, registry: ComponentRegistry) -> Table:
-        """Take a registry's own table, with its built-in entries imported."""
+        """Takes a registry's own table, with its built-in entries imported."""
         registry.import_from_location()
         return cls(registry.name, registry.module_dict)
 
@@ -46,13 +46,13 @@ class Report:
     names_open: bool = False
 
     def add(self, path: Path, text: str) -> None:
-        """Note a problem of the value at ``path``, or of the lack of it."""
+        """Notes a problem of the value at ``path``, or of the lack of it."""
         trail = follow(self.root, path)
         if not any(node.refused for node in trail):
             self.problems.append(Problem(trail[-1].origin, path, text))
 
     def has(self, path: Path) -> bool:
-        """Tell whether a problem of exactly ``path`` is noted."""
+        """Tells whether a problem of exactly ``path`` is noted."""
         return any(problem.path == path for problem in self.problems)
 
 
@@ -83,7 +83,7 @@ def check_component(
     other_keys: Collection[str] = (),
     demand: bool = True,
 ) -> Checked | None:
-    """Check ``{type: NAME, **arguments}``.
+    """Checks ``{type: NAME, **arguments}``.
 
     Args:
         report: Receives the problems.
@@ -126,7 +126,7 @@ def check_component(
 
 
 def misspelt(key: str, entries: Iterable[str], known: Container[str]) -> bool:
-    """Tell whether one of ``entries`` is not known and probably means ``key``, which then is not missing."""
+    """Tells whether one of ``entries`` is not known and probably means ``key``, which then is not missing."""
     return any(entry not in known and bool(did_you_mean(entry, [key])) for entry in entries)
 
 

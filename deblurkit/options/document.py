@@ -70,7 +70,7 @@ class Node:
 
 
 def resolve(text: str) -> Scalar:
-    """Read a plain scalar by the core schema of YAML 1.2: no dates, no ``yes``, and ``1e-4`` is a number.
+    """Reads a plain scalar by the core schema of YAML 1.2: no dates, no ``yes``, and ``1e-4`` is a number.
 
     >>> resolve("1e-4"), resolve("0o17"), resolve("yes"), resolve("2026-01-31")
     (0.0001, 15, 'yes', '2026-01-31')
@@ -89,7 +89,7 @@ def resolve(text: str) -> Scalar:
 
 
 def to_plain(node: Node) -> Plain:
-    """Drop the positions: dict, list, str, int, float, bool and ``None`` alone."""
+    """Drops the positions: dict, list, str, int, float, bool and ``None`` alone."""
     if isinstance(node.value, dict):
         return {key: to_plain(item) for key, item in node.value.items()}
     if isinstance(node.value, list):
@@ -98,7 +98,7 @@ def to_plain(node: Node) -> Plain:
 
 
 def from_plain(value: object, origin: Origin) -> Node:
-    """Give every value of a plain tree the same origin.
+    """Gives every value of a plain tree the same origin.
 
     Raises:
         TypeError: It holds something else than dict, list, str, int, float, bool and ``None``.
@@ -115,7 +115,7 @@ def from_plain(value: object, origin: Origin) -> Node:
 
 
 def follow(root: Node, path: Path) -> list[Node]:
-    """Return the nodes that lead to ``path``, from the root to the last one that exists."""
+    """Returns the nodes that lead to ``path``, from the root to the last one that exists."""
     trail = [root]
     for part in path:
         node = trail[-1]
@@ -151,7 +151,7 @@ class Composer:
         self._depth = 0
 
     def compose(self, path: Path = ()) -> Node | None:
-        """Return the document's root (null where it is empty), or ``None`` where it cannot be read to the end.
+        """Returns the document's root (null where it is empty), or ``None`` where it cannot be read to the end.
 
         Args:
             path: The keys under which the document will stand, for messages.
@@ -194,7 +194,7 @@ class Composer:
         raise _StopReading
 
     def _node(self, event: NodeEvent, events: Iterator[Event], path: Path, line: int | None = None) -> Node:
-        """Compose the value that ``event`` begins; ``line`` is that of its key."""
+        """Composes the value that ``event`` begins; ``line`` is that of its key."""
         if self._depth > MAX_DEPTH:  # keys, too, may be dicts of dicts
             self._stop(event, path[:3], f"nested deeper than {MAX_DEPTH} levels")
         self._depth += 1
@@ -270,7 +270,7 @@ class Composer:
 
 
 def _joined(first: Node, second: Node) -> Node:
-    """Keep what both say of a key given twice, so that no mistake in either goes unreported."""
+    """Keeps what both say of a key given twice, so that no mistake in either goes unreported."""
     if isinstance(first.value, dict) and isinstance(second.value, dict):
         return Node(first.value | second.value, first.origin, first.size + second.size)
     return second

@@ -56,7 +56,7 @@ _Representer.add_representer(OneLine, _Representer.represent_one_line)
 
 
 def write_options(options: Options, path: str | os.PathLike[str]) -> None:
-    """Write expanded options as an option file that needs no other file but its plugins.
+    """Writes expanded options as an option file that needs no other file but its plugins.
 
     Args:
         options: What ``load_options`` returned.
@@ -66,7 +66,7 @@ def write_options(options: Options, path: str | os.PathLike[str]) -> None:
 
 
 def options_text(options: Options) -> str:
-    """Return the text of the option file that :func:`write_options` writes."""
+    """Returns the text of the option file that :func:`write_options` writes."""
     return yaml_text(options.to_dict())
 
 

@@ -67,7 +67,7 @@ class Inference:
             raise ValueError(f"tlc has a size and a factor above 0, got {self.tlc} and {self.tlc_factor:g}")
 
     def __str__(self) -> str:
-        """Return the mode as :func:`parse_inference` reads it: each mode has one such text."""
+        """Returns the mode as :func:`parse_inference` reads it: each mode has one such text."""
         factor = "" if self.tlc_factor == _FACTOR else f",{self.tlc_factor:.6g}"
         spaces = {"whole": "", "tile": f"tile:{self.size},{self.overlap}", "grid": f"grid:{self.size}"}
         parts = ["" if self.tlc is None else f"tlc:{self.tlc}{factor}", spaces[self.space], "x8" if self.x8 else ""]
@@ -75,7 +75,7 @@ class Inference:
 
 
 def parse_inference(text: str) -> Inference:
-    """Read a mode, its parts joined by ``+`` in any order.
+    """Reads a mode, its parts joined by ``+`` in any order.
 
     >>> str(parse_inference("x8+tile:512,64+tlc:256,1.5"))
     'tlc:256+tile:512,64+x8'

@@ -22,7 +22,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> Schema:
-    """Return the schema of one option file, with what is registered at this moment.
+    """Returns the schema of one option file, with what is registered at this moment.
 
     It demands no key, because any may stand in a base; ``load_options`` does.
     """
@@ -66,7 +66,7 @@ def json_schema() -> Schema:
 
 
 def _partial(definition: Schema) -> Schema:
-    """Make a section's schema fit a file that says a part of it and leaves the rest to its bases."""
+    """Makes a section's schema fit a file that says a part of it and leaves the rest to its bases."""
     kept = {key: value for key, value in definition.items() if key != "required"}
     if "properties" not in kept:
         return kept
@@ -75,7 +75,7 @@ def _partial(definition: Schema) -> Schema:
 
 
 def _deletable(entry: Schema) -> Schema:
-    """Let a dict of named values say that it takes none of its bases' ones."""
+    """Lets a dict of named values say that it takes none of its bases' ones."""
     if "anyOf" in entry:
         return {**entry, "anyOf": [_deletable(choice) for choice in entry["anyOf"]]}
     if isinstance(entry.get("additionalProperties"), dict):
@@ -88,13 +88,13 @@ def _reference(name: str) -> Schema:
 
 
 def _named(name: str) -> Schema:
-    """Describe a dict of named entries, each of which null removes."""
+    """Describes a dict of named entries, each of which null removes."""
     entry = {"anyOf": [_reference(name), {"type": "null"}]}
     return {"type": ["object", "null"], "properties": {DELETE: {"type": "boolean"}}, "additionalProperties": entry}
 
 
 def _own(model: type[BaseModel]) -> dict[str, Schema]:
-    """Return the keys that a section adds to its component."""
+    """Returns the keys that a section adds to its component."""
     properties = model.model_json_schema()["properties"]
     return {name: entry for name, entry in properties.items() if name not in ("component", "loader")}
 
@@ -105,7 +105,7 @@ def _component(
     first_filled: bool = False,
     giving_way: dict[str, Schema] | None = None,
 ) -> Schema:
-    """Describe ``{type: NAME, **arguments}``: what else may stand there depends on the name.
+    """Describes ``{type: NAME, **arguments}``: what else may stand there depends on the name.
 
     Args:
         table: The names.
@@ -137,7 +137,7 @@ def _component(
 
 
 def _nested(nested: Nested) -> Schema:
-    """Describe a list of components inside a component."""
+    """Describes a list of components inside a component."""
     component = _component(Table.of(nested.registry), {name: {} for name in nested.own_keys})
     return {"type": "array", "items": {"anyOf": [{"enum": nested.registry.names()}, component]}}
 

@@ -18,7 +18,7 @@ from deblurkit.registry import load_plugins
 
 
 def load_options(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Options:
-    """Read an option file with its bases, apply overrides, load its plugins and check everything.
+    """Reads an option file with its bases, apply overrides, load its plugins and checks everything.
 
     Looks for no data and no weight file.
 
@@ -39,7 +39,7 @@ def load_options(path: str | os.PathLike[str], overrides: Sequence[str] = ()) ->
 
 
 def options_from_dict(expanded: dict[str, Any], source: str) -> Options:
-    """Check expanded options as :func:`load_options` does; imports none of the plugins that they name.
+    """Checks expanded options as :func:`load_options` does; imports none of the plugins that they name.
 
     Args:
         expanded: What :meth:`Options.to_dict` returns.
@@ -57,7 +57,7 @@ def options_from_dict(expanded: dict[str, Any], source: str) -> Options:
 
 
 def load_dataset(text: str, source: str, plugins: Sequence[str] = ()) -> DatasetEntry:
-    """Read and check one data set written as in an option file, ``{type: NAME, ...}``.
+    """Reads and checks one data set written as in an option file, ``{type: NAME, ...}``.
 
     Args:
         text: YAML.
@@ -86,7 +86,7 @@ def _checked(report: Report) -> Options:
 
 
 def _load_plugins(report: Report) -> None:
-    """Import the installed plugins, then those named, one by one so that each failure points at its own entry."""
+    """Imports the installed plugins, then those named, one by one so that each failure points at its own entry."""
     load_plugins([])
     plugins = report.root.value.get("plugins") if isinstance(report.root.value, dict) else None
     entries = plugins.value if plugins is not None and isinstance(plugins.value, list) else []

@@ -30,7 +30,7 @@ _EMPTIED: set[Path] = {("datasets", "train"), ("datasets", "val"), ("datasets", 
 
 
 def merge(under: Node | None, over: Node, note: Note, path: Path = ()) -> Node:
-    """Return ``over`` laid upon ``under``; neither is changed.
+    """Returns ``over`` laid upon ``under``; neither is changed.
 
     Args:
         under: What was read before, if anything.
@@ -62,7 +62,7 @@ def _removes(path: Path) -> bool:
 
 
 def _kept(under: Node | None, over: Node, note: Note, path: Path) -> dict[str, Node]:
-    """Return the entries of ``under`` that survive the dict ``over``."""
+    """Returns the entries of ``under`` that survive the dict ``over``."""
     assert isinstance(over.value, dict)
     delete = over.value.get(DELETE)
     if delete is not None and not isinstance(delete.value, bool):
@@ -76,7 +76,7 @@ def _kept(under: Node | None, over: Node, note: Note, path: Path) -> dict[str, N
 
 
 def overlay(root: Node, keys: Sequence[str], value: Node, note: Note, path: Path = ()) -> Node:
-    """Return ``root`` with ``value`` merged in at ``keys``, which may add keys and index lists.
+    """Returns ``root`` with ``value`` merged in at ``keys``, which may add keys and index lists.
 
     Raises:
         LookupError: A list has no such index; says so in words.

@@ -49,7 +49,7 @@ SECTION_OF = {
 
 @cache
 def mmengine_tables() -> dict[str, Table]:
-    """Return MMEngine's tables by the kind of what they hold, filled."""
+    """Returns MMEngine's tables by the kind of what they hold, filled."""
     from deblurkit import compat
 
     compat.ensure_torchvision()
@@ -68,7 +68,7 @@ def mmengine_tables() -> dict[str, Table]:
 
 
 def check_names(report: Report, data: Mapping[str, Any]) -> None:
-    """Refuse, at every depth, names that would be imported instead of looked up."""
+    """Refuses, at every depth, names that would be imported instead of looked up."""
     for path, key, value in _walk(data, ()):
         if path[0] not in _BUILT:
             continue
@@ -85,7 +85,7 @@ def check_names(report: Report, data: Mapping[str, Any]) -> None:
 
 
 def _walk(value: Any, path: Path) -> Iterator[tuple[Path, str, Any]]:
-    """Yield every key of every dict, with its path and value."""
+    """Yields every key of every dict, with its path and value."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield (*path, key), key, item
@@ -107,7 +107,7 @@ def _is_module(name: str) -> bool:
 
 
 def check_optimizer(report: Report, path: Path, config: Mapping[str, Any]) -> None:
-    """Check an optimizer's name and arguments, by making it for two weights where they seem right."""
+    """Checks an optimizer's name and arguments, by making it for two weights where they seem right."""
     checked = check_component(report, path, config, mmengine_tables()["optimizer"], filled=("params",))
     if checked is None or not checked.clean or not checked.complete:
         return
@@ -120,7 +120,7 @@ def check_optimizer(report: Report, path: Path, config: Mapping[str, Any]) -> No
 
 
 def check_scheduler(report: Report, path: Path, config: Mapping[str, Any], networks: Mapping[str, Any] | None) -> None:
-    """Check a schedule's name and arguments, and that ``of`` names a network.
+    """Checks a schedule's name and arguments, and that ``of`` names a network.
 
     Args:
         report: Receives the problems.
@@ -139,7 +139,7 @@ def check_scheduler(report: Report, path: Path, config: Mapping[str, Any], netwo
 
 
 def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: bool = True) -> None:
-    """Check a hook's name and arguments.
+    """Checks a hook's name and arguments.
 
     Args:
         report: Receives the problems.
@@ -152,7 +152,7 @@ def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: boo
 
 
 def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
-    """Check the further arguments of MMEngine's Runner."""
+    """Checks the further arguments of MMEngine's Runner."""
     from mmengine.runner import Runner
 
     _check_arguments(report, engine, signature_of(Runner))

@@ -39,7 +39,7 @@ class Probe:
 
 
 def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
-    """Build a generator and run it on ``(2, 3, h, w)``, the smallest size from 64 up that it takes.
+    """Builds a generator and run it on ``(2, 3, h, w)``, the smallest size from 64 up that it takes.
 
     A generator that cannot live on the meta device (it reads weights, or looks at values) is no mistake: what it
     returns then stays unknown.

@@ -52,7 +52,7 @@ class OptionsError(UserError):
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """Write a path of keys and indices as option files and ``--set`` do.
+    """Writes a path of keys and indices as option files and ``--set`` do.
 
     >>> dotted(("schedulers", 0, "type"))
     'schedulers.0.type'
@@ -61,6 +61,6 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def finished(problems: Iterable[Problem]) -> list[str]:
-    """Return the problems' lines, sorted by source and line, each once."""
+    """Returns the problems' lines, sorted by source and line, each once."""
     ranked = sorted(problems, key=lambda problem: (problem.origin.order, problem.origin.line or 0))
     return list(dict.fromkeys(str(problem) for problem in ranked))

@@ -56,7 +56,7 @@ class FlatSection(Section):
 
     @classmethod
     def own_keys(cls) -> set[str]:
-        """Return the keys that are the section's own; every other belongs to the component."""
+        """Returns the keys that are the section's own; every other belongs to the component."""
         return set(cls.model_fields) - {"component"}
 
     @model_validator(mode="before")
@@ -68,14 +68,14 @@ class FlatSection(Section):
 
     @classmethod
     def split(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Separate the section's own keys from the component's."""
+        """Separates the section's own keys from the component's."""
         own = cls.own_keys()
         kept = {key: value for key, value in data.items() if key in own}
         return {**kept, "component": {key: value for key, value in data.items() if key not in own}}
 
     @model_serializer
     def to_dict(self) -> dict[str, Any]:
-        """Return the one dict that the option file writes; optional keys that are not set are left out."""
+        """Returns the one dict that the option file writes; optional keys that are not set are left out."""
         own = {name: getattr(self, name) for name in type(self).model_fields if name != "component"}
         return {**self.component, **{name: value for name, value in own.items() if value is not None}}
 
@@ -122,23 +122,23 @@ class DatasetEntry(FlatSection):
 
     @classmethod
     def own_keys(cls) -> set[str]:
-        """Return the loader's keys and ``limit``."""
+        """Returns the loader's keys and ``limit``."""
         return set(Loader.model_fields) | {"limit"}
 
     @classmethod
     def split(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Separate the loader's keys, ``limit`` and the set's own arguments."""
+        """Separates the loader's keys, ``limit`` and the set's own arguments."""
         parts = super().split(data)
         parts["loader"] = {key: parts.pop(key) for key in Loader.model_fields if key in parts}
         return parts
 
     @model_serializer
     def to_dict(self) -> dict[str, Any]:
-        """Return the one dict that the option file writes."""
+        """Returns the one dict that the option file writes."""
         return self.flat()
 
     def flat(self) -> dict[str, Any]:
-        """Return the component's arguments, the loader's settings and the limit in one dict."""
+        """Returns the component's arguments, the loader's settings and the limit in one dict."""
         flat = {**self.component, **self.loader.model_dump()}
         return flat if self.limit is None else {**flat, "limit": self.limit}
 
@@ -153,12 +153,12 @@ class TestSet(DatasetEntry):
 
     @classmethod
     def own_keys(cls) -> set[str]:
-        """Return the loader's keys, ``limit`` and ``protocol``."""
+        """Returns the loader's keys, ``limit`` and ``protocol``."""
         return super().own_keys() | {"protocol"}
 
     @model_serializer
     def to_dict(self) -> dict[str, Any]:
-        """Return the one dict that the option file writes."""
+        """Returns the one dict that the option file writes."""
         flat = self.flat()
         return flat if self.protocol is None else {**flat, "protocol": self.protocol}
 
@@ -311,14 +311,14 @@ class Options(Section):
     """Further arguments of MMEngine's Runner, merged over ours."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the expanded options as plain dicts, lists, str, int, float, bool and ``None``.
+        """Returns the expanded options as plain dicts, lists, str, int, float, bool and ``None``.
 
         ``options_from_dict`` makes equal options of them.
         """
         return self.model_dump()
 
     def optimizer_for(self, network: str) -> Component:
-        """Return the optimizer of ``generator`` or of a critic: its own entry, else that of all critics.
+        """Returns the optimizer of ``generator`` or of a critic: its own entry, else that of all critics.
 
         Raises:
             UserError: The options name none.
@@ -330,19 +330,19 @@ class Options(Section):
         raise UserError(f"optimizers.{fallback}: missing, {network} cannot be trained without it")
 
     def clip_grad_norm_of(self, network: str) -> float | None:
-        """Return the largest gradient norm of a step of ``generator`` or of a critic; ``None``: any."""
+        """Returns the largest gradient norm of a step of ``generator`` or of a critic; ``None``: any."""
         limits = self.train.clip_grad_norm
         if not isinstance(limits, dict):
             return limits
         return limits.get(network, None if network == "generator" else limits.get("discriminators"))
 
     def missing_for_training(self) -> list[str]:
-        """Return what a run needs and the options do not say, ``key.path: problem`` each; empty if complete."""
+        """Returns what a run needs and the options do not say, ``key.path: problem`` each; empty if complete."""
         return [f"{'.'.join(path)}: {text}" for path, text in missing_for_training(self.to_dict())]
 
 
 def missing_for_training(data: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
-    """Return what training needs and expanded options, perhaps faulty ones, do not say: key paths and problems."""
+    """Returns what training needs and expanded options, perhaps faulty ones, do not say: key paths and problems."""
     optimizers, critics, train, datasets = (
         value if isinstance(value := data.get(name) or {}, dict) else None
         for name in ("optimizers", "discriminators", "train", "datasets")

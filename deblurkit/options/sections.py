@@ -15,7 +15,7 @@ from deblurkit.options.signature import expectation, with_value, within
 
 
 def validate(report: Report, data: dict[str, Any]) -> Options | None:
-    """Check every section's keys and types; return the options where all fit."""
+    """Checks every section's keys and types; return the options where all fit."""
     try:
         return Options.model_validate(data)
     except ValidationError as error:
@@ -48,7 +48,7 @@ def _in_yaml_words(text: str) -> str:
 
 
 def _nearest(path: Path) -> str:
-    """Suggest a key of the same section, else the one section that has a key of this very name."""
+    """Suggests a key of the same section, else the one section that has a key of this very name."""
     key = str(path[-1])
     hint = did_you_mean(key, {"_base_"} | set(Options.model_fields) if len(path) == 1 else _section(path[:-1]))
     if hint:
@@ -58,7 +58,7 @@ def _nearest(path: Path) -> str:
 
 
 def _section(path: Path) -> set[str]:
-    """Return the keys that the section at ``path`` may have; none for a dict of named entries."""
+    """Returns the keys that the section at ``path`` may have; none for a dict of named entries."""
     model: type[BaseModel] | None = Options
     for part in path:
         inner = model.model_fields.get(str(part)) if model is not None else None
@@ -67,7 +67,7 @@ def _section(path: Path) -> set[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the section that an annotation stands for, also ``Section | None``."""
+    """Returns the section that an annotation stands for, also ``Section | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return None if issubclass(annotation, FlatSection) else annotation
     if typing.get_origin(annotation) in (dict, list):

@@ -28,7 +28,7 @@ class Selection:
 
 
 def parse_selection(text: str) -> Selection:
-    """Read ``name`` or ``view(...(name))``.
+    """Reads ``name`` or ``view(...(name))``.
 
     >>> parse_selection("sobel(pyramid(image))")
     Selection(name='image', views=('pyramid', 'sobel'))

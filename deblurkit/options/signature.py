@@ -41,7 +41,7 @@ class Signature:
 
 @cache
 def signature_of(component: Any) -> Signature:
-    """Read the arguments of a class or function, following ``**kwargs`` along the base classes."""
+    """Reads the arguments of a class or function, following ``**kwargs`` along the base classes."""
     annotations: dict[str, Any] = {}
     required: list[str] = []
     is_open = False
@@ -66,7 +66,7 @@ def signature_of(component: Any) -> Signature:
 
 
 def _constructors(component: Any) -> Iterator[tuple[Any, bool]]:
-    """Yield the functions that see a component's arguments, outermost first, up to torch's and Python's own."""
+    """Yields the functions that see a component's arguments, outermost first, up to torch's and Python's own."""
     if not inspect.isclass(component):
         yield component, False
         return
@@ -93,7 +93,7 @@ def _annotation(function: Any, parameter: inspect.Parameter) -> Any:
 
 
 def argument_problems(annotation: Any, value: Any) -> list[tuple[Path, str]]:
-    """Check a value of an option file against an annotation: whole numbers pass for float, lists for sequences.
+    """Checks a value of an option file against an annotation: whole numbers pass for float, lists for sequences.
 
     Returns:
         For each mistake the path inside the value and what is wrong; nothing where the annotation cannot tell.
@@ -111,7 +111,7 @@ def argument_problems(annotation: Any, value: Any) -> list[tuple[Path, str]]:
 
 
 def adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
-    """Return pydantic's view of an annotation, or ``None`` where it has none."""
+    """Returns pydantic's view of an annotation, or ``None`` where it has none."""
     return _adapter(annotation)
 
 
@@ -129,7 +129,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
 
 
 def _readable(error: ValidationError, value: Any) -> list[tuple[Path, str]]:
-    """Put pydantic's errors in words; of a union's branches those count that came furthest."""
+    """Puts pydantic's errors in words; of a union's branches those count that came furthest."""
     details = error.errors(include_url=False, include_context=False)
     if all(detail["type"] in _OBJECTS_ONLY for detail in details):
         return []
@@ -144,7 +144,7 @@ def _readable(error: ValidationError, value: Any) -> list[tuple[Path, str]]:
 
 
 def within(location: tuple[int | str, ...], value: Any) -> tuple[Path, Any]:
-    """Follow an error's location into ``value``, skipping the marks pydantic adds for branches of a union.
+    """Follows an error's location into ``value``, skipping the marks pydantic adds for branches of a union.
 
     Returns:
         The path that exists there, and the value at its end.
@@ -162,7 +162,7 @@ def within(location: tuple[int | str, ...], value: Any) -> tuple[Path, Any]:
 
 
 def expectation(detail: Mapping[str, Any]) -> str:
-    """Put the message of one of pydantic's errors in our wording."""
+    """Puts the message of one of pydantic's errors in our wording."""
     if detail["type"] == "extra_forbidden":
         return "unknown key"
     if detail["type"] == "missing":
@@ -175,7 +175,7 @@ def expectation(detail: Mapping[str, Any]) -> str:
 
 
 def with_value(text: str, value: Any) -> str:
-    """Add to ``should be ...`` what came instead."""
+    """Adds to ``should be ...`` what came instead."""
     shown = repr(value)
     shown = shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "..."
     return f"{text}, not {shown}" if text.startswith("should be ") else text

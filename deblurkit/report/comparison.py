@@ -20,7 +20,7 @@ Scored = Mapping[str, ImageScore]
 
 
 def comparison(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """Return the content of ``comparison.json``.
+    """Returns the content of ``comparison.json``.
 
     A metric's means are over the images on which all candidates have it, so that they compare like with like; a pair
     is compared on the images on which both have it. ``difference`` is first - second, whichever direction is better.
@@ -50,7 +50,7 @@ def comparison(candidates: Sequence[Candidate]) -> dict[str, Any]:
 
 
 def comparison_tables(compared: Mapping[str, Any]) -> list[Table]:
-    """Return a table of scores for each data set and one of all differences, from ``comparison.json``'s content."""
+    """Returns a table of scores for each data set and one of all differences, from ``comparison.json``'s content."""
     scores = [_scores(name, entry, compared) for name, entry in compared["datasets"].items() if entry["images"]]
     titles = set_titles(compared["datasets"])
     rows = [
@@ -65,7 +65,7 @@ def comparison_tables(compared: Mapping[str, Any]) -> list[Table]:
 def comparison_markdown(
     compared: Mapping[str, Any], protocol: str, command: str, paper: Mapping[str, Any] | None = None
 ) -> str:
-    """Return ``comparison.md``.
+    """Returns ``comparison.md``.
 
     Args:
         compared: The content of ``comparison.json``.
@@ -90,7 +90,7 @@ def comparison_markdown(
 
 
 def scorings_compared(compared: Mapping[str, Any]) -> list[Scoring]:
-    """Return the protocols of ``comparison.json``'s content."""
+    """Returns the protocols of ``comparison.json``'s content."""
     described = compared["candidates"].values()
     modes = {name: [facts["inference"][name] for facts in described] for name in compared["datasets"]}
     return scorings(compared["datasets"], modes)
@@ -115,7 +115,7 @@ def _protocol(candidate: Candidate, name: str) -> str:
 
 
 def _described(candidate: Candidate) -> dict[str, Any]:
-    """Return what ``comparison.json`` says of a candidate, and where its own figures are."""
+    """Returns what ``comparison.json`` says of a candidate, and where its own figures are."""
     metrics = candidate.metrics
     return {
         "metrics": f"{candidate.name}/metrics.json",
@@ -130,7 +130,7 @@ def _scored(rows: Sequence[ImageScore]) -> Scored:
 
 
 def _shared(scored: Mapping[str, Scored], common: Sequence[str]) -> dict[str, list[str]]:
-    """Return, of each metric that any candidate has, the images on which all candidates have it."""
+    """Returns, of each metric that any candidate has, the images on which all candidates have it."""
     sides = {key: [images[key].restored or {} for images in scored.values()] for key in common}
     metrics = dict.fromkeys(name for listed in sides.values() for side in listed for name in side)
     return {name: [key for key, listed in sides.items() if all(name in side for side in listed)] for name in metrics}
@@ -139,7 +139,7 @@ def _shared(scored: Mapping[str, Scored], common: Sequence[str]) -> dict[str, li
 def _figures(
     name: str, candidates: Sequence[Candidate], scored: Mapping[str, Scored], common: Sequence[str]
 ) -> dict[str, Any]:
-    """Return one data set's means, intervals and pairs."""
+    """Returns one data set's means, intervals and pairs."""
     shared = {metric: keys for metric, keys in _shared(scored, common).items() if keys}
     restored, ends = {}, {}
     for candidate in candidates:
@@ -174,7 +174,7 @@ def _mean(
 
 
 def _blurred(images: Scored, shared: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Return the blurred images' means over the images of each metric that have it."""
+    """Returns the blurred images' means over the images of each metric that have it."""
     columns = {
         metric: [scores[metric] for key in keys if metric in (scores := images[key].blurred or {})]
         for metric, keys in shared.items()
@@ -183,7 +183,7 @@ def _blurred(images: Scored, shared: Mapping[str, Sequence[str]]) -> dict[str, f
 
 
 def _pair(first: Scored, second: Scored) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Compare two candidates on the images that both have, metric by metric."""
+    """Compares two candidates on the images that both have, metric by metric."""
     sides = [(first[key].restored or {}, second[key].restored or {}) for key in first if key in second]
     for metric in dict.fromkeys(name for one, other in sides for name in one if name in other):
         known = [(one[metric], other[metric]) for one, other in sides if metric in one and metric in other]
@@ -191,7 +191,7 @@ def _pair(first: Scored, second: Scored) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def _notes(candidates: Sequence[Candidate]) -> list[str]:
-    """Return what the candidates' own reports say, once where all say it, and in what they differ."""
+    """Returns what the candidates' own reports say, once where all say it, and in what they differ."""
     first, *others = candidates
     notes = [note for note in first.metrics["notes"] if all(note in other.metrics["notes"] for other in others)]
     for candidate in candidates:

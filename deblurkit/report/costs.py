@@ -37,7 +37,7 @@ class Comparison:
 
 
 def compare(cost: GeneratorCost) -> list[Comparison]:
-    """Return each published figure of a generator beside the one measured."""
+    """Returns each published figure of a generator beside the one measured."""
     at = {size.size: size for size in cost.sizes}
     measured: dict[str, float | None] = {"parameters": cost.parameters, "mib": cost.mib}
     for figure, size in _GMACS_AT.items():
@@ -55,7 +55,7 @@ def compare(cost: GeneratorCost) -> list[Comparison]:
 
 
 def tables(costs: Sequence[GeneratorCost], ratios: Sequence[TimeRatio] = ()) -> list[Table]:
-    """Return the tables of size and work, of published figures and ratios where there are any, of memory and time."""
+    """Returns the tables of size and work, of published figures and ratios where there are any, of memory and time."""
     found = [_work(costs), _published(costs), _memory_and_time(costs), _ratios(ratios)]
     return [table for table in found if table.rows]
 
@@ -66,7 +66,7 @@ def show(
     environment: Mapping[str, Any],
     ratios: Sequence[TimeRatio] = (),
 ) -> None:
-    """Print the tables, what failed, how it was measured and where on standard output."""
+    """Prints the tables, what failed, how it was measured and where on standard output."""
     from rich.console import Console
     from rich.text import Text
 
@@ -85,7 +85,7 @@ def markdown(
     environment: Mapping[str, Any],
     ratios: Sequence[TimeRatio] = (),
 ) -> str:
-    """Return the tables, what failed, how it was measured and where, as a page."""
+    """Returns the tables, what failed, how it was measured and where, as a page."""
     lines = ["# What the generators cost", ""]
     for table in tables(costs, ratios):
         lines += markdown_table(table)
@@ -95,7 +95,7 @@ def markdown(
 
 
 def markdown_table(table: Table) -> list[str]:
-    """Return a table's lines in Markdown, its title before and an empty line behind it."""
+    """Returns a table's lines in Markdown, its title before and an empty line behind it."""
     rules = ["---" if index < table.texts else "---:" for index in range(len(table.columns))]
     cells = [table.columns, *([escape(cell) for cell in row] for row in table.rows)]
     first, *rest = (f"| {' | '.join(row)} |" for row in cells)
@@ -108,7 +108,7 @@ def as_json(
     environment: Mapping[str, Any],
     ratios: Sequence[TimeRatio] = (),
 ) -> str:
-    """Return everything measured as JSON: ``methods``, ``environment``, ``generators`` and ``ratios``."""
+    """Returns everything measured as JSON: ``methods``, ``environment``, ``generators`` and ``ratios``."""
     generators = []
     for cost in costs:
         compared = [dataclasses.asdict(comparison) for comparison in compare(cost)]
@@ -123,7 +123,7 @@ def as_json(
 
 
 def check_targets(*files: str | None) -> None:
-    """Refuse files that could not be written, before anything is measured; ``None`` is none.
+    """Refuses files that could not be written, before anything is measured; ``None`` is none.
 
     Raises:
         UserError: One is a folder, or its folder is missing.
@@ -136,7 +136,7 @@ def check_targets(*files: str | None) -> None:
 
 
 def write(file: str | None, text: str) -> None:
-    """Write ``text`` where ``file`` names a place, replaced whole or not at all."""
+    """Writes ``text`` where ``file`` names a place, replaced whole or not at all."""
     if file is not None:
         write_text(Path(file), text)
 

@@ -57,7 +57,7 @@ class Plot:
 
 
 def histogram(title: str, label: str, series: Mapping[str, Sequence[float]], *, blurred: str | None = None) -> Plot:
-    """Plot how values are distributed, one outline a series.
+    """Plots how values are distributed, one outline a series.
 
     Args:
         title: What it shows.
@@ -91,7 +91,7 @@ def histogram(title: str, label: str, series: Mapping[str, Sequence[float]], *, 
 def scatter(
     title: str, labels: tuple[str, str], horizontal: Sequence[float], series: Mapping[str, Sequence[float]]
 ) -> Plot:
-    """Plot one dot an image and series.
+    """Plots one dot an image and series.
 
     Args:
         title: What it shows.
@@ -117,7 +117,7 @@ def scatter(
 
 
 def intervals(title: str, label: str, rows: Mapping[str, tuple[float, Sequence[float] | None]]) -> Plot:
-    """Plot a value and its interval by name, one row each.
+    """Plots a value and its interval by name, one row each.
 
     Args:
         title: What it shows.
@@ -139,7 +139,7 @@ def intervals(title: str, label: str, rows: Mapping[str, tuple[float, Sequence[f
 
 
 def parts(title: str, rows: Mapping[str, Mapping[str, float]]) -> Plot:
-    """Plot seconds by part, stacked, one bar a row.
+    """Plots seconds by part, stacked, one bar a row.
 
     Args:
         title: What it shows.
@@ -166,7 +166,7 @@ def parts(title: str, rows: Mapping[str, Mapping[str, float]]) -> Plot:
 
 @functools.cache
 def error_colours() -> NDArray[np.uint8]:
-    """Return the colours of error maps, RGB ``(256, 3)``, from no error to :data:`ERROR_LEVELS` and more."""
+    """Returns the colours of error maps, RGB ``(256, 3)``, from no error to :data:`ERROR_LEVELS` and more."""
     from matplotlib import colormaps
 
     return np.asarray(colormaps[_ERROR_COLOURS](np.arange(256), bytes=True)[:, :3])
@@ -174,7 +174,7 @@ def error_colours() -> NDArray[np.uint8]:
 
 @contextmanager
 def drawing(height: float = _HEIGHT_IN) -> Iterator[tuple[Figure, Axes]]:
-    """Give an empty figure in the page's style; the settings hold until it has been written."""
+    """Gives an empty figure in the page's style; the settings hold until it has been written."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -202,14 +202,14 @@ def drawing(height: float = _HEIGHT_IN) -> Iterator[tuple[Figure, Axes]]:
 
 
 def _dots(axes: Axes, dots: NDArray[np.float64], colour: str) -> None:
-    """Draw dots as one path of lines without length: a marker each would take six times the text."""
+    """Draws dots as one path of lines without length: a marker each would take six times the text."""
     gap = np.full(len(dots), np.nan)
     x, y = (np.stack([values, values, gap], axis=1).ravel() for values in dots.T)
     axes.plot(x, y, color=colour, linewidth=_DOT_PT, solid_capstyle="round", alpha=0.7)
 
 
 def finished(figure: Figure, title: str, description: str, legend: tuple[tuple[str, str], ...]) -> Plot:
-    """Return a figure of :func:`drawing` as a plot; see :class:`Plot`."""
+    """Returns a figure of :func:`drawing` as a plot; see :class:`Plot`."""
     import matplotlib
 
     text = io.StringIO()
@@ -220,7 +220,7 @@ def finished(figure: Figure, title: str, description: str, legend: tuple[tuple[s
 
 
 def _for_a_page(svg: str) -> str:
-    """Keep the ``<svg>`` element alone, as large as its place, with the page's colours and letters."""
+    """Keeps the ``<svg>`` element alone, as large as its place, with the page's colours and letters."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 aria-hidden="true" focusable="false"', svg, count=1)
@@ -232,7 +232,7 @@ def _for_a_page(svg: str) -> str:
 
 
 def legend_of(names: Sequence[str], blurred: str | None = None) -> tuple[tuple[str, str], ...]:
-    """Give each series its colour's variable; the blurred input has one of its own."""
+    """Gives each series its colour's variable; the blurred input has one of its own."""
     others = [name for name in names if name != blurred]
     return tuple(
         (_VARIABLES[_BLURRED if name == blurred else _SERIES[others.index(name) % SERIES]], name) for name in names
@@ -240,7 +240,7 @@ def legend_of(names: Sequence[str], blurred: str | None = None) -> tuple[tuple[s
 
 
 def colours_of(legend: Sequence[tuple[str, str]]) -> list[str]:
-    """Return what to draw the series of a legend in; the page's own colours take its place."""
+    """Returns what to draw the series of a legend in; the page's own colours take its place."""
     written = {variable: colour for colour, variable in _VARIABLES.items()}
     return [written[variable] for variable, _ in legend]
 
@@ -257,6 +257,6 @@ def _between(bounds: Sequence[float] | None) -> str:
 
 
 def _short(name: str, longest: int = 26) -> str:
-    """Cut a name short; ``$`` would start a formula."""
+    """Cuts a name short; ``$`` would start a formula."""
     shown = name if len(name) <= longest else f"{name[: longest - 1]}…"
     return shown.replace("$", r"\$")

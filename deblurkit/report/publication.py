@@ -60,7 +60,7 @@ class _Cell:
 
 
 def latex(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: Mapping[str, Any] | None = None) -> str:
-    """Return a table for a paper, which needs the package ``booktabs``.
+    """Returns a table for a paper, which needs the package ``booktabs``.
 
     Rows are the blurred input, what others published (marked, never measured by us) and the candidates; columns are
     data sets and metrics. Among several candidates the best is bold and, of three or more, the second underlined;
@@ -97,7 +97,7 @@ def latex(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: M
 def csv_table(
     candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: Mapping[str, Any] | None = None
 ) -> str:
-    """Return the same table with all decimals.
+    """Returns the same table with all decimals.
 
     Columns are ``method``, ``kind`` (``blurred``, ``published`` or ``scored``), ``protocol`` (of each data set, where
     they differ; empty for what is published: it is rarely known), ``inference``, and one for each data set and metric.
@@ -123,7 +123,7 @@ def csv_table(
 
 
 def escape(text: object) -> str:
-    r"""Return ``text`` so that LaTeX prints it as it is.
+    r"""Returns ``text`` so that LaTeX prints it as it is.
 
     >>> escape("50 % of_a&b")
     '50 \\% of\\_a\\&b'
@@ -140,7 +140,7 @@ def _columns(compared: Mapping[str, Any]) -> list[Column]:
 
 
 def _spans(columns: Sequence[Column]) -> list[tuple[str, int, int]]:
-    """Return each data set with its first and last column, counted from 1 behind the methods' column."""
+    """Returns each data set with its first and last column, counted from 1 behind the methods' column."""
     datasets = [dataset for dataset, _ in columns]
     return [
         (name, datasets.index(name) + 2, datasets.index(name) + 1 + datasets.count(name))
@@ -162,7 +162,7 @@ def _rows(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: M
 
 
 def _published(candidates: Sequence[Candidate], paper: Mapping[str, Any] | None) -> Iterator[_Row]:
-    """Give each method that a paper compares with a row, then the experiments' own published figures."""
+    """Gives each method that a paper compares with a row, then the experiments' own published figures."""
     rows: list[tuple[str, dict[Column, Value]]] = []
     for row in paper["compared"] if paper else ():
         method, dataset = (str(row.get(key, NOTHING)) for key in _KEYS)
@@ -188,7 +188,7 @@ def _by_column(scores: Mapping[str, Mapping[str, Value] | None]) -> dict[Column,
 
 
 def _marks(columns: Sequence[Column], scales: Sequence[Scale], scored: Sequence[_Row]) -> dict[tuple[Column, str], str]:
-    """Return how a number is marked in its column; numbers are compared as they are printed."""
+    """Returns how a number is marked in its column; numbers are compared as they are printed."""
     marks: dict[tuple[Column, str], str] = {}
     if len(scored) < 2:
         return marks

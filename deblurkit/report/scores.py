@@ -31,7 +31,7 @@ class ImageScore:
     restored_facts: Facts = field(default_factory=dict)
 
     def gain(self, metric: str) -> float | None:
-        """Return by how much ``metric`` rose; ``None`` where either score is missing or both are infinite."""
+        """Returns by how much ``metric`` rose; ``None`` where either score is missing or both are infinite."""
         before, after = (self.blurred or {}).get(metric), (self.restored or {}).get(metric)
         if before is None or after is None:
             return None
@@ -40,21 +40,21 @@ class ImageScore:
 
 
 def ranked(rows: Sequence[ImageScore], metric: str = "psnr", higher_is_better: bool = True) -> list[ImageScore]:
-    """Return the rows that have a gain in ``metric``, the most improved first."""
+    """Returns the rows that have a gain in ``metric``, the most improved first."""
     sign = 1 if higher_is_better else -1
     gains = [(sign * gain, row) for row in rows if (gain := row.gain(metric)) is not None]
     return [row for _, row in sorted(gains, key=lambda pair: -pair[0])]
 
 
 def ranked_by_score(rows: Sequence[ImageScore], metric: str, higher_is_better: bool = True) -> list[ImageScore]:
-    """Return the rows whose restored image has ``metric``, the best first: for reports that know no blurred images."""
+    """Returns the rows whose restored image has ``metric``, the best first: for reports that know no blurred images."""
     sign = 1 if higher_is_better else -1
     scores = [(sign * row.restored[metric], row) for row in rows if row.restored is not None and metric in row.restored]
     return [row for _, row in sorted(scores, key=lambda pair: -pair[0])]
 
 
 def share_gained(rows: Sequence[ImageScore], metric: str = "psnr", higher_is_better: bool = True) -> float | None:
-    """Return the share of images that ``metric`` says improved, in [0, 1]; ``None`` where no image has a gain."""
+    """Returns the share of images that ``metric`` says improved, in [0, 1]; ``None`` where no image has a gain."""
     sign = 1 if higher_is_better else -1
     gains = [sign * gain for row in rows if (gain := row.gain(metric)) is not None]
     return sum(gain > 0 for gain in gains) / len(gains) if gains else None

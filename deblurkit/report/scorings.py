@@ -23,7 +23,7 @@ class Scoring:
 
 
 def scorings(datasets: Mapping[str, Mapping[str, Any]], modes: Mapping[str, Iterable[str | None]]) -> list[Scoring]:
-    """Return a report's protocols, each once, in the order of the data sets.
+    """Returns a report's protocols, each once, in the order of the data sets.
 
     Args:
         datasets: ``datasets`` of ``metrics.json`` or ``comparison.json``.
@@ -43,13 +43,13 @@ def scorings(datasets: Mapping[str, Mapping[str, Any]], modes: Mapping[str, Iter
 
 
 def scorings_of(metrics: Mapping[str, Any]) -> list[Scoring]:
-    """Return the protocols of one candidate's ``metrics.json``."""
+    """Returns the protocols of one candidate's ``metrics.json``."""
     datasets = metrics["datasets"]
     return scorings(datasets, {name: [entry["inference"]] for name, entry in datasets.items()})
 
 
 def with_version(protocol: Mapping[str, Any]) -> str:
-    """Name a protocol with its version.
+    """Names a protocol with its version.
 
     >>> with_version({"id": "gopro-basicsr-v1", "version": 1})
     'gopro-basicsr-v1 version 1'
@@ -58,7 +58,7 @@ def with_version(protocol: Mapping[str, Any]) -> str:
 
 
 def by_set(texts: Mapping[str, str]) -> str:
-    """Write a text of each data set: once where all have the same, else each behind its set's name.
+    """Writes a text of each data set: once where all have the same, else each behind its set's name.
 
     >>> by_set({"gopro": "whole", "kohler": "whole"}), by_set({"gopro": "tlc:256", "kohler": "whole"})
     ('whole', 'gopro: tlc:256, kohler: whole')
@@ -69,7 +69,7 @@ def by_set(texts: Mapping[str, str]) -> str:
 
 
 def set_titles(datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return what a table calls each data set: by its name, with its protocol where these differ between the sets."""
+    """Returns what a table calls each data set: by its name, with its protocol where these differ between the sets."""
     protocols = {name: entry["protocol"] for name, entry in datasets.items()}
     alike = len({with_version(protocol) for protocol in protocols.values()}) <= 1
     return {name: name if alike else f"{name}, by {protocol['id']}" for name, protocol in protocols.items()}

@@ -51,7 +51,7 @@ class Paired:
 
 
 def interval(values: Sequence[float] | NDArray[np.float64], level: float = LEVEL) -> tuple[float, float] | None:
-    """Return a confidence interval of the mean, by bootstrap over ``values``.
+    """Returns a confidence interval of the mean, by bootstrap over ``values``.
 
     The percentile bootstrap, which for a mean covers as often as BCa (in simulations of ours from 12 to 200 normal,
     exponential and log-normal values) and is defined where all values are equal, too. Below a dozen values it is too
@@ -86,7 +86,7 @@ def interval(values: Sequence[float] | NDArray[np.float64], level: float = LEVEL
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
-    """Compare two candidates' scores of the same images.
+    """Compares two candidates' scores of the same images.
 
     The interval is a bootstrap of the mean difference over images. The test is Wilcoxon's signed-rank test of the
     differences, two-sided: it asks whether they lie symmetrically around zero and assumes no normal distribution.

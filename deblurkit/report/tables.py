@@ -64,7 +64,7 @@ class Scale:
         return 2 if "psnr" in self.name else 4
 
     def write(self, value: Value, signed: bool = False) -> str:
-        """Write one score; ``-`` where there is none, and no sign where nothing but zeros is left.
+        """Writes one score; ``-`` where there is none, and no sign where nothing but zeros is left.
 
         >>> Scale("psnr").write(27.8251), Scale("psnr").write(0.25, signed=True), Scale("ssim").write(-0.00004)
         ('27.83', '+0.25', '0.0000')
@@ -77,17 +77,17 @@ class Scale:
         return text if float(text) else text.lstrip("+-")
 
     def tone(self, change: Value) -> int:
-        """Return 1 where a change, as it is written, is for the better, -1 where for the worse, 0 for neither."""
+        """Returns 1 where a change, as it is written, is for the better, -1 where for the worse, 0 for neither."""
         change = 0.0 if change is None else self.sign * float(self.write(change))
         return (change > 0) - (change < 0)
 
     def order(self, values: Iterable[Value]) -> list[str]:
-        """Return the different numbers as they are written, the best first; none where no direction is known."""
+        """Returns the different numbers as they are written, the best first; none where no direction is known."""
         texts = {self.write(value) for value in values if value is not None} if self.sign else set()
         return sorted(texts, key=float, reverse=self.sign > 0)
 
     def with_interval(self, value: Value, ends: Sequence[float] | None, signed: bool = False) -> str:
-        """Write a mean and, where there is one, its interval: ``27.83 [27.61, 28.05]``."""
+        """Writes a mean and, where there is one, its interval: ``27.83 [27.61, 28.05]``."""
         written = self.write(value, signed)
         return written if ends is None else f"{written} [{', '.join(self.write(end, signed) for end in ends)}]"
 
@@ -110,7 +110,7 @@ class Table:
 
 
 def scale(name: str, described: Mapping[str, Mapping[str, Any]]) -> Scale:
-    """Return the scale of a score.
+    """Returns the scale of a score.
 
     Args:
         name: The score's name.
@@ -121,7 +121,7 @@ def scale(name: str, described: Mapping[str, Mapping[str, Any]]) -> Scale:
 
 
 def printed(value: Value) -> str:
-    """Write a published figure with the decimals that it was given with: more would claim too much.
+    """Writes a published figure with the decimals that it was given with: more would claim too much.
 
     >>> printed(30.2), printed(None)
     ('30.2', '-')
@@ -130,7 +130,7 @@ def printed(value: Value) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Write a p-value with two significant digits.
+    """Writes a p-value with two significant digits.
 
     >>> p_value(0.0312), p_value(3.1e-9)[-4:], p_value(1e-200)
     ('0.031', '10⁻⁹', '< 10⁻⁹⁹')
@@ -147,7 +147,7 @@ def p_value(value: float | None) -> str:
 
 
 def headline(metrics: Mapping[str, Any]) -> Table:
-    """Return the table of all data sets: blurred, restored, gain and, labelled, the published value.
+    """Returns the table of all data sets: blurred, restored, gain and, labelled, the published value.
 
     Args:
         metrics: The content of ``metrics.json``.
@@ -165,7 +165,7 @@ def headline(metrics: Mapping[str, Any]) -> Table:
 
 
 def published(paper: Mapping[str, Any] | None) -> Table | None:
-    """Return all that a paper prints: its own rows, then those that it compares with; ``None`` without any.
+    """Returns all that a paper prints: its own rows, then those that it compares with; ``None`` without any.
 
     Its own stand here too because a table of scores has only those of data sets that were scored.
 
@@ -186,7 +186,7 @@ def published(paper: Mapping[str, Any] | None) -> Table | None:
 
 
 def as_text(*tables: Table) -> str:
-    """Return tables as a terminal shows them, aligned; as wide as they are where standard output is no terminal."""
+    """Returns tables as a terminal shows them, aligned; as wide as they are where standard output is no terminal."""
     from rich.console import Console
 
     console = Console()
@@ -201,7 +201,7 @@ def as_text(*tables: Table) -> str:
 
 
 def rich_table(table: Table) -> RichTable:
-    """Return a table for a console of rich; nothing in its cells is read as markup."""
+    """Returns a table for a console of rich; nothing in its cells is read as markup."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -221,7 +221,7 @@ def report_markdown(
     strips: Mapping[str, Mapping[str, str]],
     paper: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return ``report.md``.
+    """Returns ``report.md``.
 
     Args:
         candidate: What was scored.
@@ -249,12 +249,12 @@ def report_markdown(
 
 
 def render(template: str, content: Mapping[str, Any]) -> str:
-    """Fill in one of the Markdown templates; a name that it misses is an error."""
+    """Fills in one of the Markdown templates; a name that it misses is an error."""
     return _environment().get_template(template).render(content)
 
 
 def escape(text: object) -> str:
-    """Return ``text`` so that it cannot end a table cell or start markup."""
+    """Returns ``text`` so that it cannot end a table cell or starts markup."""
     escaped = " ".join(str(text).split())
     for character in "\\`*_|<[":
         escaped = escaped.replace(character, "\\" + character)
@@ -287,7 +287,7 @@ def _headline_rows(name: str, entry: Mapping[str, Any], metrics: Mapping[str, An
 
 
 def _data(metrics: Mapping[str, Any]) -> Table | None:
-    """Return what is known of the data that were trained and tested on."""
+    """Returns what is known of the data that were trained and tested on."""
     described = {"training": metrics.get("trained_on")}
     described |= {name: entry.get("data") for name, entry in metrics["datasets"].items()}
     rows = [[name, _listed(facts)] for name, facts in described.items() if facts]
@@ -301,7 +301,7 @@ def _environment_rows(environment: Mapping[str, Any]) -> list[list[str]]:
 def _dataset(
     name: str, rows: Sequence[ImageScore], metrics: Mapping[str, Any], strips: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what the page says of one data set."""
+    """Returns what the page says of one data set."""
     entry = metrics["datasets"][name]
     scales = [scale(metric, metrics["metrics"]) for metric in entry["restored"] or {}]
     gains, shown = _extremes(rows, scales)
@@ -323,7 +323,7 @@ def _dataset(
 
 
 def _extremes(rows: Sequence[ImageScore], scales: Sequence[Scale]) -> tuple[bool, Table | None]:
-    """Return whether images are ranked by gain (else by score: nothing is known of the blurred), and both ends."""
+    """Returns whether images are ranked by gain (else by score: nothing is known of the blurred), and both ends."""
     if not scales:
         return False, None
     first, higher = scales[0].name, scales[0].sign >= 0

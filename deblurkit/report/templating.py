@@ -18,7 +18,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def html_page(
     folders: Sequence[Path], template: str, styles: Sequence[str], scripts: Sequence[str], content: Mapping[str, Any]
 ) -> str:
-    """Return one HTML file that needs no other.
+    """Returns one HTML file that needs no other.
 
     Values are escaped and can start no markup; a name that the template misses is an error. Besides ``content`` the
     template has ``style`` and ``script``, the joined files, ``policy``, a content security policy that allows nothing
@@ -53,7 +53,7 @@ def text_environment(
     variable: tuple[str, str] = ("{{", "}}"),
     comment: tuple[str, str] = ("{#", "#}"),
 ) -> Environment:
-    """Return the environment of :data:`TEMPLATES`, which escapes nothing by itself.
+    """Returns the environment of :data:`TEMPLATES`, which escapes nothing by itself.
 
     Args:
         filters: By name; what comes from outside must pass the one that escapes for the kind of text.

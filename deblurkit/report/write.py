@@ -22,7 +22,7 @@ _OF_ONE = ("metrics.json", "per_image.csv", "report.md")
 
 
 def write_report(out: Path, content: PageContent, strips: Mapping[str, Mapping[str, str]]) -> None:
-    """Write one candidate's files into ``out``, which is made where it is missing.
+    """Writes one candidate's files into ``out``, which is made where it is missing.
 
     These are ``metrics.json``, ``per_image.csv``, ``report.md``, ``report.html``, ``tables.tex`` and ``tables.csv``.
     A comparison that an earlier run left there is removed.
@@ -50,7 +50,7 @@ def write_report(out: Path, content: PageContent, strips: Mapping[str, Mapping[s
 
 
 def write_comparison(out: Path, content: PageContent) -> None:
-    """Write what stands above several candidates' folders into ``out``, which is made where it is missing.
+    """Writes what stands above several candidates' folders into ``out``, which is made where it is missing.
 
     These are ``comparison.json``, ``comparison.md``, ``report.html``, ``tables.tex`` and ``tables.csv``. The report of
     one candidate that an earlier run left there is removed, but for its pictures.
@@ -77,7 +77,7 @@ def write_comparison(out: Path, content: PageContent) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as JSON can hold it: infinities as ``"inf"`` and ``"-inf"``, tuples as lists.
+    """Returns ``value`` as JSON can hold it: infinities as ``"inf"`` and ``"-inf"``, tuples as lists.
 
     >>> plain({"psnr": math.inf, "ssim": 1.0, "sizes": (1, 2)})
     {'psnr': 'inf', 'ssim': 1.0, 'sizes': [1, 2]}
@@ -97,7 +97,7 @@ def plain(value: Any) -> Any:
 
 
 def per_image_csv(candidate: Candidate) -> str:
-    """Return the table ``dataset,image,psnr_blurred,psnr_restored,...,seconds``; what is unknown is an empty cell.
+    """Returns the table ``dataset,image,psnr_blurred,psnr_restored,...,seconds``; what is unknown is an empty cell.
 
     Between scores and seconds stand the facts that the protocol found, ``<fact>_blurred`` and ``<fact>_restored``,
     and in every row ``protocol`` and ``inference``, without which a score means nothing.
@@ -125,7 +125,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:
-    """Remove what would contradict the files that were just written."""
+    """Removes what would contradict the files that were just written."""
     for name in names:
         (folder / name).unlink(missing_ok=True)
 

@@ -38,7 +38,7 @@ class Archive:
 
 
 def read_archive(file: BinaryIO) -> Archive:
-    """Check an archive whole: one directory, stored entries that fit into the file, each with the right CRC-32.
+    """Checks an archive whole: one directory, stored entries that fit into the file, each with the right CRC-32.
 
     Raises:
         DamagedError: It is not so.
@@ -64,7 +64,7 @@ def read_archive(file: BinaryIO) -> Archive:
 
 
 def _check_directory(file: BinaryIO, size: int, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
-    """Refuse an archive that another reader, such as torch's, could read in another way than Python's."""
+    """Refuses an archive that another reader, such as torch's, could read in another way than Python's."""
     file.seek(max(0, size - _END_BYTES - _LOCATOR_BYTES))
     locator, end = file.read(_LOCATOR_BYTES), file.read(_END_BYTES)
     begins = min((entry.header_offset for entry in entries), default=None) == 0

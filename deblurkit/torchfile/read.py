@@ -29,7 +29,7 @@ class CheckpointError(UserError):
 
 
 def read(path: Path | str) -> Any:
-    """Read what a file of ``torch.save`` holds onto the CPU: plain types and dense tensors, whoever wrote it.
+    """Reads what a file of ``torch.save`` holds onto the CPU: plain types and dense tensors, whoever wrote it.
 
     Nothing in the file is executed. Every checksum is compared, and no more memory is taken than the file has bytes.
     Files that torch wrote before 1.6 have no checksums.
@@ -56,7 +56,7 @@ def read(path: Path | str) -> Any:
 
 
 def digest(path: Path | str) -> str:
-    """Return the SHA-256 digest of a file's content, in hexadecimal digits."""
+    """Returns the SHA-256 digest of a file's content, in hexadecimal digits."""
     found = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(1 << 20):
@@ -70,7 +70,7 @@ def _first(error: Exception) -> str:
 
 
 def _rehearse(file: BinaryIO) -> None:
-    """Go through a file without making anything of it.
+    """Goes through a file without making anything of it.
 
     Raises:
         RefusedError: It asks for more than it holds, or for something else than tensors and plain types.
@@ -91,7 +91,7 @@ def _rehearse(file: BinaryIO) -> None:
 
 
 def _rehearse_older(file: BinaryIO) -> None:
-    """Go through a file that torch wrote before 1.6: pickles one after the other, then the bytes of each storage."""
+    """Goes through a file that torch wrote before 1.6: pickles one after the other, then the bytes of each storage."""
     size = os.fstat(file.fileno()).st_size
     storages: dict[str, int] = {}
 
@@ -124,7 +124,7 @@ class _Walk:
         self.above: set[int] = set()
 
     def measure(self, value: Any, depth: int) -> tuple[int, int]:
-        """Return how many values and how many bytes of tensors are in ``value``.
+        """Returns how many values and how many bytes of tensors are in ``value``.
 
         Raises:
             RefusedError: There are too many, too deep, or of an unknown kind.

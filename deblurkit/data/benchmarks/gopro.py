@@ -78,7 +78,7 @@ class GoPro(Benchmark):
         super().__init__(files, facts, _EXPECTED[split], resize, crop, augment)
 
     def verify(self) -> None:
-        """Look at the pairs as every data set does; note it where what is measured contradicts ``variant``.
+        """Looks at the pairs as every data set does; note it where what is measured contradicts ``variant``.
 
         Raises:
             UserError: See :meth:`Pairs.verify <deblurkit.data.dataset.Pairs.verify>`.
@@ -101,6 +101,6 @@ def _find(root: Path, split: str, variant: Variant) -> Layout:
 
 
 def _with_sequences(layout: Layout) -> Layout:
-    """Turn the names ``SEQUENCE-000047`` into the keys of the official layout, ``SEQUENCE/000047``."""
+    """Turns the names ``SEQUENCE-000047`` into the keys of the official layout, ``SEQUENCE/000047``."""
     sides = ({key.replace("-", "/", 1): path for key, path in side.items()} for side in (layout.blurred, layout.sharp))
     return Layout(layout.blurred_at, layout.sharp_at, *sides)

@@ -61,7 +61,7 @@ class Kohler(Benchmark):
         super().__init__(files, {"set": "Kohler", "truth": "the middle frame of about 199"}, _EXPECTED)
 
     def truths(self, index: int) -> Iterator[np.ndarray]:
-        """Yield all sharp frames of a photograph, RGB ``uint8`` ``(h, w, 3)``, along the camera's path.
+        """Yields all sharp frames of a photograph, RGB ``uint8`` ``(h, w, 3)``, along the camera's path.
 
         Raises:
             UserError: A frame cannot be read.
@@ -70,7 +70,7 @@ class Kohler(Benchmark):
             yield read_image(path)
 
     def verify(self) -> None:
-        """Look at the headers of photographs and middle frames; note incomplete sets of frames."""
+        """Looks at the headers of photographs and middle frames; note incomplete sets of frames."""
         super().verify()
         self.notes += shorten(
             f"Blurry{poster}_{shake}: {len(frames)} sharp frames, expected 198 to 200"
@@ -80,7 +80,7 @@ class Kohler(Benchmark):
 
 
 def _blurred(top: Path) -> dict[tuple[int, int], Path]:
-    """Return the photographs by poster and shake, in this order."""
+    """Returns the photographs by poster and shake, in this order."""
     folders = (top, top / "BlurryImages")
     found = {}
     for folder in folders:
@@ -98,7 +98,7 @@ def _places(top: Path, poster: int, shake: int) -> list[Path]:
 
 
 def _frames(top: Path, poster: int, shake: int) -> dict[int, Path]:
-    """Return the sharp frames of a photograph by number."""
+    """Returns the sharp frames of a photograph by number."""
     found = {}
     for folder in _places(top, poster, shake):
         for name, path in images_in(folder).items():
@@ -108,6 +108,6 @@ def _frames(top: Path, poster: int, shake: int) -> dict[int, Path]:
 
 
 def _middle(frames: dict[int, Path]) -> Path:
-    """Return the frame whose number is nearest to the middle of all."""
+    """Returns the frame whose number is nearest to the middle of all."""
     middle = (max(frames) + 1) // 2
     return frames[min(frames, key=lambda number: abs(number - middle))]

@@ -76,5 +76,5 @@ def _synthetic(folder: Path, part: str) -> Layout:
 
 
 def _truth(key: str) -> str:
-    """Return ``manmade_01`` for ``manmade_01_kernel_02`` and ``manmade_01_gyro_07``."""
+    """Returns ``manmade_01`` for ``manmade_01_kernel_02`` and ``manmade_01_gyro_07``."""
     return key.rsplit("_", 2)[0]

@@ -32,7 +32,7 @@ class Source:
     example: str
 
     def missing(self, root: Path, looked: Iterable[str]) -> UserError:
-        """Return the error that says what was looked for, how to get it, and how it should lie."""
+        """Returns the error that says what was looked for, how to get it, and how it should lie."""
         advice = f"get {self.archives} at {self.page} and unpack into {root}; datasets/README.md says more"
         gone = "" if root.is_dir() else f"; {no_folder(root)}"
         problems = (
@@ -60,7 +60,7 @@ class Layout:
     sharp: Mapping[str, Path]
 
     def pairs(self) -> list[PairFiles]:
-        """Return the pairs, sorted by key.
+        """Returns the pairs, sorted by key.
 
         Raises:
             UserError: One side is missing, as a whole, in a folder or for single images.
@@ -101,11 +101,11 @@ class Benchmark(ImagePairs):
         self.expected = expected
 
     def describe(self) -> dict[str, str | int]:
-        """Return the set's name, variant and part, the number of images found, and what was measured."""
+        """Returns the set's name, variant and part, the number of images found, and what was measured."""
         return {**self.facts, **super().describe()}
 
     def verify(self) -> None:
-        """Look at every pair's header; note a number of pairs that is not the published one."""
+        """Looks at every pair's header; note a number of pairs that is not the published one."""
         super().verify()
         more = len(self) - self.expected
         if more < 0:
@@ -115,14 +115,14 @@ class Benchmark(ImagePairs):
 
 
 def by_sequence(folder: Path, blurred: str, sharp: str) -> Layout:
-    """Find ``folder/SEQUENCE/{blurred,sharp}/NAME.png``, key ``SEQUENCE/NAME``."""
+    """Finds ``folder/SEQUENCE/{blurred,sharp}/NAME.png``, key ``SEQUENCE/NAME``."""
     return Layout(
         f"{folder}/*/{blurred}", f"{folder}/*/{sharp}", in_sequences(folder, blurred), in_sequences(folder, sharp)
     )
 
 
 def repackaged(root: Path, split: str, name: str) -> list[Layout]:
-    """Find ``{input,target}/NAME.png``, as MPRNet and Restormer hand sets out, wherever their users put ``split``.
+    """Finds ``{input,target}/NAME.png``, as MPRNet and Restormer hand sets out, wherever their users put ``split``.
 
     Args:
         root: The set's folder, or one that holds it.
@@ -137,12 +137,12 @@ def repackaged(root: Path, split: str, name: str) -> list[Layout]:
 
 
 def by_name(blurred: Path, sharp: Path) -> Layout:
-    """Find ``blurred/NAME.png`` and ``sharp/NAME.png``, key ``NAME``."""
+    """Finds ``blurred/NAME.png`` and ``sharp/NAME.png``, key ``NAME``."""
     return Layout(str(blurred), str(sharp), images_in(blurred), images_in(sharp))
 
 
 def the_layout(source: Source, root: Path, layouts: Sequence[Layout]) -> Layout:
-    """Return the one layout in which anything was found.
+    """Returns the one layout in which anything was found.
 
     Raises:
         UserError: None holds an image, or several do.
@@ -158,7 +158,7 @@ def the_layout(source: Source, root: Path, layouts: Sequence[Layout]) -> Layout:
 
 @contextmanager
 def looking_into(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses into a message that names the folder or the file.
+    """Turns what the system refuses into a message that names the folder or the file.
 
     Raises:
         UserError: The system refused something.
@@ -170,7 +170,7 @@ def looking_into(folder: Path) -> Iterator[None]:
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """Return the images that lie directly in a folder by name without ending; nothing where it does not exist.
+    """Returns the images that lie directly in a folder by name without ending; nothing where it does not exist.
 
     Raises:
         UserError: Two differ in their ending only, or the folder cannot be looked into.
@@ -186,7 +186,7 @@ def images_in(folder: Path) -> dict[str, Path]:
 
 
 def in_sequences(folder: Path, side: str = "") -> dict[str, Path]:
-    """Return the images of ``folder/SEQUENCE/side`` (or ``folder/SEQUENCE``) by ``SEQUENCE/NAME``."""
+    """Returns the images of ``folder/SEQUENCE/side`` (or ``folder/SEQUENCE``) by ``SEQUENCE/NAME``."""
     return {
         f"{sequence.name}/{name}": path
         for sequence in _inside(folder)
@@ -195,13 +195,13 @@ def in_sequences(folder: Path, side: str = "") -> dict[str, Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return what lies in a folder, sorted; nothing where it does not exist or is a file."""
+    """Returns what lies in a folder, sorted; nothing where it does not exist or is a file."""
     with looking_into(folder):
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def check_choice(key: str, value: str, known: Sequence[str]) -> None:
-    """Refuse an argument that is not among the known values.
+    """Refuses an argument that is not among the known values.
 
     Raises:
         ValueError: Names the key, the value and what was expected.
@@ -212,7 +212,7 @@ def check_choice(key: str, value: str, known: Sequence[str]) -> None:
 
 
 def _orphans(these: Mapping[str, Path], others: Mapping[str, Path], other: str) -> list[str]:
-    """Name images without a partner: by their folder where none of its images has one."""
+    """Names images without a partner: by their folder where none of its images has one."""
     folders: dict[Path, list[str]] = {}
     for key, path in these.items():
         folders.setdefault(path.parent, []).append(key)

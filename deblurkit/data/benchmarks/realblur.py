@@ -81,7 +81,7 @@ def _find(root: Path, split: str, kind: str) -> Layout:
 
 
 def _listed(top: Path, split: str, kind: str) -> Layout:
-    """Find the images that a list file names and that exist."""
+    """Finds the images that a list file names and that exist."""
     folder, names = top / _FOLDERS[kind], top / f"RealBlur_{kind}_{split}_list.txt"
     if not names.is_file():
         if folder.is_dir():
@@ -99,7 +99,7 @@ def _listed(top: Path, split: str, kind: str) -> Layout:
 
 
 def _read_list(names: Path) -> list[tuple[str, str, str]]:
-    """Return key, blurred and sharp path of each line.
+    """Returns key, blurred and sharp path of each line.
 
     Raises:
         UserError: Lines are not two paths of one scene.
@@ -120,5 +120,5 @@ def _read_list(names: Path) -> list[tuple[str, str, str]]:
 
 
 def _key(path: PurePosixPath) -> str:
-    """Return ``scene230/7`` for ``.../scene230/blur/blur_7.png`` and ``.../scene230/gt/gt_7.png``."""
+    """Returns ``scene230/7`` for ``.../scene230/blur/blur_7.png`` and ``.../scene230/gt/gt_7.png``."""
     return f"{path.parent.parent.name}/{path.stem.rpartition('_')[2]}"

@@ -97,7 +97,7 @@ class Exposure:
             raise UserError(*problems)
 
     def windows(self, sequence: str) -> Iterator[Window]:
-        """Yield the windows of a sequence without end; the caller stops where its frames do.
+        """Yields the windows of a sequence without end; the caller stops where its frames do.
 
         Args:
             sequence: Its name, from which, with the seed, their lengths are drawn.
@@ -111,7 +111,7 @@ class Exposure:
             start += self.stride or period
 
     def expose(self, frames: Iterable[Array], window: Window, sequence: str) -> tuple[Array, Array]:
-        """Average frames, holding but the middle one and the last two in memory.
+        """Averages frames, holding but the middle one and the last two in memory.
 
         Args:
             frames: The window's ``exposed`` frames, ``uint8`` or ``uint16`` ``(h, w, 3)``.
@@ -146,7 +146,7 @@ class Exposure:
         return max(1, round(period * self.fraction))
 
     def _spread(self) -> int:
-        """Return by how much the middle frames of two windows that start together can lie apart."""
+        """Returns by how much the middle frames of two windows that start together can lie apart."""
         least, greatest = self.average
         return self._exposed(greatest) // 2 - self._exposed(least) // 2
 
@@ -165,7 +165,7 @@ class Exposure:
 
 
 def as_average(average: int | Sequence[int]) -> tuple[int, int]:
-    """Return least and greatest number of frames for an option that takes one number or both.
+    """Returns least and greatest number of frames for an option that takes one number or both.
 
     Raises:
         UserError: It is neither.
@@ -177,7 +177,7 @@ def as_average(average: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _alike(frames: Iterable[Array]) -> Iterator[Array]:
-    """Pass frames on as long as they are of one size and type."""
+    """Passes frames on as long as they are of one size and type."""
     first = None
     for number, image in enumerate(frames, start=1):
         kind = f"{image.shape[0]} x {image.shape[1]} {image.dtype}"

@@ -64,7 +64,7 @@ class Camera:
         self.sensor = sensor
 
     def shoot(self, photograph: np.ndarray, rng: np.random.Generator, crop: tuple[int, int] | None = None) -> Shot:
-        """Draw all that is random and cut the scene.
+        """Draws all that is random and cut the scene.
 
         The crop lies so that its margin is part of the photograph, where that is large enough; else, and without a
         crop, what is missing is the photograph's mirror image.
@@ -84,7 +84,7 @@ class Camera:
         return Shot(number, self.sensor.response.decode(scene), drawn, self.sensor.draw(rng))
 
     def develop(self, shot: Shot) -> Pair:
-        """Return ``blurred`` and ``sharp``, ``uint8`` ``(h, w, 3)`` without the margin."""
+        """Returns ``blurred`` and ``sharp``, ``uint8`` ``(h, w, 3)`` without the margin."""
         model = self.models[shot.blur]
         inside = slice(model.margin, -model.margin or None)
         blurred, sharp = (image[inside, inside] for image in model.expose(shot.linear, shot.drawn))
@@ -93,7 +93,7 @@ class Camera:
 
 
 def _cut(photograph: np.ndarray, size: tuple[int, ...], margin: int, rng: np.random.Generator) -> np.ndarray:
-    """Cut a window and its margin at a random place; see :meth:`Camera.shoot`."""
+    """Cuts a window and its margin at a random place; see :meth:`Camera.shoot`."""
     places = []
     for side, wanted in zip(photograph.shape[:2], size, strict=True):
         if side < wanted:

@@ -40,7 +40,7 @@ class Response:
     to_encoded: Callable[[Array], Array]
 
     def decode(self, image: Array, dtype: DTypeLike = np.float32) -> Array:
-        """Return the linear light of an image's levels.
+        """Returns the linear light of an image's levels.
 
         Args:
             image: ``uint8`` or ``uint16``, of any shape.
@@ -57,18 +57,18 @@ class Response:
         return np.take(table, image)
 
     def encode(self, linear: Array) -> Array:
-        """Return the encoded values in [0, 1] of linear light, clipped to [0, 1] first; of the same float type."""
+        """Returns the encoded values in [0, 1] of linear light, clipped to [0, 1] first; of the same float type."""
         return self.to_encoded(np.clip(linear, 0, 1)).astype(linear.dtype, copy=False)
 
     def identity(self) -> str:
-        """Return what tells this response from others: its name; of a measured curve a digest of its numbers."""
+        """Returns what tells this response from others: its name; of a measured curve a digest of its numbers."""
         if self.name in _NAMED:
             return self.name
         return f"sha256:{hashlib.sha256(self.to_light(np.linspace(0, 1, LEVELS)).tobytes()).hexdigest()}"
 
 
 def response(name_or_file: str) -> Response:
-    """Return a camera's response.
+    """Returns a camera's response.
 
     Args:
         name_or_file: ``linear`` (levels are taken for light), ``gamma`` (light = level^2.2, as in the GoPro protocol),
@@ -90,7 +90,7 @@ def response(name_or_file: str) -> Response:
 
 
 def quantise(encoded: Array, how: str = "round", dtype: DTypeLike = np.uint8) -> Array:
-    """Turn encoded values into levels.
+    """Turns encoded values into levels.
 
     Truncating takes what is a level but for the last bits of its floats for that level: else a pixel that does not
     change in any of the averaged frames would often lose one.
@@ -117,7 +117,7 @@ def _highest(dtype: np.dtype[Any]) -> int:
 
 
 def _measured(file: Path) -> Array:
-    """Read a measured curve: 256 ascending numbers, scaled so that the last is 1."""
+    """Reads a measured curve: 256 ascending numbers, scaled so that the last is 1."""
     try:
         if file.suffix.lower() == ".npy":
             curve = np.asarray(np.load(file, allow_pickle=False), dtype=np.float64).ravel()

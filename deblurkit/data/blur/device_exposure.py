@@ -32,7 +32,7 @@ class LayerBatch:
 
 
 def expose(linear: Tensor, camera: Tensor, layers: Sequence[LayerBatch] = ()) -> Tensor:
-    """Average each scene over its exposure.
+    """Averages each scene over its exposure.
 
     Args:
         linear: The backgrounds' linear light ``(n, 3, h, w)``.
@@ -57,14 +57,14 @@ def expose(linear: Tensor, camera: Tensor, layers: Sequence[LayerBatch] = ()) ->
 
 
 def compose(linear: Tensor, layers: Sequence[LayerBatch]) -> Tensor:
-    """Return the scenes in their mean pose, where nothing is moved: the sharp images ``(n, 3, h, w)``."""
+    """Returns the scenes in their mean pose, where nothing is moved: the sharp images ``(n, 3, h, w)``."""
     for layer in layers:
         linear = _over(layer.light, linear)
     return linear
 
 
 def warp(images: Tensor, homographies: Tensor, mirror: bool = True) -> Tensor:
-    """Move images as the homographies say, at the same size.
+    """Moves images as the homographies say, at the same size.
 
     Args:
         images: ``(n, c, h, w)``.
@@ -91,7 +91,7 @@ def warp(images: Tensor, homographies: Tensor, mirror: bool = True) -> Tensor:
 
 
 def _in_unit_square(homographies: Tensor, height: int, width: int) -> Tensor:
-    """Bring homographies from pixels to ``grid_sample``'s places: -1 and 1 are the centres of the outermost pixels."""
+    """Brings homographies from pixels to ``grid_sample``'s places: -1 and 1 are the centres of the outermost pixels."""
     half_x, half_y = max(width - 1, 1) / 2, max(height - 1, 1) / 2
     x, y, one = homographies.unbind(dim=-1)
     x, y, one = (torch.stack([x * half_x, y * half_y, x * half_x + y * half_y + one], dim=-1)).unbind(dim=-2)
@@ -99,7 +99,7 @@ def _in_unit_square(homographies: Tensor, height: int, width: int) -> Tensor:
 
 
 def _apply(homographies: Tensor, height: int, width: int) -> Tensor:
-    """Return where the homographies take every pixel, ``(n, steps, h, w, 2)`` between -1 and 1."""
+    """Returns where the homographies take every pixel, ``(n, steps, h, w, 2)`` between -1 and 1."""
     # Elementwise: a matrix product could run in TF32, whose 10 bits are a tenth of a pixel.
     x = torch.linspace(-1, 1, width, dtype=homographies.dtype, device=homographies.device)
     y = torch.linspace(-1, 1, height, dtype=homographies.dtype, device=homographies.device)[:, None]

@@ -35,7 +35,7 @@ class Layer:
 
 
 def expose(linear: np.ndarray, camera: np.ndarray, layers: Sequence[Layer] = ()) -> np.ndarray:
-    """Average the scene over the exposure.
+    """Averages the scene over the exposure.
 
     Args:
         linear: The background's linear light, float32 ``(h, w, 3)``.
@@ -56,7 +56,7 @@ def expose(linear: np.ndarray, camera: np.ndarray, layers: Sequence[Layer] = ())
 
 
 def compose(linear: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
-    """Return the scene in its mean pose, where nothing is moved: the sharp image, float32 ``(h, w, 3)``."""
+    """Returns the scene in its mean pose, where nothing is moved: the sharp image, float32 ``(h, w, 3)``."""
     for layer in layers:
         linear = _over(layer.light, linear)
     return linear
@@ -65,7 +65,7 @@ def compose(linear: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
 def warp(
     image: np.ndarray, homography: np.ndarray, mirror: bool = True, size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Move an image as the homography says.
+    """Moves an image as the homography says.
 
     Args:
         image: float32 ``(h, w, c)``.
@@ -84,14 +84,14 @@ def warp(
 
 
 def _corners(light: np.ndarray) -> np.ndarray:
-    """Return the corners of the box beyond which a warped layer has no light, homogeneous ``(3, 4)`` in pixels."""
+    """Returns the corners of the box beyond which a warped layer has no light, homogeneous ``(3, 4)`` in pixels."""
     x, y, width, height = cv2.boundingRect((light[..., 3] != 0).view(np.uint8))
     left, top, right, bottom = x - TAPS_PX, y - TAPS_PX, x + width - 1 + TAPS_PX, y + height - 1 + TAPS_PX
     return np.array([[left, right, left, right], [top, top, bottom, bottom], [1, 1, 1, 1]], dtype=np.float64)
 
 
 def _lay(frame: np.ndarray, light: np.ndarray, corners: np.ndarray, homography: np.ndarray) -> None:
-    """Lay a moved object over the frame, in place, where it may be: within its moved corners."""
+    """Lays a moved object over the frame, in place, where it may be: within its moved corners."""
     places = homography @ corners
     size = np.array(frame.shape[1::-1])
     first, last = np.zeros(2, dtype=int), size

@@ -19,7 +19,7 @@ _MADE_BY = "tools/blur.py frames"
 
 
 def blur_frames(sources: Sequence[str], out: Path, exposure: Exposure, progress: Show) -> Manifest:
-    """Average the frames of folders and videos and write the pairs to ``out``.
+    """Averages the frames of folders and videos and writes the pairs to ``out``.
 
     Started again with the same settings and the same frames it goes on where it was ended, in whatever way. Frames are
     told from others by their number and the sum of their files' sizes.
@@ -55,7 +55,7 @@ def blur_frames(sources: Sequence[str], out: Path, exposure: Exposure, progress:
 
 
 def windows_of(sequence: FrameFolder | Video, exposure: Exposure) -> Iterator[tuple[Window, list[Frame]]]:
-    """Yield each window that fits and its frames, reading the sequence once; no more than a window is in memory."""
+    """Yields each window that fits and its frames, reading the sequence once; no more than a window is in memory."""
     windows = exposure.windows(sequence.name)
     window = next(windows)
     held: list[Frame] = []

@@ -38,7 +38,7 @@ class Frame:
     stored: Path | Array
 
     def read(self) -> Array:
-        """Return the pixels, RGB ``(h, w, 3)``."""
+        """Returns the pixels, RGB ``(h, w, 3)``."""
         return read_image(self.stored) if isinstance(self.stored, Path) else self.stored
 
 
@@ -55,15 +55,15 @@ class FrameFolder:
     files: tuple[Path, ...]
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames in order."""
+        """Yields the frames in order."""
         yield from (Frame(file.stem, file) for file in self.files)
 
     def expected(self) -> int:
-        """Return the number of frames."""
+        """Returns the number of frames."""
         return len(self.files)
 
     def identity(self) -> dict[str, str | int]:
-        """Return what tells these frames from others: the sequence's name, their number and the sum of their sizes."""
+        """Returns what tells these frames from others: the sequence's name, their number and the sum of their sizes."""
         size = sum(file.stat().st_size for file in self.files)
         return {"name": self.name, "frames": len(self.files), "bytes": size}
 
@@ -85,7 +85,7 @@ class Video:
     notes: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames in order, and note it if there are fewer than promised.
+        """Yields the frames in order, and note it if there are fewer than promised.
 
         Raises:
             UserError: The file is no video that OpenCV can decode.
@@ -107,14 +107,14 @@ class Video:
             )
 
     def expected(self) -> int:
-        """Return how many frames the file's header promises; 0 where it says nothing."""
+        """Returns how many frames the file's header promises; 0 where it says nothing."""
         capture = self._open()
         promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
         return max(0, promised)
 
     def identity(self) -> dict[str, str | int]:
-        """Return what tells this video from others."""
+        """Returns what tells this video from others."""
         return {"name": self.name, "bytes": self.file.stat().st_size}
 
     def _open(self) -> cv2.VideoCapture:
@@ -125,7 +125,7 @@ class Video:
 
 
 def find_sequences(sources: Sequence[str]) -> list[FrameFolder | Video]:
-    """Return the sequences of frames that folders, globs and video files name.
+    """Returns the sequences of frames that folders, globs and video files name.
 
     Each folder with images in it is a sequence. It is named by its path below the folder that is given, or what the
     wildcards of the glob stand for, else by its own name; a video by its file's name without ending.
@@ -166,7 +166,7 @@ def _sequences_of(source: str) -> Sequence[FrameFolder | Video]:
 
 
 def frame_folders(pattern: str) -> list[FrameFolder]:
-    """Return the folders with images that a folder or glob names; see :func:`find_sequences`."""
+    """Returns the folders with images that a folder or glob names; see :func:`find_sequences`."""
     grouped: dict[Path, list[Path]] = {}
     names: dict[Path, str] = {}
     for key, file in find_images(pattern):
@@ -179,7 +179,7 @@ def frame_folders(pattern: str) -> list[FrameFolder]:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Return a sorting key that takes numbers in names for numbers.
+    """Returns a sorting key that takes numbers in names for numbers.
 
     >>> sorted(["b2", "b10", "a"], key=natural)
     ['a', 'b2', 'b10']
@@ -247,22 +247,22 @@ class AveragedFrames(Pairs):
             raise UserError(f"frames: {frames}: no sequence is long enough", *shorten(self.notes))
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
+        """Returns the number of pairs."""
         return len(self._windows)
 
     def keys(self) -> list[str]:
-        """Return each pair's key, by index."""
+        """Returns each pair's key, by index."""
         return [f"{sequence.name}/{sequence.files[window.truth].stem}" for sequence, window in self._windows]
 
     def load(self, index: int) -> dict[str, Any]:
-        """Average the window's frames."""
+        """Averages the window's frames."""
         sequence, window = self._windows[index]
         key = f"{sequence.name}/{sequence.files[window.truth].stem}"
         blurred, sharp = expose(self.exposure, list(sequence)[window.start : window.stop], window, sequence.name)
         return {"blurred": blurred, "sharp": sharp, "key": key}
 
     def size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` from the headers of the window's frames."""
+        """Returns ``(h, w)`` from the headers of the window's frames."""
         sequence, window = self._windows[index]
         sizes = {image_size(file): file for file in sequence.files[window.start : window.stop]}
         if len(sizes) > 1:
@@ -271,7 +271,7 @@ class AveragedFrames(Pairs):
         return next(iter(sizes))
 
     def describe(self) -> dict[str, str | int]:
-        """Return the set's name, the response as its variant, and the number of frames averaged."""
+        """Returns the set's name, the response as its variant, and the number of frames averaged."""
         least, greatest = self.exposure.average
         return {
             "set": type(self).__name__,
@@ -281,12 +281,12 @@ class AveragedFrames(Pairs):
 
 
 def windows_within(exposure: Exposure, sequence: FrameFolder) -> list[Window]:
-    """Return the windows that fit into a sequence."""
+    """Returns the windows that fit into a sequence."""
     return list(takewhile(lambda window: window.stop <= len(sequence.files), exposure.windows(sequence.name)))
 
 
 def expose(exposure: Exposure, frames: Sequence[Frame], window: Window, sequence: str) -> tuple[Array, Array]:
-    """Average the frames of a window; returns blurred and sharp image.
+    """Averages the frames of a window; returns blurred and sharp image.
 
     Raises:
         UserError: A frame cannot be read, or they differ in size; names the window.
@@ -299,7 +299,7 @@ def expose(exposure: Exposure, frames: Sequence[Frame], window: Window, sequence
 
 
 def too_short(sequence: str, count: int) -> str:
-    """Return the note that a sequence gave no pair."""
+    """Returns the note that a sequence gave no pair."""
     return f"{sequence}: {count} frames are fewer than its first window needs; left out"
 
 

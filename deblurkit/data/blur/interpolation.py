@@ -22,7 +22,7 @@ _SMALLEST = 12  # what OpenCV's search takes
 
 
 def with_frames_between(frames: Iterable[Array], count: int) -> Iterator[Array]:
-    """Yield the frames and, between each two, ``count`` others.
+    """Yields the frames and, between each two, ``count`` others.
 
     Args:
         frames: ``uint8`` or ``uint16`` ``(h, w, 3)``, all of one size and type.
@@ -37,7 +37,7 @@ def with_frames_between(frames: Iterable[Array], count: int) -> Iterator[Array]:
 
 
 def frames_between(first: Array, second: Array, count: int) -> list[Array]:
-    """Return what lies at even steps of time between two frames.
+    """Returns what lies at even steps of time between two frames.
 
     The flow from an instant ``t`` in (0, 1) back to the first frame and on to the second is put together from the flow
     between the two, as Jiang et al. (Super SloMo, CVPR 2018) do before their networks:
@@ -69,7 +69,7 @@ def frames_between(first: Array, second: Array, count: int) -> list[Array]:
 
 
 def _flow(first: Array, second: Array) -> Array:
-    """Return how far each pixel of ``first`` moves to ``second``: float32 ``(h, w, 2)``, right and down in pixels."""
+    """Returns how far each pixel of ``first`` moves to ``second``: float32 ``(h, w, 2)``, right and down in pixels."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     start: Any = None  # from no flow at all, which the stub does not know
     return np.asarray(search.calc(_grey(first), _grey(second), start))
@@ -81,7 +81,7 @@ def _grey(image: Array) -> Array:
 
 
 def _warp(image: Array, flow: Array) -> Array:
-    """Fetch each pixel from where the flow points: float32 ``(h, w, 3)``."""
+    """Fetches each pixel from where the flow points: float32 ``(h, w, 3)``."""
     height, width = image.shape[:2]
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     fetched = cv2.remap(

@@ -41,7 +41,7 @@ class Kernel:
 
 
 def read_kernels(pattern: str) -> list[Kernel]:
-    """Read every kernel that ``pattern`` names, ordered by file and by place in the file.
+    """Reads every kernel that ``pattern`` names, ordered by file and by place in the file.
 
     What is read, by the file name's ending:
 
@@ -80,7 +80,7 @@ def read_kernels(pattern: str) -> list[Kernel]:
 
 
 def centred(weights: Array) -> Array:
-    """Normalise a kernel to the sum 1 and centre it in the smallest odd square that holds it.
+    """Normalises a kernel to the sum 1 and centre it in the smallest odd square that holds it.
 
     It is moved by whole pixels: the centre of mass ends within half a pixel of the middle. A shift by a fraction would
     have to interpolate, which blurs the kernel itself, and an image blurred with it more than the kernel did.
@@ -167,7 +167,7 @@ def _of_old_matlab(file: Path) -> dict[str, Any]:
 
 
 def _of_new_matlab(file: Path) -> dict[str, Any]:
-    """Return the variables as ``loadmat`` would: HDF5 keeps MATLAB's arrays with their dimensions reversed."""
+    """Returns the variables as ``loadmat`` would: HDF5 keeps MATLAB's arrays with their dimensions reversed."""
     import h5py
 
     try:
@@ -194,7 +194,7 @@ def _resolved(node: Any) -> Any:
 
 
 def _inside(name: str, value: Any) -> Iterator[Named]:
-    """Yield every numeric array of two dimensions in a variable; of cells, structures and stacks, each one's."""
+    """Yields every numeric array of two dimensions in a variable; of cells, structures and stacks, each one's."""
     for place, part in _parts(value):
         yield from _inside(f"{name}{place}", part)
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" and value.ndim == 2 and value.size > 1:
@@ -202,7 +202,7 @@ def _inside(name: str, value: Any) -> Iterator[Named]:
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
-    """Return what a structure, a cell array or a stack consists of, each part with its place in MATLAB's notation."""
+    """Returns what a structure, a cell array or a stack consists of, each part with its place in MATLAB's notation."""
     if isinstance(value, dict):
         return [(f".{field}", part) for field, part in value.items()]
     if not isinstance(value, np.ndarray):
@@ -218,7 +218,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
 
 
 def _lacking(array: Array) -> str | None:
-    """Return what keeps an array from being a kernel, in words."""
+    """Returns what keeps an array from being a kernel, in words."""
     if array.ndim != 2 or array.dtype.kind not in "fiub":
         return f"{array.dtype} {array.shape}; expected numbers in two dimensions"
     if array.size == 0:

@@ -46,7 +46,7 @@ class Kernels:
         self.margin = radius if self.scale is None else math.ceil((radius + 1.5) * max(1.0, self.scale[1])) + 1
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw one kernel.
+        """Draws one kernel.
 
         Args:
             size: ``(h, w)`` of the image, which does not matter here.
@@ -64,15 +64,15 @@ class Kernels:
         return {"kernel": np.pad(weights, self.margin - len(weights) // 2)}
 
     def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the blurred and the sharp image: linear light, float32 ``(h, w, 3)`` as ``linear`` is."""
+        """Returns the blurred and the sharp image: linear light, float32 ``(h, w, 3)`` as ``linear`` is."""
         return convolve(linear, drawn["kernel"]), linear
 
     def expose_batch(self, linear: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the blurred and the sharp images ``(n, 3, h, w)``; ``drawn["kernel"]`` is ``(n, k, k)``."""
+        """Returns the blurred and the sharp images ``(n, 3, h, w)``; ``drawn["kernel"]`` is ``(n, k, k)``."""
         return convolve_batch(linear, drawn["kernel"]), linear
 
     def identity(self) -> str:
-        """Return what tells one set of kernels from another, apart from the arguments: a digest of their weights."""
+        """Returns what tells one set of kernels from another, apart from the arguments: a digest of their weights."""
         digest = hashlib.sha256()
         for kernel in self.kernels:
             digest.update(f"{len(kernel.weights)}\n".encode() + kernel.weights.tobytes())
@@ -80,7 +80,7 @@ class Kernels:
 
 
 def convolve(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Convolve an image with a kernel: a point of light becomes the kernel, not its mirror image.
+    """Convolves an image with a kernel: a point of light becomes the kernel, not its mirror image.
 
     Args:
         linear: Linear light, float32 ``(h, w, 3)``. What lies outside is its mirror image, the border pixel not
@@ -96,7 +96,7 @@ def convolve(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def convolve_batch(linear: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve each image with its own kernel, as :func:`convolve` does, by the Fourier transform.
+    """Convolves each image with its own kernel, as :func:`convolve` does, by the Fourier transform.
 
     Args:
         linear: Linear light ``(n, 3, h, w)`` float32.
@@ -121,7 +121,7 @@ def convolve_batch(linear: Tensor, kernels: Tensor) -> Tensor:
 
 
 def _scaled(weights: np.ndarray, factor: float) -> np.ndarray:
-    """Scale a kernel's size, keeping its sum and its centre; float32 ``(k, k)``, ``k`` odd."""
+    """Scales a kernel's size, keeping its sum and its centre; float32 ``(k, k)``, ``k`` odd."""
     # Zeros around it, or the outermost weights would be cut where the new size is rounded to whole pixels.
     framed = np.pad(weights, 1 + math.ceil(1 / factor))
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR

@@ -92,7 +92,7 @@ class ObjectMotion:
         self.camera = _camera(camera, exposure, margin, steps)
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw the camera's path, and each object's mask, origin and path.
+        """Draws the camera's path, and each object's mask, origin and path.
 
         Args:
             size: ``(h, w)`` of the image with its margins, in pixels.
@@ -115,7 +115,7 @@ class ObjectMotion:
         return {"homographies": camera, "masks": masks, "origins": origins, "paths": paths}
 
     def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the blurred and the sharp image with the objects: linear light, float32 ``(h, w, 3)``."""
+        """Returns the blurred and the sharp image with the objects: linear light, float32 ``(h, w, 3)``."""
         layers = []
         for mask, origin, path in zip(drawn["masks"], drawn["origins"], drawn["paths"], strict=True):
             alpha = mask[..., None]
@@ -123,7 +123,7 @@ class ObjectMotion:
         return expose(linear, drawn["homographies"], layers), compose(linear, layers)
 
     def expose_batch(self, linear: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the blurred and the sharp images ``(n, 3, h, w)``; ``drawn`` holds stacked arrays as tensors."""
+        """Returns the blurred and the sharp images ``(n, 3, h, w)``; ``drawn`` holds stacked arrays as tensors."""
         import torch
 
         from deblurkit.data.blur import device_exposure
@@ -137,7 +137,7 @@ class ObjectMotion:
         return blurred, device_exposure.compose(linear, layers)
 
     def identity(self) -> str:
-        """Return what tells one set of masks from another, apart from the arguments: a digest of names and sizes."""
+        """Returns what tells one set of masks from another, apart from the arguments: a digest of names and sizes."""
         listed = "".join(f"{file.name} {file.stat().st_size}\n" for file in self.masks)
         return f"{len(self.masks)} masks, sha256 {hashlib.sha256(listed.encode()).hexdigest()}"
 
@@ -171,7 +171,7 @@ class ObjectMotion:
 def random_blob(
     size: tuple[int, int], centre: tuple[float, float], diameter: float, feather: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw a soft mask whose outline is a circle with a few random lobes.
+    """Draws a soft mask whose outline is a circle with a few random lobes.
 
     Args:
         size: ``(h, w)`` in pixels.
@@ -215,13 +215,13 @@ def _camera(arguments: Mapping[str, Any] | None, exposure: float, margin: int, s
 
 @lru_cache(maxsize=256)
 def _opacity(file: Path) -> np.ndarray:
-    """Read a mask, float32 ``(h, w)`` in [0, 1]; kept, as decoding costs more than an exposure."""
+    """Reads a mask, float32 ``(h, w)`` in [0, 1]; kept, as decoding costs more than an exposure."""
     image = read_image(file)
     return np.asarray(image.mean(axis=2) / np.iinfo(image.dtype).max, dtype=np.float32)
 
 
 def _placed_mask(file: Path, size: tuple[int, int], centre: tuple[float, float], diameter: float) -> np.ndarray:
-    """Read a mask and scale it into the circle of that centre and diameter, float32 ``(h, w)`` in [0, 1]."""
+    """Reads a mask and scale it into the circle of that centre and diameter, float32 ``(h, w)`` in [0, 1]."""
     opacity = _opacity(file)
     scale = diameter / math.hypot(*opacity.shape)
     height, width = (max(1, round(side * scale)) for side in opacity.shape)

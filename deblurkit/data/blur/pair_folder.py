@@ -58,7 +58,7 @@ class PairFolder:
             leftover.unlink(missing_ok=True)
 
     def pair(self, key: str, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the blurred and the sharp image of a key: those that an earlier run wrote, else made and written.
+        """Returns the blurred and the sharp image of a key: those that an earlier run wrote, else made and written.
 
         Raises:
             UserError: They cannot be made or written; no damaged file is left.
@@ -82,7 +82,7 @@ class PairFolder:
             write_image(file, image)
 
     def finish(self, pairs: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> Manifest:
-        """Write ``manifest.json`` and return what it holds.
+        """Writes ``manifest.json`` and returns what it holds.
 
         Args:
             pairs: A record each, with ``key`` and ``psnr`` (see :func:`score`).
@@ -121,13 +121,13 @@ class PairFolder:
 
 
 def score(blurred: np.ndarray, sharp: np.ndarray) -> float | None:
-    """Return the blurred image's PSNR in dB for a manifest; ``None`` where it equals the sharp one."""
+    """Returns the blurred image's PSNR in dB for a manifest; ``None`` where it equals the sharp one."""
     found = psnr(blurred, sharp)
     return round(found, 4) if np.isfinite(found) else None
 
 
 def in_words(manifest: Manifest, out: Path) -> str:
-    """Return the line that tells a user what was made."""
+    """Returns the line that tells a user what was made."""
     scores = manifest["psnr"]
     blur = "no blur in any of them"
     if scores["mean"] is not None:
@@ -136,7 +136,7 @@ def in_words(manifest: Manifest, out: Path) -> str:
 
 
 def keep_apart(source: str, out: Path) -> None:
-    """Refuse results that a second run would find among its images, and images within the results.
+    """Refuses results that a second run would find among its images, and images within the results.
 
     Args:
         source: File, folder or glob, as :func:`deblurkit.data.paired.find_images` takes it.
@@ -154,7 +154,7 @@ def keep_apart(source: str, out: Path) -> None:
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all.
+    """Writes a JSON file, whole or not at all.
 
     Raises:
         UserError: It cannot be written.
@@ -164,7 +164,7 @@ def write_json(file: Path, content: dict[str, Any]) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those around it, where they are not there yet.
+    """Makes a folder and those around it, where they are not there yet.
 
     Raises:
         UserError: It cannot be made.

@@ -33,7 +33,7 @@ def blur_photos(
     progress: Show = lambda name, done, total: None,
     limit: int | None = None,
 ) -> Manifest:
-    """Blur every photograph ``count`` times and write the pairs, with their manifest, to ``out``.
+    """Blurs every photograph ``count`` times and writes the pairs, with their manifest, to ``out``.
 
     Whole photographs, resized if the data set says so, with their mirror image beyond the border. Started again with
     the same settings and the same photographs it goes on where it was ended, in whatever way, and ends with the same
@@ -78,7 +78,7 @@ def blur_photos(
 
 
 def by_default(sharp: str) -> dict[str, Any]:
-    """Return the data set that blurs photographs where nothing more is said: camera shake and a sensor's noise.
+    """Returns the data set that blurs photographs where nothing more is said: camera shake and a sensor's noise.
 
     Args:
         sharp: Folder or glob.
@@ -106,14 +106,14 @@ def _developed(camera: Camera, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _summary(array: np.ndarray) -> Any:
-    """Return a drawn array as JSON can hold it: its numbers, or its shape and range where they are many."""
+    """Returns a drawn array as JSON can hold it: its numbers, or its shape and range where they are many."""
     if array.size <= _LISTED:
         return array.tolist()
     return {"shape": list(array.shape), "least": float(array.min()), "greatest": float(array.max())}
 
 
 def _settings(options: Mapping[str, Any], photographs: SynthesizedBlur) -> dict[str, Any]:
-    """Return the options with every default, and what the files hold that they name."""
+    """Returns the options with every default, and what the files hold that they name."""
     camera = photographs.camera
     settings = _with_defaults(SynthesizedBlur, options)
     entries = [{"type": entry} if isinstance(entry, str) else entry for entry in options["blur"]]
@@ -129,7 +129,7 @@ def _with_defaults(component: Callable[..., Any], arguments: Mapping[str, Any]) 
 
 
 def _identity(photographs: SynthesizedBlur, used: int) -> str:
-    """Return what tells one list of photographs from another: a digest of their keys and their files' sizes."""
+    """Returns what tells one list of photographs from another: a digest of their keys and their files' sizes."""
     digest = hashlib.sha256()
     for files in photographs.photographs.files[:used]:
         digest.update(f"{files.key} {files.blurred.stat().st_size}\n".encode())

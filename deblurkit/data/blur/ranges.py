@@ -11,7 +11,7 @@ from typing import Any
 def as_range(
     limits: Any, name: str, least: float = 0.0, greatest: float = math.inf, positive: bool = False
 ) -> tuple[float, float]:
-    """Return an option's least and greatest value.
+    """Returns an option's least and greatest value.
 
     Args:
         limits: What the option gave.
@@ -34,7 +34,7 @@ def as_range(
 
 
 def as_positive(number: Any, name: str, unit: str) -> float:
-    """Return an option's number.
+    """Returns an option's number.
 
     Args:
         number: What the option gave.

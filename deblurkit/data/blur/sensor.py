@@ -65,7 +65,7 @@ class Sensor:
             self.jpeg = int(limits[0]), int(limits[1])
 
     def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw one photograph's ``gain`` and, where there are such, ``noise_seed`` and ``quality``: arrays ``()``."""
+        """Draws one photograph's ``gain`` and, where there are such, ``noise_seed`` and ``quality``: arrays ``()``."""
         drawn = {"gain": np.array(rng.uniform(*self.gain), dtype=np.float32)}
         if self.noise is not None:
             drawn["noise_seed"] = np.array(rng.integers(2**63))
@@ -76,7 +76,7 @@ class Sensor:
     def capture(
         self, blurred: np.ndarray, sharp: np.ndarray, drawn: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the blurred photograph and its true sharp image.
+        """Returns the blurred photograph and its true sharp image.
 
         Args:
             blurred: Linear light, float32 ``(h, w, 3)``, 1 = saturation before the gain.
@@ -95,7 +95,7 @@ class Sensor:
         return photograph, truth
 
     def draw_field(self, size: tuple[int, int], drawn: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return what :meth:`capture_batch` takes in the place of ``drawn``.
+        """Returns what :meth:`capture_batch` takes in the place of ``drawn``.
 
         Args:
             size: ``(h, w)`` of the image.
@@ -112,7 +112,7 @@ class Sensor:
         return {"gain": drawn["gain"], "noise": np.ascontiguousarray(field.transpose(2, 0, 1))}
 
     def capture_batch(self, blurred: Tensor, sharp: Tensor, fields: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Do what :meth:`capture` does, without JPEG, on the device where the images lie.
+        """Does what :meth:`capture` does, without JPEG, on the device where the images lie.
 
         Args:
             blurred: Linear light ``(n, 3, h, w)`` float32.
@@ -132,14 +132,14 @@ class Sensor:
 
 
 def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """Return what is left of a ``uint8`` ``(h, w, 3)`` image after JPEG of a quality from 1 to 100."""
+    """Returns what is left of a ``uint8`` ``(h, w, 3)`` image after JPEG of a quality from 1 to 100."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality)
     return np.array(Image.open(file))
 
 
 def encode_batch(linear: Tensor, curve: Response) -> Tensor:
-    """Return the encoded values in [0, 1] of linear light, clipped to [0, 1] first; any shape, within 1e-5 of numpy's.
+    """Returns the encoded values in [0, 1] of linear light, clipped to [0, 1] first; any shape, within 1e-5 of numpy's.
 
     The curve is interpolated linearly between 65536 levels, so that a measured one needs nothing else.
     """
@@ -154,7 +154,7 @@ def encode_batch(linear: Tensor, curve: Response) -> Tensor:
 
 
 def on_levels(encoded: Tensor) -> Tensor:
-    """Round encoded values in [0, 1] to the nearest of 256 levels, halves up; still in [0, 1]."""
+    """Rounds encoded values in [0, 1] to the nearest of 256 levels, halves up; still in [0, 1]."""
     return (encoded * 255 + 0.5).floor() / 255
 
 
@@ -166,7 +166,7 @@ def _knots(curve: Response, device: torch.device) -> Tensor:
 
 
 def _electrons(noise: Mapping[str, float]) -> tuple[float, float]:
-    """Return ``(full_well, read_noise)``."""
+    """Returns ``(full_well, read_noise)``."""
     unknown = [key for key in noise if key not in _NOISE]
     missing = [key for key in _NOISE if key not in noise]
     if unknown or missing:

@@ -74,7 +74,7 @@ class Shake:
         self.margin, self.steps = margin, steps
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw one camera's path.
+        """Draws one camera's path.
 
         Args:
             size: ``(h, w)`` of the image with its margins, in pixels.
@@ -92,23 +92,23 @@ class Shake:
         return {"homographies": camera_homographies(path, size, self.focal)}
 
     def reach(self, size: tuple[int, int]) -> float:
-        """Bound how far any path takes light in what is kept of an image of ``size`` (h, w), in pixels."""
+        """Bounds how far any path takes light in what is kept of an image of ``size`` (h, w), in pixels."""
         extent, roll, tilt = (limits[1] * self.exposure for limits in (self.extent, self.roll, self.tilt))
         return greatest_reach(kept(size, self.margin), extent, roll, tilt, self.focal)
 
     def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the blurred and the sharp image: linear light, float32 ``(h, w, 3)`` as ``linear`` is."""
+        """Returns the blurred and the sharp image: linear light, float32 ``(h, w, 3)`` as ``linear`` is."""
         return expose(linear, drawn["homographies"]), linear
 
     def expose_batch(self, linear: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the blurred and the sharp images ``(n, 3, h, w)``; ``drawn`` holds stacked arrays as tensors."""
+        """Returns the blurred and the sharp images ``(n, 3, h, w)``; ``drawn`` holds stacked arrays as tensors."""
         from deblurkit.data.blur import device_exposure
 
         return device_exposure.expose(linear, drawn["homographies"]), linear
 
 
 def check_exposure(exposure: float, margin: int, steps: int) -> None:
-    """Check what every blur along a path is given.
+    """Checks what every blur along a path is given.
 
     Raises:
         ValueError: One is out of its range; the message names it.
@@ -122,12 +122,12 @@ def check_exposure(exposure: float, margin: int, steps: int) -> None:
 
 
 def kept(size: tuple[int, int], margin: int) -> tuple[int, int]:
-    """Return what is left of ``size`` without its margins, at least one pixel."""
+    """Returns what is left of ``size`` without its margins, at least one pixel."""
     return max(1, size[0] - 2 * margin), max(1, size[1] - 2 * margin)
 
 
 def check_margin(name: str, margin: int, reach: float, size: tuple[int, int]) -> None:
-    """Check that the mirrored border stays outside what is kept.
+    """Checks that the mirrored border stays outside what is kept.
 
     Raises:
         UserError: It does not; the message says which margin would do, if any.

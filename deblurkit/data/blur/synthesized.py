@@ -26,7 +26,7 @@ class Blurring:
         self.camera, self.crop = camera, crop
 
     def __call__(self, images: Pair, rng: np.random.Generator) -> Pair:
-        """Return ``blurred`` and ``sharp`` made from the one image given."""
+        """Returns ``blurred`` and ``sharp`` made from the one image given."""
         (photograph,) = images.values()
         return self.camera.develop(self.camera.shoot(photograph, rng, self.crop))
 
@@ -43,7 +43,7 @@ class Exposing:
         self.camera, self.crop = camera, crop
 
     def __call__(self, images: Pair, rng: np.random.Generator) -> dict[str, Any]:
-        """Return ``sharp``, ``drawn`` and ``sensor`` as tensors; see :meth:`SynthesizedBlur.sample`."""
+        """Returns ``sharp``, ``drawn`` and ``sensor`` as tensors; see :meth:`SynthesizedBlur.sample`."""
         import torch
 
         (photograph,) = images.values()
@@ -116,7 +116,7 @@ class SynthesizedBlur(Pairs):
             self.crop.needed = (max(self.crop.size),) * 2  # photographs are turned first, and may lie either way
 
     def __len__(self) -> int:
-        """Return the number of photographs."""
+        """Returns the number of photographs."""
         return len(self.photographs)
 
     @property
@@ -129,32 +129,32 @@ class SynthesizedBlur(Pairs):
         self.photographs.used = count
 
     def keys(self) -> list[str]:
-        """Return each photograph's key, by index."""
+        """Returns each photograph's key, by index."""
         return self.photographs.keys()
 
     def place(self, index: int) -> str:
-        """Return the photograph's file."""
+        """Returns the photograph's file."""
         return self.photographs.place(index)
 
     def size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` of a pair: the photograph's from its header, or what it is resized to."""
+        """Returns ``(h, w)`` of a pair: the photograph's from its header, or what it is resized to."""
         stored = self.photographs.size(index)
         return self.resize.size if self.resize else stored
 
     def load(self, index: int) -> dict[str, Any]:
-        """Return the whole photograph, resized, and its blurred version, the same ones at each call."""
+        """Returns the whole photograph, resized, and its blurred version, the same ones at each call."""
         shot = self.shoot(index, np.random.default_rng([_FIXED, index]))
         return {**self.camera.develop(shot), "key": self.photographs.files[index].key}
 
     def shoot(self, index: int, rng: np.random.Generator) -> Shot:
-        """Draw an exposure of the whole photograph, resized before as :meth:`sample` does."""
+        """Draws an exposure of the whole photograph, resized before as :meth:`sample` does."""
         images = {"sharp": self.photographs.read(index)["blurred"]}
         if self.resize:
             images = self.resize(images, rng)
         return self.camera.shoot(images["sharp"], rng)
 
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Return a pair as every data set does; with ``where: device``, what :meth:`finish` makes it from.
+        """Returns a pair as every data set does; with ``where: device``, what :meth:`finish` makes it from.
 
         That is ``sharp``, linear light ``(3, h, w)`` with the blur's margin; ``drawn`` and ``sensor``, the parameters;
         and ``key``.
@@ -166,7 +166,7 @@ class SynthesizedBlur(Pairs):
         return {**parts, "key": key}
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Blur a batch on the device where its tensors lie.
+        """Blurs a batch on the device where its tensors lie.
 
         Args:
             batch: Collated samples of ``where: device``.
@@ -184,12 +184,12 @@ class SynthesizedBlur(Pairs):
         return {"blurred": blurred, "sharp": sharp, "key": batch["key"]}
 
     def describe(self) -> dict[str, str | int]:
-        """Return the set's name, the pattern of the photographs, the response and the blur models."""
+        """Returns the set's name, the pattern of the photographs, the response and the blur models."""
         made = {"response": self.camera.sensor.response.name, "blur": ", ".join(self.camera.names)}
         return {**super().describe(), "sharp": self.sharp, **made}
 
     def verify(self) -> None:
-        """Look at every photograph's header, and draw each blur once for the largest images that will be blurred.
+        """Looks at every photograph's header, and draw each blur once for the largest images that will be blurred.
 
         That is the greatest height with the greatest width: how far a blur reaches may depend on either.
 
@@ -209,7 +209,7 @@ class SynthesizedBlur(Pairs):
             raise UserError(*problems)
 
     def cache(self, count: int | None = None) -> None:
-        """Decode the first ``count`` photographs (all, by default) and keep them in memory; blur stays random.
+        """Decodes the first ``count`` photographs (all, by default) and keeps them in memory; blur stays random.
 
         Raises:
             UserError: They do not fit into the memory that is free, or a file cannot be read.
@@ -236,7 +236,7 @@ class SynthesizedBlur(Pairs):
         return notes
 
     def _check_where(self) -> None:
-        """Refuse what cannot be done on the device.
+        """Refuses what cannot be done on the device.
 
         Raises:
             ValueError: It is asked for.

@@ -38,7 +38,7 @@ class CameraPath(Trajectory):
 def random_camera_path(
     rng: np.random.Generator, extent: float, roll_deg: float, tilt_deg: float, steps: int, jerk: float = 0.0
 ) -> CameraPath:
-    """Draw a hand's tremor whose shift and angles all have a mean of zero over time.
+    """Draws a hand's tremor whose shift and angles all have a mean of zero over time.
 
     Args:
         rng: All randomness comes from here.
@@ -54,7 +54,7 @@ def random_camera_path(
 
 
 def with_jerks(path: Trajectory, rng: np.random.Generator, jerk: float) -> Trajectory:
-    """Turn the path's course by a random angle at random steps, as impulses to the hand do.
+    """Turns the path's course by a random angle at random steps, as impulses to the hand do.
 
     The speeds stay, as do the roll, the mean of zero and, by scaling, the extent.
 
@@ -75,7 +75,7 @@ def with_jerks(path: Trajectory, rng: np.random.Generator, jerk: float) -> Traje
 
 
 def camera_homographies(path: CameraPath, size: tuple[int, int], focal: float = FOCAL_PX) -> np.ndarray:
-    """Return what the camera's path does to the image: ``T K R K^-1`` at each step.
+    """Returns what the camera's path does to the image: ``T K R K^-1`` at each step.
 
     ``R`` is yaw, then pitch, then roll; ``K`` has the focal length, square pixels and the principal point at the
     image's centre; ``T`` is the shift.
@@ -99,7 +99,7 @@ def camera_homographies(path: CameraPath, size: tuple[int, int], focal: float = 
 
 
 def object_homographies(path: Trajectory, magnification: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
-    """Return a flat object's path as similarities: magnified and turned about its centre, then shifted.
+    """Returns a flat object's path as similarities: magnified and turned about its centre, then shifted.
 
     Args:
         path: Shift in pixels and roll in degrees ``(steps,)``.
@@ -119,7 +119,7 @@ def object_homographies(path: Trajectory, magnification: np.ndarray, centre: tup
 def greatest_reach(
     window: tuple[int, int], extent: float, roll_deg: float = 0.0, tilt_deg: float = 0.0, focal: float = FOCAL_PX
 ) -> float:
-    """Bound how far a camera's path takes the light that comes from, or arrives in, a window, in pixels.
+    """Bounds how far a camera's path takes the light that comes from, or arrives in, a window, in pixels.
 
     The window lies about the image's centre. Holds for every path: one with a mean of zero stays within its own
     extent of zero.

@@ -52,7 +52,7 @@ class Alignment:
 
 
 def align(blurred: np.ndarray, sharp: np.ndarray) -> Alignment | None:
-    """Measure the shift between two images of the same size.
+    """Measures the shift between two images of the same size.
 
     Args:
         blurred: Grey, float32 ``(h, w)``, in levels of 255.
@@ -80,7 +80,7 @@ def align(blurred: np.ndarray, sharp: np.ndarray) -> Alignment | None:
 
 
 def _refine(fixed: np.ndarray, moved: np.ndarray, x: float, y: float) -> tuple[float, float, float]:
-    """Return the likeness and the shift that ECC finds from a start; none where it diverges."""
+    """Returns the likeness and the shift that ECC finds from a start; none where it diverges."""
     warp: np.ndarray = np.array([[1, 0, x], [0, 1, y]], np.float32)
     everywhere = np.full(fixed.shape, 255, np.uint8)
     try:

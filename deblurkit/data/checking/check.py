@@ -32,7 +32,7 @@ def check_sets(
     jobs: int | None = None,
     progress: Progress = lambda name, done, total: None,
 ) -> dict[str, Any]:
-    """Check sets and compare those for training with the others.
+    """Checks sets and compare those for training with the others.
 
     Two images for each job are in memory at a time, and of each checked pair about 3 kB.
 
@@ -90,7 +90,7 @@ def _measure_all(found: FoundSet, jobs: int, progress: Progress) -> list[Pair]:
 def _duplicates(
     sets: Sequence[FoundSet], measured: Sequence[Sequence[Pair]], against: FoundSet | None
 ) -> list[dict[str, Any]]:
-    """Compare training sets with the others, and all with ``against``."""
+    """Compares training sets with the others, and all with ``against``."""
     compared = []
     for (first, of_first), (second, of_second) in combinations(zip(sets, measured, strict=True), 2):
         if second is not against and (first.split == "train") == (second.split == "train"):
@@ -109,7 +109,7 @@ def _faults(figures: dict[str, Any]) -> list[str]:
 
 
 def _write(folder: Path, name: str, data: bytes | None, written: list[str]) -> None:
-    """Write a file, unless there is nothing to write, and take it down."""
+    """Writes a file, unless there is nothing to write, and takes it down."""
     if data is None:
         return
     with saying(f"--out {folder}: it cannot be written"):

@@ -30,7 +30,7 @@ Row = tuple[str, bool, list[Image.Image]]  # label, whether it stands out, pictu
 
 
 def contact_sheet(assessed: Sequence[dict[str, Any]], sets: Sequence[FoundSet]) -> bytes | None:
-    """Draw the picture: a row for each pair, blurred, sharp and their difference side by side.
+    """Draws the picture: a row for each pair, blurred, sharp and their difference side by side.
 
     Args:
         assessed: What :func:`~deblurkit.data.checking.sets.assess` returned for each set.
@@ -48,7 +48,7 @@ def contact_sheet(assessed: Sequence[dict[str, Any]], sets: Sequence[FoundSet]) 
 
 
 def chosen(figures: dict[str, Any]) -> list[int]:
-    """Return the indices of the pairs to show: those that findings are about first, then by PSNR from the worst.
+    """Returns the indices of the pairs to show: those that findings are about first, then by PSNR from the worst.
 
     Args:
         figures: What :func:`~deblurkit.data.checking.sets.assess` returned for a set.
@@ -63,7 +63,7 @@ def chosen(figures: dict[str, Any]) -> list[int]:
 
 
 def _flagged(figures: dict[str, Any], readable: Sequence[int]) -> list[int]:
-    """Take turns among the findings, each one's first pairs first, so that many of one kind do not hide another."""
+    """Takes turns among the findings, each one's first pairs first, so that many of one kind do not hide another."""
     places = {figures["images"][index]["key"]: index for index in readable}
     queues = [[places[key] for key in finding["keys"] if key in places] for finding in figures["findings"]]
     turns = [queue[turn] for turn in range(_FLAGGED) for queue in queues if turn < len(queue)]

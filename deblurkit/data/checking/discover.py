@@ -63,7 +63,7 @@ class FoundSet:
 
 
 def from_component(name: str, split: str, component: dict[str, Any]) -> FoundSet:
-    """Build the set that an option file's component describes, as far as it can be built.
+    """Builds the set that an option file's component describes, as far as it can be built.
 
     Args:
         name: What to call it.
@@ -84,7 +84,7 @@ def from_component(name: str, split: str, component: dict[str, Any]) -> FoundSet
 
 
 def from_source(text: str, plugins: Sequence[str] = (), name: str | None = None) -> FoundSet:
-    """Return the set that a command line names, see :func:`~deblurkit.data.source.find_entry`.
+    """Returns the set that a command line names, see :func:`~deblurkit.data.source.find_entry`.
 
     Args:
         text: ``FILE.yml:train``, ``FILE.yml:test.NAME``, or ``{type: NAME, ...}``, which is taken for training.
@@ -101,7 +101,7 @@ def from_source(text: str, plugins: Sequence[str] = (), name: str | None = None)
 
 
 def from_options(options: Options) -> list[FoundSet]:
-    """Return every set of an experiment; a validation and a test set with the same images are one."""
+    """Returns every set of an experiment; a validation and a test set with the same images are one."""
     entries = named_entries(options)
     names: dict[str, list[str]] = defaultdict(list)
     for name, entry in entries.items():
@@ -113,7 +113,7 @@ def from_options(options: Options) -> list[FoundSet]:
 
 
 def from_folder(folder: str | os.PathLike[str]) -> list[FoundSet]:
-    """Find sub-folders named as blurred and sharp ones are, at any depth, and make sets of them.
+    """Finds sub-folders named as blurred and sharp ones are, at any depth, and makes sets of them.
 
     A folder named ``train``, ``val`` or ``test`` above them (or ``training``, ``validation``, ...) says what a set is
     for; where there is none it is for training. With several kinds of blurred folders, as in GoPro, each makes a set.
@@ -166,7 +166,7 @@ def _sets_of_prefix(
 
 
 def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator[tuple[str, Parts]]:
-    """Yield each folder of blurred or sharp images with its path below the root; links that go round are not followed.
+    """Yields each folder of blurred or sharp images with its path below the root; links that go round are not followed.
 
     Args:
         folder: Where to look.
@@ -185,7 +185,7 @@ def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator
 
 
 def _cut(parts: Parts) -> tuple[Parts, Parts]:
-    """Cut a path after the first folder that names a split."""
+    """Cuts a path after the first folder that names a split."""
     end = next((i + 1 for i, part in enumerate(parts) if part.lower() in _SPLITS), 0)
     return parts[:end], parts[end:]
 
@@ -209,7 +209,7 @@ def _with_unique_names(found: list[FoundSet]) -> list[FoundSet]:
 
 
 def _take_whole_pairs(found: FoundSet, component: dict[str, Any]) -> None:
-    """Fill in the pairs that have both images, and the files that have no partner."""
+    """Fills in the pairs that have both images, and the files that have no partner."""
     sides = {side: dict(reversed(find_images(component[side]))) for side in ("blurred", "sharp")}
     for side, other in (("blurred", "sharp"), ("sharp", "blurred")):
         found.orphans[side] = [str(path) for key, path in sorted(sides[side].items()) if key not in sides[other]]
@@ -219,6 +219,6 @@ def _take_whole_pairs(found: FoundSet, component: dict[str, Any]) -> None:
 
 
 def _source_of(name: str, entry: DatasetEntry) -> str:
-    """Return what is equal for a validation and a test set with the same images."""
+    """Returns what is equal for a validation and a test set with the same images."""
     source = {key: value for key, value in entry.component.items() if key not in _HOW_DATA_ARE_USED}
     return f"{'train' if name == 'train' else 'other'} {source}"

@@ -58,13 +58,13 @@ class Overlap:
 
 
 def digest(image: np.ndarray) -> str:
-    """Return a hash of an image's pixels, shape and depth, 32 hexadecimal digits."""
+    """Returns a hash of an image's pixels, shape and depth, 32 hexadecimal digits."""
     head = f"{image.dtype} {image.shape}".encode()
     return hashlib.blake2b(head + np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
 
 
 def fingerprint(key: str, image: np.ndarray, grey: np.ndarray) -> Fingerprint:
-    """Take an image's fingerprint.
+    """Takes an image's fingerprint.
 
     Args:
         key: The image's.
@@ -81,7 +81,7 @@ def fingerprint(key: str, image: np.ndarray, grey: np.ndarray) -> Fingerprint:
 
 
 def overlap(first: Sequence[Fingerprint], second: Sequence[Fingerprint]) -> Overlap:
-    """Compare every image of one set with every image of another."""
+    """Compares every image of one set with every image of another."""
     places = defaultdict(list)
     for image in second:
         places[image.digest].append(image.key)
@@ -91,7 +91,7 @@ def overlap(first: Sequence[Fingerprint], second: Sequence[Fingerprint]) -> Over
 
 
 def repeated(images: Sequence[tuple[str, str]]) -> list[list[str]]:
-    """Return the keys of images with equal digests, group by group.
+    """Returns the keys of images with equal digests, group by group.
 
     Args:
         images: Key and digest of each.

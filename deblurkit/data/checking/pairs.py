@@ -48,7 +48,7 @@ class Pair:
     print: Fingerprint | None = None
 
     def figures(self) -> dict[str, Any]:
-        """Return what a JSON file says of the pair."""
+        """Returns what a JSON file says of the pair."""
         shift = self.alignment
         return {
             "key": self.key,
@@ -67,7 +67,7 @@ class Pair:
 
 
 def measure(dataset: Any, index: int, key: str) -> Pair:
-    """Read one pair and measure it; what cannot be read is a finding, not an error.
+    """Reads one pair and measure it; what cannot be read is a finding, not an error.
 
     Args:
         dataset: Has ``read(index)``, as :class:`~deblurkit.data.dataset.Pairs` describes it.
@@ -106,7 +106,7 @@ def measure(dataset: Any, index: int, key: str) -> Pair:
 
 
 def to_8_bits(image: np.ndarray) -> np.ndarray:
-    """Return ``uint8`` or ``uint16`` values as ``uint8``, rounded."""
+    """Returns ``uint8`` or ``uint16`` values as ``uint8``, rounded."""
     if image.dtype == np.uint8:
         return image
     return np.asarray((image.astype(np.uint32) + 128) // 257, dtype=np.uint8)
@@ -123,6 +123,6 @@ def _gradient_energy(grey: np.ndarray) -> float:
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    """Return grey levels of 255, float32 ``(h, w)``."""
+    """Returns grey levels of 255, float32 ``(h, w)``."""
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
     return np.asarray(grey, dtype=np.float32) * np.float32(255 / np.iinfo(image.dtype).max)

@@ -77,7 +77,7 @@ class Verdict:
 
 
 def measure_set(dataset: Any, pairs: int = 12) -> str | None:
-    """Measure what a data set's blur was averaged in, from a few pairs spread evenly over it.
+    """Measures what a data set's blur was averaged in, from a few pairs spread evenly over it.
 
     Args:
         dataset: Has ``__len__()`` and ``read(index)``, as :class:`~deblurkit.data.dataset.Pairs` describes it.
@@ -91,7 +91,7 @@ def measure_set(dataset: Any, pairs: int = 12) -> str | None:
 
 
 def drift(blurred: np.ndarray, sharp: np.ndarray) -> Drift:
-    """Measure one pair: images of the same size, ``uint8`` or ``uint16`` ``(h, w, 3)``."""
+    """Measures one pair: images of the same size, ``uint8`` or ``uint16`` ``(h, w, 3)``."""
     mean_blurred, light_blurred = _means(blurred)
     mean_sharp, light_sharp = _means(sharp)
     slope = GAMMA * max(mean_sharp, 1 / 255) ** (GAMMA - 1)  # of light over stored value, at the sharp mean
@@ -100,7 +100,7 @@ def drift(blurred: np.ndarray, sharp: np.ndarray) -> Drift:
 
 
 def verdict(drifts: Iterable[Drift]) -> Verdict:
-    """Let pairs vote that were taken at random from a set.
+    """Lets pairs vote that were taken at random from a set.
 
     Returns:
         The verdict; ``unclear`` with fewer than 5 pairs that can tell, or where less than 70 % of them agree. Images
@@ -128,7 +128,7 @@ def _spread(dataset: Any, pairs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]
 
 
 def _means(image: np.ndarray) -> tuple[float, float]:
-    """Return the mean value and the mean light, both in [0, 1]."""
+    """Returns the mean value and the mean light, both in [0, 1]."""
     highest = int(np.iinfo(image.dtype).max)
     values = np.arange(highest + 1) / highest
     shares = np.bincount(image.ravel(), minlength=highest + 1) / image.size

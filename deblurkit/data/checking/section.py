@@ -16,7 +16,7 @@ datasets:
 
 
 def datasets_section(sets: Sequence[dict[str, Any]]) -> bytes | None:
-    """Return the section as UTF-8 YAML, which ``load_options`` accepts; ``None`` where there is no set to name.
+    """Returns the section as UTF-8 YAML, which ``load_options`` accepts; ``None`` where there is no set to name.
 
     Of several training sets the first is named, the others stand beside it as comments.
 
@@ -50,5 +50,5 @@ def _for_training(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flow(component: dict[str, Any]) -> str:
-    """Write one line of YAML; JSON's values are YAML's."""
+    """Writes one line of YAML; JSON's values are YAML's."""
     return "{" + ", ".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in component.items()) + "}"

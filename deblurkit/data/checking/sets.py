@@ -52,7 +52,7 @@ class Finding:
 
 
 def assess(found: FoundSet, pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Return what is to be said of one set, as it is written to JSON.
+    """Returns what is to be said of one set, as it is written to JSON.
 
     Args:
         found: The set.
@@ -83,7 +83,7 @@ def assess(found: FoundSet, pairs: Sequence[Pair]) -> dict[str, Any]:
 
 
 def _shifts(pairs: Sequence[Pair]) -> dict[str, Alignment]:
-    """Return the shifts that were measured and mean something, by key."""
+    """Returns the shifts that were measured and mean something, by key."""
     return {
         pair.key: pair.alignment
         for pair in pairs

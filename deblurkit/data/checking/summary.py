@@ -9,7 +9,7 @@ _BAR = 40  # characters
 
 
 def summary(report: dict[str, Any]) -> str:
-    """Return the text.
+    """Returns the text.
 
     Args:
         report: What :func:`~deblurkit.data.checking.check.check_sets` returned.

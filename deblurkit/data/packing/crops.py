@@ -26,7 +26,7 @@ class Window(NamedTuple):
 
 
 def windows(size: tuple[int, int], crop: int, step: int) -> list[Window] | None:
-    """Return square windows that cover an image, row by row, or ``None`` where it is smaller than one.
+    """Returns square windows that cover an image, row by row, or ``None`` where it is smaller than one.
 
     Args:
         size: The image's ``(h, w)`` in pixels.
@@ -40,7 +40,7 @@ def windows(size: tuple[int, int], crop: int, step: int) -> list[Window] | None:
 
 
 def check_crop(crop: int | None, step: int | None) -> tuple[int, int] | None:
-    """Return the crop and its step, by default half of it; ``None`` where whole images are wanted.
+    """Returns the crop and its step, by default half of it; ``None`` where whole images are wanted.
 
     Raises:
         UserError: The numbers make no grid that covers an image.

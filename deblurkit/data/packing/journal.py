@@ -74,7 +74,7 @@ class Journal:
         return [entry for image in self.images for entry in image.pieces]
 
     def start(self, header: Entry) -> None:
-        """Forget everything and begin with this header."""
+        """Forgets everything and begin with this header."""
         self.header, self.images = header, []
         with contextlib.closing(JsonLines(self.file)) as opened:
             opened.clear()
@@ -84,7 +84,7 @@ class Journal:
             opened.sync()
 
     def record(self, images: list[Image]) -> None:
-        """Add images whose pixels have reached the disk."""
+        """Adds images whose pixels have reached the disk."""
         with contextlib.closing(JsonLines(self.file)) as opened:
             opened.append(images)
             opened.sync()
@@ -92,7 +92,7 @@ class Journal:
 
 
 def differences(begun: Entry, wanted: Entry) -> list[str]:
-    """Return in words how the settings and the source of two sets differ."""
+    """Returns in words how the settings and the source of two sets differ."""
     found = []
     for key, name in _COMPARED.items():
         was, now = begun.get(key), wanted.get(key)
@@ -106,7 +106,7 @@ def _shown(value: Any) -> str:
 
 
 def _clear(folder: Path) -> None:
-    """Remove everything but the journal."""
+    """Removes everything but the journal."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

@@ -87,21 +87,21 @@ class LMDBPairs(Pairs):
         self._sizes = {side: np.array([sizes[name] for name in self._names]) for side, sizes in listed.items()}
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
+        """Returns the number of pairs."""
         return len(self._names)
 
     def keys(self) -> list[str]:
-        """Return each sample's key, by index."""
+        """Returns each sample's key, by index."""
         return [self._key(index) for index in range(len(self))]
 
     def load(self, index: int) -> dict[str, Any]:
-        """Decode the pair."""
+        """Decodes the pair."""
         self.size(index)  # raises where the two differ
         images = {side: _image(folder, str(self._names[index])) for side, folder in self.folders.items()}
         return {**images, "key": self._key(index)}
 
     def size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` from the lists of images."""
+        """Returns ``(h, w)`` from the lists of images."""
         found = {side: (int(sizes[index, 0]), int(sizes[index, 1])) for side, sizes in self._sizes.items()}
         if len(set(found.values())) > 1:
             sizes = " and ".join(f"{side} {height} x {width}" for side, (height, width) in found.items())
@@ -109,19 +109,19 @@ class LMDBPairs(Pairs):
         return found["blurred"]
 
     def stamp(self, index: int) -> list[int]:
-        """Return what changes when the files do: their sizes in bytes and times of change in nanoseconds."""
+        """Returns what changes when the files do: their sizes in bytes and times of change in nanoseconds."""
         return stamp_of(folder / _DATA for folder in self.folders.values())
 
     def place(self, index: int) -> str:
-        """Return the blurred images' folder and the pair's key."""
+        """Returns the blurred images' folder and the pair's key."""
         return f"{self.folders['blurred']}: {self._names[index]}"
 
     def describe(self) -> dict[str, str | int]:
-        """Return what the stored data set said of itself; of basicsr's own files this class and the two folders."""
+        """Returns what the stored data set said of itself; of basicsr's own files this class and the two folders."""
         return {**super().describe(), **(stored_facts(self.source) if self.source else self._given)}
 
     def verify(self) -> None:
-        """Open the files, and compare sizes with each other and with the crop.
+        """Opens the files, and compare sizes with each other and with the crop.
 
         Raises:
             UserError: A file cannot be opened or is cut short, or sizes do not fit.
@@ -153,7 +153,7 @@ def write_lmdb(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Written:
-    """Write a data set as ``out/blurred.lmdb`` and, where it has a truth, ``out/sharp.lmdb``.
+    """Writes a data set as ``out/blurred.lmdb`` and, where it has a truth, ``out/sharp.lmdb``.
 
     Images are stored without loss as PNG; of 16-bit ones basicsr reads the upper 8. Everything else is as in
     :func:`deblurkit.data.packing.writer.pack`.
@@ -189,21 +189,21 @@ class LMDBStore:
 
     @staticmethod
     def least_bytes(raw: int, images: int) -> int:
-        """Return an eighth: no photograph's PNG is smaller, most take a third to a half."""
+        """Returns an eighth: no photograph's PNG is smaller, most take a third to a half."""
         return raw // 8
 
     @staticmethod
     def encode(image: np.ndarray) -> bytes:
-        """Return the bytes of a PNG file."""
+        """Returns the bytes of a PNG file."""
         return encode_image(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
 
     def add(self, entry: dict[str, Any], data: dict[str, bytes]) -> None:
-        """Keep one pair's images until they are committed."""
+        """Keeps one pair's images until they are committed."""
         for side, encoded in data.items():
             self._added.setdefault(side, []).append((_escaped(entry["key"]).encode(), encoded))
 
     def commit(self) -> None:
-        """Write what was added.
+        """Writes what was added.
 
         Raises:
             OSError: The disk is full, or otherwise refuses.
@@ -221,7 +221,7 @@ class LMDBStore:
         self._added = {}
 
     def finish(self, header: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-        """Write the lists that basicsr reads, and what the data set says of itself."""
+        """Writes the lists that basicsr reads, and what the data set says of itself."""
         for side in SIDES:
             lines = [
                 f"{_escaped(entry['key'])}.png ({entry['h']},{entry['w']},3) {_COMPRESSION}\n"
@@ -234,13 +234,13 @@ class LMDBStore:
                 write_atomically(folder / _SOURCE, json.dumps(header, indent=2), durable=True)
 
     def close(self) -> None:
-        """Close the files."""
+        """Closes the files."""
         for environment in self._open.values():
             environment.close()
 
     @staticmethod
     def component(out: Path) -> dict[str, str]:
-        """Return what an option file writes to read the images."""
+        """Returns what an option file writes to read the images."""
         folders = {side: out / f"{side}.lmdb" for side in SIDES}
         return {"type": "LMDBPairs", **{side: str(folder) for side, folder in folders.items() if folder.is_dir()}}
 
@@ -266,7 +266,7 @@ def _escaped(key: str) -> str:
 
 
 def _read_source(folder: Path) -> dict[str, Any]:
-    """Return what the writer of ours left beside the images; nothing for basicsr's own."""
+    """Returns what the writer of ours left beside the images; nothing for basicsr's own."""
     file = folder / _SOURCE
     if not file.exists():
         return {}
@@ -280,7 +280,7 @@ def _read_source(folder: Path) -> dict[str, Any]:
 
 
 def _read_meta(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return ``(h, w)`` by name."""
+    """Returns ``(h, w)`` by name."""
     file = folder / _META
     if not file.is_file() or not (folder / _DATA).is_file():
         raise UserError(f"{folder}: no LMDB of images: expected a folder with {_DATA} and {_META}")
@@ -309,7 +309,7 @@ def _image(folder: Path, name: str) -> np.ndarray:
 
 
 def _close_replaced(folder: Path) -> None:
-    """Let go of a file that this process has open and that was written anew since."""
+    """Lets go of a file that this process has open and that was written anew since."""
     with _opening:
         _, inode, environment = _environments.get(folder, (0, 0, None))
         if environment is not None and inode != (folder / _DATA).stat().st_ino:
@@ -318,7 +318,7 @@ def _close_replaced(folder: Path) -> None:
 
 
 def _environment(folder: Path) -> lmdb.Environment:
-    """Return this process's only handle on the folder: LMDB allows one, and none that a parent opened."""
+    """Returns this process's only handle on the folder: LMDB allows one, and none that a parent opened."""
     import lmdb
 
     with _opening:

@@ -89,44 +89,44 @@ class PackedPairs(Pairs):
         self._pixels: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return all but the map: another process opens its own."""
+        """Returns all but the map: another process opens its own."""
         return {**self.__dict__, "_pixels": None}
 
     def __len__(self) -> int:
-        """Return the number of pairs."""
+        """Returns the number of pairs."""
         return len(self._items)
 
     def keys(self) -> list[str]:
-        """Return each sample's key, by index."""
+        """Returns each sample's key, by index."""
         keys: list[str] = self._items["key"].tolist()
         return keys
 
     def load(self, index: int) -> dict[str, Any]:
-        """Return views of the pair's pixels."""
+        """Returns views of the pair's pixels."""
         item = self._items[index]
         places = zip(SIDES, item["dtype"].tolist(), item["offset"].tolist(), strict=True)
         images = {side: self._view(dtype, offset, self.size(index)) for side, dtype, offset in places if dtype}
         return {**images, "key": str(item["key"])}
 
     def size(self, index: int) -> tuple[int, int]:
-        """Return ``(h, w)`` from the index."""
+        """Returns ``(h, w)`` from the index."""
         height, width = self._items["size"][index].tolist()
         return height, width
 
     def stamp(self, index: int) -> list[int]:
-        """Return what changes when the set does: its index's size in bytes and time of change in nanoseconds."""
+        """Returns what changes when the set does: its index's size in bytes and time of change in nanoseconds."""
         return stamp_of([self.path / INDEX])
 
     def place(self, index: int) -> str:
-        """Return the folder and the pair's key."""
+        """Returns the folder and the pair's key."""
         return f"{self.path}: {self._items['key'][index]}"
 
     def describe(self) -> dict[str, str | int]:
-        """Return what the packed data set said of itself, and how it was packed."""
+        """Returns what the packed data set said of itself, and how it was packed."""
         return {**super().describe(), **stored_facts(self.facts)}
 
     def verify(self) -> None:
-        """Compare the index with the length of the file of pixels, and the sizes with the crop.
+        """Compares the index with the length of the file of pixels, and the sizes with the crop.
 
         Raises:
             UserError: The file is shorter than the index says, or images are smaller than the crop.
@@ -136,7 +136,7 @@ class PackedPairs(Pairs):
         super().verify()
 
     def cache(self, count: int | None = None) -> None:
-        """Do nothing: what has been read once lies in the system's cache already, for all processes at once."""
+        """Does nothing: what has been read once lies in the system's cache already, for all processes at once."""
 
     def _view(self, dtype: str, offset: int, size: tuple[int, int]) -> np.ndarray:
         return self._map()[offset : offset + _length(size, dtype)].view(dtype).reshape(*size, 3)
@@ -152,7 +152,7 @@ class PackedPairs(Pairs):
 
 
 def read_index(folder: Path, kind: str) -> dict[str, Any]:
-    """Return the index of a set that ``prepare_data.py`` wrote.
+    """Returns the index of a set that ``prepare_data.py`` wrote.
 
     Args:
         folder: The set.
@@ -182,7 +182,7 @@ def read_index(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def verify_hashes(path: Path, progress: Callable[[str, int, int], None]) -> int:
-    """Read a packed set whole and compare every image with the hash taken when it was packed.
+    """Reads a packed set whole and compare every image with the hash taken when it was packed.
 
     Args:
         path: The folder.
@@ -208,12 +208,12 @@ def verify_hashes(path: Path, progress: Callable[[str, int, int], None]) -> int:
 
 
 def hash_pixels(image: np.ndarray) -> str:
-    """Return the SHA-256 of an image's pixels, row by row; the same for ``uint16`` on every machine."""
+    """Returns the SHA-256 of an image's pixels, row by row; the same for ``uint16`` on every machine."""
     return hashlib.sha256(_raw(image)).hexdigest()
 
 
 def stored_facts(header: dict[str, Any]) -> dict[str, str | int]:
-    """Return what a stored set says of itself: all that its source said, and ``stored``: how, also when repeatedly.
+    """Returns what a stored set says of itself: all that its source said, and ``stored``: how, also when repeatedly.
 
     Pairs are stored untouched: what the source would have made of them is left out.
     """
@@ -248,37 +248,37 @@ class PackedStore:
 
     @staticmethod
     def least_bytes(raw: int, images: int) -> int:
-        """Return how many bytes so many images of so many raw bytes take."""
+        """Returns how many bytes so many images of so many raw bytes take."""
         return raw + images * _PAGE
 
     @staticmethod
     def encode(image: np.ndarray) -> memoryview:
-        """Return the bytes to store."""
+        """Returns the bytes to store."""
         return _raw(image)
 
     def add(self, entry: dict[str, Any], data: dict[str, Any]) -> None:
-        """Write one item's images and put their offsets into its entry."""
+        """Writes one item's images and puts their offsets into its entry."""
         for side, pixels in data.items():
             self._file.write(bytes(-self._file.tell() % _PAGE))
             entry[side]["offset"] = self._file.tell()
             self._file.write(pixels)
 
     def commit(self) -> None:
-        """Make what was added survive a crash of the machine."""
+        """Makes what was added survive a crash of the machine."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def finish(self, header: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-        """Do nothing: the index, which every kind of set has, is all that a packed set needs."""
+        """Does nothing: the index, which every kind of set has, is all that a packed set needs."""
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         with contextlib.suppress(OSError):  # of a full disk, which the last commit has met already
             self._file.close()
 
     @staticmethod
     def component(out: Path) -> dict[str, str]:
-        """Return what an option file writes to read the set."""
+        """Returns what an option file writes to read the set."""
         return {"type": "PackedPairs", "path": str(out)}
 
 
@@ -298,7 +298,7 @@ def _item(entry: dict[str, Any]) -> _Item:
 
 
 def _table(entries: list[dict[str, Any]]) -> np.ndarray:
-    """Return what reading needs of the items, all but the hashes: a row for each; no image has the ``dtype`` "".
+    """Returns what reading needs of the items, all but the hashes: a row for each; no image has the ``dtype`` "".
 
     An array, as lists of objects would be copied into every worker: it counts references to each that it looks at.
     """
@@ -324,5 +324,5 @@ def _end(item: _Item) -> int:
 
 
 def _length_of(entries: list[dict[str, Any]]) -> int:
-    """Return where the last of the entries ends, in bytes."""
+    """Returns where the last of the entries ends, in bytes."""
     return _end(_item(entries[-1])) if entries else 0

@@ -59,11 +59,11 @@ class Plan:
         self._check_names()
 
     def __len__(self) -> int:
-        """Return the number of images, each of which may give many pieces."""
+        """Returns the number of images, each of which may give many pieces."""
         return len(self.keys)
 
     def header(self, kind: str) -> dict[str, Any]:
-        """Return the facts of the set that is written, as its index holds them."""
+        """Returns the facts of the set that is written, as its index holds them."""
         notes = list(getattr(self.dataset, "notes", []))
         whole = self.areas.count(None)
         if self.grid and whole:
@@ -81,12 +81,12 @@ class Plan:
         }
 
     def names(self, index: int) -> list[str]:
-        """Return the keys of an image's pieces: ``KEY_s001`` and on, as BasicSR names them; ``KEY`` of a whole one."""
+        """Returns the keys of an image's pieces: ``KEY_s001`` and on, as BasicSR names them; ``KEY`` of a whole one."""
         key, areas = self.keys[index], self.areas[index]
         return [key] if areas is None else [f"{key}_s{number:03d}" for number in range(1, len(areas) + 1)]
 
     def pieces(self, index: int, encode: Callable[[np.ndarray], Any]) -> list[Piece]:
-        """Read an image pair and cut it.
+        """Reads an image pair and cut it.
 
         Raises:
             UserError: It cannot be read.
@@ -97,7 +97,7 @@ class Plan:
         return [_piece(name, area, sides, encode) for name, area in zip(self.names(index), areas, strict=True)]
 
     def raw_bytes(self, first: int) -> tuple[int, int]:
-        """Return the raw bytes, and the number, of all images from ``first`` on once they are cut.
+        """Returns the raw bytes, and the number, of all images from ``first`` on once they are cut.
 
         All are taken to have as many bits, and a sharp image or none, as the first; where that cannot be read, (0, 0):
         it will be reported with all the others.
@@ -137,7 +137,7 @@ class Plan:
 def in_order(
     function: Callable[[int], Any], indices: Iterable[int], workers: int | None = None
 ) -> Generator[Any, None, None]:
-    """Call ``function`` in threads and yield what it returns, in order, or the :class:`UserError` that it raises.
+    """Calls ``function`` in threads and yield what it returns, in order, or the :class:`UserError` that it raises.
 
     Only few calls are ahead of what has been taken, so that memory is bounded.
 

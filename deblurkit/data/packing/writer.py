@@ -48,31 +48,31 @@ class Store(Protocol):
     kind: ClassVar[str]
 
     def __init__(self, folder: Path, entries: list[Entry]) -> None:
-        """Go on behind the entries."""
+        """Goes on behind the entries."""
 
     @staticmethod
     def least_bytes(raw: int, images: int) -> int:
-        """Return how much disk so many images, of so many raw bytes together, need at least."""
+        """Returns how much disk so many images, of so many raw bytes together, need at least."""
 
     @staticmethod
     def encode(image: np.ndarray) -> Any:
-        """Return the bytes that are stored of an image; called from several threads."""
+        """Returns the bytes that are stored of an image; called from several threads."""
 
     def add(self, entry: Entry, data: dict[str, Any]) -> None:
-        """Take one pair's encoded images by side; may add to the entry."""
+        """Takes one pair's encoded images by side; may add to the entry."""
 
     def commit(self) -> None:
-        """Make what was added survive a crash of the machine."""
+        """Makes what was added survive a crash of the machine."""
 
     def finish(self, header: Entry, entries: list[Entry]) -> None:
-        """Write what else the kind's readers need."""
+        """Writes what else the kind's readers need."""
 
     def close(self) -> None:
-        """Let go of files."""
+        """Lets go of files."""
 
     @staticmethod
     def component(out: Path) -> dict[str, str]:
-        """Return what an option file writes to read the finished set."""
+        """Returns what an option file writes to read the finished set."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def pack(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Written:
-    """Write a data set as a packed set (:mod:`deblurkit.data.packing.packed`).
+    """Writes a data set as a packed set (:mod:`deblurkit.data.packing.packed`).
 
     Stored are the images as ``dataset.read`` gives them: its own resize, crop and augmentations are not applied.
 
@@ -133,7 +133,7 @@ def write_set(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Written:
-    """Write a set of the given kind; the other arguments and the errors are those of :func:`pack`."""
+    """Writes a set of the given kind; the other arguments and the errors are those of :func:`pack`."""
     given, out = out, Path(os.path.realpath(out))
     header = json.loads(json.dumps(plan.header(store_type.kind)))
     partial, replaced = out.with_name(f"{out.name}.partial"), out.with_name(f".{out.name}.replaced")
@@ -178,7 +178,7 @@ class _Writing:
         self.bytes = 0
 
     def run(self, workers: int | None, progress: Progress) -> None:
-        """Write what is missing.
+        """Writes what is missing.
 
         Raises:
             UserError: Images cannot be read, or the disk is too small or full.
@@ -200,7 +200,7 @@ class _Writing:
             self._finish()
 
     def put_in_place(self, out: Path, replaced: Path) -> None:
-        """Rename the finished folder; one that it replaces is moved aside first: neither is ever seen in part."""
+        """Renames the finished folder; one that it replaces is moved aside first: neither is ever seen in part."""
         with self._disk_errors():
             if out.exists():
                 shutil.rmtree(replaced, ignore_errors=True)
@@ -252,7 +252,7 @@ class _Writing:
 
 
 def _is_there(plan: Plan, out: Path, header: Entry, overwrite: bool) -> bool:
-    """Tell whether the finished set is there already.
+    """Tells whether the finished set is there already.
 
     Raises:
         UserError: Something else is there, or another set and ``overwrite`` is false.
@@ -276,7 +276,7 @@ def _is_there(plan: Plan, out: Path, header: Entry, overwrite: bool) -> bool:
 
 
 def _changed(plan: Plan, stored: list[Image]) -> list[str]:
-    """Return in words which of the stored images are not the source's.
+    """Returns in words which of the stored images are not the source's.
 
     Compared are the first, the last and all that have another stamp than when they were stored: their files may be
     others, or were only copied.
@@ -301,12 +301,12 @@ def _changed(plan: Plan, stored: list[Image]) -> list[str]:
 
 
 def _pixels(entries: list[Entry], side: str) -> list[str | None]:
-    """Return what tells the pixels of one image's pieces from others."""
+    """Returns what tells the pixels of one image's pieces from others."""
     return [entry.get(side, {}).get("sha256") for entry in entries]
 
 
 def _read_stamps(out: Path, images: int) -> list[list[int]]:
-    """Return the stamps of a finished set; none for each image where their file is lost."""
+    """Returns the stamps of a finished set; none for each image where their file is lost."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         found: list[list[int]] = json.loads((out / _STAMPS).read_text(encoding="utf-8"))
         if len(found) == images:

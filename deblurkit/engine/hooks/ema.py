@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def averaged(restorer: Any) -> nn.Module:
-    """Return the generator that is validated, drawn and used: the average where one is kept."""
+    """Returns the generator that is validated, drawn and used: the average where one is kept."""
     generator: nn.Module = restorer.ema if restorer.ema is not None else restorer.generator
     return generator
 
@@ -37,7 +37,7 @@ class EMAHook(Hook):
         self._buffers: list[Tensor] = []
 
     def before_run(self, runner: Any) -> None:
-        """Start the average, once for a runner."""
+        """Starts the average, once for a runner."""
         if runner.restorer.ema is not None:
             return
         generator: nn.Module = runner.restorer.generator
@@ -51,7 +51,7 @@ class EMAHook(Hook):
 
     @torch.no_grad()
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Move the average toward the weights."""
+        """Moves the average toward the weights."""
         torch._foreach_lerp_(self._average, self._weights, 1.0 - self.decay)
         if self._buffers:
             torch._foreach_copy_(self._average_buffers, self._buffers)

@@ -21,7 +21,7 @@ class FreezeHook(Hook):
         self._frozen: set[str] = set()
 
     def before_train_epoch(self, runner: Any) -> None:
-        """Freeze and thaw for the epoch that begins; in a distributed run, exchange the gradients that changed."""
+        """Freezes and thaw for the epoch that begins; in a distributed run, exchange the gradients that changed."""
         frozen = {name for name, epochs in self.parts.items() if runner.epoch < epochs}
         generator = runner.restorer.generator
         for name in self.parts:

@@ -25,14 +25,14 @@ class ProgressHook(Hook):
         self.name = name
 
     def before_train(self, runner: Any) -> None:
-        """Show the bar where the run takes up."""
+        """Shows the bar where the run takes up."""
         self.bar.add_task(self.name, total=runner.max_iters, completed=runner.iter)
         self.bar.start()
 
     def after_iteration(self, runner: Any) -> None:
-        """Move the bar."""
+        """Moves the bar."""
         self.bar.update(self.bar.task_ids[0], completed=runner.iter)
 
     def after_stop(self, runner: Any) -> None:
-        """Leave the bar as it stands, however the run ended."""
+        """Leaves the bar as it stands, however the run ended."""
         self.bar.stop()

@@ -70,7 +70,7 @@ class SampleHook(Hook):
         self._crops: dict[str, list[dict[str, torch.Tensor]]] = {}
 
     def after_val(self, runner: Any) -> None:
-        """Draw and write each set's strip."""
+        """Draws and writes each set's strip."""
         if not is_main_process():
             return
         restorer = runner.restorer
@@ -115,7 +115,7 @@ def _crop(sample: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def _thin(folder: Path, every: int, last: int) -> None:
-    """Remove strips where there would be more than :data:`KEPT`; the first and the last stay.
+    """Removes strips where there would be more than :data:`KEPT`; the first and the last stay.
 
     Which stay follows from the last iteration alone, not from what was removed before: a training that was interrupted
     ends with the same strips as one that was not.

@@ -45,13 +45,13 @@ class ScalarsHook(Hook):
         self._advised = False
 
     def before_train(self, runner: Any) -> None:
-        """Open the file and start the clock."""
+        """Opens the file and starts the clock."""
         if is_main_process():
             self._lines = JsonLines(self.path)
         self._restart_clock(runner)
 
     def after_stop(self, runner: Any) -> None:
-        """Close the file, however the run ended."""
+        """Closes the file, however the run ended."""
         if self._lines is not None:
             self._lines.close()
             self._lines = None
@@ -62,7 +62,7 @@ class ScalarsHook(Hook):
         self._data_seconds = runner.train_loop.waiting.seconds
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Tell the restorer whether to measure gradients."""
+        """Tells the restorer whether to measure gradients."""
         runner.restorer.measure = self._due(runner)
 
     def _due(self, runner: Any) -> bool:
@@ -72,7 +72,7 @@ class ScalarsHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, torch.Tensor] | None = None
     ) -> None:
-        """Record the iteration where it is due; before the schedulers move the learning rates."""
+        """Records the iteration where it is due; before the schedulers move the learning rates."""
         if not self._due(runner) or outputs is None:
             return
         runner.restorer.guard.check()
@@ -97,7 +97,7 @@ class ScalarsHook(Hook):
         self._data_seconds = runner.train_loop.waiting.seconds
 
     def on_record(self, runner: Any, record: dict[str, Any]) -> None:
-        """Append a record; called by the runner, for validation scores too.
+        """Appends a record; called by the runner, for validation scores too.
 
         Raises:
             UserError: The disk refuses it: a run whose record has holes cannot be compared with any other.
@@ -114,7 +114,7 @@ class ScalarsHook(Hook):
         runner.visualizer.add_scalars(scalars, step=record["iteration"])
 
     def on_save(self, runner: Any) -> None:
-        """Bring the file to the disk, before a checkpoint is renamed.
+        """Brings the file to the disk, before a checkpoint is renamed.
 
         Raises:
             UserError: The disk refuses it.
@@ -136,7 +136,7 @@ class ScalarsHook(Hook):
         )
 
     def _advise(self, runner: Any) -> None:
-        """Say once what helps, where the loader keeps the training waiting on the whole."""
+        """Says once what helps, where the loader keeps the training waiting on the whole."""
         now = (runner.iter, time.perf_counter(), runner.train_loop.waiting.seconds)
         if self._first is None:
             self._first = now
@@ -156,7 +156,7 @@ class ScalarsHook(Hook):
 
 
 def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Read all scalars in one transfer; their mean over the processes."""
+    """Reads all scalars in one transfer; their mean over the processes."""
     names = list(outputs)
     stacked = {"all": torch.stack([outputs[name].float() for name in names])}
     all_reduce_dict(stacked, op="mean")
@@ -164,5 +164,5 @@ def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
 
 
 def _json(value: Any) -> Any:
-    """Return ``"inf"`` or ``"nan"`` where JSON has no number: a perfect score, an fp16 gradient that overflowed."""
+    """Returns ``"inf"`` or ``"nan"`` where JSON has no number: a perfect score, an fp16 gradient that overflowed."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

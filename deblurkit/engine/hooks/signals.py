@@ -41,14 +41,14 @@ class SignalHook(Hook):
         return self._number != 0
 
     def before_run(self, runner: Any) -> None:
-        """Take the signals over, where this is the main thread."""
+        """Takes the signals over, where this is the main thread."""
         self._runner = runner
         self._agreement = Agreement()
         if threading.current_thread() is threading.main_thread():
             self._former = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def after_stop(self, runner: Any) -> None:
-        """Give the signals back, however the run ended."""
+        """Gives the signals back, however the run ended."""
         for number, former in self._former.items():
             signal.signal(number, former)
         self._former = {}
@@ -60,11 +60,11 @@ class SignalHook(Hook):
         self._number = number
 
     def before_train(self, runner: Any) -> None:
-        """Leave before the first iteration, where a validation that was made up gave way to a signal."""
+        """Leaves before the first iteration, where a validation that was made up gave way to a signal."""
         self.after_iteration(runner)
 
     def after_iteration(self, runner: Any) -> None:
-        """Save and leave, where a signal came.
+        """Saves and leaves, where a signal came.
 
         Raises:
             Interrupted: A signal came, to this process or to another of the run.

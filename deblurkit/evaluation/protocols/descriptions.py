@@ -53,7 +53,7 @@ _DEFINITIONS = {
 
 
 def in_words(component: Mapping[str, Any]) -> str:
-    """Say what a metric computes, from its name and arguments; of others, what their docstring begins with."""
+    """Says what a metric computes, from its name and arguments; of others, what their docstring begins with."""
     arguments = {key: str(value) for key, value in component.items() if key != "type"}
     name = str(component["type"])
     metric = METRICS.get(name)
@@ -64,7 +64,7 @@ def in_words(component: Mapping[str, Any]) -> str:
 
 
 def _in_full(arguments: Mapping[str, str]) -> dict[str, str]:
-    """Return the metrics' arguments in words, those that are not given as the metrics' own."""
+    """Returns the metrics' arguments in words, those that are not given as the metrics' own."""
     return {
         "channels": _CHANNELS.get(arguments.get("channels", "rgb"), ""),
         "kind": _SSIM.get(arguments.get("kind", "2d"), ""),
@@ -75,7 +75,7 @@ def _in_full(arguments: Mapping[str, str]) -> dict[str, str]:
 
 
 def layout(title: str, description: str, rows: Mapping[str, str]) -> str:
-    """Set a title, a sentence and a table of two columns as text, its lines wrapped under their column."""
+    """Sets a title, a sentence and a table of two columns as text, its lines wrapped under their column."""
     width = max(map(len, rows)) + 3
     lines = [title, *textwrap.wrap(description, _WIDTH), ""]
     for name, text in rows.items():

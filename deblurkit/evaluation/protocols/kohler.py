@@ -32,7 +32,7 @@ class BestFrame(Kohler):
     averaging = "mean of the images' scores; of an image, the best over its true frames, each metric by itself"
 
     def score(self, image: Array, truths: Iterable[Array]) -> Scored:
-        """Score one image against all true frames, as they come: one of them in memory at a time.
+        """Scores one image against all true frames, as they come: one of them in memory at a time.
 
         A frame without any light is passed over, as one that is missing. Facts: ``best_frame``, the place of the frame
         of the best PSNR among those given, counted from 1, and what the alignment with it found out.
@@ -54,7 +54,7 @@ class BestFrame(Kohler):
         return Scored(best, facts)
 
     def aligner(self, image: Array) -> Callable[[Array], Aligned]:
-        """Return what moves the image onto a true frame."""
+        """Returns what moves the image onto a true frame."""
         return lambda truth: align_nothing(image, truth)
 
 

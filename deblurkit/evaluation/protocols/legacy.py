@@ -34,7 +34,7 @@ class Legacy(Protocol):
     cap_db: ClassVar[float] = 100.0
 
     def measure(self, pair: Aligned) -> dict[str, float]:
-        """Return every metric's value; the PSNR of identical images is 100 dB in these scripts."""
+        """Returns every metric's value; the PSNR of identical images is 100 dB in these scripts."""
         scores = super().measure(pair)
         return {**scores, "psnr": self.cap_db if math.isinf(scores["psnr"]) else scores["psnr"]}
 
@@ -68,7 +68,7 @@ class DeblurGANv1(Legacy):
     )
 
     def prepare(self, sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-        """Reduce the pair to 640 x 360 (bicubic, on 8 bits) and cut the same 256 x 256 window, drawn from ``rng``."""
+        """Reduces the pair to 640 x 360 (bicubic, on 8 bits) and cut the same 256 x 256 window, drawn from ``rng``."""
         height, width = self.resize
         top, left = (int(rng.integers(side - self.crop)) for side in self.resize)  # never the last place, as there
         window = np.s_[top : top + self.crop, left : left + self.crop]
@@ -101,7 +101,7 @@ class DeblurGANv2(Legacy):
     source = "test_metrics.py of VITA-Group/DeblurGANv2 with albumentations' PadIfNeeded; its SSIM is pyssim's CW-SSIM"
 
     def prepare(self, sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-        """Mirror ``blurred`` about its edge pixels on all sides, half the missing rows and columns on each."""
+        """Mirrors ``blurred`` about its edge pixels on all sides, half the missing rows and columns on each."""
         blurred = sample["blurred"].permute(1, 2, 0).numpy()
         height, width = blurred.shape[:2]
         rows, columns = max(0, self.pad[0] - height), max(0, self.pad[1] - width)
@@ -112,7 +112,7 @@ class DeblurGANv2(Legacy):
         return {**sample, "blurred": whole, "size": (height, width)}
 
     def after(self, image: Tensor, sample: Mapping[str, Any]) -> Tensor:
-        """Cut the middle of the original size."""
+        """Cuts the middle of the original size."""
         height, width = sample["size"]
         top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
         return image[..., top : top + height, left : left + width]

@@ -153,13 +153,13 @@ class Protocol:
         }
 
     def to(self, device: torch.device | str) -> None:
-        """Move metrics that are networks to a device."""
+        """Moves metrics that are networks to a device."""
         for metric in self._metrics.values():
             if hasattr(metric, "to"):
                 metric.to(device)
 
     def prepare(self, sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-        """Change a sample before it is restored.
+        """Changes a sample before it is restored.
 
         Args:
             sample: ``blurred`` and, where known, ``sharp``, ``(3, h, w)`` in [0, 1]; and ``key``.
@@ -168,7 +168,7 @@ class Protocol:
         return sample
 
     def after(self, image: Tensor, sample: Mapping[str, Any]) -> Tensor:
-        """Undo in an image ``(3, h, w)`` what :meth:`prepare` did and the comparison must not see.
+        """Undos in an image ``(3, h, w)`` what :meth:`prepare` did and the comparison must not see.
 
         It is done to the restored image and to the blurred input alike, each before :meth:`quantise`.
 
@@ -179,20 +179,20 @@ class Protocol:
         return image
 
     def select(self, keys: Sequence[str]) -> list[int]:
-        """Return the indices of the images that are scored, of a data set's keys; all, unless overridden."""
+        """Returns the indices of the images that are scored, of a data set's keys; all, unless overridden."""
         return list(range(len(keys)))
 
     def groups(self, key: str) -> dict[str, str]:
-        """Return what an image belongs to, such as ``{"video": "GOPR0384_11_00"}``; nothing where it is not known."""
+        """Returns what an image belongs to, such as ``{"video": "GOPR0384_11_00"}``; nothing where it is not known."""
         found = re.match(self.grouping, key) if self.grouping else None
         return dict(found.groupdict()) if found else {}
 
     def quantise(self, image: Tensor) -> Array:
-        """Turn an image ``(3, h, w)`` in [0, 1] into what is scored: ``(h, w, 3)``, uint8 unless float is scored."""
+        """Turns an image ``(3, h, w)`` in [0, 1] into what is scored: ``(h, w, 3)``, uint8 unless float is scored."""
         return QUANTISATIONS[self.quantisation].apply(image)
 
     def score(self, image: Array, truths: Iterable[Array]) -> Scored:
-        """Score one image; may be called from several threads at once.
+        """Scores one image; may be called from several threads at once.
 
         Where an image is aligned, no scores are given against a black truth, onto which any image would be scaled
         until it is black as well; the fact ``truth`` is ``black`` then.
@@ -215,16 +215,16 @@ class Protocol:
         return Scored(self.measure(aligned), aligned.facts)
 
     def measure(self, pair: Aligned) -> dict[str, float]:
-        """Return every metric's value of an aligned pair."""
+        """Returns every metric's value of an aligned pair."""
         return {name: _apply(metric, pair) for name, metric in self._metrics.items()}
 
     def average(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Return a data set's scores from those of its images: of each metric, over the images that have it."""
+        """Returns a data set's scores from those of its images: of each metric, over the images that have it."""
         having = {name: [score[name] for score in scores if name in score] for name in self.metrics}
         return {name: math.fsum(values) / len(values) for name, values in having.items() if values}
 
     def facts_summary(self, facts: Sequence[Facts]) -> list[str]:
-        """Say in lines what the facts of a data set's images amount to."""
+        """Says in lines what the facts of a data set's images amount to."""
         searches = [fact["ecc"] for fact in facts if "ecc" in fact]
         failed, black = searches.count("failed"), sum(fact.get("truth") == "black" for fact in facts)
         counted = {
@@ -235,14 +235,14 @@ class Protocol:
         return [line for line, count in counted.items() if count]
 
     def notes(self) -> list[str]:
-        """Say what a reader of the scores must know of how this protocol was built."""
+        """Says what a reader of the scores must know of how this protocol was built."""
         found = [note for metric in self._metrics.values() for note in getattr(metric, "notes", [])]
         if self.single:
             found.append("metrics were computed in single precision where they can be; the protocol's own is double")
         return list(dict.fromkeys(found))
 
     def deviations(self, described: Mapping[str, Any]) -> list[str]:
-        """Say where a data set, as it describes itself, is not what the protocol is defined on."""
+        """Says where a data set, as it describes itself, is not what the protocol is defined on."""
         if not self.expects or not described:
             return []
         name = str(described.get("set"))
@@ -258,7 +258,7 @@ class Protocol:
 
     @classmethod
     def networks(cls) -> set[str]:
-        """Return the networks that the metrics use, by the names that ``backbones`` has."""
+        """Returns the networks that the metrics use, by the names that ``backbones`` has."""
         return {component["net"] for component in cls.metrics.values() if "net" in component}
 
     @property
@@ -281,12 +281,12 @@ class Protocol:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def explain(self) -> str:
-        """Say what is computed, and how this instance deviates from the definition."""
+        """Says what is computed, and how this instance deviates from the definition."""
         return "\n".join([self.definition(), *(f"note: {note}" for note in self.notes())])
 
     @classmethod
     def definition(cls) -> str:
-        """Say what the protocol computes; needs no metric's weights."""
+        """Says what the protocol computes; needs no metric's weights."""
         rows = {
             "data": cls.data,
             **({} if cls.preparation == "none" else {"preparation": cls.preparation}),
@@ -311,7 +311,7 @@ class Protocol:
 
 
 def find_protocol(name: str, where: str = "protocol") -> type[Protocol]:
-    """Return the class of the protocol registered as ``name``.
+    """Returns the class of the protocol registered as ``name``.
 
     Raises:
         UserError: There is none, naming ``where`` it was asked for.
@@ -325,7 +325,7 @@ def find_protocol(name: str, where: str = "protocol") -> type[Protocol]:
 def get_protocol(
     name: str, where: str = "protocol", *, backbones: Mapping[str, str] | None = None, single: bool = False
 ) -> Protocol:
-    """Return the protocol registered as ``name``, ready to score.
+    """Returns the protocol registered as ``name``, ready to score.
 
     Args:
         name: Its id.
@@ -346,7 +346,7 @@ def get_protocol(
 def _with_backbones(
     metrics: Mapping[str, Component], networks: set[str], backbones: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics with the weights that their networks are to have.
+    """Returns the metrics with the weights that their networks are to have.
 
     Raises:
         ValueError: A network is named that no metric uses.

@@ -28,7 +28,7 @@ class VideoShift(Protocol):
     source = "evaluation.m of codeslake/PVDNet, after Su et al.: Deep Video Deblurring for Hand-held Cameras, CVPR 2017"
 
     def select(self, keys: Sequence[str]) -> list[int]:
-        """Return all frames but the first, by name, of each folder."""
+        """Returns all frames but the first, by name, of each folder."""
         first: dict[str, str] = {}
         for key in keys:
             video = self.groups(key).get("video", "")

@@ -39,7 +39,7 @@ def comparable(
     crop_border: int = 0,
     dtype: type[np.floating] = np.float64,
 ) -> Pair:
-    """Check a pair of images and take from it what is compared.
+    """Checks a pair of images and takes from it what is compared.
 
     Args:
         restored: Image ``(h, w, 3)``.
@@ -71,7 +71,7 @@ def comparable(
 
 
 def check_channels(channels: Channels) -> Channels:
-    """Return ``channels`` if it is known.
+    """Returns ``channels`` if it is known.
 
     Raises:
         ValueError: It is not; the message says what is.
@@ -82,7 +82,7 @@ def check_channels(channels: Channels) -> Channels:
 
 
 def prepared_mask(mask: Array, image: Array, crop_border: int = 0) -> NDArray[np.float64]:
-    """Check a mask and cut it as :func:`comparable` cuts the image.
+    """Checks a mask and cut it as :func:`comparable` cuts the image.
 
     Args:
         mask: ``(h, w)``, 1 where a pixel counts and 0 where it does not.
@@ -98,7 +98,7 @@ def prepared_mask(mask: Array, image: Array, crop_border: int = 0) -> NDArray[np
 
 
 def masked(image: Array, mask: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the image with what does not count at zero, in float64."""
+    """Returns the image with what does not count at zero, in float64."""
     return np.asarray(image * (mask if image.ndim == 2 else mask[..., None]), np.float64)
 
 
@@ -133,7 +133,7 @@ def rgb_to_luma(image: Array) -> NDArray[np.float64]:
 
 
 def _luma(image: Array, channels: str) -> Array:
-    """Return the luma of a float image, in its own dtype."""
+    """Returns the luma of a float image, in its own dtype."""
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"luma needs an image of shape (h, w, 3), it has {image.shape}")
     return np.asarray(cv2.transform(image, np.array([_LUMAS[channels]], image.dtype)))

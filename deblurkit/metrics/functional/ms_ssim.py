@@ -77,7 +77,7 @@ def ms_ssim(
 
 
 def check_filter(filter: Filter) -> Filter:
-    """Return ``filter`` if it is known.
+    """Returns ``filter`` if it is known.
 
     Raises:
         ValueError: It is not; the message says what is.
@@ -88,7 +88,7 @@ def check_filter(filter: Filter) -> Filter:
 
 
 def _joint(first: Array, second: Array) -> tuple[Means, Means]:
-    """Return each channel's mean of contrast times structure, and of that times luminance."""
+    """Returns each channel's mean of contrast times structure, and of that times luminance."""
     detail, whole = np.zeros(1), np.zeros(1)
     for luminance, structure in similarity_strips(Pair(first, second, 255.0), GAUSSIAN, np.float64):
         detail = detail + channel_sums(structure)
@@ -97,7 +97,7 @@ def _joint(first: Array, second: Array) -> tuple[Means, Means]:
 
 
 def _separate(first: Array, second: Array) -> tuple[Means, Means]:
-    """Return each channel's mean contrast times its mean structure, and that times its mean luminance."""
+    """Returns each channel's mean contrast times its mean structure, and that times its mean luminance."""
     sums = [np.zeros(1)] * 3
     for rows in strips(first.shape[0], GAUSSIAN):
         sums = [
@@ -109,7 +109,7 @@ def _separate(first: Array, second: Array) -> tuple[Means, Means]:
 
 
 def _components(first: Array, second: Array) -> tuple[Array, Array, Array]:
-    """Return the maps of luminance, contrast and structure: equations 6, 9 and 10 of the paper of 2004."""
+    """Returns the maps of luminance, contrast and structure: equations 6, 9 and 10 of the paper of 2004."""
     mean_1, mean_2 = smooth(first, GAUSSIAN), smooth(second, GAUSSIAN)
     deviation_1, deviation_2 = (
         np.sqrt(np.maximum(smooth(image * image, GAUSSIAN) - mean * mean, 0))
@@ -123,7 +123,7 @@ def _components(first: Array, second: Array) -> tuple[Array, Array, Array]:
 
 
 def _positions(image: Array) -> int:
-    """Return in how many positions the window lies inside the image."""
+    """Returns in how many positions the window lies inside the image."""
     height, width = (side - 2 * GAUSSIAN.margin for side in image.shape[:2])
     return height * width
 

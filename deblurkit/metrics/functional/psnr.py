@@ -87,7 +87,7 @@ def gradient_psnr(restored: Array, sharp: Array, *, data_range: float | None = N
 
 
 def _squared_error(pair: Pair, dtype: type[np.floating]) -> float:
-    """Return the sum of the squared differences."""
+    """Returns the sum of the squared differences."""
     first, second = pair.restored, pair.sharp
     if first.dtype.name not in _EXACT and first.dtype != dtype:
         first, second = first.astype(dtype), second.astype(dtype)

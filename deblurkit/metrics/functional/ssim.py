@@ -120,7 +120,7 @@ def ssim(
 
 
 def check_kind(kind: Kind) -> Kind:
-    """Return ``kind`` if it is known.
+    """Returns ``kind`` if it is known.
 
     Raises:
         ValueError: It is not; the message says what is.
@@ -131,7 +131,7 @@ def check_kind(kind: Kind) -> Kind:
 
 
 def similarity_strips(pair: Pair, window: Window, dtype: type[np.floating]) -> Iterator[tuple[Array, Array]]:
-    """Yield the two factors of the map, strip by strip from the top.
+    """Yields the two factors of the map, strip by strip from the top.
 
     With ``s`` and ``d`` the sum and the difference of the images, ``1 - luminance`` is ``2 mean(d)^2 / (mean(s)^2 +
     mean(d)^2 + 2 C1)`` and ``1 - structure`` the same of variances: equal to the textbook's fractions, with four
@@ -154,13 +154,13 @@ def similarity_strips(pair: Pair, window: Window, dtype: type[np.floating]) -> I
 
 
 def strips(height: int, window: Window) -> Iterator[slice]:
-    """Yield the rows that each strip of the map is made of."""
+    """Yields the rows that each strip of the map is made of."""
     for top in range(0, height - 2 * window.margin, _STRIP):
         yield slice(top, top + _STRIP + 2 * window.margin)
 
 
 def _similarity(first: Array, second: Array, window: Window) -> tuple[Array, Array]:
-    """Return luminance and structure of two strips with white at 255."""
+    """Returns luminance and structure of two strips with white at 255."""
     total, difference = first + second, first - second
     total -= 255.0  # squares of smaller numbers keep more digits
     mean_total, mean_difference = smooth(total, window), smooth(difference, window)
@@ -179,7 +179,7 @@ def _similarity(first: Array, second: Array, window: Window) -> tuple[Array, Arr
 
 
 def _one_less(difference: Array, total: Array, constant: float) -> Array:
-    """Return ``1 - 2 difference / (total + difference + 2 constant)``; writes over its arguments."""
+    """Returns ``1 - 2 difference / (total + difference + 2 constant)``; writes over its arguments."""
     total += difference
     total += 2 * constant
     np.divide(difference, total, out=difference)
@@ -189,7 +189,7 @@ def _one_less(difference: Array, total: Array, constant: float) -> Array:
 
 
 def smooth(image: Array, window: Window) -> Array:
-    """Return the mean under the window, where it lies wholly inside ``image``."""
+    """Returns the mean under the window, where it lies wholly inside ``image``."""
     margin, taps = window.margin, window.taps.astype(image.dtype)
     if np.ptp(window.taps) == 0:  # OpenCV sums in double precision; taps of 1 / n in float32 would not sum to 1
         means = cv2.blur(image, (len(taps), len(taps)))
@@ -202,7 +202,7 @@ def smooth(image: Array, window: Window) -> Array:
 
 
 def _across(taps: NDArray[np.float64], channels: int) -> NDArray[np.float64]:
-    """Return the ``(channels, channels)`` matrix of the filter along the channels, the outer ones repeated."""
+    """Returns the ``(channels, channels)`` matrix of the filter along the channels, the outer ones repeated."""
     mixing = np.zeros((channels, channels))
     for channel in range(channels):
         for tap, weight in enumerate(taps):
@@ -215,7 +215,7 @@ def _bordered(image: Array, margin: int, border: int) -> Array:
 
 
 def _scaled(first: Array, second: Array, white: float, dtype: type[np.floating]) -> tuple[Array, Array]:
-    """Return copies of two strips with white at 255."""
+    """Returns copies of two strips with white at 255."""
     first, second = first.astype(dtype), second.astype(dtype)
     if white != 255:
         first *= 255.0 / white
@@ -224,7 +224,7 @@ def _scaled(first: Array, second: Array, white: float, dtype: type[np.floating])
 
 
 def channel_sums(values: Array) -> NDArray[np.float64]:
-    """Return the sum of each channel's values, added in float64; ``(c,)``."""
+    """Returns the sum of each channel's values, added in float64; ``(c,)``."""
     return np.array(cv2.sumElems(values)[: values.shape[2] if values.ndim == 3 else 1])
 
 

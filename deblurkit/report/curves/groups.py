@@ -106,7 +106,7 @@ GROUPS = (
 
 
 def grouped(keys: Sequence[str]) -> dict[Group, list[str]]:
-    """Return the keys of each group that has any, in the page's order; each key in the first group that holds it."""
+    """Returns the keys of each group that has any, in the page's order; each key in the first group that holds it."""
     found: dict[Group, list[str]] = {group: [] for group in GROUPS}
     for key in sorted(keys, key=lambda key: key != "loss"):  # the total before its terms
         found[next(group for group in GROUPS if group.holds(key))].append(key)
@@ -114,7 +114,7 @@ def grouped(keys: Sequence[str]) -> dict[Group, list[str]]:
 
 
 def plots(group: Group, keys: Sequence[str], runs: Sequence[Run]) -> list[Plot]:
-    """Return a group's plots: of one run several curves together, of several runs one plot a key."""
+    """Returns a group's plots: of one run several curves together, of several runs one plot a key."""
     made = []
     if len(runs) > 1:
         for key in keys:
@@ -132,7 +132,7 @@ def plots(group: Group, keys: Sequence[str], runs: Sequence[Run]) -> list[Plot]:
 
 
 def best(key: str, curve: Curve) -> tuple[int, float] | None:
-    """Return iteration and value of the best of a validation score, where it is known which way that one is better."""
+    """Returns iteration and value of the best of a validation score, where it is known which way that one is better."""
     metric = key.rsplit("/", 1)[-1]
     if not key.startswith("val/") or math.isnan(curve.last[1]):
         return None
@@ -142,7 +142,7 @@ def best(key: str, curve: Curve) -> tuple[int, float] | None:
 
 
 def scores_table(runs: Sequence[Run]) -> Table | None:
-    """Return the table of validation scores: first, last, best and where; ``None`` where nothing was validated."""
+    """Returns the table of validation scores: first, last, best and where; ``None`` where nothing was validated."""
     rows = []
     for key in (key for key in all_keys(runs) if key.startswith("val/")):
         for run in (run for run in runs if key in run.curves and not math.isnan(run.curves[key].last[1])):
@@ -155,7 +155,7 @@ def scores_table(runs: Sequence[Run]) -> Table | None:
 
 
 def values_table(runs: Sequence[Run]) -> Table:
-    """Return the table of all quantities: last, lowest and highest value, and how many were not finite."""
+    """Returns the table of all quantities: last, lowest and highest value, and how many were not finite."""
     rows = []
     for key in all_keys(runs):
         for run in (run for run in runs if key in run.curves):
@@ -170,7 +170,7 @@ def values_table(runs: Sequence[Run]) -> Table:
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    """Return where each run stands."""
+    """Returns where each run stands."""
     rows = []
     for run in runs:
         last = run.last
@@ -188,12 +188,12 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def all_keys(runs: Sequence[Run]) -> list[str]:
-    """Return the keys of all runs, each once, in the order in which they are recorded."""
+    """Returns the keys of all runs, each once, in the order in which they are recorded."""
     return list(dict.fromkeys(key for run in runs for key in run.curves))
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]], runs: Sequence[Run]) -> Table:
-    """Leave the second column, of the runs' names, out where there is one run."""
+    """Leaves the second column, of the runs' names, out where there is one run."""
     if len(runs) > 1:
         return Table(title, columns, rows, texts=2)
     return Table(title, [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows], texts=1)
@@ -207,7 +207,7 @@ def _by(together: Callable[[str], str], keys: Sequence[str]) -> dict[str, list[s
 
 
 def _full_name(key: str) -> str:
-    """Name a key below the heading of its group.
+    """Names a key below the heading of its group.
 
     >>> _full_name("val/gopro/psnr"), _full_name("term/pixel"), _full_name("critic/patch/sharp"), _full_name("loss")
     ('gopro: psnr', 'pixel', 'patch: scores of sharp images', 'total loss')
@@ -219,7 +219,7 @@ def _full_name(key: str) -> str:
 
 
 def _short_name(key: str) -> str:
-    """Name a key below the title of its plot.
+    """Names a key below the title of its plot.
 
     >>> _short_name("val/gopro/psnr"), _short_name("term/pixel"), _short_name("critic/patch/sharp")
     ('gopro', 'pixel', 'sharp')

@@ -35,7 +35,7 @@ class Line:
 
 
 def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
-    """Plot curves over the iterations, on a logarithmic axis where all are positive and range widely.
+    """Plots curves over the iterations, on a logarithmic axis where all are positive and range widely.
 
     Args:
         title: What it shows.
@@ -68,14 +68,14 @@ def _draw(axes: Axes, values: Values, colour: str, dashes: str) -> None:
 
 
 def _marker(values: Values) -> str:
-    """Mark the points where there are few, or where a line would not show one between two gaps."""
+    """Marks the points where there are few, or where a line would not show one between two gaps."""
     known = np.isfinite(values)
     alone = known & ~np.append(known[1:], False) & ~np.append(False, known[:-1])
     return "o" if len(values) <= 20 or alone.any() else ""
 
 
 def _ranges_widely(points: Sequence[Values]) -> bool:
-    """Tell whether a logarithmic axis shows more; the lowest and highest twentieth of the values do not decide."""
+    """Tells whether a logarithmic axis shows more; the lowest and highest twentieth of the values do not decide."""
     ranges = np.concatenate([bins[np.isfinite(bins[:, 1]), 2:] for bins in points])
     if not len(ranges) or ranges.min() <= 0:
         return False
@@ -83,7 +83,7 @@ def _ranges_widely(points: Sequence[Values]) -> bool:
 
 
 def _iterations(value: float, position: float) -> str:
-    """Write an iteration shortly.
+    """Writes an iteration shortly.
 
     >>> _iterations(1500, 0), _iterations(200000, 1), _iterations(0.5, 2)
     ('1500', '200k', '')

@@ -23,7 +23,7 @@ _SHARED = _HERE.parent / "page"  # the report's page, whose looks this one has
 
 
 def write_curves(work_dirs: Sequence[Path], out: Path | None = None) -> Path:
-    """Write the page of one or several work dirs, also while they are trained in.
+    """Writes the page of one or several work dirs, also while they are trained in.
 
     Args:
         work_dirs: At least one; several are drawn into the same plots.
@@ -54,7 +54,7 @@ def write_curves(work_dirs: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def curves_html(runs: Sequence[Run]) -> str:
-    """Return the page.
+    """Returns the page.
 
     Whatever comes from the records is escaped, and a content security policy forbids all but the page's own script.
 
@@ -79,7 +79,7 @@ def curves_html(runs: Sequence[Run]) -> str:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Name each folder by as many of its last parts as set it apart."""
+    """Names each folder by as many of its last parts as set it apart."""
     parts = [folder.absolute().parts for folder in folders]
     longest = max(map(len, parts))
     for count in range(1, longest + 1):

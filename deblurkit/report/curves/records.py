@@ -50,7 +50,7 @@ class Curve:
         self._rest = np.empty((0, 2))  # records that do not fill a bin yet
 
     def extend(self, records: Values) -> None:
-        """Take more records ``(n, 2)``: iteration and value."""
+        """Takes more records ``(n, 2)``: iteration and value."""
         self.count += len(records)
         finite = records[np.isfinite(records[:, 1])]
         self.bad += len(records) - len(finite)
@@ -64,7 +64,7 @@ class Curve:
             self._halve()
 
     def drawn(self) -> Values:
-        """Return at most ``FULL + 1`` points ``(n, 4)``: iteration, mean, least, greatest; NaN for gaps."""
+        """Returns at most ``FULL + 1`` points ``(n, 4)``: iteration, mean, least, greatest; NaN for gaps."""
         bins = np.concatenate([self.bins, _binned(self._rest, max(1, len(self._rest)))])
         with np.errstate(invalid="ignore", divide="ignore"):
             means = bins[:, 1] / bins[:, 4]
@@ -81,7 +81,7 @@ class Curve:
         self.highest = max(self.highest, high, key=lambda found: found[1])
 
     def _halve(self) -> None:
-        """Join neighbouring bins; an odd last one stays as it is."""
+        """Joins neighbouring bins; an odd last one stays as it is."""
         even = len(self.bins) // 2 * 2
         self.bins = np.concatenate([_joined(self.bins[:even].reshape(-1, 2, _COLUMNS)), self.bins[even:]])
         self.records *= 2
@@ -109,7 +109,7 @@ class Run:
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Read a run, also while it is being trained.
+    """Reads a run, also while it is being trained.
 
     Raises:
         UserError: There is no such folder, no ``scalars.jsonl`` in it, or not one record.
@@ -171,19 +171,19 @@ def _take(run: Run, chunk: list[dict[str, Any]]) -> None:
 
 
 def number_of(value: Any) -> float | None:
-    """Return a value as a number; what is not finite is written as ``"nan"``, ``"inf"`` and ``"-inf"``."""
+    """Returns a value as a number; what is not finite is written as ``"nan"``, ``"inf"`` and ``"-inf"``."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value) if abs(value) <= _GREATEST else math.inf
     return float(value) if value in ("nan", "inf", "-inf") else None
 
 
 def _sayable(name: str) -> str:
-    """Replace what UTF-8 cannot write: JSON and names of files may hold halves of characters."""
+    """Replaces what UTF-8 cannot write: JSON and names of files may hold halves of characters."""
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _binned(records: Values, size: int) -> Values:
-    """Return the bins ``(n / size, 5)`` of records ``(n, 2)``."""
+    """Returns the bins ``(n / size, 5)`` of records ``(n, 2)``."""
     finite = np.isfinite(records[:, 1:])
     single = np.column_stack(
         [
@@ -198,7 +198,7 @@ def _binned(records: Values, size: int) -> Values:
 
 
 def _joined(bins: Values) -> Values:
-    """Join bins ``(n, k, 5)`` along the second axis."""
+    """Joins bins ``(n, k, 5)`` along the second axis."""
     if not len(bins):
         return np.empty((0, _COLUMNS))
     return np.column_stack(

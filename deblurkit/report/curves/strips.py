@@ -30,7 +30,7 @@ class Strip:
 
 
 def spread(length: int, wanted: int) -> list[int]:
-    """Return at most ``wanted`` places spread evenly over ``length``, the first and the last among them.
+    """Returns at most ``wanted`` places spread evenly over ``length``, the first and the last among them.
 
     >>> spread(10, 3), spread(2, 3), spread(10, 1), spread(0, 3)
     ([0, 4, 9], [0, 1], [0], [])
@@ -40,7 +40,7 @@ def spread(length: int, wanted: int) -> list[int]:
 
 
 def strips_of(runs: Iterable[Run], several: bool) -> tuple[dict[str, list[Strip]], list[str]]:
-    """Return the strips to show, by the validation set and, of several runs, the run; and notes on those that are not.
+    """Returns the strips to show, by the validation set and, of several runs, the run; and notes on those that are not.
 
     A strip may be damaged, or there may be no room for it.
     """
@@ -73,7 +73,7 @@ def strips_of(runs: Iterable[Run], several: bool) -> tuple[dict[str, list[Strip]
 
 
 def counted(number: int, thing: str) -> str:
-    """Write a number with its noun.
+    """Writes a number with its noun.
 
     >>> counted(1, "line"), counted(2000, "line")
     ('1 line', '2,000 lines')
@@ -82,7 +82,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def _jpeg(file: Path) -> bytes:
-    """Return a file's bytes; none where it cannot be read or does not begin and end as a JPEG does."""
+    """Returns a file's bytes; none where it cannot be read or does not begin and end as a JPEG does."""
     try:
         data = file.read_bytes()
     except OSError:

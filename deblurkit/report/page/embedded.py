@@ -17,7 +17,7 @@ _DIGITS = 5  # decimals of single images' scores: what is shown, and one more to
 
 
 def image_tables(content: PageContent) -> list[dict[str, Any]]:
-    """Return each data set's images: ``name, protocol, keys, facts, files, metrics, blurred, candidates``.
+    """Returns each data set's images: ``name, protocol, keys, facts, files, metrics, blurred, candidates``.
 
     Scores are lists in the order of ``keys``, by metric; infinite ones are ``"inf"`` and ``"-inf"``, missing ones
     ``None``.
@@ -26,7 +26,7 @@ def image_tables(content: PageContent) -> list[dict[str, Any]]:
 
 
 def pictures(content: PageContent) -> list[dict[str, Any]]:
-    """Return the crops, of all data sets: ``dataset, key, title, size, corner, gain, panels`` and their ``sources``.
+    """Returns the crops, of all data sets: ``dataset, key, title, size, corner, gain, panels`` and their ``sources``.
 
     ``panels`` are ``name``, ``label`` and ``score`` in the order in which they are offered; ``sources`` are data URIs
     by name, apart, so that they can stand where they are not read before they are shown.
@@ -41,7 +41,7 @@ def pictures(content: PageContent) -> list[dict[str, Any]]:
 
 
 def thumbnails(content: PageContent) -> tuple[dict[str, dict[str, str]], int]:
-    """Return data URIs by data set and key, as many as there is room for, and the number of those left out."""
+    """Returns data URIs by data set and key, as many as there is room for, and the number of those left out."""
     room, left_out = _THUMBNAIL_BYTES, 0
     kept: dict[str, dict[str, str]] = {}
     for name, images in content.thumbnails.items():
@@ -56,7 +56,7 @@ def thumbnails(content: PageContent) -> tuple[dict[str, dict[str, str]], int]:
 
 
 def data_uri(data: bytes) -> str:
-    """Return an encoded image as a ``data:`` URI.
+    """Returns an encoded image as a ``data:`` URI.
 
     Raises:
         ValueError: It is neither WebP nor PNG nor JPEG.
@@ -99,7 +99,7 @@ def _image_table(content: PageContent, name: str, rows: Sequence[ImageScore]) ->
 
 
 def _facts(rows: Sequence[ImageScore]) -> str:
-    """Say what the protocol found out about one image, each fact once."""
+    """Says what the protocol found out about one image, each fact once."""
     found = {f"{side} {key} {value}" for row in rows for side, key, value in _named_facts(row)}
     return ", ".join(sorted(found))
 
@@ -146,7 +146,7 @@ def _panel_label(panel: str, single: bool) -> str:
 
 
 def _panel_score(panel: str, key: str, metric: str, rows: Mapping[str, Mapping[str, ImageScore]]) -> str:
-    """Write the score of the whole image that a panel is a crop of; nothing where it has none."""
+    """Writes the score of the whole image that a panel is a crop of; nothing where it has none."""
     if panel == "blurred":
         scores = next(iter(rows.values())).get(key, ImageScore(key, None, None, None)).blurred
     else:

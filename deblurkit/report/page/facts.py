@@ -24,7 +24,7 @@ class Provenance:
 
 
 def provenance(content: PageContent) -> list[Provenance]:
-    """Return weights or folder, training, data and environment: first the facts that all candidates share."""
+    """Returns weights or folder, training, data and environment: first the facts that all candidates share."""
     every = {candidate.name: _tables(candidate) for candidate in content.candidates}
     shared = {
         title: [fact for fact in known if all(fact in own.get(title, []) for own in every.values())]
@@ -40,7 +40,7 @@ def provenance(content: PageContent) -> list[Provenance]:
 
 
 def group_tables(content: PageContent) -> list[Table]:
-    """Return the means over groups of images (videos, posters), one table a data set and group."""
+    """Returns the means over groups of images (videos, posters), one table a data set and group."""
     made = []
     for name in datasets_of(content):
         entry = content.candidates[0].metrics["datasets"][name]
@@ -49,7 +49,7 @@ def group_tables(content: PageContent) -> list[Table]:
 
 
 def facts(values: Mapping[str, Any]) -> Facts:
-    """Write a mapping as names and texts; what is nested becomes ``outer: inner`` names, lists one text.
+    """Writes a mapping as names and texts; what is nested becomes ``outer: inner`` names, lists one text.
 
     >>> facts({"set": "GoPro", "crop": {"size": [1, 2], "seed": 3}})
     [('set', 'GoPro'), ('crop: size', '1, 2'), ('crop: seed', '3')]
@@ -66,7 +66,7 @@ def facts(values: Mapping[str, Any]) -> Facts:
 
 
 def _tables(candidate: Candidate) -> dict[str, Facts]:
-    """Return what is known of one candidate; the date with what makes it, so that all may share the environment."""
+    """Returns what is known of one candidate; the date with what makes it, so that all may share the environment."""
     metrics = candidate.metrics
     tables = {
         **dict(zip(_OWN, (metrics.get("weights"), metrics.get("restored")), strict=True)),

@@ -17,12 +17,12 @@ _PARTS = ("decode", "network", "metrics")
 
 
 def dataset_figures(content: PageContent) -> dict[str, list[Plot]]:
-    """Return each data set's plots: gains, scores before and after, and gain against blur, by its first metric."""
+    """Returns each data set's plots: gains, scores before and after, and gain against blur, by its first metric."""
     return {name: list(_figures(content, name)) for name in datasets_of(content)}
 
 
 def difference_figures(content: PageContent) -> list[Plot]:
-    """Return the paired differences with their intervals, a plot for each protocol, in its first metric."""
+    """Returns the paired differences with their intervals, a plot for each protocol, in its first metric."""
     compared = (content.comparison or {}).get("datasets", {})
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
     for name, entry in compared.items():
@@ -45,7 +45,7 @@ def _differences(content: PageContent, protocol: str, sets: Mapping[str, Mapping
 
 
 def speed_figures(content: PageContent) -> list[Plot]:
-    """Return the plots of time: seconds by part, and how the time of an image varies."""
+    """Returns the plots of time: seconds by part, and how the time of an image varies."""
     names = datasets_of(content)
     taken = {
         _bar(content, candidate, name): {
@@ -112,14 +112,14 @@ def _gain_against_blur(
 
 
 def _named(content: PageContent) -> dict[str, Candidate]:
-    """Return the candidates by what they are called in legends; one alone needs no name."""
+    """Returns the candidates by what they are called in legends; one alone needs no name."""
     if len(content.candidates) == 1:
         return {"restored": content.candidates[0]}
     return {candidate.name: candidate for candidate in content.candidates}
 
 
 def _renamed(series: Mapping[str, list[float]]) -> dict[str, list[float]]:
-    """Keep a candidate that is called as the blurred input apart from it."""
+    """Keeps a candidate that is called as the blurred input apart from it."""
     return {f"{own} (candidate)" if own == _BLURRED else own: values for own, values in series.items()}
 
 

@@ -86,7 +86,7 @@ class Card:
 
 
 def cards(content: PageContent) -> list[Card]:
-    """Return one card for each data set: the gain of one candidate, or the first difference between several."""
+    """Returns one card for each data set: the gain of one candidate, or the first difference between several."""
     made = []
     for name in datasets_of(content):
         entry = content.candidates[0].metrics["datasets"][name]
@@ -103,7 +103,7 @@ def cards(content: PageContent) -> list[Card]:
 
 
 def blocks(content: PageContent) -> list[Block]:
-    """Return the tables of scores: one a data set, of several candidates one a data set and metric."""
+    """Returns the tables of scores: one a data set, of several candidates one a data set and metric."""
     if content.comparison is None:
         return [_by_metric(content, name, entry) for name, entry in content.candidates[0].metrics["datasets"].items()]
     return [
@@ -114,7 +114,7 @@ def blocks(content: PageContent) -> list[Block]:
 
 
 def differences(content: PageContent) -> list[Block]:
-    """Return the tables of paired comparisons, one a data set; none for one candidate."""
+    """Returns the tables of paired comparisons, one a data set; none for one candidate."""
     columns = ["pair", "score", "difference", "p", "images"]
     made = []
     for name, entry in (content.comparison or {}).get("datasets", {}).items():
@@ -126,12 +126,12 @@ def differences(content: PageContent) -> list[Block]:
 
 
 def scored(entry: Mapping[str, Any]) -> str:
-    """Say how many images a data set has, and by which protocol they were scored."""
+    """Says how many images a data set has, and by which protocol they were scored."""
     return f"{count(entry)}, {entry['protocol']['id']}"
 
 
 def count(entry: Mapping[str, Any]) -> str:
-    """Say how many images a data set has.
+    """Says how many images a data set has.
 
     >>> count({"images": 1}), count({"images": 980, "scored": 977})
     ('1 image', '980 images, 977 scored')
@@ -180,7 +180,7 @@ def _by_metric(content: PageContent, name: str, entry: Mapping[str, Any]) -> Blo
 
 
 def _by_candidate(content: PageContent, entry: Mapping[str, Any], name: str, metric: str) -> Block:
-    """Return the means over the images that all candidates have; the gains' intervals only where those are its own."""
+    """Returns the means over the images that all candidates have; the gains' intervals only where those are its own."""
     scale = scale_of(content, metric)
     means = {own: (scores or {}).get(metric) for own, scores in entry["restored"].items()}
     best = scale.order(means.values())[:1]
@@ -206,7 +206,7 @@ def _by_candidate(content: PageContent, entry: Mapping[str, Any], name: str, met
 
 
 def _without_published(block: Block) -> Block:
-    """Leave the last column out where nothing was published."""
+    """Leaves the last column out where nothing was published."""
     if any(row.cells[-1].text != NOTHING for row in block.rows):
         return block
     rows = [Row(row.name, row.cells[:-1]) for row in block.rows]
@@ -227,7 +227,7 @@ def _pair(content: PageContent, pair: Mapping[str, Any]) -> Row:
 
 
 def _cell(entry: Mapping[str, Any], side: str, value: float | str | None, scale: Scale) -> Cell:
-    """Write a mean with its interval; a gain with its sign and whether it is for the better."""
+    """Writes a mean with its interval; a gain with its sign and whether it is for the better."""
     signed = side == "gain"
     ends = (entry.get("intervals") or {}).get(side, {}).get(scale.name)
     tone = _TONES[scale.tone(value)] if signed else ""

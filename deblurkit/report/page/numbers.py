@@ -13,7 +13,7 @@ MINUS, INFINITY = "\N{MINUS SIGN}", "\N{INFINITY}"
 
 
 def shown(value: float | str | None, metric: str, signed: bool = False) -> str:
-    """Write one score with a minus sign as wide as a plus.
+    """Writes one score with a minus sign as wide as a plus.
 
     >>> shown(0.25, "psnr", signed=True), shown("inf", "psnr"), shown(-0.25, "psnr") == MINUS + "0.25"
     ('+0.25', '∞', True)
@@ -24,7 +24,7 @@ def shown(value: float | str | None, metric: str, signed: bool = False) -> str:
 
 
 def between(ends: Sequence[float] | None, metric: str, signed: bool = False) -> str:
-    """Write an interval; nothing where there is none.
+    """Writes an interval; nothing where there is none.
 
     >>> between([26.91, 27.3], "psnr"), between(None, "psnr")
     ('[26.91, 27.30]', '')
@@ -33,12 +33,12 @@ def between(ends: Sequence[float] | None, metric: str, signed: bool = False) -> 
 
 
 def minus(first: str, second: str) -> str:
-    """Name a difference."""
+    """Names a difference."""
     return f"{first} {MINUS} {second}"
 
 
 def gain_of(entry: Mapping[str, Any], metric: str) -> float | None:
-    """Return the gain of the means of some images in one metric; ``None`` where there is none or both are infinite.
+    """Returns the gain of the means of some images in one metric; ``None`` where there is none or both are infinite.
 
     That of a whole data set stands in ``metrics.json``.
     """
@@ -50,11 +50,11 @@ def gain_of(entry: Mapping[str, Any], metric: str) -> float | None:
 
 
 def scale_of(content: PageContent, metric: str) -> Scale:
-    """Return a metric's unit and direction as the first candidate that has it says."""
+    """Returns a metric's unit and direction as the first candidate that has it says."""
     known = (candidate.metrics.get("metrics", {}) for candidate in content.candidates)
     return scale(metric, next((described for described in known if metric in described), {}))
 
 
 def datasets_of(content: PageContent) -> list[str]:
-    """Return the names of the data sets that all candidates have."""
+    """Returns the names of the data sets that all candidates have."""
     return [name for name in content.candidates[0].rows if all(name in own.rows for own in content.candidates)]

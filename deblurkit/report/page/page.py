@@ -21,7 +21,7 @@ _SCRIPTS = ("data.js", "theme.js", "view.js", "pointers.js", "viewer.js", "table
 
 
 def page_html(content: PageContent) -> str:
-    """Return the page.
+    """Returns the page.
 
     Whatever comes from data (keys, names, options, notes) is escaped and can start no markup. Nothing is fetched: a
     content security policy forbids all but the page's own script, by its hash, its styles and pictures inside it.
@@ -59,13 +59,13 @@ def page_html(content: PageContent) -> str:
 
 
 def _modes(candidate: Candidate) -> str:
-    """Write the inference modes of a candidate's data sets."""
+    """Writes the inference modes of a candidate's data sets."""
     entries = candidate.metrics["datasets"].items()
     return by_set({name: entry["inference"] or "elsewhere" for name, entry in entries})
 
 
 def _notes(content: PageContent) -> list[str]:
-    """Return what a reader must mind, each note once; of several candidates with the name where it is not all's."""
+    """Returns what a reader must mind, each note once; of several candidates with the name where it is not all's."""
     own = {candidate.name: candidate.metrics.get("notes", []) for candidate in content.candidates}
     notes = list((content.comparison or {}).get("notes", []))
     for note in dict.fromkeys(note for candidate in own.values() for note in candidate):
@@ -75,6 +75,6 @@ def _notes(content: PageContent) -> list[str]:
 
 
 def _gradient(stops: int = 16) -> str:
-    """Return the error map's colours as the stops of a CSS gradient."""
+    """Returns the error map's colours as the stops of a CSS gradient."""
     colours = error_colours()
     return ", ".join("rgb({} {} {})".format(*colours[round(255 * stop / (stops - 1))]) for stop in range(stops))

@@ -15,7 +15,7 @@ _MEMORY = "live tensors at most, MiB"
 
 
 def speed_table(content: PageContent) -> Table | None:
-    """Return times, memory and inference modes by data set and candidate; columns that nothing fills are left out.
+    """Returns times, memory and inference modes by data set and candidate; columns that nothing fills are left out.
 
     ``None`` where nothing was measured, as when restored images were scored that came from elsewhere.
     """
