@@ -214,9 +214,13 @@ def dataset_traits(dataset: object) -> DatasetTraits:
 
 
 class Transform(Protocol):
-    """Changes a pair of images before it is cropped: what to write to add a transform."""
+    """Changes a pair of images as ``augment`` lists it: what to write to add a transform.
 
-    def __call__(self, pair: Any, rng: np.random.Generator) -> Any:
+    ``pair`` maps ``blurred`` and ``sharp`` to uint8 or uint16 arrays ``(h, w, 3)`` of one size. New arrays of the same
+    kind are returned, and those that were given are left as they are.
+    """
+
+    def __call__(self, pair: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Returns the changed pair; all its chance comes from ``rng``."""
 
 
@@ -242,13 +246,13 @@ class Blur(Protocol):
     """Blurs photographs in linear light: what to write to add a blur."""
 
     margin: int
-    """Pixels to each side that an exposed pixel looks at."""
+    """Pixels to each side that a blurred pixel looks at; they are cut off afterwards, so no border is seen."""
 
-    def draw(self, size: tuple[int, int], rng: np.random.Generator) -> Any:
-        """Draws one blur, as arrays that stack, for an image of ``(h, w)`` pixels."""
+    def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draws all chance of one blur for an image of ``(h, w)`` pixels, as arrays that can be stacked."""
 
-    def expose(self, linear: np.ndarray, drawn: Any) -> np.ndarray:
-        """Blurs linear light ``(h + 2 margin, w + 2 margin, 3)`` and returns ``(h, w, 3)``."""
+    def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the blurred and the sharp image, linear light ``(h, w, 3)`` float32 as ``linear`` is."""
 
 
 @dataclass(frozen=True)
@@ -257,8 +261,8 @@ class BlurTraits:
 
     Attributes:
         margin: As above; ``None`` only where the blur is no blur.
-        expose_batch: ``expose_batch(linear, drawn)``: blurs a batch of tensors on their device.
-        identity: ``identity()``: what its results depend on outside its arguments, such as files.
+        expose_batch: ``expose_batch(linear, drawn)``: the same of a batch ``(n, 3, h, w)``, on its device.
+        identity: ``identity()``: what tells its files from others, as a text or plain values.
     """
 
     margin: int | None
@@ -274,8 +278,8 @@ def blur_traits(blur: object) -> BlurTraits:
 class Metric(Protocol):
     """Scores one restored image: what to write to add a metric."""
 
-    def __call__(self, restored: Tensor, sharp: Tensor) -> float:
-        """Returns the score of ``(3, h, w)`` images in [0, 1]."""
+    def __call__(self, restored: np.ndarray, sharp: np.ndarray) -> float:
+        """Returns the score of RGB images ``(h, w, 3)``, uint8 or float in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +290,7 @@ class MetricTraits:
         unit: Behind its values in tables; none by default.
         higher_is_better: True by default.
         needs_sharp: Whether it compares with a sharp image; true by default. Without, it is called with one argument.
-        takes_mask: Whether it takes a mask of the pixels that count as a third argument; false by default.
+        takes_mask: Whether it takes ``mask``, ``(h, w)``, true where a pixel counts; false by default.
         notes: What reports must say of it.
         to: ``to(device)``: moves its networks.
     """
