@@ -29,7 +29,7 @@ from deblurkit.data.paired import find_images
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.errors import UserError
 from deblurkit.files import write_atomically
-from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.psnr import psnr
 
 NOISE = {"full_well": 10_000, "read_noise": 3}
 PERCENTILES = (0, 5, 25, 50, 75, 95, 100)

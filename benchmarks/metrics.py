@@ -35,9 +35,9 @@ from deblurkit import checkpoint, cli
 from deblurkit.compat import import_basicsr
 from deblurkit.data.images import read_image
 from deblurkit.evaluation.evaluate import evaluate
-from deblurkit.metrics.functional.images import Array
-from deblurkit.metrics.functional.psnr import psnr
-from deblurkit.metrics.functional.ssim import ssim
+from deblurkit.metrics.images import Array
+from deblurkit.metrics.psnr import psnr
+from deblurkit.metrics.ssim import ssim
 from deblurkit.options.load import load_options
 
 TIMES_FASTER, EQUAL = 1.8, 1e-9  # the claims: ours in double precision against basicsr's

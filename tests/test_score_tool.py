@@ -15,7 +15,7 @@ import skimage.data
 from in_process import run_here
 
 from deblurkit.data.images import write_image
-from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.psnr import psnr
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy import fft
 
-from deblurkit.metrics.functional.images import Array
+from deblurkit.metrics.images import Array
 
 Facts = dict[str, str | int | float]
 

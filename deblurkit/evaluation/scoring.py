@@ -31,7 +31,7 @@ from deblurkit.evaluation.alignment import Facts
 from deblurkit.evaluation.protocols.protocol import Protocol, Scored
 from deblurkit.evaluation.sources import Restored, Source
 from deblurkit.inference.forward import NonFiniteOutputError
-from deblurkit.metrics.functional.images import Array
+from deblurkit.metrics.images import Array
 from deblurkit.report.scores import ImageScore
 
 Progress = Callable[[int, int], None]

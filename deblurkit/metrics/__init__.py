@@ -1,1 +1,1 @@
-"""Image-quality metrics: pure functions in :mod:`functional`, one thin registered class a file beside it."""
+"""Image-quality metrics, one a file: a pure function of two images, and the thin registered class that names it."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deblurkit.metrics.functional.images import Array, comparable
+from deblurkit.metrics.images import Array, comparable
 from deblurkit.registry import METRICS
 
 _WIDTHS = range(1, 31)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.device import tf32
-from deblurkit.metrics.functional.images import Array, comparable
+from deblurkit.metrics.images import Array, comparable
 from deblurkit.pretrained import PUBLISHED, is_published, torchvision_features
 
 _LEAST_SIDE = 32  # below it a pooling layer of AlexNet has nothing to pool

@@ -21,8 +21,8 @@ from deblurkit import Deblurrer, checkpoint, evaluate
 from deblurkit.data.images import read_image
 from deblurkit.errors import UserError
 from deblurkit.evaluation.evaluate import find_weights
-from deblurkit.metrics.functional.psnr import psnr
-from deblurkit.metrics.functional.ssim import ssim
+from deblurkit.metrics.psnr import psnr
+from deblurkit.metrics.ssim import ssim
 from deblurkit.options.load import load_options
 
 ROOT = Path(__file__).resolve().parents[2]

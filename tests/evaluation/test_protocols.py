@@ -16,8 +16,8 @@ from deblurkit.data.images import to_tensor
 from deblurkit.errors import UserError
 from deblurkit.evaluation.alignment import Aligned
 from deblurkit.evaluation.protocols.protocol import Protocol, find_protocol, get_protocol
-from deblurkit.metrics.functional.psnr import psnr
-from deblurkit.metrics.functional.ssim import ssim
+from deblurkit.metrics.psnr import psnr
+from deblurkit.metrics.ssim import ssim
 from deblurkit.registry import PROTOCOLS
 
 

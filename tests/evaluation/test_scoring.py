@@ -29,8 +29,8 @@ from deblurkit.evaluation.scoring import (
 )
 from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.forward import NonFiniteOutputError
-from deblurkit.metrics.functional.psnr import psnr
-from deblurkit.metrics.functional.ssim import ssim
+from deblurkit.metrics.psnr import psnr
+from deblurkit.metrics.ssim import ssim
 
 PROTOCOL = get_protocol("gopro-basicsr-v1")
 

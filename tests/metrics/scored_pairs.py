@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from deblurkit.metrics.functional.images import Array
+from deblurkit.metrics.images import Array
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea")
 NUMBERS = ("uint8", "float32", "float64")

@@ -8,9 +8,9 @@ import skimage.data
 from scipy.ndimage import correlate1d, gaussian_filter
 from scored_pairs import PHOTOGRAPHS, blurred, degraded, shifted
 
-from deblurkit.metrics.functional.images import Array, rgb_to_luma, rgb_to_y
-from deblurkit.metrics.functional.ms_ssim import ms_ssim
-from deblurkit.metrics.functional.ssim import ssim
+from deblurkit.metrics.images import Array, rgb_to_luma, rgb_to_y
+from deblurkit.metrics.ms_ssim import ms_ssim
+from deblurkit.metrics.ssim import ssim
 from deblurkit.registry import METRICS
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

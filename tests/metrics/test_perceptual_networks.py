@@ -17,7 +17,7 @@ import torch
 from deblurkit import pretrained
 from deblurkit.device import computing_in
 from deblurkit.errors import UserError
-from deblurkit.metrics.functional.images import Array
+from deblurkit.metrics.images import Array
 from deblurkit.metrics.network_metric import BACKBONES, NetworkMetric
 from deblurkit.pretrained import PUBLISHED, MissingWeightsError, Published
 from deblurkit.registry import METRICS

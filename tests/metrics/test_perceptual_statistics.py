@@ -11,8 +11,8 @@ import pytest
 import skimage.data
 from basicsr_oracle import basicsr
 
-from deblurkit.metrics.functional import niqe as niqe_steps
-from deblurkit.metrics.functional.images import Array
+from deblurkit.metrics import niqe as niqe_steps
+from deblurkit.metrics.images import Array
 from deblurkit.registry import METRICS
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")

@@ -9,8 +9,9 @@ from scored_pairs import NUMBERS, PHOTOGRAPHS, degraded, pair, photograph, shift
 from skimage.filters import sobel
 from skimage.metrics import peak_signal_noise_ratio
 
-from deblurkit.metrics.functional.images import rgb_to_luma, rgb_to_y
-from deblurkit.metrics.functional.psnr import gradient_psnr, psnr
+from deblurkit.metrics.gradient_psnr import gradient_psnr
+from deblurkit.metrics.images import rgb_to_luma, rgb_to_y
+from deblurkit.metrics.psnr import psnr
 from deblurkit.registry import METRICS
 
 

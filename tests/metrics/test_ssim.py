@@ -14,9 +14,9 @@ from scipy.signal import fftconvolve
 from scored_pairs import NUMBERS, PHOTOGRAPHS, blurred, degraded, pair, photograph, shifted
 from skimage.metrics import structural_similarity
 
-from deblurkit.metrics.functional.images import Array, rgb_to_luma, rgb_to_y
-from deblurkit.metrics.functional.psnr import psnr
-from deblurkit.metrics.functional.ssim import ssim
+from deblurkit.metrics.images import Array, rgb_to_luma, rgb_to_y
+from deblurkit.metrics.psnr import psnr
+from deblurkit.metrics.ssim import ssim
 from deblurkit.registry import METRICS
 
 C1, C2 = 0.01**2, 0.03**2

@@ -19,7 +19,7 @@ from deblurkit.data.dataset import shorten
 from deblurkit.data.images import ImageReadError, read_image, write_image
 from deblurkit.errors import UserError
 from deblurkit.files import saying, write_atomically
-from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.psnr import psnr
 
 _SETTINGS, _MANIFEST = "settings.json", "manifest.json"
 _SIDES = ("blurred", "sharp")

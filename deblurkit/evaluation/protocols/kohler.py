@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from deblurkit.evaluation.alignment import Aligned, Facts, align_nothing, align_shift, spectrum
 from deblurkit.evaluation.protocols.protocol import Component, Protocol, Scored
-from deblurkit.metrics.functional.images import Array
+from deblurkit.metrics.images import Array
 from deblurkit.registry import PROTOCOLS
 
 

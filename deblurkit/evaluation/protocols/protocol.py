@@ -21,7 +21,7 @@ from deblurkit.data.images import to_uint8
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.alignment import Aligned, Facts, align_ecc, align_nothing, align_shift
 from deblurkit.evaluation.protocols.descriptions import in_words, layout
-from deblurkit.metrics.functional.images import Array
+from deblurkit.metrics.images import Array
 from deblurkit.registry import METRICS, PROTOCOLS
 
 Component = Mapping[str, Any]

@@ -12,7 +12,7 @@ from deblurkit.data.blur.camera_response import RESPONSES, response
 from deblurkit.data.images import read_image
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.errors import UserError
-from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.psnr import psnr
 
 GAMMA = response("gamma")
 

@@ -19,7 +19,7 @@ from deblurkit.data.blur.photos import blur_photos
 from deblurkit.data.blur.synthesized import SynthesizedBlur
 from deblurkit.data.images import read_image, to_uint8, write_image
 from deblurkit.errors import UserError
-from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.psnr import psnr
 
 SETTINGS: dict[str, Any] = {
     "blur": [{"type": "Shake", "margin": 40, "share": 2}, "ObjectMotion"],

@@ -8,7 +8,7 @@ from deblurkit.data.blur.interpolation import frames_between, with_frames_betwee
 from deblurkit.data.images import read_image
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.errors import UserError
-from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.psnr import psnr
 
 
 @pytest.fixture(scope="module", params=["chelsea", "coffee", "astronaut"])

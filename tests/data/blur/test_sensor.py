@@ -10,7 +10,7 @@ from deblurkit.data.blur.camera_response import response
 from deblurkit.data.blur.sensor import Sensor, encode_batch, on_levels, through_jpeg
 from deblurkit.data.shake import srgb_to_linear
 from deblurkit.errors import UserError
-from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.psnr import psnr
 
 NOISE = {"full_well": 10_000, "read_noise": 3}
 

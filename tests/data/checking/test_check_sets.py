@@ -22,7 +22,7 @@ from deblurkit.data.images import read_image, write_image
 from deblurkit.data.paired import ImagePairs
 from deblurkit.data.sample import SamplePairs
 from deblurkit.errors import UserError
-from deblurkit.metrics.functional.psnr import psnr
+from deblurkit.metrics.psnr import psnr
 
 
 def _blurred(root: Path, key: str) -> Path:
