@@ -53,11 +53,11 @@ class CWSSIM:
         from scipy.signal import oaconvolve
 
         pair = comparable(restored, sharp)
-        first, second = (_grey_line(image, pair.white) for image in (pair.restored, pair.sharp))
+        first, second = _grey_line(pair.restored, pair.white), _grey_line(pair.sharp, pair.white)
         products, squares = np.zeros(first.size), np.zeros(first.size)
         for width in _WIDTHS:  # one at a time: 30 images of 1280x720 in float64 would take 220 MB for each of the two
-            wavelet = _ricker(min(10 * width, first.size), width)
-            one, other = (oaconvolve(line, wavelet, mode="same") for line in (first, second))
+            wavelet = _ricker(min(10 * width, first.size), width)  # scipy.signal.cwt cuts it there
+            one, other = oaconvolve(first, wavelet, mode="same"), oaconvolve(second, wavelet, mode="same")
             products += one * other
             squares += one * one + other * other
         similarity = (2 * np.abs(products) + _STABILISER) / (squares + _STABILISER)
@@ -65,12 +65,12 @@ class CWSSIM:
 
 
 def _ricker(points: int, width: int) -> NDArray[np.float64]:
-    """The Ricker wavelet ("Mexican hat") at ``points`` positions around its centre, of unit energy before the cut."""
+    """Returns the Ricker wavelet ("Mexican hat") at ``points`` positions around its centre, of unit energy uncut."""
     squared = np.square((np.arange(points) - (points - 1) / 2) / width)
     return np.asarray(2 / (np.sqrt(3 * width) * np.pi**0.25) * (1 - squared) * np.exp(-squared / 2))
 
 
 def _grey_line(image: Array, white: float) -> NDArray[np.float64]:
-    """All pixels in PIL's greyscale, row after row."""
+    """Returns all pixels in PIL's greyscale, row after row."""
     levels = image if image.dtype == np.uint8 else np.rint(np.clip(image * (255 / white), 0, 255)).astype(np.uint8)
     return np.asarray(Image.fromarray(np.ascontiguousarray(levels)).convert("L"), np.float64).ravel()

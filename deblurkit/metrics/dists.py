@@ -69,7 +69,7 @@ class _Network(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         maps = torch.cat((first, second))
-        similarities = [_similarities(maps)]
+        similarities = [_similarities(maps)]  # the image itself is the first of the six representations
         maps = (maps - self.mean) / self.std
         for index, layer in enumerate(self.layers):
             maps = layer(maps)
@@ -82,16 +82,19 @@ class _RootMeanSquare(nn.Module):
     """Half the size: the root of the squares' mean under a 3x3 binomial window."""
 
     def forward(self, maps: Tensor) -> Tensor:
+        # a maximum picks single positions and so aliases; the blurred root of squares lets textures move without effect
         line = maps.new_tensor([0.25, 0.5, 0.25])
         channels = maps.shape[1]
         window = (line[:, None] * line).expand(channels, 1, 3, 3)
-        return (functional.conv2d(maps.square(), window, stride=2, padding=1, groups=channels) + 1e-12).sqrt()
+        squares = functional.conv2d(maps.square(), window, stride=2, padding=1, groups=channels)
+        return (squares + 1e-12).sqrt()
 
 
 def _similarities(maps: Tensor) -> Tensor:
     """Returns ``(2, c)`` in float64, texture and structure, of two images' maps ``(2, c, h, w)``."""
     positions = maps.flatten(2)
     mean = positions.mean(2)
+    # of centred values: E(xy) - E(x)E(y) would leave two rounding errors that differ, and identical images off zero
     centred = positions - mean[..., None]
     variance = centred.square().mean(2).double()
     covariance = centred.prod(0).mean(1).double()

@@ -1,4 +1,4 @@
-"""What all metrics share: checking a pair of images, their range, their luma, and masks.
+"""Shared by all metrics: checks of a pair of images, their range, their luma, and masks.
 
 Images are ``(h, w, 3)`` RGB (or ``(h, w)``): uint8, uint16, or float in [0, 1].
 """
@@ -15,7 +15,8 @@ Array = NDArray[Any]
 Channels = Literal["rgb", "y", "luma"]
 
 _RANGES = {"uint8": 255.0, "uint16": 65535.0}
-# Weights of R, G and B, and what is added, for RGB in [0, 255].
+# Weights of R, G and B, and the offset, for RGB in [0, 255]. The offset is why PSNR and SSIM of "y" come out higher:
+# MATLAB's luma keeps 219 of 255 levels, and is still compared against a white of 255.
 _LUMAS = {
     "y": (65.481 / 255, 128.553 / 255, 24.966 / 255, 16.0),
     "luma": (0.299, 0.587, 0.114, 0.0),
@@ -61,28 +62,33 @@ def comparable(
         raise ValueError(f"the images differ in dtype: restored {restored.dtype}, sharp {sharp.dtype}")
     if restored.ndim not in (2, 3):
         raise ValueError(f"images have the shape (h, w, 3) or (h, w), these have {restored.shape}")
-    white = data_range if data_range is not None else _data_range(restored.dtype)
+    if data_range is not None:
+        white = data_range
+    elif np.issubdtype(restored.dtype, np.floating):
+        white = 1.0
+    elif restored.dtype.name in _RANGES:
+        white = _RANGES[restored.dtype.name]
+    else:
+        raise ValueError(f"images are uint8, uint16 or float in [0, 1], not {restored.dtype}; else give data_range")
     restored, sharp = _cropped(restored, crop_border), _cropped(sharp, crop_border)
     check_channels(channels)
     if channels == "rgb":
         return Pair(restored, sharp, white)
-    first, second = (image.astype(dtype) * (255.0 / white) for image in (restored, sharp))
-    return Pair(_luma(first, channels), _luma(second, channels), 255.0)
+    # MATLAB rounds the luma of a uint8 image; the published Python code converts to float first, and does not
+    scale = 255.0 / white
+    luma = _luma(restored.astype(dtype) * scale, channels)
+    return Pair(luma, _luma(sharp.astype(dtype) * scale, channels), 255.0)
 
 
 def check_channels(channels: Channels) -> Channels:
-    """Returns ``channels`` if it is known.
-
-    Raises:
-        ValueError: It is not; the message says what is.
-    """
+    """Returns ``channels``, or raises a ValueError where there is no such choice."""
     if channels != "rgb" and channels not in _LUMAS:
         raise ValueError(f"channels is rgb, y or luma, got {channels!r}")
     return channels
 
 
 def prepared_mask(mask: Array, image: Array, crop_border: int = 0) -> NDArray[np.float64]:
-    """Checks a mask and cut it as :func:`comparable` cuts the image.
+    """Checks a mask and cuts it as :func:`comparable` cuts the image.
 
     Args:
         mask: ``(h, w)``, 1 where a pixel counts and 0 where it does not.
@@ -103,7 +109,7 @@ def masked(image: Array, mask: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def rgb_to_y(image: Array) -> NDArray[np.float64]:
-    """Luma of MATLAB's ``rgb2ycbcr``: ``16 + (65.481 R + 128.553 G + 24.966 B) / 255`` for RGB in [0, 255].
+    """Returns the luma of MATLAB's ``rgb2ycbcr``: ``16 + (65.481 R + 128.553 G + 24.966 B) / 255`` for RGB in [0, 255].
 
     Args:
         image: ``(h, w, 3)`` RGB in [0, 255], any dtype.
@@ -118,7 +124,7 @@ def rgb_to_y(image: Array) -> NDArray[np.float64]:
 
 
 def rgb_to_luma(image: Array) -> NDArray[np.float64]:
-    """Luma of full range: ``0.299 R + 0.587 G + 0.114 B``, as Köhler's evaluation and JPEG have it.
+    """Returns the luma of full range, ``0.299 R + 0.587 G + 0.114 B``, as Köhler's evaluation and JPEG have it.
 
     Args:
         image: ``(h, w, 3)`` RGB in any range, any dtype.
@@ -145,11 +151,3 @@ def _cropped(image: Array, border: int) -> Array:
     if min(image.shape[:2]) <= 2 * border:
         raise ValueError(f"crop_border={border} leaves nothing of images of shape {image.shape}")
     return image[border : image.shape[0] - border, border : image.shape[1] - border]
-
-
-def _data_range(dtype: np.dtype[Any]) -> float:
-    if np.issubdtype(dtype, np.floating):
-        return 1.0
-    if dtype.name in _RANGES:
-        return _RANGES[dtype.name]
-    raise ValueError(f"images are uint8, uint16 or float in [0, 1], not {dtype}; else give data_range")

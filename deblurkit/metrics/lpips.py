@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -65,8 +63,12 @@ class _Network(nn.Module):
         ensure_torchvision()
         import lpips
 
-        with _no_deprecations(), torch.device("meta"):  # the package would draw a whole classifier at random
+        # on the meta device, as the package would draw a whole classifier at random; it calls torchvision by old names
+        with warnings.catch_warnings(), torch.device("meta"):
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models")
             self.network = lpips.LPIPS(net=net, version=version, pretrained=False, pnet_rand=True, verbose=False)
+        # The package reads its heads with torch.load and leaves the backbone to torchvision, which downloads. Both come
+        # through our own readers instead, and ``assign`` puts them in place of the tensors on the meta device.
         heads = Path(lpips.__file__).parent / "weights" / f"v{version}" / f"{net}.pth"
         self.network.load_state_dict(read(heads), strict=False, assign=True)  # each head has two names, one is there
         known = features.state_dict()
@@ -76,10 +78,3 @@ class _Network(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         distance: Tensor = self.network(first, second, normalize=True)
         return distance
-
-
-@contextlib.contextmanager
-def _no_deprecations() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"torchvision\.models")
-        yield

@@ -100,11 +100,6 @@ def ms_ssim(
 
 
 def _check_filter(filter: Filter) -> Filter:
-    """Returns ``filter`` if it is known.
-
-    Raises:
-        ValueError: It is not; the message says what is.
-    """
     if filter not in get_args(Filter):
         raise ValueError(f"filter is {' or '.join(get_args(Filter))}, got {filter!r}")
     return filter

@@ -1,4 +1,4 @@
-"""What the metrics that compare images by a network's features have in common."""
+"""The base of metrics that compare images by a network's features, and the reading of their backbones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NetworkMetric:
         self._device = torch.device("cpu")
 
     def to(self, device: str | torch.device) -> NetworkMetric:
-        """Computes on ``device`` from now on; return the metric itself."""
+        """Computes on ``device`` from now on, and returns the metric itself."""
         self._device = torch.device(device)
         self.network.to(self._device)
         return self
@@ -58,9 +58,10 @@ class NetworkMetric:
         if min(height, width) < _LEAST_SIDE:
             least = f"{_LEAST_SIDE} x {_LEAST_SIDE}"
             raise ValueError(f"{self.title} needs at least {least} pixels, the images have {height} x {width}")
-        pair = [_tensor(image, white).to(self._device) for image in (first, second)]
+        one, other = _tensor(first, white).to(self._device), _tensor(second, white).to(self._device)
+        # TF32 keeps ten bits of each factor: that moves published decimals, so it is off whatever the user says
         with tf32(False), torch.inference_mode():
-            return float(self.network(*pair))
+            return float(self.network(one, other))
 
 
 def backbone(net: str, weights: str | None, title: str) -> tuple[nn.Sequential, list[str]]:
@@ -86,12 +87,14 @@ def backbone(net: str, weights: str | None, title: str) -> tuple[nn.Sequential, 
     )
     what = f"the ImageNet weights of {published.title} for {title}"
     features = torchvision_features(name, weights, advice=advice, what=what)
+    # whatever is not the published file gives numbers that compare with no others: every report says so
+    notes = []
     if weights == "random":
-        return features, [f"{title}: random backbone, this is not {title.split()[0]}"]
-    if not is_published(name, weights):
+        notes = [f"{title}: random backbone, this is not {title.split()[0]}"]
+    elif not is_published(name, weights):
         told = f"{title}: the backbone is not torchvision's published {published.file} (its SHA-256 differs)"
-        return features, [f"{told}; compare with no others"]
-    return features, []
+        notes = [f"{told}; compare with no others"]
+    return features, notes
 
 
 def _tensor(image: Array, white: float) -> Tensor:

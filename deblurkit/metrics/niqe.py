@@ -32,19 +32,12 @@ class Model(NamedTuple):
 
 
 class _Shapes(NamedTuple):
-    """The shapes of a generalised Gaussian among which a fit chooses, and what follows from each.
+    """The shapes of a generalised Gaussian among which a fit chooses, and what follows from each."""
 
-    Attributes:
-        shape: From 0.2 to 10.
-        bound: The ratio of moments halfway to the next shape, at which the choice changes.
-        scale: The scale of a side whose deviation is 1.
-        mean: The mean of values whose right scale is greater by 1 than the left.
-    """
-
-    shape: NDArray[np.float64]
-    bound: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    mean: NDArray[np.float64]
+    shape: NDArray[np.float64]  # from 0.2 to 10
+    bound: NDArray[np.float64]  # the ratio of moments halfway to the next shape, at which the choice changes
+    scale: NDArray[np.float64]  # of a side whose deviation is 1
+    mean: NDArray[np.float64]  # of values whose right scale is greater by 1 than the left
 
 
 class _Fit(NamedTuple):
@@ -83,7 +76,7 @@ class NIQE:
             ValueError: The image holds fewer than two blocks, is not RGB, or is of another dtype than uint8, uint16 and
                 float.
         """
-        image, _, white = comparable(restored, restored)  # its check of the dtype
+        image, _, white = comparable(restored, restored)  # for its checks, and the value of white
         if image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"NIQE needs an image of shape (h, w, 3), this one has {image.shape}")
         height, width = image.shape[:2]
@@ -102,6 +95,7 @@ def rounded_luma(image: Array, white: float) -> NDArray[np.float32]:
         image: ``(h, w, 3)`` RGB in any dtype.
         white: Its value of white.
     """
+    # BasicSR rounds to float32 on the way to [0, 1] and again on the way back, which decides ties that NIQE feels
     fractions = image.astype(np.float32) / np.float32(white)
     luma = rgb_to_y(fractions.astype(np.float64) * 255) / 255
     return np.rint(luma.astype(np.float32) * np.float32(255))
@@ -116,8 +110,9 @@ def niqe(luma: Array) -> float:
     Returns:
         The distance, 0 or more; NaN where fewer than two blocks have texture.
     """
-    rows, columns = (side // _BLOCK * _BLOCK for side in luma.shape)
-    whole = luma[:rows, :columns].astype(np.float32)
+    height, width = luma.shape
+    whole = luma[: height // _BLOCK * _BLOCK, : width // _BLOCK * _BLOCK].astype(np.float32)
+    # the second scale has blocks of half the side, so that each covers the same part of the scene
     return distance(np.hstack([statistics(whole, _BLOCK), statistics(halved(whole), _BLOCK // 2)]))
 
 
@@ -127,8 +122,11 @@ def distance(found: NDArray[np.float64]) -> float:
     if len(complete) < 2:
         return float("nan")
     model = pristine_model()
+    # As in the authors' code: the mean is over all blocks, statistic by statistic, and the covariance over those alone
+    # whose statistics are all defined.
     apart = model.mean - np.nanmean(found, axis=0)
     try:
+        # the pseudo-inverse, because a few blocks make a covariance of less than full rank
         inverse = np.linalg.pinv((model.covariance + np.cov(complete, rowvar=False)) / 2)
     except np.linalg.LinAlgError:
         return float("nan")
@@ -152,6 +150,7 @@ def halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
     result = image / np.float32(255)
     for _ in range(2):
         padded = np.pad(result, ((3, 3), (0, 0)), "symmetric")
+        # one tap after another, in one fixed order: a matrix product would sum as the processor likes
         taps = [padded[tap : tap + len(result) : 2] * weight for tap, weight in enumerate(_HALVING)]
         result = np.sum(taps, axis=0).T  # the other axis is next
     return result * np.float32(255)
@@ -164,7 +163,8 @@ def statistics(image: NDArray[np.float32], side: int) -> NDArray[np.float64]:
         ``(blocks, 18)``: shape and mean scale of the normalised values; then, for the products with the neighbour in
         each of four directions, shape, mean, left scale and right scale.
     """
-    rows, columns = (length // side for length in image.shape)
+    rows, columns = image.shape[0] // side, image.shape[1] // side
+    # normalised whole before it is cut, so that a block's edge has its true neighbours
     blocks = _normalised(image).reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side)
     alone = _fitted(blocks)
     found = [alone.shape, (alone.left + alone.right) / 2]
@@ -192,10 +192,9 @@ def _fitted(blocks: NDArray[np.float32]) -> _Fit:
     values = blocks.reshape(len(blocks), -1)
     squares = np.square(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        left, right = (
-            np.sqrt(np.sum(squares, axis=1, where=side, dtype=np.float64) / np.count_nonzero(side, axis=1))
-            for side in (values < 0, values > 0)
-        )
+        left, right = _deviation(squares, values < 0), _deviation(squares, values > 0)
+        # moments are matched as by Lasmar, Stitou and Berthoumieu, ICIP 2009: corrected for the skew, the ratio of the
+        # squared mean to the mean square depends on the shape alone
         skew = left / right
         ratio = np.abs(values).mean(axis=1, dtype=np.float64) ** 2 / squares.mean(axis=1, dtype=np.float64)
         ratio *= (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
@@ -205,11 +204,16 @@ def _fitted(blocks: NDArray[np.float32]) -> _Fit:
     return _Fit(table.shape[chosen], (right - left) * table.mean[chosen], left, right)
 
 
+def _deviation(squares: NDArray[np.float32], side: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Returns each block's deviation from zero, of the values of one sign."""
+    return np.asarray(np.sqrt(np.sum(squares, axis=1, where=side, dtype=np.float64) / np.count_nonzero(side, axis=1)))
+
+
 @cache
 def _shapes() -> _Shapes:
     from scipy.special import gamma
 
     shape = np.arange(0.2, 10.001, 0.001)
-    first, second, third = (gamma(order / shape) for order in (1, 2, 3))
+    first, second, third = gamma(1 / shape), gamma(2 / shape), gamma(3 / shape)
     ratio = second**2 / (first * third)  # rises with the shape
     return _Shapes(shape, (ratio[:-1] + ratio[1:]) / 2, np.sqrt(first / third), second / first)

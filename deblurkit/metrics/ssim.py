@@ -55,9 +55,7 @@ class SSIM:
     """Structural similarity of one image, see :func:`ssim`.
 
     Args:
-        kind: The definition: ``2d`` (BasicSR), ``3d`` (MATLAB on a colour image), ``uniform`` (scikit-image's
-            default), ``gauss`` (scikit-image, Gaussian weights) or ``zero`` (DeblurGAN). On one image they can differ
-            by 0.2.
+        kind: The definition, ``2d``, ``3d``, ``uniform``, ``gauss`` or ``zero``; on one image they can differ by 0.2.
         channels: ``rgb``, or the luma ``y`` (MATLAB's, [16, 235]) or ``luma`` (full range).
         single: Compute in float32.
 
@@ -158,11 +156,6 @@ def ssim(
 
 
 def _check_kind(kind: Kind) -> Kind:
-    """Returns ``kind`` if it is known.
-
-    Raises:
-        ValueError: It is not; the message says what is.
-    """
     if kind not in _WINDOWS:
         raise ValueError(f"kind is {', '.join(get_args(Kind))}, got {kind!r}")
     return kind

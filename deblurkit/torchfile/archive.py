@@ -1,7 +1,6 @@
 """The zip archive that ``torch.save`` writes: every byte that counts is checked before torch reads it.
 
-torch itself compares no checksum and inflates without limit. It stores entries as they are, so that a deflated one is
-no work of its own.
+torch itself compares no checksum and inflates without limit; but it never writes a deflated entry.
 """
 
 from __future__ import annotations
@@ -26,32 +25,27 @@ class DamagedError(ValueError):
 
 @dataclass(frozen=True)
 class Archive:
-    """What is known of an archive whose checksums are right.
+    """An archive whose checksums are right."""
 
-    Attributes:
-        pickled: What describes its content.
-        sizes: Bytes of each storage, by its key.
-    """
-
-    pickled: bytes
-    sizes: Mapping[str, int]
+    pickled: bytes  # describes the content, with a key for each storage
+    sizes: Mapping[str, int]  # bytes of each storage, by its key
 
 
 def read_archive(file: BinaryIO) -> Archive:
     """Checks an archive whole: one directory, stored entries that fit into the file, each with the right CRC-32.
 
     Raises:
-        DamagedError: It is not so.
+        DamagedError: Any of that does not hold.
         zipfile.BadZipFile: It is no archive, or a checksum is wrong.
     """
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
-        _check_directory(file, size, archive, entries)
+        _check_directory(file, size, archive)
         folder = entries[0].filename.partition("/")[0] + "/"
         pickled = b""
         for entry in entries:
-            with archive.open(entry) as stream:  # at its end the checksum is compared
+            with archive.open(entry) as stream:  # read to its end, where zipfile compares the checksum
                 if entry.filename == f"{folder}data.pkl":
                     pickled = stream.read()
                 while stream.read(_BLOCK):
@@ -63,10 +57,12 @@ def read_archive(file: BinaryIO) -> Archive:
     return Archive(pickled, sizes)
 
 
-def _check_directory(file: BinaryIO, size: int, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> None:
+def _check_directory(file: BinaryIO, size: int, archive: zipfile.ZipFile) -> None:
     """Refuses an archive that another reader, such as torch's, could read in another way than Python's."""
+    entries = archive.infolist()
     file.seek(max(0, size - _END_BYTES - _LOCATOR_BYTES))
     locator, end = file.read(_LOCATOR_BYTES), file.read(_END_BYTES)
+    # Python finds the archive from the end and allows anything before and behind it; torch's reader need not agree
     begins = min((entry.header_offset for entry in entries), default=None) == 0
     if not begins or archive.comment or not end.startswith(b"PK\x05\x06"):
         raise DamagedError("something stands before or behind its archive")
@@ -74,8 +70,7 @@ def _check_directory(file: BinaryIO, size: int, archive: zipfile.ZipFile, entrie
         place = size - _END_BYTES - _LOCATOR_BYTES - _END64_BYTES
         if struct.unpack("<IQI", locator[4:]) != (0, place, 1):
             raise DamagedError("the end of its archive is damaged")
-    names = {entry.filename for entry in entries}
-    if len(names) != len(entries):
+    if len({entry.filename for entry in entries}) != len(entries):
         raise DamagedError("an entry of its archive is there twice")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:

@@ -11,7 +11,7 @@ import pickle
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO, NoReturn
 
 import torch
 
@@ -22,15 +22,12 @@ Room = Callable[[str, int], None]
 """Called with a storage's key and its bytes; raises :class:`RefusedError` where the file does not hold them."""
 
 _STEPS = {
-    *("PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("BINUNICODE", "SHORT_BINSTRING"),
+    *("PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"),
     *("EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-    *("APPEND", "APPENDS", "SETITEM", "SETITEMS"),
-    *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
-    *("GLOBAL", "REDUCE", "BUILD", "BINPERSID"),
+    *("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
 }
-"""The instructions that ``torch.load(weights_only=True)`` knows, but for those that make objects."""
+"""The instructions that ``torch.load(weights_only=True)`` knows, except those that make objects."""
 
 _FOREIGN = "holds more than plain types and tensors"
 
@@ -47,7 +44,6 @@ class _Storage:
     item_bytes: int
 
 
-@dataclass(frozen=True, eq=False)
 class _Tensor:
     """A tensor that fits its storage."""
 
@@ -58,14 +54,15 @@ class _Type:
 
     item_bytes: int
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: object) -> NoReturn:
         raise RefusedError(f"{_FOREIGN} (it calls what is no function)")
 
 
-class _Entries(dict[Any, Any]):
+class _Entries(dict[object, object]):
     """An ordered dict, which may bring what a state dict's own class keeps beside its entries."""
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
+        # torch copies the attributes over as they are, and load_state_dict reads _metadata as a dict of dicts
         if not isinstance(state, dict) or set(state) - {"_metadata"}:
             raise RefusedError(f"{_FOREIGN} (it sets attributes)")
         metadata = state.get("_metadata", {})
@@ -73,20 +70,22 @@ class _Entries(dict[Any, Any]):
             raise RefusedError("holds a state dict whose _metadata is damaged")
 
 
-def rehearse(stream: BinaryIO, room: Room) -> Any:
+def rehearse(stream: BinaryIO, room: Room) -> object:
     """Goes through the next pickle of ``stream`` and returns what it makes, with stand-ins for tensors.
 
     Raises:
         RefusedError: It holds more than plain types and dense tensors.
         ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError: It is damaged.
     """
+    # First the instructions alone, which run nothing: Python's reader knows some that torch's refuses.
     begin = stream.tell()
     for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if opcode.name not in _STEPS:
             raise RefusedError(f"{_FOREIGN} (the instruction {opcode.name})")
         if opcode.name == "PROTO" and argument != 2:
             raise RefusedError(f"is pickled by protocol {argument}, torch writes 2")
-        if opcode.name == "LONG_BINPUT" and int(argument or 0) > number:  # Python makes room for all that lie below
+        # Python makes room for all numbers below the one it is to remember: eight bytes could ask for gigabytes
+        if opcode.name == "LONG_BINPUT" and int(argument or 0) > number:
             raise RefusedError("numbers what it remembers as no writer does")
         if number > MAX_STEPS:
             raise RefusedError(f"describes more than any network has (over {MAX_STEPS} steps)")
@@ -99,13 +98,13 @@ class _Rehearsal(pickle.Unpickler):
         super().__init__(stream)
         self.room = room
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
         found = _NAMES.get(f"{module}.{name}")
         if found is None:
             raise RefusedError(f"{_FOREIGN} (it asks for {f'{module}.{name}'[:80]!a})")
         return found
 
-    def persistent_load(self, reference: Any) -> _Storage:
+    def persistent_load(self, reference: object) -> _Storage:
         if not isinstance(reference, tuple) or len(reference) not in (5, 6):
             raise RefusedError(f"{_FOREIGN} (a reference to something else)")
         tag, kind, key, _, count, *views = reference
@@ -118,57 +117,65 @@ class _Rehearsal(pickle.Unpickler):
 
 
 def _tensor(
-    storage: Any,
-    offset: Any,
-    size: Any,
-    stride: Any,
-    grad: Any = False,
-    hooks: Any = None,
-    dtype: Any = None,
-    *more: Any,
+    storage: object,
+    offset: object,
+    size: object,
+    stride: object,
+    grad: object = False,
+    hooks: object = None,
+    dtype: object = None,
+    *more: object,
 ) -> _Tensor:
     """Checks a tensor against its storage: it lies within, and no two of its numbers lie in one place."""
-    lengths = (offset, *size, *stride) if isinstance(size, tuple) and isinstance(stride, tuple) else (None,)
-    if not all(type(length) is int and length >= 0 for length in lengths) or len(size) != len(stride):
+    if not isinstance(size, tuple) or not isinstance(stride, tuple) or len(size) != len(stride):
         raise RefusedError("holds a tensor whose size is none")
-    if not isinstance(storage, _Storage) or type(grad) is not bool or hooks or any(more):
-        raise RefusedError("holds a tensor that is more than numbers")
-    if dtype is not None and not isinstance(dtype, _Type):
+    start, lengths, steps = _length(offset), [_length(value) for value in size], [_length(value) for value in stride]
+    of_numbers = type(grad) is bool and not hooks and not any(more)
+    if not of_numbers or not isinstance(storage, _Storage) or not isinstance(dtype, _Type | None):
         raise RefusedError("holds a tensor that is more than numbers")
     item_bytes = storage.item_bytes if dtype is None else dtype.item_bytes
-    reach, shape = 0, "x".join(map(str, size))[:100]
-    for step, length in sorted(zip(stride, size, strict=True)):
+    # From the innermost axis outwards each step has to leap over all that the axes before it reach. A stride of 0 would
+    # make a tensor of any size out of a few bytes.
+    reach, shape = 0, "x".join(map(str, lengths))[:100]
+    for step, length in sorted(zip(steps, lengths, strict=True)):
         if length > 1 and step <= reach:
             raise RefusedError(f"holds a tensor of {shape} whose numbers share places")
-        reach += (length - 1) * step if length else 0
-    if 0 not in size and (offset + reach + 1) * item_bytes > storage.bytes:
+        if length:
+            reach += (length - 1) * step
+    if 0 not in lengths and (start + reach + 1) * item_bytes > storage.bytes:
         raise RefusedError(f"holds a tensor of {shape}, larger than its {storage.bytes} bytes")
     return _Tensor()
 
 
-def _parameter(data: Any, grad: Any, hooks: Any) -> _Tensor:
+def _length(value: object) -> int:
+    if type(value) is not int or value < 0:  # not isinstance: True is an int, and no length
+        raise RefusedError("holds a tensor whose size is none")
+    return value
+
+
+def _parameter(data: object, grad: object, hooks: object) -> _Tensor:
     if not isinstance(data, _Tensor) or type(grad) is not bool or hooks:
         raise RefusedError("holds a parameter that is more than numbers")
     return data
 
 
-def _encoded(text: Any, codec: Any) -> bytes:
+def _encoded(text: object, codec: object) -> bytes:
     if not isinstance(text, str) or codec != "latin1":
         raise RefusedError("holds bytes in an unknown code")
     return text.encode("latin1")
 
 
-def _sequence(items: Any) -> tuple[Any, ...]:
+def _sequence(items: object) -> tuple[object, ...]:
     if not isinstance(items, (list, tuple)):
         raise RefusedError("holds a set or size of something else")
     return tuple(items)
 
 
-def _device(*words: Any) -> str:
+def _device(*words: object) -> str:
     return ascii(words)
 
 
-_NAMES: dict[str, Any] = {
+_NAMES: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -42,6 +43,7 @@ def read(path: Path | str) -> Any:
         raise CheckpointError(f"{path}: there is no such checkpoint")
     try:
         with open(path, "rb") as file:
+            # the same open file for both, so that nothing can be put in its place between check and use
             _rehearse(file)
             file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
@@ -51,43 +53,33 @@ def read(path: Path | str) -> Any:
     except RefusedError as error:
         raise CheckpointError(f"{path}: refused, it {error}") from None
     except Exception as error:  # a damaged file makes torch raise whatever comes
-        raise CheckpointError(f"{path}: not a whole checkpoint ({_first(error)})") from None
+        lines = str(error).strip().splitlines()
+        cause = ascii(lines[0][:200])[1:-1] if lines else type(error).__name__
+        raise CheckpointError(f"{path}: not a whole checkpoint ({cause})") from None
     return content
 
 
 def digest(path: Path | str) -> str:
     """Returns the SHA-256 digest of a file's content, in hexadecimal digits."""
-    found = hashlib.sha256()
     with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
-
-
-def _first(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return ascii(lines[0][:200])[1:-1] if lines else type(error).__name__
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _rehearse(file: BinaryIO) -> None:
-    """Goes through a file without making anything of it.
-
-    Raises:
-        RefusedError: It asks for more than it holds, or for something else than tensors and plain types.
-    """
+    """Goes through a file without making anything of it, and refuses one that asks for more than it holds."""
     begins_as_archive = file.read(len(SIGNATURE)) == SIGNATURE
     file.seek(0)
-    if begins_as_archive:
-        archive = read_archive(file)
-
-        def stored(key: str, wanted: int) -> None:
-            held = archive.sizes.get(key)
-            if held != wanted:
-                raise RefusedError(f"asks for {wanted} bytes of {key[:80]!a}, which has {held}")
-
-        rehearse(io.BytesIO(archive.pickled), stored)
-    else:
+    if not begins_as_archive:
         _rehearse_older(file)
+        return
+    archive = read_archive(file)
+
+    def stored(key: str, wanted: int) -> None:
+        held = archive.sizes.get(key)
+        if held != wanted:
+            raise RefusedError(f"asks for {wanted} bytes of {key[:80]!a}, which has {held}")
+
+    rehearse(io.BytesIO(archive.pickled), stored)
 
 
 def _rehearse_older(file: BinaryIO) -> None:
@@ -95,6 +87,7 @@ def _rehearse_older(file: BinaryIO) -> None:
     size = os.fstat(file.fileno()).st_size
     storages: dict[str, int] = {}
 
+    # the bytes stand behind the pickles, so that what they ask for can only be added up here and compared at the end
     def announced(key: str, wanted: int) -> None:
         if wanted > size:
             raise RefusedError(f"asks for {wanted} bytes of {key[:80]!a}, and has {size} in all")
@@ -102,10 +95,10 @@ def _rehearse_older(file: BinaryIO) -> None:
             raise RefusedError(f"asks for {wanted} and for {storages[key]} bytes of {key[:80]!a}")
 
     try:
-        beginning = [rehearse(file, announced) for _ in range(2)]
+        beginning = (rehearse(file, announced), rehearse(file, announced))
     except (ValueError, LookupError, TypeError):
-        beginning = []
-    if beginning != [_MAGIC, _VERSION]:
+        beginning = (None, None)
+    if beginning != (_MAGIC, _VERSION):
         raise RefusedError("is no file of torch.save")
     rehearse(file, announced)  # the writer's machine
     rehearse(file, announced)
@@ -123,24 +116,28 @@ class _Walk:
         self.known: dict[int, tuple[int, int]] = {}
         self.above: set[int] = set()
 
-    def measure(self, value: Any, depth: int) -> tuple[int, int]:
-        """Returns how many values and how many bytes of tensors are in ``value``.
-
-        Raises:
-            RefusedError: There are too many, too deep, or of an unknown kind.
-        """
+    def measure(self, value: object, depth: int) -> tuple[int, int]:
+        """Returns how many values and how many bytes of tensors are in ``value``; refuses what is not plain."""
         if isinstance(value, Tensor):
             return 1, value.numel() * value.element_size()
-        if not isinstance(value, (dict, list, tuple, set)):
-            _check_plain(value)
+        if isinstance(value, str):
+            # half of a surrogate pair is a str to Python, and an error to every file and terminal that it is written to
+            if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+                raise RefusedError(f"holds a text that is no Unicode: {value[:80]!a}")
             return 1, 0
+        if value is None or isinstance(value, (bool, int, float, bytes, torch.device, torch.dtype)):
+            return 1, 0
+        if not isinstance(value, (dict, list, tuple, set)):
+            raise RefusedError(f"holds more than plain types and tensors (a {type(value).__name__})")
+        # What stands in two places is walked once and counted twice, as whoever reads it will meet it twice: nested
+        # lists that each hold the next one ten times would take no bytes in the file and all the time there is.
         if id(value) in self.known:
             return self.known[id(value)]
         if depth >= MAX_DEPTH or id(value) in self.above:
             raise RefusedError(f"is nested deeper than {MAX_DEPTH} levels")
         self.above.add(id(value))
         count, tensor_bytes = 1, 0
-        for item in (part for entry in value.items() for part in entry) if isinstance(value, dict) else value:
+        for item in itertools.chain.from_iterable(value.items()) if isinstance(value, dict) else value:
             items, more = self.measure(item, depth + 1)
             count, tensor_bytes = count + items, tensor_bytes + more
         if count > MAX_VALUES:
@@ -148,11 +145,3 @@ class _Walk:
         self.above.discard(id(value))
         self.known[id(value)] = count, tensor_bytes
         return count, tensor_bytes
-
-
-def _check_plain(value: Any) -> None:
-    if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-            raise RefusedError(f"holds a text that is no Unicode: {value[:80]!a}")
-    elif value is not None and not isinstance(value, (bool, int, float, bytes, torch.device, torch.dtype)):
-        raise RefusedError(f"holds more than plain types and tensors (a {type(value).__name__})")
