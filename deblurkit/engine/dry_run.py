@@ -14,7 +14,7 @@ from deblurkit.engine.parts import Problems, build_parts, place
 from deblurkit.engine.processes import start_processes
 from deblurkit.errors import UserError
 from deblurkit.evaluation.protocols.protocol import get_protocol
-from deblurkit.inference.forward import restore
+from deblurkit.inference.restore import restore
 from deblurkit.registry import RESTORERS
 
 if TYPE_CHECKING:

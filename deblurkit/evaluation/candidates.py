@@ -78,7 +78,7 @@ class Network(Contender):
         name: By default the experiment's name.
         plugins: Modules and files to import first.
         device: Where it computes.
-        precision: See :func:`deblurkit.inference.forward.restore`.
+        precision: See :func:`deblurkit.inference.restore.restore`.
 
     Attributes:
         file: The same.

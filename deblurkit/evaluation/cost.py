@@ -19,8 +19,9 @@ from deblurkit.checkpoint import build_generator
 from deblurkit.device import Precision, check_precision
 from deblurkit.errors import UserError
 from deblurkit.evaluation.provenance import environment
-from deblurkit.inference.forward import restore, restore_whole
+from deblurkit.inference.forward import restore_whole
 from deblurkit.inference.memory import LiveTensors
+from deblurkit.inference.restore import restore
 from deblurkit.options import shipped
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options

@@ -13,7 +13,7 @@ from deblurkit.errors import MissingSetError, UserError, did_you_mean
 from deblurkit.evaluation.protocols.protocol import Protocol, find_protocol, get_protocol
 from deblurkit.evaluation.scoring import check_truths, scored_images
 from deblurkit.evaluation.settings import Settings
-from deblurkit.inference.forward import check_inference
+from deblurkit.inference.restore import check_inference
 from deblurkit.registry import METRICS
 
 if TYPE_CHECKING:

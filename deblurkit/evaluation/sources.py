@@ -76,7 +76,7 @@ class NetworkSource(Source):
 
     Args:
         generator: Where it computes; given back in the mode it came in.
-        precision: See :func:`deblurkit.inference.forward.restore`.
+        precision: See :func:`deblurkit.inference.restore.restore`.
         inference: See there.
 
     Attributes:

@@ -78,10 +78,8 @@ class Deblurrer:
             UserError: The memory does not suffice.
         """
         if image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"a photograph is an RGB array of shape (h, w, 3), this one has {image.shape}"
-                + ("; a grey one: np.stack([image] * 3, axis=-1)" if image.ndim == 2 else "")
-            )
+            hint = "; a grey one: np.stack([image] * 3, axis=-1)" if image.ndim == 2 else ""
+            raise ValueError(f"a photograph is an RGB array of shape (h, w, 3), this one has {image.shape}{hint}")
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a photograph is uint8 or uint16, this one is {image.dtype}")
         return self.session.restore_array(image)

@@ -1,20 +1,21 @@
-"""What an image is restored in where the memory does not suffice for what was asked: tiles, as large as fit."""
+"""The mode for an image where the memory does not suffice for what was asked: tiles, as large as fit."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from bisect import bisect_right
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import nn
 
+from deblurkit.contracts import generator_traits
 from deblurkit.device import free_device_memory
 from deblurkit.errors import UserError
-from deblurkit.inference.forward import size_rules
 from deblurkit.inference.memory import live_bytes, scratch
-from deblurkit.inference.receptive_field import reach
+from deblurkit.inference.receptive_field import receptive_field
 from deblurkit.inference.tiled_forward import fitted
 from deblurkit.inference.tlc import LocalMeans
 from deblurkit.options.inference import Inference
@@ -32,6 +33,7 @@ _TOO_LARGE = "whole does not fit the memory"
 _NOTHING_FITS = "neither whole nor these tiles, the smallest, fit the memory"
 
 
+@dataclass(eq=False)
 class Fallback:
     """Finds the mode in which images fit the memory; for images of one size always the same.
 
@@ -47,24 +49,15 @@ class Fallback:
             1.5 GiB of it at most.
     """
 
-    def __init__(
-        self,
-        generator: nn.Module,
-        mode: Inference,
-        means: LocalMeans | None,
-        device: torch.device,
-        auto: bool,
-        memory_bytes: int | None,
-    ) -> None:
-        self.generator = generator
-        self.mode = mode
-        self.means = means
-        self.device = device
-        self.auto = auto
-        self.memory_bytes = memory_bytes
-        self._lacking = 0  # the most that an image would have taken that did not fit
-        self._estimates: dict[tuple[int, int], int | None] = {}
-        self._chosen: dict[tuple[int, int], tuple[Inference, str]] = {}
+    generator: nn.Module
+    mode: Inference
+    means: LocalMeans | None
+    device: torch.device
+    auto: bool
+    memory_bytes: int | None
+    _lacking: int = field(default=0, init=False)  # the most that an image would have taken that did not fit
+    _estimates: dict[tuple[int, int], int | None] = field(default_factory=dict, init=False)
+    _chosen: dict[tuple[int, int], tuple[Inference, str]] = field(default_factory=dict, init=False)
 
     def first(self, height: int, width: int) -> tuple[Inference, str]:
         """Returns the mode to try first for an image, and why it is not the one asked for (``""`` where it is).
@@ -76,10 +69,9 @@ class Fallback:
         """
         if self.mode.space != "whole":
             return self.mode, ""
-        size = (height, width)
-        if size not in self._chosen:
-            self._chosen[size] = self._choose(height, width)
-        return self._chosen[size]
+        if (height, width) not in self._chosen:
+            self._chosen[height, width] = self._choose(height, width)
+        return self._chosen[height, width]
 
     def shortage(self) -> str:
         """Returns what images that did not fit would have taken, and what may be used; ``""`` where all did."""
@@ -94,50 +86,57 @@ class Fallback:
             return None
         side = min(mode.size or max(height, width), max(height, width))
         smaller = self._tiles(max(_SMALLEST, side // 2))
-        return smaller if smaller.size < side else None
+        if smaller.size < side:
+            return smaller
+        return None  # the network's own least size is no smaller
 
     def needed(self, mode: Inference, height: int, width: int) -> int | None:
         """Returns about how many bytes an image takes above the weights; ``None`` where that cannot be told."""
-        covered = (min(mode.size, height), min(mode.size, width)) if mode.size else (height, width)
-        live = self.estimate(*covered)
+        in_one_pass = min(mode.size or height, height), min(mode.size or width, width)
+        live = self.estimate(*in_one_pass)
         if live is None:
             return None
-        band = _BAND_BYTES * covered[0] * width if mode.size else 0
-        views = _VIEWS_BYTES * height * width if mode.x8 else 0
-        return int(scratch(self.device) * live) + band + views
+        # The tensors of one pass, and what is gathered around it: a row of tiles, the sum of the eight views.
+        needed = int(scratch(self.device) * live)
+        if mode.size:
+            needed += _BAND_BYTES * in_one_pass[0] * width
+        if mode.x8:
+            needed += _VIEWS_BYTES * height * width
+        return needed
 
     def estimate(self, height: int, width: int) -> int | None:
         """Returns the bytes of live tensors while one crop is restored: see :func:`live_bytes`."""
-        size = (height, width)
-        if size not in self._estimates:
-            self._estimates[size] = live_bytes(self.generator, height, width, self.means)
-        return self._estimates[size]
+        if (height, width) not in self._estimates:
+            self._estimates[height, width] = live_bytes(self.generator, height, width, self.means)
+        return self._estimates[height, width]
 
     @cached_property
     def reach(self) -> int | None:
-        """How far the network looks: see :func:`deblurkit.inference.receptive_field.reach`."""
-        return reach(self.generator)
+        """How far the network looks: see :func:`deblurkit.inference.receptive_field.receptive_field`."""
+        return receptive_field(self.generator)
 
     @cached_property
     def _allowed(self) -> int | None:
         if self.memory_bytes is not None:
             return self.memory_bytes
         free = free_device_memory(self.device)
-        if self.auto and self.device.type == "cpu":
-            return _AUTO_BYTES_ON_CPU if free is None else min(free, _AUTO_BYTES_ON_CPU)
-        return free
+        if not self.auto or self.device.type != "cpu":
+            return free
+        return _AUTO_BYTES_ON_CPU if free is None else min(free, _AUTO_BYTES_ON_CPU)
 
     def _choose(self, height: int, width: int) -> tuple[Inference, str]:
         needed = self.needed(self.mode, height, width)
         if self._allowed is None or needed is None or needed <= self._allowed:
             return self.mode, ""
         self._lacking = max(self._lacking, needed)
+        # The need grows with the size of tiles, so halving the list finds the largest that fit in four counts.
         fitting = bisect_right(
             _SIZES, self._allowed, key=lambda size: self.needed(self._tiles(size), height, width) or 0
         )
         tiles = self._tiles(_SIZES[max(0, fitting - 1)])
         if fitting:
             return tiles, _TOO_LARGE
+        # A bound that somebody gave is kept; free memory is an estimate, and what it says may be wrong.
         if self.memory_bytes is not None:
             least = self.needed(tiles, height, width) or 0
             raise UserError(
@@ -148,13 +147,14 @@ class Fallback:
 
     def _tiles(self, size: int) -> Inference:
         """Returns tiles of a size, which equal the whole image where an overlap of half of it suffices for that."""
-        exact = None if self.reach is None else 4 * self.reach
         if self.mode.space == "tile":
             overlap = min(self.mode.overlap, size // 2)
+        elif self.reach is not None and 8 * self.reach <= size:
+            overlap = 4 * self.reach  # the least whose margin is what the network looks at
         else:
-            overlap = exact if exact is not None and 2 * exact <= size else min(_OVERLAP, size // 4)
+            overlap = min(_OVERLAP, size // 4)
         mode = dataclasses.replace(self.mode, space="tile", size=size, overlap=overlap)
-        return fitted(mode, *size_rules(self.generator))
+        return fitted(mode, generator_traits(self.generator).size_rule)
 
 
 def _gib(number: int) -> str:

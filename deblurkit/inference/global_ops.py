@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from deblurkit.contracts import generator_traits
 from deblurkit.inference.forward import to_value_range
 
 AVERAGE = "global average pooling"
@@ -40,12 +41,6 @@ class Reduction(NamedTuple):
     pooled: Literal["", "map", "vector"] = ""
 
 
-def side_taken(generator: nn.Module, side: int) -> int:
-    """Returns the next side, from ``side`` on, that the generator says it takes."""
-    divisor = int(getattr(generator, "size_divisor", 1))
-    return -(-max(side, int(getattr(generator, "min_size", 0))) // divisor) * divisor
-
-
 def record(generator: nn.Module, side: int) -> list[Reduction]:
     """Returns the reductions of one forward of a grey image ``(side, side)``, in the order of the calls.
 
@@ -58,7 +53,7 @@ def record(generator: nn.Module, side: int) -> list[Reduction]:
 
 def larger_side(generator: nn.Module, side: int) -> int:
     """Returns a side at which also the smallest maps, of a 64th of the image, are larger than at ``side``."""
-    return side_taken(generator, side + 64)
+    return generator_traits(generator).size_rule.fit(side + 64)
 
 
 @torch.no_grad()
@@ -73,7 +68,8 @@ def probe(generator: nn.Module, images: Tensor) -> Tensor | dict[str, Any]:
         What it returns, in its own range.
     """
     weight = next((p for p in generator.parameters() if p.is_floating_point()), torch.zeros(()))
-    images = to_value_range(images.to(weight), getattr(generator, "value_range", (0.0, 1.0)))
+    images = to_value_range(images.to(weight), generator_traits(generator).value_range)
+    # Copies take the buffers' place, as batch norms in training mode count every image that they see.
     buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
     devices = [weight.device] if weight.is_cuda else []
     with torch.random.fork_rng(devices), uncompiled(generator):
@@ -101,17 +97,19 @@ def average_pooled(name: str, args: Arguments, kwargs: Named) -> tuple[Tensor, b
         kwargs: The same, by name.
     """
     features = _given(args, kwargs, 0, "input", "self")
-    if name not in ("adaptive_avg_pool2d", "avg_pool2d", "mean") or not isinstance(features, Tensor):
+    if not isinstance(features, Tensor) or features.dim() != 4:
         return None
-    if features.dim() != 4:
-        return None
+    kept = True
     if name == "mean":
-        axes = _axes(features, _given(args, kwargs, 1, "dim", "axis"))
-        return (features, bool(_given(args, kwargs, 2, "keepdim"))) if axes == {2, 3} else None
-    if name == "avg_pool2d":
-        window = _given(args, kwargs, 1, "kernel_size")
-        return (features, True) if _pair(window) == tuple(features.shape[2:]) else None
-    return (features, True) if _pair(_given(args, kwargs, 1, "output_size")) == (1, 1) else None
+        pooled = _axes(features, _given(args, kwargs, 1, "dim", "axis")) == {2, 3}
+        kept = bool(_given(args, kwargs, 2, "keepdim"))
+    elif name == "avg_pool2d":
+        pooled = _pair(_given(args, kwargs, 1, "kernel_size")) == tuple(features.shape[2:])
+    elif name == "adaptive_avg_pool2d":
+        pooled = _pair(_given(args, kwargs, 1, "output_size")) == (1, 1)
+    else:
+        return None
+    return (features, kept) if pooled else None
 
 
 @contextlib.contextmanager
@@ -119,15 +117,16 @@ def layer_names(generator: nn.Module) -> Iterator[list[str]]:
     """Gives a list whose last item is always the name of the innermost module that is running."""
     running: list[str] = [""]
 
-    def enter(name: str, module: nn.Module, inputs: Any) -> None:
+    def enter(name: str, module: nn.Module, inputs: Arguments) -> None:
         running.append(name)
 
-    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+    def leave(module: nn.Module, inputs: Arguments, output: object) -> None:
         running.pop()
 
     hooks = []
     for name, module in generator.named_modules():
         hooks.append(module.register_forward_pre_hook(partial(enter, name)))
+        # Called after errors too: a name that stayed would be given to all that runs later.
         hooks.append(module.register_forward_hook(leave, always_call=True))
     try:
         yield running
@@ -143,10 +142,10 @@ class _Recorder(TorchFunctionMode):
         self._running = running
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Arguments = (), kwargs: Named | None = None
+        self, func: Callable[..., Any], types: Sequence[type], args: Arguments = (), kwargs: Named | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        seen = _reduction(getattr(func, "__name__", ""), args, kwargs, self._running[-1])
+        seen = _reduction(func.__name__, args, kwargs, self._running[-1])
         if seen is not None:
             self.found.append(seen)
         return func(*args, **kwargs)
@@ -171,12 +170,14 @@ def _seen(name: str, features: Tensor, args: Arguments, kwargs: Named) -> tuple[
         return _ALONG_AXES[name], [shape[axis] for axis in sorted(axes)]
     if name in _NORMS:
         words, switch, default = _NORMS[name]
-        own = switch is None or _given(args, kwargs, 5, switch, default=default)
-        return (words, shape[2:]) if own else None
+        # In evaluation a norm may use running statistics, which are the same for every image.
+        return (words, shape[2:]) if _given(args, kwargs, 5, switch, default=default) else None
+    if name == "group_norm":
+        return "group normalisation", shape[2:]
     if name == "layer_norm":
         return STATISTICS, _given(args, kwargs, 1, "normalized_shape")
-    if name == "adaptive_max_pool2d":
-        return (MAXIMUM, shape[2:]) if _pair(_given(args, kwargs, 1, "output_size")) == (1, 1) else None
+    if name == "adaptive_max_pool2d" and _pair(_given(args, kwargs, 1, "output_size")) == (1, 1):
+        return MAXIMUM, shape[2:]
     if name in _KEYS_LENGTH:
         return ATTENTION, [_given(args, kwargs, 1, "key").shape[_KEYS_LENGTH[name]]]
     return (FOURIER, shape[-2:]) if name.startswith("fft_") else None
@@ -195,26 +196,28 @@ _ALONG_AXES = {
     "softmax": ATTENTION,
 }
 # What it is, the argument (the sixth) by which it takes the map's own statistics, and that argument's default.
-_NORMS: dict[str, tuple[str, str | None, bool]] = {
+_NORMS = {
     "instance_norm": ("instance normalisation", "use_input_stats", True),
     "batch_norm": ("batch normalisation by the image's own statistics", "training", False),
-    "group_norm": ("group normalisation", None, True),
 }
 
 
-def _given(args: Arguments, kwargs: Named, position: int, *names: str, default: Any = None) -> Any:
-    """Returns an argument, passed by position or by one of its names."""
+def _given(args: Arguments, kwargs: Named, position: int, *names: str, default: object = None) -> Any:
+    """Returns an argument, passed by position or by one of its names: people write calls in both ways."""
     if position < len(args):
         return args[position]
     return next((kwargs[name] for name in names if name in kwargs), default)
 
 
-def _axes(features: Tensor, dim: Any) -> set[int]:
+def _axes(features: Tensor, dim: object) -> set[int]:
     """Returns axes counted from 0; all of them where no axis was named."""
-    if not isinstance(dim, (int, tuple, list)):
-        return set(range(features.dim()))
-    return {axis % features.dim() for axis in ((dim,) if isinstance(dim, int) else dim)}
+    axes: Sequence[int] = range(features.dim())
+    if isinstance(dim, int):
+        axes = [dim]
+    elif isinstance(dim, (tuple, list)):
+        axes = dim
+    return {axis % features.dim() for axis in axes}
 
 
-def _pair(size: Any) -> tuple[Any, ...]:
+def _pair(size: int | Sequence[int]) -> tuple[int, ...]:
     return (size, size) if isinstance(size, int) else tuple(size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,14 +13,15 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from deblurkit.inference.forward import restore
+from deblurkit.inference.global_ops import Arguments, Named
+from deblurkit.inference.restore import restore
 from deblurkit.inference.tlc import LocalMeans
 
 
 def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans | None = None) -> int | None:
     """Returns the most that live tensors take while an image is restored whole, with image and result, without weights.
 
-    Counted on a copy on the meta device, in fp32, without computing anything: exact, but for what kernels allocate
+    Counted on a copy on the meta device, in fp32, without computing anything: exact, except for what kernels allocate
     inside (:func:`scratch`), and with attention as plain matrix products.
 
     Args:
@@ -35,8 +36,9 @@ def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans 
     try:
         copied = _on_meta(generator)
         image = torch.zeros(1, 3, height, width, device="meta")
-        local = nullcontext() if means is None else LocalMeans(copied, means.windows)
-        with local, LiveTensors([image, *copied.parameters(), *copied.buffers()]) as memory:
+        given = [image, *copied.parameters(), *copied.buffers()]
+        # The windows are known already: another calibration, on the copy, would be counted with the image.
+        with LocalMeans(copied, means.windows) if means else nullcontext(), LiveTensors(given) as memory:
             restore(copied, image)
     except Exception:  # a plugin's network may look at values, which there are none of
         return None
@@ -54,12 +56,14 @@ def scratch(device: torch.device) -> float:
 
 def _on_meta(generator: nn.Module) -> nn.Module:
     """Returns a copy without values, made without copying any."""
+    # deepcopy takes what its memo holds for a tensor's copy, so that no weight is ever held twice.
+    memo: dict[int, Any] = {}
     with torch.no_grad():
-        tensors = [*generator.parameters(), *generator.buffers()]
-        empty = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors}
-    for weight in generator.parameters():
-        empty[id(weight)] = nn.Parameter(empty[id(weight)], requires_grad=False)
-    return copy.deepcopy(generator, empty)
+        for buffer in generator.buffers():
+            memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+        for weight in generator.parameters():
+            memo[id(weight)] = nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=False)
+    return copy.deepcopy(generator, memo)
 
 
 class LiveTensors(TorchDispatchMode):
@@ -81,10 +85,11 @@ class LiveTensors(TorchDispatchMode):
         self._live: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Callable[..., Any], types: Sequence[type], args: Arguments = (), kwargs: Named | None = None
     ) -> Any:
-        """Runs the operation, then count."""
+        """Runs the operation, then counts."""
         outputs = func(*args, **(kwargs or {}))
+        # By storage, as views share theirs; by weak references, as a strong one would keep alive what it counts.
         self._live = {key: entry for key, entry in self._live.items() if not entry[0].expired()}
         for tensor in tree_leaves(outputs):
             if isinstance(tensor, Tensor):

@@ -1,4 +1,4 @@
-"""Restore photographs and folders of them: all names are settled before any work, and no input is overwritten."""
+"""Photographs and folders of them: all names are settled before any work, and no input is overwritten."""
 
 from __future__ import annotations
 
@@ -49,14 +49,17 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
     jobs = []
     for given in map(Path, inputs):
         try:
-            jobs += [_job(source, name, out, compare) for source, name in _photographs(given, out)]
+            for source, name in _photographs(given, out):
+                comparison = out / COMPARISONS / name if compare else None
+                jobs.append(Job(source, out / name, comparison))
         except UserError as error:
             problems += error.problems
     if not problems:
         problems = _clashes(jobs, overwrite)
+    if len(problems) > _LISTED:
+        problems = [*problems[:_LISTED], f"... and {len(problems) - _LISTED} more"]
     if problems:
-        more = [f"... and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
-        raise UserError(*problems[:_LISTED], *more)
+        raise UserError(*problems)
     return jobs
 
 
@@ -96,19 +99,17 @@ def _deblur_photo(deblurrer: Deblurrer, job: Job) -> None:
         write_image(job.comparison, beside([blurred, restored], _GAP_PX))
 
 
-def _job(source: Path, name: Path, out: Path, compare: bool) -> Job:
-    return Job(source, out / name, out / COMPARISONS / name if compare else None)
-
-
 def _photographs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
     """Yields the photographs that an argument names, each with its result's path below ``out``."""
     if given.is_dir():
         inside = [path for path in sorted(given.rglob("*")) if is_image(path) and path.is_file()]
-        if not _same(given, out):
+        # Results of an earlier run inside the folder are no inputs, unless the folder of the results is what was named.
+        if given.resolve() != out.resolve():
             inside = [path for path in inside if out.resolve() not in path.resolve().parents]
         if not inside:
             raise UserError(f"{given}: no images in this folder; known kinds: {', '.join(IMAGE_SUFFIXES)}")
-        yield from ((path, path.relative_to(given)) for path in inside)
+        for path in inside:
+            yield path, path.relative_to(given)
         return
     if not given.exists():
         raise UserError(f"{given}: there is no such file or folder")
@@ -143,7 +144,3 @@ def _identity(path: Path) -> tuple[int, int]:
     """Returns what tells files apart whatever their names: links and case-insensitive disks included."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
-
-
-def _same(first: Path, second: Path) -> bool:
-    return first.resolve() == second.resolve()

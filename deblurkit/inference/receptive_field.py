@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deblurkit.inference.global_ops import larger_side, probe, record, side_taken
+from deblurkit.contracts import generator_traits
+from deblurkit.errors import UserError
+from deblurkit.inference.global_ops import larger_side, probe, record
 
 LONGEST = 1024
 """Pixels of the longest strip that is tried."""
@@ -14,14 +16,39 @@ _SHORTEST = 256
 _NARROW = 64  # the other side of a strip: cheap, and wider than any padding here
 
 
+def receptive_field(generator: nn.Module) -> int | None:
+    """Returns how far a generator looks, in pixels along an axis: what it declares, else what :func:`reach` measures.
+
+    Args:
+        generator: In the mode (train or eval) in which it will be used. Declarations are for eval mode: in training
+            mode a batch norm sees the whole image, so that one is measured whatever it declares.
+
+    Returns:
+        The distance, or ``None`` where it goes further than half of ``LONGEST``, whether that was measured or not.
+
+    Raises:
+        UserError: It declares something else than pixels or ``"global"``.
+    """
+    declared = generator_traits(generator).receptive_field
+    if declared is None or generator.training:
+        return reach(generator)
+    if declared == "global":
+        return None
+    if not isinstance(declared, int) or declared < 0:
+        raise UserError(
+            f"{type(generator).__name__}: receptive_field is a number of pixels or 'global', got {declared!r}"
+        )
+    return declared if declared <= LONGEST // 2 else None
+
+
 def global_layers(generator: nn.Module, looks: int | None) -> list[str]:
-    """Returns in words why tiles of an image are not the whole image; ``[]`` where they are, but for their borders.
+    """Returns in words why tiles of an image are not the whole image; ``[]`` where they are, except at their borders.
 
     What the network does decides; the operations that a forward pass calls give the words. Costs two small forwards.
 
     Args:
         generator: In the mode (train or eval) in which it will be used.
-        looks: What :func:`reach` says of it.
+        looks: What :func:`receptive_field` says of it.
 
     Returns:
         Such as ``["instance normalisation", "global average pooling"]``, in the order in which they come.
@@ -32,7 +59,7 @@ def global_layers(generator: nn.Module, looks: int | None) -> list[str]:
 
 
 def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
-    """Returns how far an input pixel's influence goes in the output, in pixels along an axis; at most this far.
+    """Measures how far an input pixel's influence goes in the output, in pixels along an axis; at most this far.
 
     One half of a strip becomes NaN, and so does every output pixel that depends on it, whatever the weights are: a
     factor that is zero before training hides nothing, nor do gaps between the taps of dilated convolutions. Which of
@@ -48,13 +75,15 @@ def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
         The distance, or ``None`` where it goes further than half of ``size``.
     """
     across = _reach_along(generator, size, 3)
-    down = None if across is None else _reach_along(generator, size, 2)
-    return None if across is None or down is None else max(across, down)
+    if across is None:
+        return None
+    down = _reach_along(generator, size, 2)
+    return None if down is None else max(across, down)
 
 
 def _growing(generator: nn.Module) -> list[str]:
     """Returns in words the operations that go over more positions of a larger image."""
-    side = side_taken(generator, _NARROW)
+    side = generator_traits(generator).size_rule.fit(_NARROW)
     small, larger = record(generator, side), record(generator, larger_side(generator, side))
     fixed = {(item.words, item.layer, item.extents) for item in small}
     growing = [item.words for item in larger if (item.words, item.layer, item.extents) not in fixed]
@@ -62,29 +91,28 @@ def _growing(generator: nn.Module) -> list[str]:
 
 
 def _reach_along(generator: nn.Module, size: int, axis: int) -> int | None:
-    narrow = side_taken(generator, _NARROW)
-    length = side_taken(generator, min(_SHORTEST, size))
-    divisor = int(getattr(generator, "size_divisor", 1))
+    rule = generator_traits(generator).size_rule
+    length = rule.fit(min(_SHORTEST, size))
     while True:
-        middle = length // 2 // divisor * divisor
-        strips = torch.full((2, 3, narrow, length), 0.5)
+        # The halves meet at a multiple of the divisor, as maps after strides have no pixels between.
+        middle = length // 2 // rule.multiple_of * rule.multiple_of
+        strips = torch.full((2, 3, rule.fit(_NARROW), length), 0.5)
         strips[0, ..., :middle] = torch.nan
         strips[1, ..., middle:] = torch.nan
         after, before = _not_a_number(generator, strips if axis == 3 else strips.mT.contiguous(), axis)
         last, first = max(after, default=-1), min(before, default=length)
+        # Influence that ends inside the strip went as far as it goes; else it may have been cut off at the end.
         if first > 0 and last < length - 1:
-            return max(last - (middle - 1), middle - first, 0) + divisor - 1
+            return max(last - (middle - 1), middle - first, 0) + rule.multiple_of - 1
         everywhere = len(after) == len(before) == length
         if length >= size or (everywhere and _growing(generator)):
             return None
-        length = side_taken(generator, min(2 * length, size))
+        length = rule.fit(min(2 * length, size))
 
 
 def _not_a_number(generator: nn.Module, images: Tensor, axis: int) -> list[list[int]]:
-    """Returns for each image the positions along ``axis`` where any output pixel is NaN.
-
-    Without cuDNN: it may convolve through Fourier transforms of tiles, in which one NaN spreads over the tile.
-    """
+    """Returns for each image the positions along ``axis`` where any output pixel is NaN."""
+    # Without cuDNN: it may convolve through Fourier transforms of tiles, in which one NaN spreads over the tile.
     with torch.backends.cudnn.flags(enabled=False):
         output = probe(generator, images)
     image = output["image"] if isinstance(output, dict) else output

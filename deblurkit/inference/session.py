@@ -13,19 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deblurkit.contracts import generator_traits
 from deblurkit.data.images import to_uint8
 from deblurkit.device import Precision, is_out_of_memory
 from deblurkit.errors import UserError
 from deblurkit.inference.fallback import Fallback
-from deblurkit.inference.forward import (
-    NonFiniteOutputError,
-    check_inference,
-    device_of,
-    non_finite,
-    restored_bands,
-    size_rules,
-)
+from deblurkit.inference.forward import NonFiniteOutputError, device_of, non_finite
 from deblurkit.inference.receptive_field import global_layers
+from deblurkit.inference.restore import check_inference, restored_bands
 from deblurkit.inference.sources import ArraySource, Source, TensorSource
 from deblurkit.inference.tiled_forward import fitted, layout
 from deblurkit.inference.tiling import margin
@@ -75,8 +70,10 @@ class Session:
         self.precision = precision
         self.used: Counter[str] = Counter()
         self._asked, auto = _read(inference)
-        mode = fitted(self._asked, *size_rules(generator))
+        self._rule = generator_traits(generator).size_rule
+        mode = fitted(self._asked, self._rule)
         device = device_of(generator, torch.device("cpu"))
+        # Calibrated once, here: it costs several forwards, and wrong networks are refused before any image is read.
         self._means = None if mode.tlc is None else local_means(generator, mode.tlc, mode.tlc_factor)
         self._fallback = Fallback(generator, mode, self._means, device, auto, memory_bytes)
         self._instead: Inference | None = None  # of what once ran out of memory
@@ -119,6 +116,7 @@ class Session:
         restored = np.empty(image.shape, image.dtype)
         to_levels = to_uint8 if image.dtype == np.uint8 else _to_uint16
 
+        # Each band becomes integers at once, so that no image of floats is ever held.
         def keep(top: int, band: Tensor) -> None:
             if not torch.isfinite(band).all():
                 raise NonFiniteOutputError(non_finite(self.generator, self.precision))
@@ -141,8 +139,9 @@ class Session:
         """
         found = []
         if self._fallback.mode != self._asked:
-            unit, least = size_rules(self.generator)
-            rule = f"have sides that divide by {unit}" + (f" and are at least {least}" if least else "")
+            rule = f"have sides that divide by {self._rule.multiple_of}"
+            if self._rule.minimum:
+                rule += f" and are at least {self._rule.minimum}"
             found.append(f"{self._asked} was done as {self._fallback.mode}: inputs of {self._name} {rule}")
         images = self.used.total()
         found += [f"{count} of {images} images: {event}" for event, count in sorted(self.events.items())]
@@ -178,6 +177,7 @@ class Session:
 
     def _restore(self, source: Source, keep: _Keep) -> None:
         height, width = source.height, source.width
+        # What once ran out of memory is not tried again: it would do much of its work before it fails once more.
         if self._instead is None:
             mode, why = self._fallback.first(height, width)
         else:
@@ -195,7 +195,7 @@ class Session:
 
     @torch.inference_mode()
     def _failure(self, source: Source, mode: Inference, keep: _Keep) -> str:
-        """Restores an image; return what was said where the memory did not suffice, else ``""``."""
+        """Restores an image; returns what was said where the memory did not suffice, else ``""``."""
         try:
             with self._means or nullcontext():
                 for top, band in restored_bands(self.generator, source, self.precision, mode):
@@ -212,7 +212,8 @@ class Session:
 
     def _record(self, height: int, width: int, mode: Inference, why: str) -> None:
         self.live_bytes = self._fallback.estimate(min(mode.size or height, height), min(mode.size or width, width))
-        rows, columns = layout(height, width, mode, *size_rules(self.generator))
+        rows, columns = layout(height, width, mode, self._rule)
+        # One pass over everything is the whole image, whatever the mode is called: it needs no note about seams.
         if len(rows.starts) == len(columns.starts) == 1:
             self.used[str(dataclasses.replace(mode, space="whole", size=0, overlap=0))] += 1
             return
@@ -223,13 +224,12 @@ class Session:
 
 def _read(text: str) -> tuple[Inference, bool]:
     """Returns a mode, and whether tiles may stand in for the whole image as memory demands."""
-    parts = text.split("+")
-    others = [part for part in parts if part != AUTO]
-    check_inference("+".join(others) or "whole")
-    mode = parse_inference("+".join(others) or "whole")
-    if len(others) < len(parts) and (mode.space != "whole" or "whole" in others):
+    others = [part for part in text.split("+") if part != AUTO]
+    auto = AUTO in text.split("+")
+    mode = parse_inference(check_inference("+".join(others) or "whole"))
+    if auto and (mode.space != "whole" or "whole" in others):
         raise UserError(f"inference: {text!r} names how the image passes, and leaves it to {AUTO} too: say one of them")
-    return mode, len(others) < len(parts)
+    return mode, auto
 
 
 def _to_uint16(image: Tensor) -> NDArray[np.uint16]:

@@ -53,11 +53,11 @@ class TensorSource:
         self.device = images.device
 
     def crop(self, rows: Lines, columns: Lines) -> Tensor:
-        """Sees :class:`Source`."""
+        """Returns part of each image, see :class:`Source`."""
         return self.images[:, :, rows][..., columns]
 
     def seen(self, view: View) -> Source:
-        """Sees :class:`Source`."""
+        """Returns a copy, as torch has no steps backwards."""
         transposed, *flipped = view
         images = self.images.mT if transposed else self.images
         return TensorSource(images.flip([axis for axis, flip in zip((2, 3), flipped, strict=True) if flip]))
@@ -77,11 +77,17 @@ class ArraySource:
         self.device = torch.device("cpu")
 
     def crop(self, rows: Lines, columns: Lines) -> Tensor:
-        """Sees :class:`Source`."""
+        """Returns part of the image; only that part becomes floats."""
         return to_tensor(self.image[rows][:, columns]).unsqueeze(0)
 
     def seen(self, view: View) -> Source:
-        """Sees :class:`Source`; nothing is copied."""
+        """Returns the same pixels in another order; nothing is copied."""
         transposed, upside_down, mirrored = view
-        image = self.image.transpose(1, 0, 2) if transposed else self.image
-        return ArraySource(image[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
+        image = self.image
+        if transposed:
+            image = image.transpose(1, 0, 2)
+        if upside_down:
+            image = image[::-1]
+        if mirrored:
+            image = image[:, ::-1]
+        return ArraySource(image)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from deblurkit.contracts import SizeRule
 from deblurkit.inference import tiling
 from deblurkit.inference.sources import Source, View
 from deblurkit.inference.tiling import Axis
@@ -24,72 +25,67 @@ _BOTH = (False, True)
 _VIEWS: tuple[View, ...] = tuple(itertools.product(_BOTH, _BOTH, _BOTH))
 
 
-def fitted(mode: Inference, unit: int, least: int = 0) -> Inference:
-    """Returns ``mode`` with the next larger size and overlap that a network takes.
-
-    Args:
-        mode: Any.
-        unit: What sides have to divide by.
-        least: The least side.
-    """
+def fitted(mode: Inference, rule: SizeRule) -> Inference:
+    """Returns ``mode`` with the next larger size and overlap that a network takes."""
     if mode.space == "whole":
         return mode
-    overlap = _up(mode.overlap, unit)
-    return dataclasses.replace(mode, size=_up(max(mode.size, least, 2 * overlap), unit), overlap=overlap)
+    # An overlap is never passed by itself, so it keeps to the multiple alone: that is what tiles begin at.
+    overlap = SizeRule(rule.multiple_of).fit(mode.overlap)
+    return dataclasses.replace(mode, size=rule.fit(max(mode.size, 2 * overlap)), overlap=overlap)
 
 
-def layout(height: int, width: int, mode: Inference, unit: int, least: int = 0) -> tuple[Axis, Axis]:
+def layout(height: int, width: int, mode: Inference, rule: SizeRule) -> tuple[Axis, Axis]:
     """Returns where the passes over an image lie along its height and its width.
-
-    Tiles lie on the image as it is padded whole, so that each begins where the network's strides do; the crops of a
-    grid lie on the image itself.
 
     Args:
         height: Pixels of the image.
         width: Pixels of the image.
         mode: From :func:`fitted`.
-        unit: What sides have to divide by.
-        least: The least side.
+        rule: What sides the network takes.
     """
     if mode.space == "tile":
-        padded = [_up(max(side, least), unit) for side in (height, width)]
-        rows, columns = (tiling.tiles(side, mode.size, mode.overlap, unit) for side in padded)
+        # On the image as it would be padded whole, so that each tile begins where the network's strides do.
+        rows, columns = (
+            tiling.tiles(rule.fit(side), mode.size, mode.overlap, rule.multiple_of) for side in (height, width)
+        )
     elif mode.space == "grid":
-        rows, columns = (tiling.grid(side, mode.size) for side in (height, width))
+        # On the image itself, as in the public code that grids come from; each crop is padded by itself.
+        rows, columns = tiling.grid(height, mode.size), tiling.grid(width, mode.size)
     else:
         rows, columns = tiling.single(height), tiling.single(width)
     return rows, columns
 
 
-def bands(network: Network, source: Source, mode: Inference, unit: int, least: int = 0) -> Iterator[Band]:
+def bands(network: Network, source: Source, mode: Inference, rule: SizeRule) -> Iterator[Band]:
     """Restores an image from top to bottom; what one pass covers is passed whole.
-
-    Under ``x8`` there is one band with all rows: among the eight views, each corner is the first to be done.
 
     Args:
         network: What restores a crop.
         source: The image.
         mode: From :func:`fitted`.
-        unit: What sides have to divide by.
-        least: The least side.
+        rule: What sides the network takes.
     """
     if not mode.x8:
-        yield from _bands(network, source, mode, unit, least)
+        yield from _bands(network, source, mode, rule)
         return
+    # One band with all rows: each corner of the image is the first to be done in one of the eight views.
     total = torch.zeros(source.count, 3, source.height, source.width, device=source.device)
     for view in _VIEWS:
         transposed, *flipped = view
         seen = source.seen(view)
+        # Undone in the opposite order: each band is flipped back, then added to the sum transposed.
         axes = [axis for axis, flip in zip((2, 3), flipped, strict=True) if flip]
-        for top, band in _bands(network, seen, mode, unit, least):
+        turned = total.mT if transposed else total
+        for top, band in _bands(network, seen, mode, rule):
             stop = top + band.shape[2]
-            rows = slice(seen.height - stop, seen.height - top) if flipped[0] else slice(top, stop)
-            (total.mT if transposed else total)[:, :, rows] += band.flip(axes)
+            if flipped[0]:
+                top, stop = seen.height - stop, seen.height - top
+            turned[:, :, top:stop] += band.flip(axes)
     yield 0, total.div_(len(_VIEWS))
 
 
-def _bands(network: Network, source: Source, mode: Inference, unit: int, least: int) -> Iterator[Band]:
-    rows, columns = layout(source.height, source.width, mode, unit, least)
+def _bands(network: Network, source: Source, mode: Inference, rule: SizeRule) -> Iterator[Band]:
+    rows, columns = layout(source.height, source.width, mode, rule)
     if len(rows.starts) == len(columns.starts) == 1:
         yield 0, network(source.crop(slice(0, source.height), slice(0, source.width)))
         return
@@ -99,6 +95,8 @@ def _bands(network: Network, source: Source, mode: Inference, unit: int, least: 
         band *= weights.to(band.device).unsqueeze(1)
         if carried is not None:
             band[:, :, : carried.shape[2]] += carried
+        # Rows above the next row of passes are done; the others wait for its share. They are cloned, as a view would
+        # keep the whole band in memory while the next one is made.
         done = following - top
         carried = band[:, :, done:].clone()
         yield top, band[:, :, : min(done, source.height - top), : source.width]
@@ -111,12 +109,8 @@ def _row_of_passes(network: Network, source: Source, rows: Axis, columns: Axis, 
     for left, weights in zip(columns.starts, columns.weights, strict=True):
         right = left + columns.size
         restored = network(source.crop(seen, tiling.lines(left, right, source.width, columns.length)))
-        if band is None:
+        if band is None:  # only now are the number of images and the device of the results known
             band = restored.new_zeros(*restored.shape[:3], columns.length)
         band[..., left:right] += restored.mul_(weights.to(restored.device))
     assert band is not None  # an axis has one pass at least
     return band
-
-
-def _up(number: int, unit: int) -> int:
-    return -(-number // unit) * unit

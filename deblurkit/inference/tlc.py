@@ -7,7 +7,7 @@ et al.: Improving Image Restoration by Revisiting Global Information Aggregation
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,8 +16,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from deblurkit.contracts import generator_traits
 from deblurkit.errors import UserError
-from deblurkit.inference.global_ops import Reduction, average_pooled, larger_side, probe, record, side_taken, uncompiled
+from deblurkit.inference.global_ops import (
+    Arguments,
+    Named,
+    Reduction,
+    average_pooled,
+    larger_side,
+    probe,
+    record,
+    uncompiled,
+)
 
 Window = tuple[int, int]
 
@@ -53,16 +63,16 @@ def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMe
     base = int(size * factor)
     if size < 1 or base < 1:
         raise UserError(f"tlc: needs a size of at least 1 pixel and a window as large, got {size} and factor {factor}")
-    side = side_taken(generator, size)
+    side = generator_traits(generator).size_rule.fit(size)
     pools = _pools(generator, side)
     if not any(pools):
         raise UserError(f"tlc: {name} has no global average pooling, so local means change nothing: leave tlc out")
     _require_maps(generator, pools, side)
-    return LocalMeans(generator, [pool and _window(pool, base, side) for pool in pools])
+    return LocalMeans(generator, _windows(pools, base, side))
 
 
 class LocalMeans:
-    """What :func:`local_means` returns: a context, to be entered as often as needed, though not inside itself.
+    """A context in which a generator's means are local, to be entered as often as needed, though not inside itself.
 
     Args:
         generator: Whose means are replaced, while it runs.
@@ -78,6 +88,7 @@ class LocalMeans:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> LocalMeans:
+        # What was entered already is left again where a later step fails; pop_all keeps it for __exit__.
         with contextlib.ExitStack() as entered:
             entered.enter_context(uncompiled(self.generator))
             entered.callback(self.generator.register_forward_pre_hook(self._begin).remove)
@@ -97,18 +108,20 @@ class LocalMeans:
         Raises:
             ValueError: The network takes more means than when it was calibrated.
         """
+        # Means are known by their place in the order of the calls alone: a function has no name as a layer has.
         self.calls += 1
         if self.calls > len(self.windows):
             raise self._other_calls("more")
         window = self.windows[self.calls - 1]
+        # Where the window covers the map the global mean is taken, bit for bit what the network does without TLC.
         if window is None or (window[0] >= features.shape[2] and window[1] >= features.shape[3]):
             return taken()
         return local_mean(features, window)
 
-    def _begin(self, module: nn.Module, inputs: Any) -> None:
+    def _begin(self, module: nn.Module, inputs: Arguments) -> None:
         self.calls, self.running = 0, True
 
-    def _end(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _end(self, module: nn.Module, inputs: Arguments, output: object) -> None:
         self.running = False
         if output is not None and self.calls < len(self.windows):  # none: the forward failed
             raise self._other_calls("fewer")
@@ -127,13 +140,15 @@ class _Replacing(TorchFunctionMode):
         self.means = means
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+        self, func: Callable[..., Any], types: Sequence[type], args: Arguments = (), kwargs: Named | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        pooled = average_pooled(getattr(func, "__name__", ""), args, kwargs) if self.means.running else None
-        if pooled is None:
-            return func(*args, **kwargs)
-        return self.means.mean(pooled[0], lambda: func(*args, **kwargs))
+        # Outside of the generator, such as while tiles are blended, means stay what they are.
+        if self.means.running:
+            pooled = average_pooled(func.__name__, args, kwargs)
+            if pooled is not None:
+                return self.means.mean(pooled[0], lambda: func(*args, **kwargs))
+        return func(*args, **kwargs)
 
 
 def local_mean(features: Tensor, window: Window) -> Tensor:
@@ -142,9 +157,6 @@ def local_mean(features: Tensor, window: Window) -> Tensor:
     Away from the border it is the mean over ``window``; it exists where the window fits and is repeated outward: above
     and to the left half of what is missing, rounded down. A window longer than a side of the map is cut to it.
 
-    The running sums are of what is left after the map's mean is taken off, along the rows, then along the columns, in
-    float32 at least: so they stay small, and so does what rounding does to their differences.
-
     Args:
         features: ``(n, c, h, w)``.
         window: Height and width.
@@ -152,18 +164,22 @@ def local_mean(features: Tensor, window: Window) -> Tensor:
     Returns:
         ``(n, c, h, w)`` in the precision of ``features``.
     """
-    height, width = (min(pair) for pair in zip(window, features.shape[2:], strict=True))
+    height, width = min(window[0], features.shape[2]), min(window[1], features.shape[3])
+    # Running sums of a map around 5 grow to millions, and the difference of two such sums in float32 keeps few digits.
+    # So the map's mean is taken off, one axis is summed after the other, and half precisions become float32.
     precise = features.to(torch.promote_types(features.dtype, torch.float32))
     overall = precise.mean((2, 3), keepdim=True)
     sums = _windowed(_windowed(precise - overall, width, 3), height, 2)
     means = sums.div_(height * width).add_(overall)
-    down, across = (whole - inner for whole, inner in zip(features.shape[2:], means.shape[2:], strict=True))
+    # Windows lie inside the map, so there are fewer means than positions: the outermost are repeated outward.
+    down, across = features.shape[2] - means.shape[2], features.shape[3] - means.shape[3]
     border = (across // 2, across - across // 2, down // 2, down - down // 2)
     return functional.pad(means, border, mode="replicate").to(features.dtype)
 
 
 def _windowed(values: Tensor, length: int, axis: int) -> Tensor:
     """Returns the sums over each window of ``length`` along ``axis``, as differences of running sums."""
+    # A zero comes first, so that the first window is a difference too.
     border = (1, 0) if axis == 3 else (0, 0, 1, 0)
     running = functional.pad(values, border).cumsum_(axis)
     inner = running.shape[axis] - length
@@ -177,7 +193,8 @@ def _pools(generator: nn.Module, side: int) -> list[Reduction | None]:
         UserError: A larger image is not treated alike.
     """
     larger = larger_side(generator, side)
-    first, second = ([item for item in record(generator, length) if item.pooled] for length in (side, larger))
+    first = [item for item in record(generator, side) if item.pooled]
+    second = [item for item in record(generator, larger) if item.pooled]
     if [item.layer for item in first] != [item.layer for item in second]:
         raise UserError(
             f"tlc: {type(generator).__name__} takes other means for {side}x{side} than for {larger}x{larger}: they "
@@ -186,9 +203,16 @@ def _pools(generator: nn.Module, side: int) -> list[Reduction | None]:
     return [None if one.extents == other.extents else one for one, other in zip(first, second, strict=True)]
 
 
-def _window(pool: Reduction, base: int, side: int) -> Window:
-    height, width = (max(1, extent * base // side) for extent in pool.extents)
-    return height, width
+def _windows(pools: Sequence[Reduction | None], base: int, side: int) -> list[Window | None]:
+    """Returns windows as much smaller than ``base`` as each pool's map is than the image of ``side`` pixels."""
+    windows: list[Window | None] = []
+    for pool in pools:
+        if pool is None:
+            windows.append(None)
+        else:
+            height, width = (max(1, extent * base // side) for extent in pool.extents)
+            windows.append((height, width))
+    return windows
 
 
 def _require_maps(generator: nn.Module, pools: Sequence[Reduction | None], side: int) -> None:
@@ -202,7 +226,7 @@ def _require_maps(generator: nn.Module, pools: Sequence[Reduction | None], side:
     for pool in pools:
         if pool is not None and pool.pooled == "vector":
             raise UserError(f"tlc: {name}: layer {pool.layer!r} takes its mean as a vector (n, c); {advice}")
-    means = LocalMeans(generator, [pool and _window(pool, side // 2, side) for pool in pools])
+    means = LocalMeans(generator, _windows(pools, side // 2, side))
     try:
         with means:
             probe(generator, torch.full((1, 3, side, side), 0.5))

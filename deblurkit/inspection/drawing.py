@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deblurkit.contracts import generator_traits
 from deblurkit.data.images import beside, to_uint8
-from deblurkit.inference.forward import from_value_range, size_rules
+from deblurkit.inference.forward import from_value_range
 from deblurkit.inner_outputs import InnerOutput
 
 Image = NDArray[np.uint8]
@@ -43,9 +44,9 @@ class Frame:
     @classmethod
     def of(cls, generator: nn.Module, photo: Image) -> Frame:
         """Returns the frame of what a generator makes of a photo."""
-        divisor, least = size_rules(generator)
-        height, width = (-(-max(side, least) // divisor) * divisor for side in photo.shape[:2])
-        return cls(photo, (height, width), getattr(generator, "value_range", (0.0, 1.0)))
+        traits = generator_traits(generator)
+        height, width = (traits.size_rule.fit(side) for side in photo.shape[:2])
+        return cls(photo, (height, width), traits.value_range)
 
 
 @dataclass(frozen=True)

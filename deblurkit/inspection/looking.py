@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from deblurkit.contracts import generator_traits
 from deblurkit.device import Precision
 from deblurkit.inference.forward import restore_whole
-from deblurkit.inference.global_ops import probe, side_taken, uncompiled
+from deblurkit.inference.global_ops import probe, uncompiled
 from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, recording, survey
 
 SMALL = 64
@@ -52,7 +53,7 @@ def look_inside(
 
 def seen_inside(generator: nn.Module) -> list[Seen]:
     """Returns all that can be looked at, found by a pass in eval mode over a small image, which leaves no trace."""
-    side = side_taken(generator, SMALL)
+    side = generator_traits(generator).size_rule.fit(SMALL)
     with evaluating(generator):
         return survey(generator, lambda: probe(generator, torch.full((1, 3, side, side), 0.5)))
 

@@ -13,15 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from deblurkit.contracts import generator_traits
 from deblurkit.data.images import encode_image, read_image, to_tensor, to_uint8, write_image
 from deblurkit.device import is_out_of_memory
 from deblurkit.errors import UserError
 from deblurkit.files import saying
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.inference.fallback import Fallback
-from deblurkit.inference.forward import NonFiniteOutputError, non_finite, size_rules
-from deblurkit.inference.global_ops import side_taken
-from deblurkit.inference.tiled_forward import fitted
+from deblurkit.inference.forward import NonFiniteOutputError, non_finite
 from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, default_outputs, find_outputs
 from deblurkit.inspection.drawing import Drawn, Frame, Image, draw_channels, draw_output
 from deblurkit.inspection.looking import SMALL, look_inside, seen_inside
@@ -132,7 +131,7 @@ def listing(generator: nn.Module) -> Table:
     for one in seen:
         shape = "x".join(map(str, one.shape[1:]))
         rows.append([str(one.ref), one.kind, shape, f"{one.calls}" if one.calls > 1 else ""])
-    side = side_taken(generator, SMALL)
+    side = generator_traits(generator).size_rule.fit(SMALL)
     title = f"{type(generator).__name__}: what can be looked at; shapes for an image of {side}x{side}"
     return Table(title, ["name", "what it is", "shape", "calls (NAME@1 is the first)"], rows, texts=3)
 
@@ -162,7 +161,7 @@ def _part(deblurrer: Deblurrer, height: int, width: int, settings: Settings, pho
         if not (top <= row < top + high and left <= column < left + wide):
             raise UserError(f"--pixel {row},{column}: outside of --crop {','.join(map(str, settings.crop))}")
         return _Part(top, left, high, wide, row - top, column - left)
-    whole = fitted(parse_inference("whole"), *size_rules(deblurrer.generator))
+    whole = parse_inference("whole")
     memory = None if settings.memory is None else int(settings.memory * 2**30)
     fallback = Fallback(deblurrer.generator, whole, None, deblurrer.device, True, memory)
     mode, why = fallback.first(height, width)

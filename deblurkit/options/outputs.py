@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
+from deblurkit.contracts import generator_traits
 from deblurkit.inner_outputs import output_names, survey
 
 _SMALLEST = 64
@@ -54,9 +55,9 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
             impossible = any(words in str(error) for words in _IMPOSSIBLE)
             return Probe(problem=f"{component.__name__} cannot be built: {error}") if impossible else Probe()
         parts = tuple(name for name, _ in generator.named_children())
-        size = _fitting(getattr(generator, "size_divisor", 1), getattr(generator, "min_size", 0))
         returned: list[Any] = []
         try:
+            size = generator_traits(generator).size_rule.fit(_SMALLEST)
             generator = generator.to("meta")
             seen = survey(generator, lambda: returned.append(generator(torch.zeros(_BATCH, 3, size, size))))
             inner = tuple(output_names(generator, seen))
@@ -65,12 +66,6 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
         except Exception:
             return Probe(parts)
     return dataclasses.replace(_read(component.__name__, parts, returned[0], size), inner=inner)
-
-
-def _fitting(divisor: Any, least: Any) -> int:
-    step = divisor if isinstance(divisor, int) and divisor > 0 else 1
-    side = max(_SMALLEST, least) if isinstance(least, int) else _SMALLEST
-    return -(-side // step) * step
 
 
 def _read(name: str, parts: tuple[str, ...], returned: Any, size: int) -> Probe:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from deblurkit.inference.forward import restore
+from deblurkit.contracts import generator_traits
+from deblurkit.inference.restore import restore
 from deblurkit.testing.component import Component
 
 
@@ -156,7 +157,7 @@ def returns_raw_logits(component: Component) -> None:
 
 def _picture(network: nn.Module) -> Tensor:
     """Returns an image in [0, 1], as large as the network asks for."""
-    side = max(64, getattr(network, "min_size", 0))
+    side = generator_traits(network).size_rule.fit(64)
     return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 

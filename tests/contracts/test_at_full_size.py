@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from deblurkit.data.sample import SamplePairs
-from deblurkit.inference.forward import restore, to_value_range
+from deblurkit.inference.forward import to_value_range
+from deblurkit.inference.restore import restore
 from deblurkit.registry import ARCHS
 
 GENERATORS = [name for name in ARCHS.names() if ARCHS.get(name).__module__.startswith("deblurkit.")]
@@ -22,7 +23,7 @@ import resource, sys, time, torch
 from deblurkit import compat
 compat.ensure_torchvision()
 from deblurkit.registry import ARCHS
-from deblurkit.inference.forward import restore
+from deblurkit.inference.restore import restore
 torch.manual_seed(0)
 generator = ARCHS.build({"type": sys.argv[1]}).eval()
 blurred = torch.rand(1, 3, 720, 1280)

@@ -8,8 +8,10 @@ import skimage.data
 import torch
 from torch import Tensor, nn
 
+from deblurkit.contracts import SizeRule
 from deblurkit.data.images import to_tensor, to_uint8
-from deblurkit.inference.forward import from_value_range, pad_to_divisor, restore, to_value_range
+from deblurkit.inference.forward import from_value_range, pad_to_size, to_value_range
+from deblurkit.inference.restore import restore
 
 SIZES = ((64, 64), (65, 97), (33, 47), (5, 7))
 DIVISORS = (1, 4, 16, 32)
@@ -54,7 +56,7 @@ def test_identity_returns_the_photograph(size: tuple[int, int], divisor: int, va
 @pytest.mark.parametrize("divisor", DIVISORS)
 def test_padding_is_least_and_at_the_bottom_and_right(size: tuple[int, int], divisor: int) -> None:
     image = to_tensor(photograph(*size)).unsqueeze(0)
-    padded = pad_to_divisor(image, divisor)
+    padded = pad_to_size(image, SizeRule(divisor))
     assert [side % divisor for side in padded.shape[-2:]] == [0, 0]
     assert all(0 <= after - before < divisor for before, after in zip(size, padded.shape[-2:], strict=True))
     assert torch.equal(padded[..., : size[0], : size[1]], image)
@@ -81,7 +83,7 @@ def test_a_generator_with_a_least_size_sees_it(size: tuple[int, int], padded: tu
 
 
 def test_the_least_size_is_rounded_up_to_the_divisor() -> None:
-    assert pad_to_divisor(torch.zeros(1, 3, 5, 40), 16, min_size=33).shape == (1, 3, 48, 48)
+    assert pad_to_size(torch.zeros(1, 3, 5, 40), SizeRule(16, minimum=33)).shape == (1, 3, 48, 48)
 
 
 def _source(before: int, after: int) -> list[int]:
@@ -93,7 +95,7 @@ def _source(before: int, after: int) -> list[int]:
 
 def test_one_axis_may_mirror_while_the_other_repeats() -> None:
     image = torch.arange(20.0).reshape(1, 1, 2, 10) / 20
-    padded = pad_to_divisor(image, 8)
+    padded = pad_to_size(image, SizeRule(8))
     assert padded.shape == (1, 1, 8, 16)
     assert torch.equal(padded[0, 0, 2:, :10], image[0, 0, 1].expand(6, 10))
     assert torch.equal(padded[0, 0, 0, 10:], image[0, 0, 0, 3:9].flip(0))

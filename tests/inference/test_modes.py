@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from deblurkit.data.images import to_tensor, to_uint8
 from deblurkit.errors import UserError
-from deblurkit.inference.forward import check_inference, restore
 from deblurkit.inference.receptive_field import global_layers, reach
+from deblurkit.inference.restore import check_inference, restore
 from deblurkit.inference.session import Session
 from deblurkit.registry import ARCHS
 

@@ -10,8 +10,8 @@ from shrunk import SHRUNK
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deblurkit.contracts import generator_traits
 from deblurkit.inference.forward import to_value_range
-from deblurkit.inference.global_ops import side_taken
 from deblurkit.inference.receptive_field import global_layers, reach
 from deblurkit.registry import ARCHS
 
@@ -55,10 +55,11 @@ def test_pixels_agree(name: str):
     network = shrunk(name).double()
     found = reach(network)
     far = 384
-    images = torch.rand(1, 3, side_taken(network, 64), far + 128, dtype=torch.float64)
+    traits = generator_traits(network)
+    images = torch.rand(1, 3, traits.size_rule.fit(64), far + 128, dtype=torch.float64)
     changed = images.clone()
     changed[..., :32] = 1 - changed[..., :32]
-    both = [to_value_range(x, getattr(network, "value_range", (0.0, 1.0))) for x in (images, changed)]
+    both = [to_value_range(x, traits.value_range) for x in (images, changed)]
     with torch.no_grad():
         outputs = [network(x) for x in both]
     first, second = (x["image"] if isinstance(x, dict) else x for x in outputs)

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from deblurkit.errors import UserError
 from deblurkit.inference import fallback
-from deblurkit.inference.forward import NonFiniteOutputError, restore
+from deblurkit.inference.forward import NonFiniteOutputError
 from deblurkit.inference.memory import live_bytes, scratch
+from deblurkit.inference.restore import restore
 from deblurkit.inference.session import Session
 from deblurkit.options.inference import parse_inference
 

@@ -8,8 +8,9 @@ import math
 import pytest
 import torch
 
+from deblurkit.contracts import SizeRule
 from deblurkit.inference import tiling
-from deblurkit.inference.forward import pad_to_divisor
+from deblurkit.inference.forward import pad_to_size
 from deblurkit.inference.tiled_forward import fitted
 from deblurkit.options.inference import Inference
 
@@ -85,7 +86,7 @@ def _public_grid(length: int, size: int) -> list[int]:
 @pytest.mark.parametrize(("length", "divisor"), [(5, 1), (33, 16), (33, 32), (5, 16), (64, 32), (1, 8), (17, 32)])
 def test_lines_are_those_of_the_padded_image(length: int, divisor: int) -> None:
     image = torch.arange(length).float().reshape(1, 1, 1, length)
-    padded = pad_to_divisor(image, divisor)[0, 0, 0].tolist()
+    padded = pad_to_size(image, SizeRule(divisor))[0, 0, 0].tolist()
     for start, stop in itertools.combinations(range(len(padded) + 1), 2):
         assert image[0, 0, 0][tiling.lines(start, stop, length, len(padded))].tolist() == padded[start:stop]
 
@@ -102,7 +103,7 @@ def test_lines_are_those_of_the_padded_image(length: int, divisor: int) -> None:
     ],
 )
 def test_sizes_become_what_a_network_takes(asked: Inference, unit: int, least: int, done: Inference) -> None:
-    assert fitted(asked, unit, least) == done
+    assert fitted(asked, SizeRule(unit, least)) == done
 
 
 def _covered(axis: tiling.Axis) -> list[float]:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from deblurkit.archs.nafnet import NAFNet, SimplifiedChannelAttention
 from deblurkit.errors import UserError
-from deblurkit.inference.forward import restore
+from deblurkit.inference.restore import restore
 from deblurkit.inference.tlc import local_mean, local_means
 from deblurkit.registry import ARCHS
 

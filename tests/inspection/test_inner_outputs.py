@@ -9,8 +9,8 @@ import torch
 from shrunk import SHRUNK
 from torch import Tensor, nn
 
+from deblurkit.contracts import generator_traits
 from deblurkit.errors import UserError
-from deblurkit.inference.global_ops import side_taken
 from deblurkit.inner_outputs import (
     DeclaresOutputs,
     Pixel,
@@ -32,7 +32,7 @@ def build(name: str, **arguments: Any) -> nn.Module:
 
 
 def image(network: nn.Module) -> Tensor:
-    side = side_taken(network, 64)
+    side = generator_traits(network).size_rule.fit(64)
     return torch.rand(3, side, side, generator=torch.Generator().manual_seed(1))
 
 

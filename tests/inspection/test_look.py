@@ -18,7 +18,7 @@ from shrunk import SHRUNK
 from deblurkit import Deblurrer, checkpoint
 from deblurkit.data.images import read_image, write_image
 from deblurkit.errors import UserError
-from deblurkit.inference.forward import restore
+from deblurkit.inference.restore import restore
 from deblurkit.inner_outputs import InnerOutput
 from deblurkit.inspection.drawing import Frame, draw_output
 from deblurkit.inspection.photo import PAGE, Settings, listing, look
