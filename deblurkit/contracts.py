@@ -63,8 +63,8 @@ class GeneratorTraits:
         value_range: ``value_range``: black and white as the network sees and returns them; (0, 1) by default.
         size_rule: ``size_divisor`` (default 1) and ``min_size`` (default 0). Images are padded to it, and cropped
             back, outside the network.
-        receptive_field: ``receptive_field``: pixels, or ``"global"``; ``None`` where it says nothing, and then it is
-            probed before an image is cut into tiles.
+        receptive_field: ``receptive_field``: how many pixels to each side an output pixel depends on in eval mode, or
+            ``"global"``; ``None`` where it says nothing, and then it is probed before an image is cut into tiles.
         load_pretrained: ``load_pretrained()``: takes up weights of others, once, when a training starts from the
             beginning.
     """

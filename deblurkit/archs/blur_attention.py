@@ -143,6 +143,7 @@ class BlurAttention(nn.Module):
 
     value_range = (-1.0, 1.0)
     size_divisor = 4
+    receptive_field = "global"  # instance norms, whatever the modules have
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from deblurkit.archs.blocks import (
     reflected,
     require_divisible,
 )
+from deblurkit.contracts import ReceptiveField
 from deblurkit.inner_outputs import InnerOutput, Pixel, Ref
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_normal
@@ -239,6 +240,12 @@ class Crosshatch(nn.Module):
         if attention == "once":
             body.append(CrosshatchAttention(res_channels, reduction, scale_logits))
         self.body = nn.Sequential(*body)
+        self.receptive_field: ReceptiveField | None = None
+        if norm == "instance" or any(isinstance(layer, CrosshatchAttention) for layer in body):
+            self.receptive_field = "global"
+        elif upsample == "nearest" and decoder:
+            # The blocks' 3x3 convolutions at the coarsest size, and what encoder and decoder add, measured.
+            self.receptive_field = self.size_divisor * (blocks * convs_per_block + 4) + 1
         widen = doubling if upsample == "deconv" else _upsampled
         ups = [normalized(widen(fine, wide), make_norm(wide)) for fine, wide in pairwise((res_channels, *decoder))]
         last = (res_channels, *decoder)[-1]

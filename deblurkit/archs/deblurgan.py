@@ -42,6 +42,7 @@ class DeblurGAN(nn.Module):
 
     value_range = (-1.0, 1.0)
     size_divisor = 4
+    receptive_field = "global"  # instance norms
 
     def __init__(
         self, channels: int = 64, blocks: int = 9, dropout: float = 0.5, convs_per_block: Literal[1, 2] = 2

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from deblurkit.archs.blocks import Norm, require_divisible
 from deblurkit.archs.fpn_encoders import ENCODERS, Encoder, load_imagenet, use_own_statistics
+from deblurkit.contracts import ReceptiveField
 from deblurkit.registry import ARCHS
 
 
@@ -95,6 +96,8 @@ class DeblurGANv2(nn.Module):
         self.final = nn.Conv2d(half // 2, 3, 3, padding=1)
         self.global_skip = global_skip
         self.min_size = max(plan.min_size, 64 if encoder_norm == "image" else 0)  # one pixel has no deviation
+        instance = norm is nn.InstanceNorm2d or encoder_norm == "image"
+        self.receptive_field: ReceptiveField = "global" if instance else plan.receptive_field
         self._pads = plan.pads
         self._pretrained = (encoder, encoder_weights, download)
         if encoder_norm == "image":

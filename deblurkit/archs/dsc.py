@@ -88,6 +88,7 @@ class DSCNet(nn.Module):
         first, middle = _doubling(wide, 2 * channels, upsample)
         second, last = _doubling(middle, channels, upsample)
         self.decoder = nn.Sequential(*first, *second, *reflected(last, 3, 7), nn.Tanh())
+        self.receptive_field = "global" if blocks else None  # the blocks weigh channels by means of the whole map
         init_kaiming(self, _SLOPE)
         self._soften()
 

@@ -62,6 +62,7 @@ class FilterBankUNet(nn.Module):
     """
 
     value_range = (0.0, 1.0)
+    receptive_field = "global"  # the means that weigh the channels
 
     def __init__(
         self, channels: Sequence[int] = (32, 48, 64), blocks: int = 2, filters: int = 16, taps: int = 15

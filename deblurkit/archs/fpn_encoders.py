@@ -29,6 +29,8 @@ class EncoderPlan:
         taps: The layers whose outputs are taken, at 1/2, 1/4, 1/8, 1/16 and 1/32, and their channels.
         file: The published ImageNet weights.
         url: Where they are.
+        receptive_field: How far the generator looks with it, in pixels, where no norm sees the whole map; measured. Its
+            coarsest map decides, whatever the pyramid's widths and convolutions are.
         prefix: What stands before a layer's name in that file.
         pads: What a tap lacks to the exact fraction of the image's size.
         min_size: The least side of an image that leaves each tap enough to mirror.
@@ -38,6 +40,7 @@ class EncoderPlan:
     taps: Mapping[str, int]
     file: str
     url: str
+    receptive_field: int
     prefix: str = ""
     pads: tuple[Padding, ...] = _NO_PADDING
     min_size: int = 0
@@ -172,6 +175,7 @@ ENCODERS = {
         file="inception_resnet_v2-940b1cd6.pth",
         url="https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
         "inception_resnet_v2-940b1cd6.pth",
+        receptive_field=1318,
         # its strided layers do not pad: 32k pixels become 16k - 1, 8k - 2, 4k - 3, 2k - 2, k - 2
         pads=((0, 1, 0, 1), (1, 1, 1, 1), (1, 2, 1, 2), (1, 1, 1, 1), (1, 1, 1, 1)),
         min_size=128,
@@ -181,6 +185,7 @@ ENCODERS = {
         taps={"1": 16, "3": 24, "6": 32, "10": 64, "15": 160},
         file="mobilenet_v2-b0353104.pth",
         url="https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
+        receptive_field=294,
         prefix="features.",
     ),
     "densenet121": EncoderPlan(
@@ -188,6 +193,7 @@ ENCODERS = {
         taps={"relu0": 64, "denseblock1": 256, "denseblock2": 512, "denseblock3": 1024, "norm5": 1024},
         file="densenet121-a639ec97.pth",
         url="https://download.pytorch.org/models/densenet121-a639ec97.pth",
+        receptive_field=1126,
         prefix="features.",
     ),
 }

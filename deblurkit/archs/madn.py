@@ -154,6 +154,10 @@ class MADN(nn.Module):
         self.scale = Codec(6, channels, residuals)
         self.gradient = Codec(3, channels, residuals, guide=width)
         self.fusion = _full_fusion(width, residuals) if fusion == "full" else _light_fusion(width)
+        # With each of a block's two convolutions a codec's six modules look 1 + 2 + 4 + 4 + 2 + 1 of its pixels far;
+        # a scale starts from the one below, whose pixels are twice as wide. The rest of the network was measured.
+        in_blocks = 2 * blocks * 14 * (4 + 2 + 1) + (2 * blocks if fusion == "full" else 0)
+        self.receptive_field = in_blocks + 73 - blocks % 2
         _initialise(self, MODULES * blocks)
 
     def forward(self, blurred: Tensor) -> dict[str, Tensor | list[Tensor]]:

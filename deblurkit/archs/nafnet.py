@@ -63,6 +63,8 @@ class NAFNet(nn.Module):
         widths = [width * 2**level for level in range(len(encoder_blocks) + 1)]
         rising = widths[-2::-1]
         self.size_divisor = 2 ** len(encoder_blocks)
+        # Every block weighs its channels by means of the whole map; without any, nothing is said.
+        self.receptive_field = "global" if sum((*encoder_blocks, middle_blocks, *decoder_blocks)) else None
         self.intro = nn.Conv2d(3, width, 3, padding=1)
         self.encoders = nn.ModuleList(_stage(*pair) for pair in zip(widths[:-1], encoder_blocks, strict=True))
         self.downs = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])

@@ -258,6 +258,7 @@ class StructureGuided(nn.Module):
     """
 
     value_range = (-1.0, 1.0)
+    receptive_field = "global"  # instance norms
 
     def __init__(
         self,

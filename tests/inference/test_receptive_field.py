@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit.contracts import generator_traits
+from deblurkit.errors import UserError
 from deblurkit.inference.forward import to_value_range
-from deblurkit.inference.receptive_field import global_layers, reach
+from deblurkit.inference.receptive_field import LONGEST, global_layers, reach, receptive_field
+from deblurkit.inference.session import Session
 from deblurkit.registry import ARCHS
 
+MEMORY = 4 << 20  # too little for 400x300 pixels, enough for 128x128
 INSTANCE, POOL, MAXIMUM = "instance normalisation", "global average pooling", "global max pooling"
 ATTENTION = "attention over all positions"
 OWN_BATCH = "batch normalisation by the image's own statistics"
@@ -199,3 +202,49 @@ def test_group_norm_and_nothing_known():
             return blurred @ torch.ones(blurred.shape[-1], blurred.shape[-1])
 
     assert layers(Product()) == ["a pixel's influence goes further than 512 pixels"]
+
+
+class Counting(nn.Module):
+    """A 3x3 convolution that counts its forwards, and those of images with NaN, which only the probe passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+        self.calls = self.probed = 0
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        if blurred.device.type != "meta":
+            self.calls += 1
+            self.probed += bool(blurred.isnan().any())
+        return self.layer(blurred)
+
+
+@pytest.mark.parametrize("declared", [1, "global"])
+def test_a_declared_network_is_not_probed(declared: object):
+    session = Session(Counting().eval(), inference="auto", memory_bytes=MEMORY)
+    session.generator.receptive_field = declared
+    session(torch.rand(3, 400, 300))
+    (mode,) = session.used
+    assert mode == ("tile:128,4" if declared == 1 else "tile:128,32")
+    tiles = 4 * 3
+    assert (session.generator.calls, session.generator.probed) == (tiles, 0)
+
+
+def test_a_network_that_declares_nothing_is_probed():
+    session = Session(Counting().eval(), inference="auto", memory_bytes=MEMORY)
+    session(torch.rand(3, 400, 300))
+    assert session.used == {"tile:128,4": 1}
+    assert session.generator.probed > 0
+
+
+def test_declarations_hold_in_eval_mode_and_are_checked():
+    network = nn.Conv2d(3, 3, 3, padding=1).eval()
+    network.receptive_field = 7
+    assert receptive_field(network) == 7
+    assert receptive_field(network.train()) == 1, "batch norms see the whole map in training"
+    network.eval().receptive_field = LONGEST // 2 + 1
+    assert receptive_field(network) is None, "as if it had been measured"
+    for wrong in ("Global", -1, 2.5):
+        network.receptive_field = wrong
+        with pytest.raises(UserError, match="Conv2d: receptive_field is a number of pixels or 'global', got"):
+            receptive_field(network)
