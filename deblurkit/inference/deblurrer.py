@@ -64,13 +64,7 @@ class Deblurrer:
         self.source: dict[str, Any] = {"name": state["options"]["name"], **checkpoint.describe_weights(state, weights)}
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Restores one photograph.
-
-        Args:
-            image: RGB, ``(h, w, 3)``, uint8 or uint16.
-
-        Returns:
-            The restored photograph, same shape and dtype.
+        """Restores one photograph, RGB ``(h, w, 3)``, uint8 or uint16, to the same shape and dtype.
 
         Raises:
             ValueError: ``image`` has another shape or dtype.

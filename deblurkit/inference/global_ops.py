@@ -61,11 +61,8 @@ def probe(generator: nn.Module, images: Tensor) -> Tensor | dict[str, Any]:
     """Runs the generator and leaves no trace: statistics, random numbers and compiled code stay as they were.
 
     Args:
-        generator: Wherever it is, in whatever mode; it computes in its own precision.
+        generator: Wherever it is, in whatever mode; it computes in its own precision and returns its own range.
         images: ``(n, 3, h, w)`` in [0, 1], of a size that it takes.
-
-    Returns:
-        What it returns, in its own range.
     """
     weight = next((p for p in generator.parameters() if p.is_floating_point()), torch.zeros(()))
     images = to_value_range(images.to(weight), generator_traits(generator).value_range)
@@ -90,11 +87,6 @@ def average_pooled(name: str, args: Arguments, kwargs: Named) -> tuple[Tensor, b
 
     ``None`` for every other call. Recognised are adaptive pooling to one position (also as a module), pooling whose
     window is the map, and ``mean`` over exactly the last two axes.
-
-    Args:
-        name: Of the function that is called.
-        args: What it is called with.
-        kwargs: The same, by name.
     """
     features = _given(args, kwargs, 0, "input", "self")
     if not isinstance(features, Tensor) or features.dim() != 4:
@@ -145,33 +137,30 @@ class _Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Sequence[type], args: Arguments = (), kwargs: Named | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        seen = _reduction(func.__name__, args, kwargs, self._running[-1])
-        if seen is not None:
-            self.found.append(seen)
+        layer = self._running[-1]
+        if averaged := average_pooled(func.__name__, args, kwargs):
+            features, kept = averaged
+            self.found.append(Reduction(AVERAGE, layer, tuple(features.shape[2:]), "map" if kept else "vector"))
+        elif seen := _seen(func.__name__, args, kwargs):
+            words, extents = seen
+            self.found.append(Reduction(words, layer, tuple(extents)))
         return func(*args, **kwargs)
 
 
-def _reduction(name: str, args: Arguments, kwargs: Named, layer: str) -> Reduction | None:
+def _seen(name: str, args: Arguments, kwargs: Named) -> tuple[str, Sequence[int]] | None:
+    """Returns what a call is and the lengths of the axes that it goes over, if it goes over any."""
     features = _given(args, kwargs, 0, "input", "query", "self")
     if not isinstance(features, Tensor):
         return None
-    averaged = average_pooled(name, args, kwargs)
-    if averaged is not None:
-        return Reduction(AVERAGE, layer, tuple(features.shape[2:]), "map" if averaged[1] else "vector")
-    seen = _seen(name, features, args, kwargs)
-    return None if seen is None else Reduction(seen[0], layer, tuple(seen[1]))
-
-
-def _seen(name: str, features: Tensor, args: Arguments, kwargs: Named) -> tuple[str, Sequence[int]] | None:
-    """Returns what a call is and the lengths of the axes that it goes over, if it goes over any."""
     shape = features.shape
     if name in _ALONG_AXES:
         axes = _axes(features, _given(args, kwargs, 1, "dim", "axis"))
         return _ALONG_AXES[name], [shape[axis] for axis in sorted(axes)]
     if name in _NORMS:
         words, switch, default = _NORMS[name]
-        # In evaluation a norm may use running statistics, which are the same for every image.
-        return (words, shape[2:]) if _given(args, kwargs, 5, switch, default=default) else None
+        if not _given(args, kwargs, 5, switch, default=default):
+            return None  # running statistics, which are the same for every image
+        return words, shape[2:]
     if name == "group_norm":
         return "group normalisation", shape[2:]
     if name == "layer_norm":

@@ -47,6 +47,7 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
     out = Path(out)
     problems: list[str] = []
     jobs = []
+    # Every problem is found before anything is said, so that a folder is mended in one go.
     for given in map(Path, inputs):
         try:
             for source, name in _photographs(given, out):
@@ -66,20 +67,23 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
 def deblur_photos(
     deblurrer: Deblurrer, jobs: Sequence[Job], progress: Callable[[int, int], None] | None = None
 ) -> list[str]:
-    """Restores photographs; one that fails does not stop the others.
+    """Restores photographs and returns a line for each that could not be: it does not stop the others.
 
     Args:
         deblurrer: What restores.
         jobs: From :func:`plan`.
         progress: Told of each photograph done, and of how many there are.
-
-    Returns:
-        What went wrong: a line for each photograph that could not be restored.
     """
     failures: list[str] = []
     for index, job in enumerate(jobs):
         try:
-            _deblur_photo(deblurrer, job)
+            blurred = read_image(job.source)
+            restored = deblurrer(blurred)
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            write_image(job.target, restored)
+            if job.comparison is not None:
+                job.comparison.parent.mkdir(parents=True, exist_ok=True)
+                write_image(job.comparison, beside([blurred, restored], _GAP_PX))
         except UserError as error:
             failures += error.problems
         except (OSError, RuntimeError, ValueError, MemoryError) as error:  # what this image alone may exceed
@@ -87,16 +91,6 @@ def deblur_photos(
         if progress is not None:
             progress(index + 1, len(jobs))
     return failures
-
-
-def _deblur_photo(deblurrer: Deblurrer, job: Job) -> None:
-    blurred = read_image(job.source)
-    restored = deblurrer(blurred)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_image(job.target, restored)
-    if job.comparison is not None:
-        job.comparison.parent.mkdir(parents=True, exist_ok=True)
-        write_image(job.comparison, beside([blurred, restored], _GAP_PX))
 
 
 def _photographs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:

@@ -19,39 +19,28 @@ _NARROW = 64  # the other side of a strip: cheap, and wider than any padding her
 def receptive_field(generator: nn.Module) -> int | None:
     """Returns how far a generator looks, in pixels along an axis: what it declares, else what :func:`reach` measures.
 
-    Args:
-        generator: In the mode (train or eval) in which it will be used. Declarations are for eval mode: in training
-            mode a batch norm sees the whole image, so that one is measured whatever it declares.
-
-    Returns:
-        The distance, or ``None`` where it goes further than half of ``LONGEST``, whether that was measured or not.
+    ``None`` where that is further than half of ``LONGEST``, declared or measured.
 
     Raises:
         UserError: It declares something else than pixels or ``"global"``.
     """
     declared = generator_traits(generator).receptive_field
+    # Declarations are for eval mode: in training mode a batch norm sees the whole map.
     if declared is None or generator.training:
         return reach(generator)
-    if declared == "global":
+    if declared != "global" and not (isinstance(declared, int) and declared >= 0):
+        name = type(generator).__name__
+        raise UserError(f"{name}: receptive_field is a number of pixels or 'global', got {declared!r}")
+    if declared == "global" or declared > LONGEST // 2:
         return None
-    if not isinstance(declared, int) or declared < 0:
-        raise UserError(
-            f"{type(generator).__name__}: receptive_field is a number of pixels or 'global', got {declared!r}"
-        )
-    return declared if declared <= LONGEST // 2 else None
+    return declared
 
 
 def global_layers(generator: nn.Module, looks: int | None) -> list[str]:
     """Returns in words why tiles of an image are not the whole image; ``[]`` where they are, except at their borders.
 
-    What the network does decides; the operations that a forward pass calls give the words. Costs two small forwards.
-
-    Args:
-        generator: In the mode (train or eval) in which it will be used.
-        looks: What :func:`receptive_field` says of it.
-
-    Returns:
-        Such as ``["instance normalisation", "global average pooling"]``, in the order in which they come.
+    Such as ``["instance normalisation", "global average pooling"]``, in the order of the calls. What
+    :func:`receptive_field` says decides; the operations of two small forwards give the words.
     """
     if looks is not None:
         return []
@@ -65,20 +54,16 @@ def reach(generator: nn.Module, size: int = LONGEST) -> int | None:
     factor that is zero before training hides nothing, nor do gaps between the taps of dilated convolutions. Which of
     ``size_divisor`` neighbours reaches furthest is not looked into; so the result is an upper bound, by less than
     ``size_divisor`` too large. Measured to all four sides, on strips that grow until the influence ends inside; no
-    longer ones are tried where it fills one and an operation goes over the whole map.
-
-    Args:
-        generator: On any device, in any mode; left as it was.
-        size: Length of the longest strip, in pixels.
-
-    Returns:
-        The distance, or ``None`` where it goes further than half of ``size``.
+    longer ones are tried where it fills one and an operation goes over the whole map. ``None`` where it goes further
+    than half of ``size``, the length of the longest strip. The generator is left as it was.
     """
-    across = _reach_along(generator, size, 3)
-    if across is None:
-        return None
-    down = _reach_along(generator, size, 2)
-    return None if down is None else max(across, down)
+    farthest = 0
+    for axis in (3, 2):
+        along = _reach_along(generator, size, axis)
+        if along is None:
+            return None
+        farthest = max(farthest, along)
+    return farthest
 
 
 def _growing(generator: nn.Module) -> list[str]:

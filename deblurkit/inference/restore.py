@@ -65,13 +65,9 @@ def restore(
 
 
 def restored_bands(generator: nn.Module, source: Source, precision: Precision, mode: Inference) -> Iterator[Band]:
-    """Restores an image from top to bottom: see :func:`deblurkit.inference.tiled_forward.bands`.
+    """Restores an image from top to bottom, with local means where the caller has switched them on.
 
-    Args:
-        generator: See :func:`restore`; under local means where the mode asks for them.
-        source: The image.
-        precision: One of :data:`~deblurkit.device.PRECISIONS`.
-        mode: From :func:`deblurkit.inference.tiled_forward.fitted`.
+    See :func:`deblurkit.inference.tiled_forward.bands`; ``mode`` is from ``fitted`` there.
     """
     device = device_of(generator, source.device)
 

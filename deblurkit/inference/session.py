@@ -69,6 +69,9 @@ class Session:
         self.generator = generator
         self.precision = precision
         self.used: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+        self.live_bytes: int | None = None
+        self._name = type(generator).__name__
         self._asked, auto = _read(inference)
         self._rule = generator_traits(generator).size_rule
         mode = fitted(self._asked, self._rule)
@@ -77,17 +80,9 @@ class Session:
         self._means = None if mode.tlc is None else local_means(generator, mode.tlc, mode.tlc_factor)
         self._fallback = Fallback(generator, mode, self._means, device, auto, memory_bytes)
         self._instead: Inference | None = None  # of what once ran out of memory
-        self.events: Counter[str] = Counter()
-        self.live_bytes: int | None = None
 
     def __call__(self, blurred: Tensor) -> Tensor:
-        """Restores an image.
-
-        Args:
-            blurred: ``(3, h, w)`` in [0, 1], on the CPU.
-
-        Returns:
-            The same, float32; a pixel that was not finite is NaN.
+        """Restores an image ``(3, h, w)`` in [0, 1] on the CPU to the same in float32; what is not finite is NaN.
 
         Raises:
             UserError: The memory does not suffice.
@@ -101,13 +96,9 @@ class Session:
         return restored
 
     def restore_array(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Restores an image as it was decoded; in tiles, memory holds one row of them beside the image and the result.
+        """Restores an image as it was decoded, RGB ``(h, w, 3)``, uint8 or uint16, to the same shape and type.
 
-        Args:
-            image: RGB ``(h, w, 3)``, uint8 or uint16.
-
-        Returns:
-            The same shape and type.
+        In tiles, memory holds one row of them beside the image and the result.
 
         Raises:
             NonFiniteOutputError: The network returned pixels that are no numbers.
@@ -137,7 +128,7 @@ class Session:
 
         Nothing in it depends on how much memory was free, or on whether the work was interrupted.
         """
-        found = []
+        found: list[str] = []
         if self._fallback.mode != self._asked:
             rule = f"have sides that divide by {self._rule.multiple_of}"
             if self._rule.minimum:
@@ -145,7 +136,19 @@ class Session:
             found.append(f"{self._asked} was done as {self._fallback.mode}: inputs of {self._name} {rule}")
         images = self.used.total()
         found += [f"{count} of {images} images: {event}" for event, count in sorted(self.events.items())]
-        return found + self._about_seams()
+        in_parts = [mode for mode in map(parse_inference, self.used) if mode.space != "whole"]
+        if not in_parts:
+            return found
+        # Parts were restored, and they can differ from the whole image: anywhere, or near the seams, or not at all.
+        looks = self._fallback.reach
+        if looks is None:
+            why = ", ".join(global_layers(self.generator, looks))
+            return [*found, f"tiles and crops are not the whole image for {self._name}: {why}"]
+        short = ", ".join(sorted(str(mode) for mode in in_parts if margin(mode.overlap) < looks))
+        if short:
+            enough = f"tiles that overlap by {4 * looks} would be"
+            found.append(f"{short}: not the whole image near seams, as {self._name} looks {looks} pixels far; {enough}")
+        return found
 
     def shortage(self) -> str:
         """Returns what images that did not fit would have taken, and what may be used; ``""`` where all did.
@@ -153,27 +156,6 @@ class Session:
         Of this session's images and this machine's memory: beside :meth:`notes`, not for reports.
         """
         return self._fallback.shortage()
-
-    @property
-    def _name(self) -> str:
-        return type(self.generator).__name__
-
-    def _about_seams(self) -> list[str]:
-        """Says whether parts of an image, where there were such, can differ from the whole."""
-        in_parts = [mode for mode in map(parse_inference, self.used) if mode.space != "whole"]
-        if not in_parts:
-            return []
-        looks = self._fallback.reach
-        if looks is None:
-            why = global_layers(self.generator, looks)
-            return [f"tiles and crops are not the whole image for {self._name}: {', '.join(why)}"]
-        short = sorted(str(mode) for mode in in_parts if margin(mode.overlap) < looks)
-        if not short:
-            return []
-        enough = f"tiles that overlap by {4 * looks} would be"
-        return [
-            f"{', '.join(short)}: not the whole image near seams, as {self._name} looks {looks} pixels far; {enough}"
-        ]
 
     def _restore(self, source: Source, keep: _Keep) -> None:
         height, width = source.height, source.width
@@ -191,7 +173,15 @@ class Session:
                 )
             self._instead = mode = smaller
             why = _RAN_OUT
-        self._record(height, width, mode, why)
+        self.live_bytes = self._fallback.estimate(min(mode.size or height, height), min(mode.size or width, width))
+        rows, columns = layout(height, width, mode, self._rule)
+        # One pass over everything is the whole image, whatever the mode is called: it needs no note about seams.
+        if len(rows.starts) == len(columns.starts) == 1:
+            self.used[str(dataclasses.replace(mode, space="whole", size=0, overlap=0))] += 1
+            return
+        self.used[str(mode)] += 1
+        if why:
+            self.events[f"done in {mode}: {why}"] += 1
 
     @torch.inference_mode()
     def _failure(self, source: Source, mode: Inference, keep: _Keep) -> str:
@@ -209,17 +199,6 @@ class Session:
         if self._fallback.device.type == "cuda":  # only here, where the error no longer holds what was computed
             torch.cuda.empty_cache()
         return said
-
-    def _record(self, height: int, width: int, mode: Inference, why: str) -> None:
-        self.live_bytes = self._fallback.estimate(min(mode.size or height, height), min(mode.size or width, width))
-        rows, columns = layout(height, width, mode, self._rule)
-        # One pass over everything is the whole image, whatever the mode is called: it needs no note about seams.
-        if len(rows.starts) == len(columns.starts) == 1:
-            self.used[str(dataclasses.replace(mode, space="whole", size=0, overlap=0))] += 1
-            return
-        self.used[str(mode)] += 1
-        if why:
-            self.events[f"done in {mode}: {why}"] += 1
 
 
 def _read(text: str) -> tuple[Inference, bool]:

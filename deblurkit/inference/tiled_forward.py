@@ -35,14 +35,7 @@ def fitted(mode: Inference, rule: SizeRule) -> Inference:
 
 
 def layout(height: int, width: int, mode: Inference, rule: SizeRule) -> tuple[Axis, Axis]:
-    """Returns where the passes over an image lie along its height and its width.
-
-    Args:
-        height: Pixels of the image.
-        width: Pixels of the image.
-        mode: From :func:`fitted`.
-        rule: What sides the network takes.
-    """
+    """Returns where the passes over an image lie along its height and its width; ``mode`` is from :func:`fitted`."""
     if mode.space == "tile":
         # On the image as it would be padded whole, so that each tile begins where the network's strides do.
         rows, columns = (
@@ -57,14 +50,7 @@ def layout(height: int, width: int, mode: Inference, rule: SizeRule) -> tuple[Ax
 
 
 def bands(network: Network, source: Source, mode: Inference, rule: SizeRule) -> Iterator[Band]:
-    """Restores an image from top to bottom; what one pass covers is passed whole.
-
-    Args:
-        network: What restores a crop.
-        source: The image.
-        mode: From :func:`fitted`.
-        rule: What sides the network takes.
-    """
+    """Restores an image from top to bottom; what one pass covers is passed whole. ``mode`` is from :func:`fitted`."""
     if not mode.x8:
         yield from _bands(network, source, mode, rule)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +48,8 @@ def tiles(length: int, size: int, overlap: int, unit: int = 1) -> Axis:
     """
     if size >= length:
         return single(length)
-    count = -(-(length - size) // (size - overlap)) + 1
+    count = math.ceil((length - size) / (size - overlap)) + 1
+    # In units, of which size - overlap is a whole number: so no start is rounded to a step that is longer.
     steps = (length - size) // unit
     starts = tuple(step * steps // (count - 1) * unit for step in range(count))
     return Axis(length, size, starts, _ramps(starts, size, overlap // 2))
@@ -70,7 +72,7 @@ def grid(length: int, size: int) -> Axis:
     """
     if size >= length:
         return single(length)
-    step = -(-(length - size) // (-(-length // size) - 1))
+    step = math.ceil((length - size) / (math.ceil(length / size) - 1))
     starts = (*range(0, length - size, step), length - size)
     covered = torch.zeros(length)
     for start in starts:
@@ -81,16 +83,14 @@ def grid(length: int, size: int) -> Axis:
 def lines(start: int, stop: int, length: int, padded: int) -> slice | list[int]:
     """Returns which lines of an image are the lines ``start`` to ``stop`` of the same image padded at its end.
 
-    Args:
-        start: First line wanted.
-        stop: One behind the last.
-        length: Lines of the image.
-        padded: Lines with the padding: mirrored without the edge, or the last one repeated where that cannot be.
+    ``padded`` counts its ``length`` lines and the padding, as :func:`deblurkit.inference.forward.pad_to_size` makes it:
+    mirrored without the edge, or the last line repeated where that cannot be.
     """
     if stop <= length:
         return slice(start, stop)
     if padded - length < length:
-        return [line if line < length else 2 * (length - 1) - line for line in range(start, stop)]
+        last = length - 1
+        return [last - abs(last - line) for line in range(start, stop)]
     return [min(line, length - 1) for line in range(start, stop)]
 
 
@@ -99,6 +99,7 @@ def _ramps(starts: tuple[int, ...], size: int, ramp: int) -> Tensor:
     middles = [(start + size + following) / 2 for start, following in itertools.pairwise(starts)]
     centres = torch.arange(size, dtype=torch.float64) + 0.5
     weights = torch.ones(len(starts), size, dtype=torch.float64)
+    # A tile fades in after the one before and out before the next, so both are taken from a weight of 1.
     for index, middle in enumerate(middles):
         weights[index] -= _rise(starts[index] + centres - middle, ramp)
         weights[index + 1] -= 1 - _rise(starts[index + 1] + centres - middle, ramp)
@@ -106,4 +107,5 @@ def _ramps(starts: tuple[int, ...], size: int, ramp: int) -> Tensor:
 
 
 def _rise(distance: Tensor, ramp: int) -> Tensor:
+    # A ramp of no pixels is a step at the middle; over one pixel, as nothing divides by 0.
     return (distance / max(ramp, 1) + 0.5).clamp(0, 1)

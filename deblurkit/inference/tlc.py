@@ -18,16 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from deblurkit.contracts import generator_traits
 from deblurkit.errors import UserError
-from deblurkit.inference.global_ops import (
-    Arguments,
-    Named,
-    Reduction,
-    average_pooled,
-    larger_side,
-    probe,
-    record,
-    uncompiled,
-)
+from deblurkit.inference.global_ops import Named, Reduction, average_pooled, larger_side, probe, record, uncompiled
 
 Window = tuple[int, int]
 
@@ -59,13 +50,13 @@ def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMe
     Source:
         The windows' rule: the public code of NAFNet, ``NAFNetLocal``.
     """
-    name = type(generator).__name__
     base = int(size * factor)
     if size < 1 or base < 1:
         raise UserError(f"tlc: needs a size of at least 1 pixel and a window as large, got {size} and factor {factor}")
     side = generator_traits(generator).size_rule.fit(size)
     pools = _pools(generator, side)
     if not any(pools):
+        name = type(generator).__name__
         raise UserError(f"tlc: {name} has no global average pooling, so local means change nothing: leave tlc out")
     _require_maps(generator, pools, side)
     return LocalMeans(generator, _windows(pools, base, side))
@@ -118,10 +109,10 @@ class LocalMeans:
             return taken()
         return local_mean(features, window)
 
-    def _begin(self, module: nn.Module, inputs: Arguments) -> None:
+    def _begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self.calls, self.running = 0, True
 
-    def _end(self, module: nn.Module, inputs: Arguments, output: object) -> None:
+    def _end(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
         self.running = False
         if output is not None and self.calls < len(self.windows):  # none: the forward failed
             raise self._other_calls("fewer")
@@ -140,7 +131,7 @@ class _Replacing(TorchFunctionMode):
         self.means = means
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Arguments = (), kwargs: Named | None = None
+        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Named | None = None
     ) -> Any:
         kwargs = kwargs or {}
         # Outside of the generator, such as while tiles are blended, means stay what they are.
@@ -157,12 +148,7 @@ def local_mean(features: Tensor, window: Window) -> Tensor:
     Away from the border it is the mean over ``window``; it exists where the window fits and is repeated outward: above
     and to the left half of what is missing, rounded down. A window longer than a side of the map is cut to it.
 
-    Args:
-        features: ``(n, c, h, w)``.
-        window: Height and width.
-
-    Returns:
-        ``(n, c, h, w)`` in the precision of ``features``.
+    Shape: ``(n, c, h, w)`` to the same, in the precision of ``features``.
     """
     height, width = min(window[0], features.shape[2]), min(window[1], features.shape[3])
     # Running sums of a map around 5 grow to millions, and the difference of two such sums in float32 keeps few digits.
@@ -216,11 +202,7 @@ def _windows(pools: Sequence[Reduction | None], base: int, side: int) -> list[Wi
 
 
 def _require_maps(generator: nn.Module, pools: Sequence[Reduction | None], side: int) -> None:
-    """Tries local means of half the map.
-
-    Raises:
-        UserError: Something takes a mean for a vector.
-    """
+    """Raises a ``UserError`` where something takes a mean for a vector: tries local means of half the map."""
     name = type(generator).__name__
     advice = "a local mean is a map: take means with keepdim=True, and 1x1 convolutions behind them"
     for pool in pools:
