@@ -97,7 +97,7 @@ def _photographs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
     """Yields the photographs that an argument names, each with its result's path below ``out``."""
     if given.is_dir():
         inside = [path for path in sorted(given.rglob("*")) if is_image(path) and path.is_file()]
-        # Results of an earlier run inside the folder are no inputs, unless the folder of the results is what was named.
+        # Results of an earlier run are no inputs, unless their folder itself is what was named.
         if given.resolve() != out.resolve():
             inside = [path for path in inside if out.resolve() not in path.resolve().parents]
         if not inside:
