@@ -1,18 +1,32 @@
-"""The built-in components' names and first lines, read from the source without importing it.
+"""The built-in components, found in the source without importing it.
 
-Importing every component takes torch and seconds; a shell's completion and ``deblurkit list`` need words only.
+An option file needs the few modules that it names, and a shell's completion and ``deblurkit list`` need words only:
+importing every component takes torch and seconds.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_DECORATOR = "register_module"
+_REGISTRY = re.compile(r'^([A-Z]+) = \w*Registry\("(\w+)"', re.MULTILINE)
+_REGISTERED = re.compile(
+    r'^@(?P<variable>[A-Z]+)\.register_module\(((name=)?"(?P<name>[^"]+)")?\)\n(@.*\n)*(class|def) (?P<defined>\w+)',
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a component is defined: a module, and the name of a class or function in it."""
+
+    module: str
+    defined: str
 
 
 @dataclass(frozen=True)
@@ -32,53 +46,49 @@ class Entry:
 @cache
 def kinds() -> dict[str, str]:
     """Returns the registries' names by the variables of :mod:`deblurkit.registry` that hold them, in their order."""
-    tree = ast.parse((_PACKAGE / "registry.py").read_text(encoding="utf-8"))
-    found = {}
-    for node in tree.body:
-        match node:
-            case ast.Assign(
-                targets=[ast.Name(id=variable)],
-                value=ast.Call(func=ast.Name(id=made_by), args=[ast.Constant(value=str(kind)), *_]),
-            ) if made_by.endswith("Registry"):
-                found[variable] = kind
-    return found
+    return dict(_REGISTRY.findall((_PACKAGE / "registry.py").read_text(encoding="utf-8")))
+
+
+@cache
+def places() -> Mapping[str, Mapping[str, Place]]:
+    """Returns where each built-in component is defined, by its kind and its name, both in order.
+
+    This is a scan of the text, not a parse: it runs in every process, and takes a fraction of what one import takes.
+    """
+    found: dict[str, dict[str, Place]] = {kind: {} for kind in kinds().values()}
+    for file in _PACKAGE.rglob("*.py"):
+        module = ".".join(("deblurkit", *file.relative_to(_PACKAGE).with_suffix("").parts))
+        for match in _REGISTERED.finditer(file.read_text(encoding="utf-8")):
+            name = match["name"] or match["defined"]
+            found[kinds()[match["variable"]]][name] = Place(module, match["defined"])
+    return {kind: dict(sorted(named.items())) for kind, named in found.items()}
 
 
 @cache
 def entries() -> tuple[Entry, ...]:
     """Returns the built-in components, in the order of the registries and of their names."""
-    found: list[Entry] = []
-    for file in sorted(_PACKAGE.rglob("*.py")):
-        source = file.read_text(encoding="utf-8")
-        if f"@{_DECORATOR}" in source or f".{_DECORATOR}(" in source:
-            found += _entries_of(ast.parse(source))
-    order = list(kinds().values())
-    return tuple(sorted(found, key=lambda entry: (order.index(entry.kind), entry.name)))
+    found = []
+    for kind, named in places().items():
+        for name, place in named.items():
+            node = _definitions(place.module)[place.defined]
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            found.append(Entry(kind, name, summary, _arguments_of(node)))
+    return tuple(found)
 
 
-def _entries_of(tree: ast.Module) -> Iterator[Entry]:
-    for node in tree.body:
-        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
-            continue
-        for decorator in node.decorator_list:
-            match decorator:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id=variable), attr=attribute), keywords=keywords) if (
-                    attribute == _DECORATOR and variable in kinds()
-                ):
-                    name = node.name
-                    for keyword in keywords:
-                        if keyword.arg == "name":
-                            name = ast.literal_eval(keyword.value)
-                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                    yield Entry(kinds()[variable], name, summary, _arguments_of(node))
+@cache
+def _definitions(module: str) -> dict[str, ast.ClassDef | ast.FunctionDef]:
+    file = _PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
 
 def _arguments_of(node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...]:
     """Returns the names after the first, which is ``self`` or an image."""
-    function: ast.stmt | None = node
-    if isinstance(node, ast.ClassDef):
-        constructors = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
-        function = constructors[0] if constructors else None
+    function: ast.stmt = node
+    for part in node.body if isinstance(node, ast.ClassDef) else ():
+        if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+            function = part
     if not isinstance(function, ast.FunctionDef):
         return ()
     given = function.args

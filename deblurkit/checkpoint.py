@@ -16,7 +16,8 @@ from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
 from deblurkit.checkpoint_format import FORMAT, checked, is_checkpoint
 from deblurkit.errors import UserError
 from deblurkit.files import sync_folder, write_atomically
-from deblurkit.registry import ARCHS, load_plugins
+from deblurkit.plugins import load_plugins
+from deblurkit.registry import ARCHS
 from deblurkit.torchfile.read import CheckpointError, digest, read
 
 if TYPE_CHECKING:

@@ -104,7 +104,8 @@ def _refuse_taken(names: PluginNames) -> None:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # pip would put ours in its place
         installed = importlib.metadata.distribution(names.distribution)
         raise UserError(f"{names.distribution}: {installed.name} {installed.version} is installed; choose another name")
-    from deblurkit.registry import ARCHS, LOSSES, load_plugins
+    from deblurkit.plugins import load_plugins
+    from deblurkit.registry import ARCHS, LOSSES
 
     load_plugins([])
     for registry, name in ((ARCHS, names.network), (LOSSES, names.loss)):

@@ -9,26 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from deblurkit import registry as registry_module
+from deblurkit import plugins as plugins_module
 from deblurkit.errors import UserError
-from deblurkit.registry import (
-    ARCHS,
-    DATASETS,
-    DISCRIMINATORS,
-    LOSSES,
-    METRICS,
-    VIEWS,
-    ComponentRegistry,
-    load_plugins,
-    package_of,
-    plugins_told,
-)
+from deblurkit.plugins import load_plugins, package_of, plugins_told
+from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, METRICS, VIEWS, ComponentRegistry
 
 
 @pytest.fixture(autouse=True)
 def _plugins_of_these_tests_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spawned workers of other tests import every plugin again, where these are not to be found."""
-    monkeypatch.setattr(registry_module, "_loaded", dict(registry_module._loaded))
+    monkeypatch.setattr(plugins_module, "_loaded", dict(plugins_module._loaded))
 
 
 @pytest.fixture
@@ -158,7 +148,7 @@ def test_installed_plugins_are_loaded_and_their_packages_known(
         "[deblurkit.plugins]\nit = registry_installed\ngone = registry_gone_at_all\n"
     )
     monkeypatch.syspath_prepend(str(file.parent))
-    monkeypatch.setattr(registry_module, "_installed_loaded", False)
+    monkeypatch.setattr(plugins_module, "_installed_loaded", False)
     with pytest.warns(UserWarning, match="installed plugin registry_gone_at_all was not loaded"):
         load_plugins([])
     assert package_of(ARCHS.get("RegistryInstalled")) == "registry-installed 1.2"

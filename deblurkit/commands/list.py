@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
     """Prints the names with the first line of what each is."""
     if args.schema:
         from deblurkit.options.json_schema import json_schema
-        from deblurkit.registry import load_plugins
+        from deblurkit.plugins import load_plugins
 
         load_plugins(args.plugin)
         print(json.dumps(json_schema(), indent=2))
@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _registered(plugins: list[str]) -> Iterator[tuple[str, str, str]]:
     """Yields the kind, name and first line of every registered component."""
-    from deblurkit.registry import REGISTRIES, load_plugins
+    from deblurkit.plugins import load_plugins
+    from deblurkit.registry import REGISTRIES
 
     load_plugins(plugins)
     for kind, registry in REGISTRIES.items():

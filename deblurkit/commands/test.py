@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     from deblurkit.evaluation.evaluate import Settings, evaluate_all
     from deblurkit.evaluation.protocols.protocol import find_protocol
     from deblurkit.options.load import load_options
-    from deblurkit.registry import load_plugins
+    from deblurkit.plugins import load_plugins
 
     load_plugins(args.plugin)
     if args.explain:

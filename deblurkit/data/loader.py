@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from deblurkit.data.dataset import Pairs
 from deblurkit.errors import MissingSetError, UserError
-from deblurkit.registry import DATASETS, load_plugins, loaded_plugins
+from deblurkit.plugins import load_plugins, loaded_plugins
+from deblurkit.registry import DATASETS
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Loader

@@ -16,8 +16,9 @@ from deblurkit.engine.loss_terms import Term
 from deblurkit.engine.step import Parts
 from deblurkit.errors import UserError
 from deblurkit.options.selection import parse_selection
+from deblurkit.plugins import load_plugins
 from deblurkit.pretrained import MissingWeightsError
-from deblurkit.registry import DISCRIMINATORS, LOSSES, load_plugins
+from deblurkit.registry import DISCRIMINATORS, LOSSES
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import LossTerm, Options

@@ -15,7 +15,7 @@ from torch import nn
 import deblurkit
 from deblurkit.checkpoint import FORMAT, CheckpointError, compare, fill
 from deblurkit.engine.optim import kept_of_a_weight
-from deblurkit.registry import package_of
+from deblurkit.plugins import package_of
 
 if TYPE_CHECKING:
     from deblurkit.engine.runner import TrainingRunner

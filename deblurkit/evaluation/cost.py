@@ -25,7 +25,7 @@ from deblurkit.inference.restore import restore
 from deblurkit.options import shipped
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
-from deblurkit.registry import load_plugins
+from deblurkit.plugins import load_plugins
 from deblurkit.results import GeneratorCost, Latency, SizeCost
 
 SIZES = ("256x256", "720x1280")

@@ -30,7 +30,8 @@ from deblurkit.evaluation.sets import ScoredSet, build_protocols, open_test_sets
 from deblurkit.evaluation.settings import Settings
 from deblurkit.names import entry_name
 from deblurkit.options.load import options_from_dict
-from deblurkit.registry import ARCHS, load_plugins
+from deblurkit.plugins import load_plugins
+from deblurkit.registry import ARCHS
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import Options

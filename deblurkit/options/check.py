@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deblurkit.contracts import is_game, nested_components
 from deblurkit.errors import did_you_mean
 from deblurkit.options import mmengine_checks
 from deblurkit.options.components import Checked, Report, Table, check_component, misspelt
@@ -155,7 +156,7 @@ def _check_losses(
         sound &= _check_critic_of(report, path, flat, critics, checked)
         for key in ("pred", "target"):
             _check_selection(report, (*path, key), flat.get(key), outputs)
-        if checked is not None and _is_adversarial(checked) and isinstance(flat.get("condition"), str):
+        if checked is not None and is_game(checked.component) and isinstance(flat.get("condition"), str):
             _check_selection(report, (*path, "condition"), flat["condition"], outputs)
         start, end = flat.get("start", 0), flat.get("end")
         if isinstance(start, int) and isinstance(end, int) and 0 < end <= start:
@@ -166,19 +167,15 @@ def _check_losses(
             report.add(("discriminators", critic), f"no loss term names it; give one `critic: {critic}`")
 
 
-def _is_adversarial(checked: Checked) -> bool:
-    return hasattr(checked.component, "critic_loss")
-
-
 def _check_critic_of(
     report: Report, path: Path, term: Mapping[str, Any], critics: Mapping[str, Any] | None, checked: Checked | None
 ) -> bool:
     """Checks that a term names a critic if, and only if, it is adversarial; tell whether that is so."""
     critic = term.get("critic")
     kind = term.get("type")
-    if checked is not None and critic is not None and not _is_adversarial(checked):
+    if checked is not None and critic is not None and not is_game(checked.component):
         report.add((*path, "critic"), f"only adversarial losses name a critic, and {kind} is none")
-    elif checked is not None and critic is None and _is_adversarial(checked):
+    elif checked is not None and critic is None and is_game(checked.component):
         known = f"one of {', '.join(critics)}" if critics else "a network under discriminators"
         if not misspelt("critic", term, LossTerm.own_keys()):
             report.add((*path, "critic"), f"missing, {kind} needs {known}")
@@ -212,12 +209,13 @@ def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:
     config = data.get("restorer", {})
     if not isinstance(config, dict):
         return
-    table = Table.of(RESTORERS)
     config = {"type": DEFAULT_RESTORER, **config}
-    named = table.entries.get(config["type"]) if isinstance(config["type"], str) else None
+    if config == {"type": DEFAULT_RESTORER}:  # nothing to check, and looking it up would import the engine
+        return
+    named = RESTORERS.get(config["type"]) if isinstance(config["type"], str) else None
     # the engine gives the first argument, the networks and terms; the option file gives the settings
     filled = list(signature_of(named).annotations)[:1] if named is not None else ()
-    check_component(report, ("restorer",), config, table, filled=filled)
+    check_component(report, ("restorer",), config, Table.of(RESTORERS), filled=filled)
 
 
 def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
@@ -235,8 +233,9 @@ def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
             flat = {key: value for key, value in flat.items() if key != "protocol"}
         component = kind.split(flat)["component"]
         checked = check_component(report, path, component, table, other_keys=kind.own_keys())
-        for key, nested in getattr(checked and checked.component, "nested", {}).items():
-            _check_nested(report, (*path, key), component.get(key), nested)
+        if checked is not None:
+            for key, nested in nested_components(checked.component).items():
+                _check_nested(report, (*path, key), component.get(key), nested)
 
 
 def _check_nested(report: Report, path: Path, entries: Any, nested: Nested) -> None:
@@ -247,8 +246,8 @@ def _check_nested(report: Report, path: Path, entries: Any, nested: Nested) -> N
         if isinstance(entry, dict):
             arguments = {key: value for key, value in entry.items() if key not in nested.own_keys}
             check_component(report, place, arguments, table, other_keys=nested.own_keys)
-        elif isinstance(entry, str) and entry not in table.entries and not report.names_open:
-            report.add(place, f"no {table.kind} is named {entry!r}{did_you_mean(entry, table.entries)}")
+        elif isinstance(entry, str) and entry not in table.names and not report.names_open:
+            report.add(place, f"no {table.kind} is named {entry!r}{did_you_mean(entry, table.names)}")
 
 
 def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mapping[str, Any] | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Names that may stand under ``type``, and what they mean."""
+    """Names that may stand under ``type``, and what they mean.
+
+    Args:
+        kind: What one of them names, for messages.
+        names: All of them.
+        get: Returns what a name means, ``None`` for any other; only what it is asked for need be imported.
+    """
 
     kind: str
-    entries: Mapping[str, Any]
+    names: Collection[str]
+    get: Callable[[str], Any]
 
     @classmethod
     def of(cls, registry: ComponentRegistry) -> Table:
-        """Takes a registry's own table, with its built-in entries imported."""
-        registry.import_from_location()
-        return cls(registry.name, registry.module_dict)
+        """Takes the table of a registry of ours."""
+        return cls(registry.name, registry.names(), registry.get)
 
 
 @dataclass(slots=True)
@@ -142,11 +148,11 @@ def _named(report: Report, path: Path, config: Mapping[str, Any], table: Table) 
     if not isinstance(name, str):
         report.add(place, f"should be the name of a {table.kind}, not {name!r}")
         return None
-    component = table.entries.get(name)
+    component = table.get(name)
     if component is None and not report.names_open and not report.has(place):
-        from deblurkit.registry import plugins_told
+        from deblurkit.plugins import plugins_told
 
         # A name that resembles no other may be that of a plugin that is not there.
-        hint = did_you_mean(name, table.entries) or f"; known: {', '.join(sorted(table.entries))}; {plugins_told()}"
+        hint = did_you_mean(name, table.names) or f"; known: {', '.join(sorted(table.names))}; {plugins_told()}"
         report.add(place, f"no {table.kind} is named {name!r}{hint}")
     return component

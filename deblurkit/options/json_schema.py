@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
+from deblurkit.contracts import nested_components
 from deblurkit.options.components import Table
 from deblurkit.options.merge import DELETE
 from deblurkit.options.mmengine_checks import SECTION_OF, mmengine_tables
@@ -115,15 +116,16 @@ def _component(
     """
     shared = {**(own or {}), DELETE: {"type": "boolean"}}
     cases = []
-    for name in sorted(table.entries):
-        signature = signature_of(table.entries[name])
+    for name in sorted(table.names):
+        component = table.get(name)
+        signature = signature_of(component)
         arguments = list(signature.annotations)[1 if first_filled else 0 :]
         properties = {argument: _argument(signature.annotations[argument]) for argument in arguments}
-        nested = getattr(table.entries[name], "nested", {})
+        nested = nested_components(component)
         properties |= {key: _nested(nested[key]) for key in properties.keys() & nested.keys()}
         then: Schema = {
             "properties": {
-                "type": {"description": _summary(table.entries[name])},
+                "type": {"description": _summary(component)},
                 **(giving_way or {}),
                 **properties,
                 **shared,
@@ -132,7 +134,7 @@ def _component(
         if not signature.is_open:
             then["additionalProperties"] = False
         cases.append({"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then})
-    kinds = {"enum": sorted(table.entries), "description": f"The name of a {table.kind}."}
+    kinds = {"enum": sorted(table.names), "description": f"The name of a {table.kind}."}
     return {"type": "object", "properties": {"type": kinds, **shared}, "allOf": cases}
 
 

@@ -14,7 +14,7 @@ from deblurkit.options.document import Composer, Node, from_plain
 from deblurkit.options.problems import OptionsError, Origin, Problem, finished
 from deblurkit.options.read import Reader
 from deblurkit.options.schema import DatasetEntry, Options
-from deblurkit.registry import load_plugins
+from deblurkit.plugins import load_plugins
 
 
 def load_options(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Options:

@@ -56,15 +56,17 @@ def mmengine_tables() -> dict[str, Table]:
     from mmengine import hooks, optim, runner, visualization  # noqa: F401 (importing them fills the tables)
     from mmengine import registry as tables
 
-    return {
-        "optimizer": Table("optimizer", tables.OPTIMIZERS.module_dict),
-        "scheduler": Table("scheduler", tables.PARAM_SCHEDULERS.module_dict),
-        "hook": Table("hook", tables.HOOKS.module_dict),
-        "visualizer": Table("visualizer", tables.VISUALIZERS.module_dict),
-        "visualizer backend": Table("visualizer backend", tables.VISBACKENDS.module_dict),
-        "log processor": Table("log processor", tables.LOG_PROCESSORS.module_dict),
-        "model": Table("model", tables.MODELS.module_dict),
+    found = {
+        "optimizer": tables.OPTIMIZERS,
+        "scheduler": tables.PARAM_SCHEDULERS,
+        "hook": tables.HOOKS,
+        "visualizer": tables.VISUALIZERS,
+        "visualizer backend": tables.VISBACKENDS,
+        "log processor": tables.LOG_PROCESSORS,
+        "model": tables.MODELS,
     }
+    # The dicts of the registries, not their `get`, which imports; plugins that are loaded later still add to them.
+    return {kind: Table(kind, of.module_dict.keys(), of.module_dict.get) for kind, of in found.items()}
 
 
 def check_names(report: Report, data: Mapping[str, Any]) -> None:
@@ -96,7 +98,7 @@ def _walk(value: Any, path: Path) -> Iterator[tuple[Path, str, Any]]:
 
 
 def _registered(name: str) -> bool:
-    return any(name in table.entries for table in mmengine_tables().values())
+    return any(name in table.names for table in mmengine_tables().values())
 
 
 def _is_module(name: str) -> bool:

@@ -11,6 +11,7 @@ import torch
 
 from deblurkit import registry
 from deblurkit.errors import UserError, did_you_mean
+from deblurkit.plugins import load_plugins
 from deblurkit.testing import blurs, constructors, losses, networks, transforms
 from deblurkit.testing.component import Component, Traits
 
@@ -82,7 +83,7 @@ def components_of(
             raise UserError(f"contract_tests: no kind is named {kind!r}{did_you_mean(kind, registry.REGISTRIES)}")
     if Path(plugin).suffix == ".py":
         plugin = str(Path(plugin).resolve())
-    registry.load_plugins([str(plugin)])
+    load_plugins([str(plugin)])
     found = [
         Component(each, name, arguments.get(name, {}), traits.get(name, Traits()))
         for kind, each in registry.REGISTRIES.items()

@@ -25,7 +25,8 @@ from deblurkit.data.prefetch import DeviceBatches
 from deblurkit.data.sample import SamplePairs
 from deblurkit.errors import UserError
 from deblurkit.evaluation.scoring import draw
-from deblurkit.registry import TRANSFORMS, load_plugins
+from deblurkit.plugins import load_plugins
+from deblurkit.registry import TRANSFORMS
 
 
 def _settings(**changes: Any) -> Any:

@@ -19,7 +19,7 @@ from mutations import ODD_VALUES, changed_tree
 from deblurkit import checkpoint
 from deblurkit.bounded import Bounds, bounded
 from deblurkit.options.load import load_options
-from deblurkit.registry import load_plugins
+from deblurkit.plugins import load_plugins
 
 OPTIONS = Path(__file__).parents[2] / "options"
 FILES = sorted(file.relative_to(OPTIONS) for file in OPTIONS.rglob("*.yml") if file.parent.name != "_base_")
