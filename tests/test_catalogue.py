@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import subprocess
 import sys
 
@@ -15,6 +16,39 @@ REGISTRIES = {item.name: item for item in vars(registry).values() if isinstance(
 
 def test_kinds_are_the_registries() -> None:
     assert list(catalogue.kinds().values()) == list(REGISTRIES)
+
+
+def test_the_table_is_what_importing_everything_registers() -> None:
+    """In a process of its own: other tests register components of theirs."""
+    script = (
+        "import importlib, json, pkgutil, deblurkit\n"
+        "from deblurkit.registry import REGISTRIES\n"
+        "skipped = ('deblurkit.__main__', 'deblurkit.plugin_template')\n"
+        "for found in pkgutil.walk_packages(deblurkit.__path__, 'deblurkit.'):\n"
+        "    if not found.name.startswith(skipped):\n"
+        "        importlib.import_module(found.name)\n"
+        "print(json.dumps({kind: {name: [made.__module__, made.__name__] for name, made in each.module_dict.items()}\n"
+        "                  for kind, each in REGISTRIES.items()}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    table = {
+        kind: {name: [place.module, place.defined] for name, place in named.items()}
+        for kind, named in catalogue.places().items()
+    }
+    assert json.loads(done.stdout) == table
+    assert all(table.values())
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_names_import_nothing_and_a_look_up_imports_one_module(kind: str) -> None:
+    name, place = list(catalogue.places()[kind].items())[-1]
+    script = (
+        f"from deblurkit.registry import REGISTRIES\nregistry = REGISTRIES[{kind!r}]\n"
+        f"print({name!r} in registry.names(), len(registry.module_dict))\n"
+        f"print(registry.get('Nothing'), len(registry.module_dict))\nprint(registry.get({name!r}).__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True 0", "None 0", place.module]
 
 
 @pytest.mark.parametrize("kind", REGISTRIES)

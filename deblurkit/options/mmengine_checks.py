@@ -17,8 +17,6 @@ from deblurkit.options.components import Report, Table, check_component
 from deblurkit.options.problems import Path
 from deblurkit.options.signature import Signature, argument_problems, signature_of
 
-SCOPES = ("basicsr", "torchvision", "timm")
-"""First parts of dotted names that our own registries may know."""
 _BUILT_BY_MMENGINE = ("optimizers", "schedulers", "hooks", "engine")
 _BUILT = ("generator", "discriminators", "losses", "restorer", "datasets", *_BUILT_BY_MMENGINE)
 
@@ -78,11 +76,9 @@ def check_names(report: Report, data: Mapping[str, Any]) -> None:
             report.add(path, "names here have no scopes")
         if not isinstance(value, str) or not (key == "type" or key.endswith("_type")):
             continue
-        first, dot, _ = value.partition(".")
-        ours = path[0] not in _BUILT_BY_MMENGINE
-        if dot and not (ours and first in SCOPES):
+        if "." in value:
             report.add(path, f"{value!r} is refused: only registered names are looked up, and they have no dots")
-        elif not ours and _is_module(value) and not _registered(value):
+        elif path[0] in _BUILT_BY_MMENGINE and _is_module(value) and not _registered(value):
             report.add(path, f"{value!r} is refused: it is a Python module, and only registered names are looked up")
 
 
