@@ -14,7 +14,6 @@ from deblurkit.options.problems import Path
 from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, Options, TestSet, missing_for_training
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import parse_selection
-from deblurkit.options.signature import signature_of
 from deblurkit.registry import (
     ARCHS,
     DATASETS,
@@ -38,10 +37,7 @@ _NO_PROTOCOL = {
 
 
 def check(report: Report) -> Options | None:
-    """Checks a merged option tree whole.
-
-    Args:
-        report: Holds the tree and receives every problem.
+    """Checks the merged option tree that a report holds; it receives every problem.
 
     Returns:
         The options where the sections fit together; they are usable only if the report stayed empty.
@@ -49,8 +45,11 @@ def check(report: Report) -> Options | None:
     data = to_plain(report.root)
     if not isinstance(data, dict):
         return None
+    # A section that is wrong does not end the checks: each of them skips what has not the form that it needs.
     options = validate(report, data)
+    # Before any look-up: what is refused here must never reach MMEngine, which would import it.
     mmengine_checks.check_names(report, data)
+    # Loss terms select among the generator's outputs and name critics, so both of these come first.
     outputs = _check_generator(report, data)
     critics = _check_critics(report, data)
     _check_losses(report, data, critics, outputs)
@@ -69,23 +68,29 @@ def check(report: Report) -> Options | None:
 
 
 def check_dataset(report: Report) -> DatasetEntry | None:
-    """Checks a tree that holds ``datasets.train`` alone; return it where nothing is wrong with it."""
+    """Checks a tree that holds ``datasets.train`` alone, and returns it where nothing is wrong with it."""
     data = to_plain(report.root)
     assert isinstance(data, dict)
-    options = validate(report, {"name": "data", "generator": {}, **data})
+    options = validate(report, {"name": "data", "generator": {}, **data})  # the two that options cannot lack
     mmengine_checks.check_names(report, data)
     _check_datasets(report, data)
-    return options.datasets.train if options is not None and not report.problems else None
+    if options is None or report.problems:
+        return None
+    return options.datasets.train
 
 
 def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns a dict of the option file; an empty one in place of anything else, which is a problem noted already."""
     value = data.get(name)
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
-def _items(value: Any) -> dict[int, Any]:
-    return dict(enumerate(value)) if isinstance(value, list) else {}
+def _items(value: object) -> dict[int, Any]:
+    if isinstance(value, list):
+        return dict(enumerate(value))
+    return {}
 
 
 def _dicts(entries: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -93,7 +98,11 @@ def _dicts(entries: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Checks the generator, ``train.freeze`` and ``logging.outputs``; return what it returns where that is known."""
+    """Checks the generator, ``train.freeze`` and ``logging.outputs``.
+
+    Returns:
+        The names of the generator's outputs, or ``None`` where they cannot be known.
+    """
     config = data.get("generator")
     if not isinstance(config, dict):
         return None
@@ -103,15 +112,15 @@ def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...]
     from deblurkit.inner_outputs import unknown_output
     from deblurkit.options.outputs import probe_generator
 
-    # arguments that are wrong are left out, so that the rest of the file can still be checked
+    # Arguments that are wrong are left out, so that the rest of the file can still be checked; what then goes wrong
+    # may be due to that, and is not told.
     probe = probe_generator(checked.component, checked.arguments)
     if probe.problem is not None and checked.clean:
         report.add(("generator",), probe.problem)
-    if probe.parts is not None:
-        for part in _section(_section(data, "train"), "freeze"):
-            if part not in probe.parts:
-                hint = did_you_mean(part, probe.parts)
-                report.add(("train", "freeze", part), f"{config['type']} has no part named {part!r}{hint}")
+    for part in _section(_section(data, "train"), "freeze"):
+        if probe.parts is not None and part not in probe.parts:
+            hint = did_you_mean(part, probe.parts)
+            report.add(("train", "freeze", part), f"{config['type']} has no part named {part!r}{hint}")
     for index, name in _items(_section(data, "logging").get("outputs")).items():
         if probe.inner is not None and isinstance(name, str) and name not in probe.inner:
             report.add(("logging", "outputs", index), unknown_output(config["type"], name, probe.inner))
@@ -127,7 +136,7 @@ def _check_network(report: Report, path: Path, config: Mapping[str, Any], regist
 
 
 def _check_critics(report: Report, data: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Checks the discriminators; return them, or ``None`` where their names may stand where we cannot see them."""
+    """Checks the discriminators, and returns them; ``None`` where their names may stand where we cannot see them."""
     critics = _section(data, "discriminators")
     for name, config in _dicts(critics):
         _check_network(report, ("discriminators", name), config, DISCRIMINATORS)
@@ -148,7 +157,7 @@ def _check_losses(
 ) -> None:
     table = Table.of(LOSSES)
     terms = dict(_dicts(_section(data, "losses")))
-    sound = not report.incomplete and not _doubtful(data, "losses")
+    sound = not report.incomplete and not _doubtful(data, "losses")  # all that terms say of critics is known
     for name, flat in terms.items():
         path: Path = ("losses", name)
         own = LossTerm.own_keys()
@@ -161,22 +170,25 @@ def _check_losses(
         start, end = flat.get("start", 0), flat.get("end")
         if isinstance(start, int) and isinstance(end, int) and 0 < end <= start:
             report.add((*path, "end"), f"should be greater than start ({start}), not {end}")
+    # A critic that no term names would be trained for nothing; the name may be in a term with a mistake, though.
     named = [flat.get("critic") for flat in terms.values()]
-    for critic in critics or () if sound else ():
-        if critic not in named:
+    for critic in critics or ():
+        if sound and critic not in named:
             report.add(("discriminators", critic), f"no loss term names it; give one `critic: {critic}`")
 
 
 def _check_critic_of(
     report: Report, path: Path, term: Mapping[str, Any], critics: Mapping[str, Any] | None, checked: Checked | None
 ) -> bool:
-    """Checks that a term names a critic if, and only if, it is adversarial; tell whether that is so."""
+    """Checks that a term names a critic if, and only if, it is adversarial, and returns whether that is so."""
     critic = term.get("critic")
     kind = term.get("type")
     if checked is not None and critic is not None and not is_game(checked.component):
         report.add((*path, "critic"), f"only adversarial losses name a critic, and {kind} is none")
     elif checked is not None and critic is None and is_game(checked.component):
-        known = f"one of {', '.join(critics)}" if critics else "a network under discriminators"
+        known = "a network under discriminators"
+        if critics:
+            known = f"one of {', '.join(critics)}"
         if not misspelt("critic", term, LossTerm.own_keys()):
             report.add((*path, "critic"), f"missing, {kind} needs {known}")
     elif critics is not None and isinstance(critic, str) and critic not in critics:
@@ -186,8 +198,8 @@ def _check_critic_of(
     return False
 
 
-def _check_selection(report: Report, path: Path, text: Any, outputs: tuple[str, ...] | None) -> None:
-    if not isinstance(text, str):
+def _check_selection(report: Report, path: Path, text: object, outputs: tuple[str, ...] | None) -> None:
+    if not isinstance(text, str):  # a problem noted already, or the default
         return
     try:
         selection = parse_selection(text)
@@ -198,11 +210,9 @@ def _check_selection(report: Report, path: Path, text: Any, outputs: tuple[str, 
     for view in dict.fromkeys(selection.views):
         if view not in views and not report.names_open:
             report.add(path, f"no view is named {view!r}{did_you_mean(view, views)}")
-    if outputs is None or selection.name in (*outputs, *_BATCH_NAMES):
-        return
-    known = (*outputs, *_BATCH_NAMES)
-    hint = did_you_mean(selection.name, known) or f" (it returns {', '.join(outputs)})"
-    report.add(path, f"the generator has no output {selection.name!r}{hint}")
+    if outputs is not None and selection.name not in (*outputs, *_BATCH_NAMES):
+        hint = did_you_mean(selection.name, (*outputs, *_BATCH_NAMES)) or f" (it returns {', '.join(outputs)})"
+        report.add(path, f"the generator has no output {selection.name!r}{hint}")
 
 
 def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:
@@ -212,33 +222,32 @@ def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:
     config = {"type": DEFAULT_RESTORER, **config}
     if config == {"type": DEFAULT_RESTORER}:  # nothing to check, and looking it up would import the engine
         return
-    named = RESTORERS.get(config["type"]) if isinstance(config["type"], str) else None
-    # the engine gives the first argument, the networks and terms; the option file gives the settings
-    filled = list(signature_of(named).annotations)[:1] if named is not None else ()
-    check_component(report, ("restorer",), config, Table.of(RESTORERS), filled=filled)
+    # The engine gives the first argument, the networks and terms; the option file gives the settings.
+    check_component(report, ("restorer",), config, Table.of(RESTORERS, fills_first=True))
 
 
 def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
     sets = _section(data, "datasets")
-    entries: list[tuple[Path, Any]] = [(("datasets", "train"), sets.get("train"))]
-    for group in ("val", "test"):
-        entries += [(("datasets", group, name), config) for name, config in _section(sets, group).items()]
-    table = Table.of(DATASETS)
-    for path, flat in entries:
-        if not isinstance(flat, dict):
-            continue
-        kind = TestSet if path[1] == "test" else DatasetEntry
-        if kind is DatasetEntry and "protocol" in flat:
-            report.add((*path, "protocol"), _NO_PROTOCOL[str(path[1])])
-            flat = {key: value for key, value in flat.items() if key != "protocol"}
-        component = kind.split(flat)["component"]
-        checked = check_component(report, path, component, table, other_keys=kind.own_keys())
-        if checked is not None:
-            for key, nested in nested_components(checked.component).items():
-                _check_nested(report, (*path, key), component.get(key), nested)
+    for _, flat in _dicts({"train": sets.get("train")}):
+        _check_set(report, ("datasets", "train"), flat, DatasetEntry)
+    for name, flat in _dicts(_section(sets, "val")):
+        _check_set(report, ("datasets", "val", name), flat, DatasetEntry)
+    for name, flat in _dicts(_section(sets, "test")):
+        _check_set(report, ("datasets", "test", name), flat, TestSet)
 
 
-def _check_nested(report: Report, path: Path, entries: Any, nested: Nested) -> None:
+def _check_set(report: Report, path: Path, flat: dict[str, Any], kind: type[DatasetEntry]) -> None:
+    parts = kind.split(flat)["component"]
+    if kind is DatasetEntry and "protocol" in parts:
+        del parts["protocol"]
+        report.add((*path, "protocol"), _NO_PROTOCOL[str(path[1])])
+    checked = check_component(report, path, parts, Table.of(DATASETS), other_keys=kind.own_keys())
+    if checked is not None:
+        for key, nested in nested_components(checked.component).items():
+            _check_nested(report, (*path, key), parts.get(key), nested)
+
+
+def _check_nested(report: Report, path: Path, entries: object, nested: Nested) -> None:
     """Checks a list of components inside a data set: each ``{type: NAME, ...}`` or, without arguments, its name."""
     table = Table.of(nested.registry)
     for index, entry in _items(entries).items():
@@ -264,17 +273,20 @@ def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mappin
             report.add(("train", "clip_grad_norm", name), f"no network is named {name!r}{did_you_mean(name, known)}")
     if train.get("order") == "parallel" and train.get("critic_steps", 1) != 1:
         report.add(("train", "order"), f"parallel is one step of each network, critic_steps is {train['critic_steps']}")
-    networks = None if critics is None else {"generator": None, **critics}
+    networks = None
+    if critics is not None:
+        networks = ("generator", *critics)
     for index, config in _dicts(_items(data.get("schedulers"))):
         mmengine_checks.check_scheduler(report, ("schedulers", index), config, networks)
 
 
 def _check_protocols(report: Report, data: Mapping[str, Any]) -> None:
-    tests = _section(_section(data, "datasets"), "test")
-    places: list[tuple[Path, Mapping[str, Any]]] = [(("val",), _section(data, "val"))]
-    places += [(("datasets", "test", name), entry) for name, entry in _dicts(tests)]
+    """Checks names alone: looking a protocol up would import all that scores images."""
     known = PROTOCOLS.names()
-    for path, section in places:
+    places: dict[Path, dict[str, Any]] = {("val",): _section(data, "val")}
+    for name, entry in _dicts(_section(_section(data, "datasets"), "test")):
+        places["datasets", "test", name] = entry
+    for path, section in places.items():
         protocol = section.get("protocol")
         if isinstance(protocol, str) and protocol not in known and not report.names_open:
             hint = did_you_mean(protocol, known) or f" (known: {', '.join(known)})"
@@ -287,6 +299,8 @@ def _check_complete(report: Report, data: Mapping[str, Any]) -> None:
     if report.incomplete or not begun:
         return
     for path, text in missing_for_training(data):
-        entries = data if len(path) == 1 else _section(data, path[0])
-        if not misspelt(path[-1], entries, ()) and not _doubtful(data, path[0]):
+        beside = data
+        if len(path) > 1:
+            beside = _section(data, path[0])
+        if not misspelt(path[-1], beside, ()) and not _doubtful(data, path[0]):
             report.add(path, text)

@@ -33,9 +33,10 @@ def comments_of(text: str) -> Comments:
     trailing: dict[int, tuple[str, ...]] = {}
     block: list[str] = []
     for number, (line, code) in enumerate(zip(text.split("\n"), _without_texts(text).split("\n"), strict=True), 1):
+        content, comment = code, None
         mark = _COMMENT.search(code)
-        comment = " ".join(line[mark.end() :].split()) if mark is not None else None
-        content = code[: mark.start()] if mark is not None else code
+        if mark is not None:
+            content, comment = code[: mark.start()], " ".join(line[mark.end() :].split())
         if comment is not None and not content.strip():
             block.append(comment)
             continue

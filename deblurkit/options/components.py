@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deblurkit.errors import did_you_mean
 from deblurkit.options.document import Node, follow
 from deblurkit.options.problems import Path, Problem
-from deblurkit.options.signature import argument_problems, signature_of
+from deblurkit.options.signature import Signature, argument_problems, signature_of
 
 if TYPE_CHECKING:
     from deblurkit.registry import ComponentRegistry
@@ -23,16 +23,25 @@ class Table:
         kind: What one of them names, for messages.
         names: All of them.
         get: Returns what a name means, ``None`` for any other; only what it is asked for need be imported.
+        fills_first: Whether the engine gives the first argument of each constructor, so that option files must not.
+        fills: Further arguments that the engine gives.
     """
 
     kind: str
     names: Collection[str]
     get: Callable[[str], Any]
+    fills_first: bool = False
+    fills: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, registry: ComponentRegistry) -> Table:
+    def of(cls, registry: ComponentRegistry, fills_first: bool = False) -> Table:
         """Takes the table of a registry of ours."""
-        return cls(registry.name, registry.names(), registry.get)
+        return cls(registry.name, registry.names(), registry.get, fills_first)
+
+    def filled(self, signature: Signature) -> tuple[str, ...]:
+        """Returns the arguments of a constructor that the engine gives."""
+        first = tuple(signature.annotations)[:1] if self.fills_first else ()
+        return (*first, *self.fills)
 
 
 @dataclass(slots=True)
@@ -54,6 +63,7 @@ class Report:
     def add(self, path: Path, text: str) -> None:
         """Notes a problem of the value at ``path``, or of the lack of it."""
         trail = follow(self.root, path)
+        # A value that bears a tag is reported for that; whatever else it is, it is not what was meant.
         if not any(node.refused for node in trail):
             self.problems.append(Problem(trail[-1].origin, path, text))
 
@@ -85,7 +95,6 @@ def check_component(
     config: Mapping[str, Any],
     table: Table,
     *,
-    filled: Collection[str] = (),
     other_keys: Collection[str] = (),
     demand: bool = True,
 ) -> Checked | None:
@@ -96,7 +105,6 @@ def check_component(
         path: Where the component stands in the option tree.
         config: The component without keys that are meant for others.
         table: The names it may have.
-        filled: Arguments that the engine gives, so that the option file must not.
         other_keys: Keys of the same dict that are meant for others, for suggestions.
         demand: Whether missing arguments are problems.
 
@@ -107,8 +115,9 @@ def check_component(
     if component is None:
         return None
     signature = signature_of(component)
+    filled = table.filled(signature)
     name = config["type"]
-    allowed = {argument for argument in signature.annotations if argument not in filled}
+    allowed = signature.annotations.keys() - filled
     good: dict[str, Any] = {}
     for argument, value in config.items():
         if argument == "type":
@@ -119,14 +128,16 @@ def check_component(
             hint = did_you_mean(argument, {*allowed, *other_keys, "type"})
             report.add((*path, argument), f"{name} has no argument {argument!r}{hint}")
         else:
+            # Where the constructor is open, other keys are for somebody whom we cannot see, and may have any value.
             wrong = argument_problems(signature.annotations[argument], value) if argument in allowed else []
             for inner, text in wrong:
                 report.add((*path, argument, *inner), text)
             if not wrong:
                 good[argument] = value
     lacking = [argument for argument in signature.required if argument not in {*config, *filled}]
-    for argument in lacking if demand else ():
-        if not misspelt(argument, config, {*allowed, "type"}):
+    for argument in lacking:
+        # One message for one mistake: a key that resembles the missing one is reported as unknown, with this hint.
+        if demand and not misspelt(argument, config, {*allowed, "type"}):
             report.add((*path, argument), f"missing, {name} requires it")
     return Checked(component, good, len(good) == len(config) - 1, not lacking)
 
@@ -139,10 +150,9 @@ def misspelt(key: str, entries: Iterable[str], known: Container[str]) -> bool:
 def _named(report: Report, path: Path, config: Mapping[str, Any], table: Table) -> Any:
     place = (*path, "type")
     if "type" not in config:
-        if not report.incomplete:
-            meant = next((key for key in config if did_you_mean(key, ["type"])), None)
-            hint = f" (did you mean 'type' by {meant!r}?)" if meant else ""
-            report.add(place, f"missing, it names the {table.kind}{hint}")
+        if not report.incomplete:  # the type may stand in the part that could not be read
+            alike = [f" (did you mean 'type' by {key!r}?)" for key in config if did_you_mean(key, ["type"])]
+            report.add(place, f"missing, it names the {table.kind}{''.join(alike[:1])}")
         return None
     name = config["type"]
     if not isinstance(name, str):

@@ -31,10 +31,6 @@ class Copied:
 def copy(file: OptionFile, folder: Path) -> Copied:
     """Copies a shipped option file with all its bases, in the layout that they have, so that it loads from there.
 
-    Args:
-        file: What :func:`~deblurkit.options.shipped.find` found by a name.
-        folder: Made where it is missing.
-
     Raises:
         UserError: A file that differs is there already, and nothing is written; or one cannot be written.
     """
@@ -45,19 +41,21 @@ def copy(file: OptionFile, folder: Path) -> Copied:
     if reader.problems:
         raise OptionsError(*finished(reader.problems))
     targets = {folder / read.shown.removeprefix(PREFIX): read for read in reader.texts}
+    found, written, differing = [], [], []
     try:
-        found = tuple(target for target in targets if os.path.lexists(target))
-        changed = [target for target in found if target.read_bytes() != Path(targets[target].path).read_bytes()]
-        if changed:
-            raise UserError(*(_differs(target, targets[target]) for target in changed))
-        written = tuple(target for target in targets if target not in found)
+        # All are compared before one is written: the user's own changes are never lost, nor mixed with new bases.
+        for target, read in targets.items():
+            if not os.path.lexists(target):
+                written.append(target)
+            elif target.read_bytes() == Path(read.path).read_bytes():
+                found.append(target)
+            else:
+                differing.append(f"{target}: is there already and differs from {read.shown}")
+        if differing:
+            raise UserError(*(f"{problem}; move it away, or give another folder" for problem in differing))
         for target in written:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, Path(targets[target].path).read_bytes())
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
-    return Copied(next(iter(targets)), written, found)
-
-
-def _differs(target: Path, file: OptionFile) -> str:
-    return f"{target}: is there already and differs from {file.shown}; move it away, or give another folder"
+    return Copied(next(iter(targets)), tuple(written), tuple(found))

@@ -35,6 +35,7 @@ MAX_VALUES = 10_000
 """Values that one source may hold with its aliases expanded: far more than any experiment, far less than a bomb."""
 MAX_DEPTH = 64
 
+# As section 10.3.2 of the YAML 1.2 specification lists them.
 _NULL = re.compile(r"(~|null|Null|NULL|)")
 _BOOL = re.compile(r"(true|True|TRUE|false|False|FALSE)")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -80,16 +81,16 @@ def resolve(text: str) -> Scalar:
     if _BOOL.fullmatch(text):
         return text.lower() == "true"
     if _INT.fullmatch(text) and len(text) <= _MAX_DIGITS:
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-    if _FLOAT.fullmatch(text):
+        return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+    if _FLOAT.fullmatch(text):  # whole numbers with more digits than an int may have, too
         return float(text)
-    if _INFINITE.fullmatch(text):
-        return float("-inf") if text.startswith("-") else float("inf")
-    return float("nan") if _NAN.fullmatch(text) else text
+    if _INFINITE.fullmatch(text) or _NAN.fullmatch(text):
+        return float(text.replace(".", ""))
+    return text
 
 
 def to_plain(node: Node) -> Plain:
-    """Drops the positions: dict, list, str, int, float, bool and ``None`` alone."""
+    """Drops the positions."""
     if isinstance(node.value, dict):
         return {key: to_plain(item) for key, item in node.value.items()}
     if isinstance(node.value, list):
@@ -98,11 +99,7 @@ def to_plain(node: Node) -> Plain:
 
 
 def from_plain(value: object, origin: Origin) -> Node:
-    """Gives every value of a plain tree the same origin.
-
-    Raises:
-        TypeError: It holds something else than dict, list, str, int, float, bool and ``None``.
-    """
+    """Gives every value of a plain tree the same origin; raises a ``TypeError`` where it holds anything else."""
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise TypeError("a key is not text")
@@ -168,8 +165,8 @@ class Composer:
             return None
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark is not None else 1
-            said = ", ".join(part for part in (error.context, error.problem) if part)
+            line = 1 if mark is None else mark.line + 1
+            said = ", ".join(filter(None, (error.context, error.problem)))
             self._note(line, (), f"not valid YAML: {said}")
             return None
         except ReaderError as error:
@@ -179,7 +176,7 @@ class Composer:
         except YAMLError as error:
             self._note(1, (), f"not valid YAML: {error}")
             return None
-        return Node(None, self._at(1)) if root is None else root
+        return root or Node(None, self._at(1))
 
     def _at(self, line: int) -> Origin:
         if self.origin.line is None:
@@ -210,18 +207,19 @@ class Composer:
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!", 1)
             self._note(event.start_mark.line + 1, path, f"the tag {tag} is refused: option files hold no tags")
         if event.anchor is not None:
-            self.anchors[event.anchor] = None
+            self.anchors[event.anchor] = None  # until it is whole, so that an alias inside it is found out
         if isinstance(event, MappingStartEvent):
             node = self._mapping(origin, events, path)
         elif isinstance(event, SequenceStartEvent):
             node = self._sequence(origin, events, path)
         else:
             assert isinstance(event, ScalarEvent)
-            node = Node(resolve(event.value) if event.style is None else event.value, origin)
+            plain = event.style is None  # what stands in quotes is text, whatever it looks like
+            node = Node(resolve(event.value) if plain else event.value, origin)
         node.refused = event.tag is not None
         if event.anchor is not None:
             self.anchors[event.anchor] = node
-        if node.size > MAX_VALUES:
+        if node.size > MAX_VALUES:  # a few lines of aliases of aliases make billions
             self._stop(event, path[:3], f"more than {MAX_VALUES} values")
         return node
 
@@ -257,20 +255,19 @@ class Composer:
             place = (*path, key) if isinstance(key, str) else path
             value = self._node(value_event, events, place, line)
             if not isinstance(key, str):
-                shown = "a dict or list" if isinstance(key, (dict, list)) else f"{key!r}; put it in quotes if meant"
+                shown = f"{key!r}; put it in quotes if meant"
+                if isinstance(key, (dict, list)):
+                    shown = "a dict or list"
                 self._note(line, path, f"a key should be text, not {shown}")
             elif key == "<<":
                 self._note(line, path, "'<<' is not a part of YAML 1.2; share settings through _base_ or an alias")
             elif key in items:
                 self._note(line, place, f"duplicate key, first on line {items[key].origin.line}")
-                items[key] = _joined(items[key], value)
+                # Both are kept, so that no mistake in either goes unreported.
+                first = items[key]
+                if isinstance(first.value, dict) and isinstance(value.value, dict):
+                    value = Node(first.value | value.value, first.origin, first.size + value.size)
+                items[key] = value
             else:
                 items[key] = value
         return Node(items, origin, 1 + sum(item.size for item in items.values()))
-
-
-def _joined(first: Node, second: Node) -> Node:
-    """Keeps what both say of a key given twice, so that no mistake in either goes unreported."""
-    if isinstance(first.value, dict) and isinstance(second.value, dict):
-        return Node(first.value | second.value, first.origin, first.size + second.size)
-    return second

@@ -31,8 +31,10 @@ class _Representer(SafeRepresenter):
     """
 
     def represent_text(self, text: str) -> ScalarNode:
-        # ruamel.yaml writes `:x` and `?x` plain, and cannot read them between brackets
-        style = None if isinstance(resolve(text), str) and text[:1] not in (":", "?") else "'"
+        style = None
+        # ruamel.yaml writes `:x` and `?x` plain, and cannot read them between brackets.
+        if not isinstance(resolve(text), str) or text[:1] in (":", "?"):
+            style = "'"
         if not text.isprintable():
             style = '"'
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
@@ -46,6 +48,7 @@ class _Representer(SafeRepresenter):
         node.flow_style = True
         return node
 
+    # A value that stands in two places is written twice, as a reader expects.
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
@@ -56,12 +59,7 @@ _Representer.add_representer(OneLine, _Representer.represent_one_line)
 
 
 def write_options(options: Options, path: str | os.PathLike[str]) -> None:
-    """Writes expanded options as an option file that needs no other file but its plugins.
-
-    Args:
-        options: What ``load_options`` returned.
-        path: Written whole or not at all.
-    """
+    """Writes expanded options as an option file that needs no other file but its plugins, whole or not at all."""
     write_atomically(Path(path), options_text(options))
 
 
@@ -71,12 +69,12 @@ def options_text(options: Options) -> str:
 
 
 def yaml_text(data: dict[str, Any]) -> str:
-    """Returns plain values as YAML, one key or list item a line but for what is :class:`OneLine`."""
+    """Returns plain values as YAML, one key or list item a line except what is :class:`OneLine`."""
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment] # annotated as None there
-    yaml.width = 2**16
+    yaml.width = 2**16  # no text is wrapped: comments are added by line
     text = io.StringIO()
     yaml.dump(data, text)
     return text.getvalue()

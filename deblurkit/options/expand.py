@@ -41,6 +41,7 @@ def expanded(file: OptionFile) -> str:
     assert isinstance(root.value, dict)
     text = yaml_text({key: _layout(value) for key, value in root.value.items()})
     problems = reader.finished()
+    # The text is read again, to know on which of its lines each value stands.
     written = Composer(text, Origin(f"{file.shown}, expanded", 1), problems).compose()
     if written is None or problems:
         raise OptionsError(*finished(problems))
@@ -53,20 +54,17 @@ def expanded(file: OptionFile) -> str:
 
 def _layout(node: Node) -> Any:
     """Returns plain values of which those written on one line stay on one line."""
-    if isinstance(node.value, dict):
-        values: Any = {key: _layout(item) for key, item in node.value.items()}
-    elif isinstance(node.value, list):
-        values = [_layout(item) for item in node.value]
-    else:
+    if not isinstance(node.value, dict | list):
         return node.value
-    return OneLine(to_plain(node)) if len(_lines_of(node)) == 1 else values
+    if len(_lines_of(node)) == 1:
+        return OneLine(to_plain(node))
+    if isinstance(node.value, dict):
+        return {key: _layout(item) for key, item in node.value.items()}
+    return [_layout(item) for item in node.value]
 
 
 def _lines_of(node: Node) -> set[Origin]:
-    found = set(node.places)
-    for child, _ in _children(node, node):
-        found |= _lines_of(child)
-    return found
+    return set(node.places).union(*(_lines_of(child) for child, _ in _children(node, node)))
 
 
 def _children(node: Node, alike: Node) -> Iterator[tuple[Node, Node]]:
@@ -80,23 +78,19 @@ def _children(node: Node, alike: Node) -> Iterator[tuple[Node, Node]]:
 def _sources(node: Node) -> set[str]:
     """Returns the files that the values below a node come from, not those that only name its key."""
     inner = [_sources(child) for child, _ in _children(node, node)]
-    return set.union(*inner) if inner else {node.origin.source}
+    return set().union(*inner) or {node.origin.source}
 
 
 def _take_notes(node: Node, place: Node, source: str, notes: dict[int, _Note]) -> None:
-    """Notes where a value comes from at the line where it is written.
+    """Notes by line where the value ``node``, written at ``place``, comes from.
 
-    Args:
-        node: The value as it was read.
-        place: The same as it is written.
-        source: The file that a reader takes it to come from, by the lines above.
-        notes: Receives it, by line.
+    By the lines above a reader takes it to come from the file ``source``.
     """
     assert place.origin.line is not None
     note = notes[place.origin.line]
     note.origins += node.places
     sources = _sources(node)
-    if len(sources) == 1 and source not in sources:
+    if len(sources) == 1 and source not in sources:  # told once, for all that is below
         note.base = source = sources.pop()
     for child, place_of_child in _children(node, place):
         _take_notes(child, place_of_child, source, notes)
@@ -104,7 +98,9 @@ def _take_notes(node: Node, place: Node, source: str, notes: dict[int, _Note]) -
 
 def _heading(file: OptionFile, comments: dict[str, Comments]) -> Iterator[str]:
     own, *bases = comments
-    marks = '; "from" names the base that a line, with all below it, comes from' if bases else ""
+    marks = ""
+    if bases:
+        marks = '; "from" names the base that a line, with all below it, comes from'
     yield f"# {_printable(file.shown)}, expanded{marks}."
     yield from (f"# {line}".rstrip() for line in comments[own].header)
     for base in bases:
@@ -123,12 +119,14 @@ def _lines(text: str, notes: dict[int, _Note], comments: dict[str, Comments]) ->
                 told.add(origin)
                 above += comments[origin.source].above.get(origin.line or 0, ())
                 trailing += comments[origin.source].trailing.get(origin.line or 0, ())
-        if len(trailing) > 1:
+        if len(trailing) > 1:  # of several lines that have become this one
             above, trailing = above + trailing, []
-        tail = [f"from {_printable(note.base)}", *trailing] if note.base else trailing
+        if note.base:
+            trailing = [f"from {_printable(note.base)}", *trailing]
         indent = line[: len(line) - len(line.lstrip())]
-        yield from (f"{indent}# {said}".rstrip() for said in above)
-        yield f"{line} # {': '.join(tail)}" if tail else line
+        for said in above:
+            yield f"{indent}# {said}".rstrip()
+        yield " # ".join(filter(None, (line, ": ".join(trailing))))
 
 
 def _printable(text: str) -> str:

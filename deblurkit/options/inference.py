@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from deblurkit.errors import did_you_mean
 
@@ -68,10 +69,16 @@ class Inference:
 
     def __str__(self) -> str:
         """Returns the mode as :func:`parse_inference` reads it: each mode has one such text."""
-        factor = "" if self.tlc_factor == _FACTOR else f",{self.tlc_factor:.6g}"
-        spaces = {"whole": "", "tile": f"tile:{self.size},{self.overlap}", "grid": f"grid:{self.size}"}
-        parts = ["" if self.tlc is None else f"tlc:{self.tlc}{factor}", spaces[self.space], "x8" if self.x8 else ""]
-        return "+".join(filter(None, parts)) or "whole"
+        parts = []
+        if self.tlc is not None:
+            parts.append(f"tlc:{self.tlc}" + (f",{self.tlc_factor:.6g}" if self.tlc_factor != _FACTOR else ""))
+        if self.space == "tile":
+            parts.append(f"tile:{self.size},{self.overlap}")
+        if self.space == "grid":
+            parts.append(f"grid:{self.size}")
+        if self.x8:
+            parts.append("x8")
+        return "+".join(parts) or "whole"
 
 
 def parse_inference(text: str) -> Inference:
@@ -90,8 +97,8 @@ def parse_inference(text: str) -> Inference:
     found: dict[str, re.Match[str]] = {}
     for part in text.split("+"):
         kind = part.split(":")[0]
-        match = _PATTERNS[kind].fullmatch(part) if kind in _PATTERNS else None
-        if match is None:
+        match = kind in _PATTERNS and _PATTERNS[kind].fullmatch(part)
+        if not match:
             raise ValueError(_unknown(part, kind))
         if kind in found:
             raise ValueError(f"{kind} stands twice in {text!r}")
@@ -99,18 +106,13 @@ def parse_inference(text: str) -> Inference:
     spaces = [kind for kind in _SPACES if kind in found]
     if len(spaces) > 1:
         raise ValueError(f"{' and '.join(spaces)} exclude each other in {text!r}: an image passes in one way")
-    space = spaces[0] if spaces else "whole"
-    numbers = [int(number) for number in found[space].groups()] if spaces else []
-    side, overlap = [*numbers, 0, 0][:2]
-    size, factor = found["tlc"].groups() if "tlc" in found else (None, None)
-    return Inference(
-        space,
-        side,
-        overlap,
-        tlc=None if size is None else int(size),
-        tlc_factor=_FACTOR if factor is None else float(factor),
-        x8="x8" in found,
-    )
+    mode: dict[str, Any] = {"x8": "x8" in found}
+    for space in spaces:
+        mode |= {"space": space, **dict(zip(("size", "overlap"), map(int, found[space].groups()), strict=False))}
+    if "tlc" in found:
+        size, factor = found["tlc"].groups()
+        mode |= {"tlc": int(size), "tlc_factor": float(factor or _FACTOR)}
+    return Inference(**mode)
 
 
 def _unknown(part: str, kind: str) -> str:

@@ -14,7 +14,7 @@ from deblurkit.options.merge import DELETE
 from deblurkit.options.mmengine_checks import SECTION_OF, mmengine_tables
 from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet
 from deblurkit.options.signature import adapter_of, signature_of
-from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS, Nested
+from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS
 from deblurkit.weight_init import INITS
 
 Schema = dict[str, Any]
@@ -27,8 +27,11 @@ def json_schema() -> Schema:
 
     It demands no key, because any may stand in a base; ``load_options`` does.
     """
+    # The sections, as pydantic describes them.
     schema = Options.model_json_schema()
     definitions = {name: _partial(definition) for name, definition in schema["$defs"].items()}
+    properties = _partial(schema)["properties"]
+    # The components, of which the sections say only that they are dicts: from the tables of names.
     mmengine = mmengine_tables()
     scheduler_keys = {"of": {"type": "string", "description": "The one network whose optimizer it schedules."}}
     init = {"init": {"enum": [*INITS, None], "description": "How the weights start; absent: the network's own way."}}
@@ -36,14 +39,13 @@ def json_schema() -> Schema:
         "Generator": _component(Table.of(ARCHS), giving_way=init),
         "Discriminator": _component(Table.of(DISCRIMINATORS), giving_way=init),
         "LossTerm": _component(Table.of(LOSSES), _own(LossTerm)),
-        "Restorer": _component(Table.of(RESTORERS), first_filled=True),
+        "Restorer": _component(Table.of(RESTORERS, fills_first=True)),
         "DatasetEntry": _component(Table.of(DATASETS), _own(DatasetEntry) | _own(Loader)),
         "TestSet": _component(Table.of(DATASETS), _own(TestSet) | _own(Loader)),
-        "Optimizer": _component(mmengine["optimizer"], first_filled=True),
-        "Scheduler": _component(mmengine["scheduler"], scheduler_keys, first_filled=True),
+        "Optimizer": _component(mmengine["optimizer"]),
+        "Scheduler": _component(mmengine["scheduler"], scheduler_keys),
         "Hook": _component(mmengine["hook"], {"priority": {}}),
     }
-    properties = _partial(schema)["properties"]
     properties["generator"] = _reference("Generator")
     properties["discriminators"] = _named("Discriminator")
     properties["losses"] = _named("LossTerm")
@@ -51,6 +53,7 @@ def json_schema() -> Schema:
     properties["optimizers"] = _named("Optimizer")
     properties["schedulers"] = {"type": ["array", "null"], "items": _reference("Scheduler")}
     properties["hooks"] = {"type": ["array", "null"], "items": _reference("Hook")}
+    # Of MMEngine's own arguments an editor is told only which have a section here.
     properties["engine"] = {"type": ["object", "null"], "propertyNames": {"not": {"enum": sorted(SECTION_OF)}}}
     base = {"type": "string", "description": "An option file, relative to this one; or deblurkit:NAME.yml."}
     properties["_base_"] = {"anyOf": [base, {"type": "array", "items": base}]}
@@ -68,11 +71,14 @@ def json_schema() -> Schema:
 
 def _partial(definition: Schema) -> Schema:
     """Makes a section's schema fit a file that says a part of it and leaves the rest to its bases."""
-    kept = {key: value for key, value in definition.items() if key != "required"}
-    if "properties" not in kept:
-        return kept
-    nullable = {name: {"anyOf": [_deletable(entry), {"type": "null"}]} for name, entry in kept["properties"].items()}
-    return {**kept, "properties": {**nullable, DELETE: {"type": "boolean"}}}
+    kept = dict(definition)
+    kept.pop("required", None)
+    if "properties" in kept:
+        nullable: Schema = {}
+        for name, entry in kept["properties"].items():
+            nullable[name] = {"anyOf": [_deletable(entry), {"type": "null"}]}  # null takes back what a base says
+        kept["properties"] = {**nullable, DELETE: {"type": "boolean"}}
+    return kept
 
 
 def _deletable(entry: Schema) -> Schema:
@@ -96,14 +102,15 @@ def _named(name: str) -> Schema:
 
 def _own(model: type[BaseModel]) -> dict[str, Schema]:
     """Returns the keys that a section adds to its component."""
-    properties = model.model_json_schema()["properties"]
-    return {name: entry for name, entry in properties.items() if name not in ("component", "loader")}
+    properties: dict[str, Schema] = model.model_json_schema()["properties"]
+    for name in ("component", "loader"):  # written in the same dict, not as keys of it
+        properties.pop(name, None)
+    return properties
 
 
 def _component(
     table: Table,
     own: dict[str, Schema] | None = None,
-    first_filled: bool = False,
     giving_way: dict[str, Schema] | None = None,
 ) -> Schema:
     """Describes ``{type: NAME, **arguments}``: what else may stand there depends on the name.
@@ -111,26 +118,23 @@ def _component(
     Args:
         table: The names.
         own: Further keys that stand in the same dict.
-        first_filled: Whether the engine gives the constructor's first argument.
-        giving_way: Further keys, but where the component has an argument of the same name.
+        giving_way: Further keys, except where the component has an argument of the same name.
     """
     shared = {**(own or {}), DELETE: {"type": "boolean"}}
     cases = []
     for name in sorted(table.names):
         component = table.get(name)
         signature = signature_of(component)
-        arguments = list(signature.annotations)[1 if first_filled else 0 :]
-        properties = {argument: _argument(signature.annotations[argument]) for argument in arguments}
-        nested = nested_components(component)
-        properties |= {key: _nested(nested[key]) for key in properties.keys() & nested.keys()}
-        then: Schema = {
-            "properties": {
-                "type": {"description": _summary(component)},
-                **(giving_way or {}),
-                **properties,
-                **shared,
-            }
-        }
+        filled = table.filled(signature)
+        properties = {name: _argument(taken) for name, taken in signature.annotations.items() if name not in filled}
+        for key, nested in nested_components(component).items():
+            if key in properties:
+                inner = _component(Table.of(nested.registry), {name: {} for name in nested.own_keys})
+                # Each item is a component, or its name where it needs no arguments.
+                properties[key] = {"type": "array", "items": {"anyOf": [{"enum": nested.registry.names()}, inner]}}
+        summary = (inspect.getdoc(component) or "").partition("\n")[0]
+        named = {"type": {"description": summary}}
+        then: Schema = {"properties": {**named, **(giving_way or {}), **properties, **shared}}
         if not signature.is_open:
             then["additionalProperties"] = False
         cases.append({"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then})
@@ -138,20 +142,13 @@ def _component(
     return {"type": "object", "properties": {"type": kinds, **shared}, "allOf": cases}
 
 
-def _nested(nested: Nested) -> Schema:
-    """Describes a list of components inside a component."""
-    component = _component(Table.of(nested.registry), {name: {} for name in nested.own_keys})
-    return {"type": "array", "items": {"anyOf": [{"enum": nested.registry.names()}, component]}}
-
-
-def _argument(annotation: Any) -> Schema:
+def _argument(annotation: object) -> Schema:
+    """Describes an argument, where its annotation can be described on the spot; else lets it be anything."""
     adapter = adapter_of(annotation)
+    if adapter is None:
+        return {}
     try:
-        schema = adapter.json_schema() if adapter is not None else {}
-    except PydanticUserError:
+        schema = adapter.json_schema()
+    except PydanticUserError:  # such as an object that no option file can hold
         return {}
     return {} if "$defs" in schema else schema
-
-
-def _summary(component: Any) -> str:
-    return (inspect.getdoc(component) or "").partition("\n")[0]

@@ -18,9 +18,9 @@ from deblurkit.plugins import load_plugins
 
 
 def load_options(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Options:
-    """Reads an option file with its bases, apply overrides, load its plugins and checks everything.
+    """Reads an option file with its bases, applies overrides, loads its plugins and checks everything.
 
-    Looks for no data and no weight file.
+    It looks for no data and no weight file, and imports only those of our components that the file names.
 
     Args:
         path: The option file; or the name of a shipped one, such as ``madn`` or ``deblurkit:madn.yml``.
@@ -71,11 +71,13 @@ def load_dataset(text: str, source: str, plugins: Sequence[str] = ()) -> Dataset
     problems: list[Problem] = []
     origin = Origin(source)
     node = Composer(text, origin, problems).compose(("datasets", "train"))
-    report = Report(Node({"datasets": Node({"train": node or Node({}, origin)}, origin)}, origin), problems)
-    entry = check_dataset(report) if node is not None else None
-    if entry is None:
-        raise OptionsError(*finished(report.problems))
-    return entry
+    if node is not None:
+        # As the part of an option file that it could be, so that it is checked as there.
+        report = Report(Node({"datasets": Node({"train": node}, origin)}, origin), problems)
+        entry = check_dataset(report)
+        if entry is not None:
+            return entry
+    raise OptionsError(*finished(problems))
 
 
 def _checked(report: Report) -> Options:
@@ -88,9 +90,11 @@ def _checked(report: Report) -> Options:
 def _load_plugins(report: Report) -> None:
     """Imports the installed plugins, then those named, one by one so that each failure points at its own entry."""
     load_plugins([])
-    plugins = report.root.value.get("plugins") if isinstance(report.root.value, dict) else None
-    entries = plugins.value if plugins is not None and isinstance(plugins.value, list) else []
-    for index, entry in enumerate(entries):
+    assert isinstance(report.root.value, dict)
+    plugins = report.root.value.get("plugins")
+    if plugins is None or not isinstance(plugins.value, list):
+        return
+    for index, entry in enumerate(plugins.value):
         if not isinstance(entry.value, str):
             report.names_open = True
             continue

@@ -41,24 +41,25 @@ def merge(under: Node | None, over: Node, note: Note, path: Path = ()) -> Node:
     if not isinstance(over.value, dict):
         return over
     below = _kept(under, over, note, path)
-    origin = under.origin if under is not None and below and "type" not in over.value else over.origin
     result = dict(below)
     for key, item in over.value.items():
+        place = (*path, key)
         if key == DELETE:
             continue
-        if item.value is None and _removes((*path, key)):
+        # Anywhere else null is a value: an argument that may be None, or an optional setting that is switched off.
+        if item.value is None and (len(place) == 1 or place in _EMPTIED or path in _NAMED):
             if key not in result and path in _NAMED:
                 hint = did_you_mean(key, result)
-                note(item, (*path, key), f"null removes nothing: there is no {_NAMED[path]} of that name{hint}")
+                note(item, place, f"null removes nothing: there is no {_NAMED[path]} of that name{hint}")
             result.pop(key, None)
         else:
-            result[key] = merge(result.get(key), item, note, (*path, key))
-    merged = (*under.places, *over.places) if under is not None and below else over.merged
-    return Node(result, origin, refused=over.refused or (under is not None and under.refused), merged=merged)
-
-
-def _removes(path: Path) -> bool:
-    return len(path) == 1 or path in _EMPTIED or path[:-1] in _NAMED
+            result[key] = merge(result.get(key), item, note, place)
+    refused = over.refused or (under is not None and under.refused)
+    if under is None or not below:
+        return Node(result, over.origin, refused=refused, merged=over.merged)
+    # What is wrong with a component as a whole is told where its type stands; with any other dict, where it begins.
+    origin = over.origin if "type" in over.value else under.origin
+    return Node(result, origin, refused=refused, merged=(*under.places, *over.places))
 
 
 def _kept(under: Node | None, over: Node, note: Note, path: Path) -> dict[str, Node]:
@@ -69,6 +70,7 @@ def _kept(under: Node | None, over: Node, note: Note, path: Path) -> dict[str, N
         note(delete, (*path, DELETE), f"should be true or false, not {delete.value!r}")
     if under is None or not isinstance(under.value, dict) or (delete is not None and delete.value is True):
         return {}
+    # The arguments of one component mean nothing to another.
     old, new = under.value.get("type"), over.value.get("type")
     if old is not None and new is not None and old.value != new.value:
         return {}
@@ -88,7 +90,10 @@ def overlay(root: Node, keys: Sequence[str], value: Node, note: Note, path: Path
         index = int(head)
         items = list(root.value)
         place = (*path, index)
-        items[index] = overlay(items[index], rest, value, note, place) if rest else merge(None, value, note, place)
+        if rest:
+            items[index] = overlay(items[index], rest, value, note, place)
+        else:  # lists replace: an item is not merged with the one whose place it takes
+            items[index] = merge(None, value, note, place)
         return Node(items, root.origin)
     if rest and isinstance(root.value, dict):
         child = root.value.get(head)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deblurkit.errors import did_you_mean
 from deblurkit.options.components import Report, Table, check_component
 from deblurkit.options.problems import Path
 from deblurkit.options.signature import Signature, argument_problems, signature_of
+
+if TYPE_CHECKING:
+    from mmengine.registry import Registry
 
 _BUILT_BY_MMENGINE = ("optimizers", "schedulers", "hooks", "engine")
 _BUILT = ("generator", "discriminators", "losses", "restorer", "datasets", *_BUILT_BY_MMENGINE)
@@ -47,24 +50,28 @@ SECTION_OF = {
 
 @cache
 def mmengine_tables() -> dict[str, Table]:
-    """Returns MMEngine's tables by the kind of what they hold, filled."""
+    """Returns MMEngine's tables by the kind of what they hold."""
     from deblurkit import compat
 
-    compat.ensure_torchvision()
+    compat.ensure_torchvision()  # MMEngine imports it
     from mmengine import hooks, optim, runner, visualization  # noqa: F401 (importing them fills the tables)
     from mmengine import registry as tables
 
-    found = {
-        "optimizer": tables.OPTIMIZERS,
-        "scheduler": tables.PARAM_SCHEDULERS,
-        "hook": tables.HOOKS,
-        "visualizer": tables.VISUALIZERS,
-        "visualizer backend": tables.VISBACKENDS,
-        "log processor": tables.LOG_PROCESSORS,
-        "model": tables.MODELS,
-    }
-    # The dicts of the registries, not their `get`, which imports; plugins that are loaded later still add to them.
-    return {kind: Table(kind, of.module_dict.keys(), of.module_dict.get) for kind, of in found.items()}
+    def table(kind: str, registry: Registry, **filled: Any) -> Table:
+        # The dict of the registry, not its `get`, which imports; plugins that are loaded later still add to it.
+        return Table(kind, registry.module_dict.keys(), registry.module_dict.get, **filled)
+
+    found = (
+        table("optimizer", tables.OPTIMIZERS, fills_first=True),
+        # Whether a schedule counts epochs or iterations follows from train.epochs.
+        table("scheduler", tables.PARAM_SCHEDULERS, fills_first=True, fills=("param_name", "by_epoch")),
+        table("hook", tables.HOOKS),
+        table("visualizer", tables.VISUALIZERS),
+        table("visualizer backend", tables.VISBACKENDS),
+        table("log processor", tables.LOG_PROCESSORS),
+        table("model", tables.MODELS),
+    )
+    return {each.kind: each for each in found}
 
 
 def check_names(report: Report, data: Mapping[str, Any]) -> None:
@@ -78,11 +85,12 @@ def check_names(report: Report, data: Mapping[str, Any]) -> None:
             continue
         if "." in value:
             report.add(path, f"{value!r} is refused: only registered names are looked up, and they have no dots")
+        # Even without a dot: MMEngine imports a module of that name, such as a file in the current directory.
         elif path[0] in _BUILT_BY_MMENGINE and _is_module(value) and not _registered(value):
             report.add(path, f"{value!r} is refused: it is a Python module, and only registered names are looked up")
 
 
-def _walk(value: Any, path: Path) -> Iterator[tuple[Path, str, Any]]:
+def _walk(value: object, path: Path) -> Iterator[tuple[Path, str, Any]]:
     """Yields every key of every dict, with its path and value."""
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -105,46 +113,32 @@ def _is_module(name: str) -> bool:
 
 
 def check_optimizer(report: Report, path: Path, config: Mapping[str, Any]) -> None:
-    """Checks an optimizer's name and arguments, by making it for two weights where they seem right."""
-    checked = check_component(report, path, config, mmengine_tables()["optimizer"], filled=("params",))
+    """Checks an optimizer's name and arguments, by making it for one small weight where they seem right."""
+    checked = check_component(report, path, config, mmengine_tables()["optimizer"])
     if checked is None or not checked.clean or not checked.complete:
         return
     import torch
 
+    # Ranges, such as those of betas, are known to the constructors alone.
     try:
         checked.component([torch.nn.Parameter(torch.zeros(2, 2))], **checked.arguments)
     except (TypeError, ValueError, AssertionError) as error:
         report.add(path, f"{config['type']} refuses its arguments: {error}")
 
 
-def check_scheduler(report: Report, path: Path, config: Mapping[str, Any], networks: Mapping[str, Any] | None) -> None:
-    """Checks a schedule's name and arguments, and that ``of`` names a network.
-
-    Args:
-        report: Receives the problems.
-        path: Where the schedule stands.
-        config: As the option file writes it.
-        networks: ``generator`` and the critics; ``None`` where these are not known.
-    """
+def check_scheduler(report: Report, path: Path, config: Mapping[str, Any], networks: Collection[str] | None) -> None:
+    """Checks a schedule's name and arguments, and that ``of`` names one of ``networks``, where these are known."""
     of = config.get("of", "generator")
     if not isinstance(of, str):
         report.add((*path, "of"), f"should name a network, not {of!r}")
     elif networks is not None and of not in networks:
         report.add((*path, "of"), f"no network is named {of!r}{did_you_mean(of, networks)}")
     rest = {key: value for key, value in config.items() if key != "of"}
-    filled = ("optimizer", "param_name", "by_epoch")
-    check_component(report, path, rest, mmengine_tables()["scheduler"], filled=filled, other_keys=("of",))
+    check_component(report, path, rest, mmengine_tables()["scheduler"], other_keys=("of",))
 
 
 def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: bool = True) -> None:
-    """Checks a hook's name and arguments.
-
-    Args:
-        report: Receives the problems.
-        path: Where the hook stands.
-        config: As the option file writes it.
-        typed: Whether it must have a ``type``; one that merges over ours need not.
-    """
+    """Checks a hook's name and arguments; one that merges over ours need not be ``typed``: name its ``type``."""
     rest = {key: value for key, value in config.items() if key != "priority"}
     _check_part(report, path, rest, "hook", typed, ("priority",))
 
@@ -154,6 +148,7 @@ def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
     from mmengine.runner import Runner
 
     _check_arguments(report, engine, signature_of(Runner))
+    # MMEngine has default hooks, a log processor and a visualizer: an option file may change arguments of theirs alone.
     for name, hook in _dict(engine.get("default_hooks")).items():
         path: Path = ("engine", "default_hooks", name)
         if isinstance(hook, dict):
@@ -161,8 +156,18 @@ def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
         elif hook is not None:
             report.add(path, f"should be a dict or null, not {hook!r}")
     _check_part(report, ("engine", "log_processor"), engine.get("log_processor"), "log processor", False)
-    _check_visualizer(report, dict(_dict(engine.get("visualizer"))))
-    _check_randomness(report, _dict(engine.get("randomness")))
+    # MMEngine annotates vis_backends as what a visualizer draws on, not as what it takes: checked on its own.
+    visualizer = dict(_dict(engine.get("visualizer")))
+    backends = visualizer.pop("vis_backends", None)
+    _check_part(report, ("engine", "visualizer"), visualizer, "visualizer", False, ("vis_backends",))
+    for index, backend in enumerate(backends if isinstance(backends, list) else ()):
+        if isinstance(backend, dict):  # the visualizer gives each its save_dir, so that nothing is demanded
+            place: Path = ("engine", "visualizer", "vis_backends", index)
+            check_component(report, place, backend, mmengine_tables()["visualizer backend"], demand=False)
+    known = inspect.signature(Runner.set_randomness).parameters.keys() - {"self"}
+    for key in _dict(engine.get("randomness")):
+        if key not in known:
+            report.add(("engine", "randomness", key), f"unknown key{did_you_mean(key, known)}")
 
 
 def _check_arguments(report: Report, engine: Mapping[str, Any], signature: Signature) -> None:
@@ -173,37 +178,20 @@ def _check_arguments(report: Report, engine: Mapping[str, Any], signature: Signa
             report.add(path, f"this has a place of its own: {SECTION_OF[key]}")
         elif key not in allowed:
             report.add(path, f"MMEngine's Runner has no argument {key!r}{did_you_mean(key, allowed)}")
-        elif value is not None:
+        elif value is not None:  # null: MMEngine's own default
             for inner, text in argument_problems(signature.annotations[key], value):
                 report.add((*path, *inner), text)
 
 
-def _check_visualizer(report: Report, visualizer: dict[str, Any]) -> None:
-    # MMEngine annotates vis_backends as what it draws, not as what it takes.
-    backends = visualizer.pop("vis_backends", None)
-    _check_part(report, ("engine", "visualizer"), visualizer, "visualizer", False, ("vis_backends",))
-    for index, backend in enumerate(backends if isinstance(backends, list) else ()):
-        path = ("engine", "visualizer", "vis_backends", index)
-        if isinstance(backend, dict):  # the visualizer gives each its save_dir
-            check_component(report, path, backend, mmengine_tables()["visualizer backend"], demand=False)
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _dict(value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def _check_part(
-    report: Report, path: Path, config: Any, kind: str, typed: bool, other_keys: tuple[str, ...] = ()
+    report: Report, path: Path, config: object, kind: str, typed: bool, other_keys: tuple[str, ...] = ()
 ) -> None:
     if not isinstance(config, dict) or (not typed and "type" not in config):
         return
     check_component(report, path, config, mmengine_tables()[kind], other_keys=other_keys, demand=typed)
-
-
-def _check_randomness(report: Report, randomness: Mapping[str, Any]) -> None:
-    from mmengine.runner import Runner
-
-    known = [name for name in inspect.signature(Runner.set_randomness).parameters if name != "self"]
-    for key in randomness:
-        if key not in known:
-            report.add(("engine", "randomness", key), f"unknown key{did_you_mean(key, known)}")

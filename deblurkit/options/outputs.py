@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
 from deblurkit.contracts import generator_traits
@@ -39,12 +39,13 @@ class Probe:
     problem: str | None = None
 
 
-def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
-    """Builds a generator and run it on ``(2, 3, h, w)``, the smallest size from 64 up that it takes.
+def probe_generator(component: type[nn.Module], arguments: Mapping[str, Any]) -> Probe:
+    """Builds a generator and runs it on ``(2, 3, h, w)``, the smallest size from 64 up that it takes.
 
     A generator that cannot live on the meta device (it reads weights, or looks at values) is no mistake: what it
     returns then stays unknown.
     """
+    # Bounded: an option file from anybody may ask for a network that would keep this check busy for hours.
     with bounded(_BOUNDS), torch.device("meta"), torch.no_grad():
         try:
             check_arguments(arguments)
@@ -52,13 +53,14 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
         except (TypeError, ValueError, ArithmeticError) as error:
             return Probe(problem=f"{component.__name__} refuses its arguments: {error}")
         except Exception as error:
-            impossible = any(words in str(error) for words in _IMPOSSIBLE)
-            return Probe(problem=f"{component.__name__} cannot be built: {error}") if impossible else Probe()
+            if any(words in str(error) for words in _IMPOSSIBLE):
+                return Probe(problem=f"{component.__name__} cannot be built: {error}")
+            return Probe()
         parts = tuple(name for name, _ in generator.named_children())
-        returned: list[Any] = []
+        returned: list[object] = []
         try:
             size = generator_traits(generator).size_rule.fit(_SMALLEST)
-            generator = generator.to("meta")
+            generator = generator.to("meta")  # a constructor may have chosen another device for a part
             seen = survey(generator, lambda: returned.append(generator(torch.zeros(_BATCH, 3, size, size))))
             inner = tuple(output_names(generator, seen))
         except TooLargeError as error:
@@ -68,7 +70,7 @@ def probe_generator(component: Any, arguments: Mapping[str, Any]) -> Probe:
     return dataclasses.replace(_read(component.__name__, parts, returned[0], size), inner=inner)
 
 
-def _read(name: str, parts: tuple[str, ...], returned: Any, size: int) -> Probe:
+def _read(name: str, parts: tuple[str, ...], returned: object, size: int) -> Probe:
     if isinstance(returned, Tensor):
         returned = {"image": returned}
     if not isinstance(returned, dict):
@@ -76,10 +78,10 @@ def _read(name: str, parts: tuple[str, ...], returned: Any, size: int) -> Probe:
     outputs = tuple(str(key) for key in returned)
     image = returned.get("image")
     if not isinstance(image, Tensor):
-        named = ", ".join(outputs) or "nothing"
-        return Probe(parts, outputs, problem=f"{name} returns no tensor 'image'; it returns {named}")
+        problem = f"{name} returns no tensor 'image'; it returns {', '.join(outputs) or 'nothing'}"
+        return Probe(parts, outputs, problem=problem)
     if image.shape != (_BATCH, 3, size, size):
-        shape = "x".join(str(length) for length in image.shape)
+        shape = "x".join(map(str, image.shape))
         problem = f"{name} makes an image of {shape} from {_BATCH}x3x{size}x{size}; they must agree"
         return Probe(parts, outputs, problem=problem)
     return Probe(parts, outputs)

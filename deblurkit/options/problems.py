@@ -26,7 +26,9 @@ class Origin:
     order: int = 0
 
     def __str__(self) -> str:
-        return self.source if self.line is None else f"{self.source}:{self.line}"
+        if self.line is None:
+            return self.source
+        return f"{self.source}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,8 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        place = dotted(self.path)
-        line = f"{self.origin}: {place}: {self.text}" if place else f"{self.origin}: {self.text}"
-        return " ".join(line.split())
+        line = ": ".join(filter(None, (str(self.origin), dotted(self.path), self.text)))
+        return " ".join(line.split())  # messages of others, such as torch's, may have several
 
 
 class OptionsError(UserError):
@@ -61,6 +62,6 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def finished(problems: Iterable[Problem]) -> list[str]:
-    """Returns the problems' lines, sorted by source and line, each once."""
+    """Returns the problems' lines, sorted by source and line, each once: a base may be read twice."""
     ranked = sorted(problems, key=lambda problem: (problem.origin.order, problem.origin.line or 0))
     return list(dict.fromkeys(str(problem) for problem in ranked))

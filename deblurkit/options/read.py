@@ -26,6 +26,7 @@ class Reader:
 
     Attributes:
         problems: Found so far.
+        removals: That null removes nothing, which may be due to a base that could not be read.
         incomplete: Whether a file was not read to its end.
         texts: The files read, in this order, and what they hold.
     """
@@ -39,7 +40,9 @@ class Reader:
 
     def finished(self) -> list[Problem]:
         """Returns the problems; that something to remove is not there counts only if everything was read."""
-        return self.problems + ([] if self.incomplete else self.removals)
+        if self.incomplete:
+            return self.problems
+        return self.problems + self.removals
 
     def read(self, file: OptionFile) -> Node:
         """Reads a file and its bases into one tree; an empty one where the file cannot be read."""
@@ -60,19 +63,26 @@ class Reader:
         """Reads one file and its bases; ``readers`` are the files, resolved, that are waiting for this one."""
         origin = Origin(file.shown, 1, self._next())
         text = self.text(file, origin)
-        document = None if text is None else Composer(text, origin, self.problems).compose()
+        if text is None:
+            return None
+        document = Composer(text, origin, self.problems).compose()
         if document is None:
             self.incomplete = True
             return None
         if not isinstance(document.value, dict):
-            shown = "it is empty" if document.value is None else f"it holds a {type(document.value).__name__}"
+            shown = f"it holds a {type(document.value).__name__}"
+            if document.value is None:
+                shown = "it is empty"
             self._give_up(origin, (), f"an option file is a dict of sections; {shown}")
             return None
         own = dict(document.value)
         bases = own.pop(_BASE, None)
+        # Where `_base_` is misspelt, all that the bases say would be told as missing besides.
         self.incomplete |= bases is None and misspelt(_BASE, own, Options.model_fields)
         _anchor_plugins(own, os.path.dirname(file.path))
-        merged = self._bases(bases, file, (*readers, os.path.realpath(file.path))) if bases is not None else None
+        merged = None
+        if bases is not None:
+            merged = self._bases(bases, file, (*readers, os.path.realpath(file.path)))
         tree = merge(merged, Node(own, document.origin), self._note)
         return Node(tree.value, document.origin, refused=tree.refused)
 
@@ -81,11 +91,13 @@ class Reader:
         try:
             content = Path(file.path).read_bytes()
         except OSError as error:
-            hint = _nearest(file.path, "-opt {}") if isinstance(error, FileNotFoundError) else ""
+            hint = ""
+            if isinstance(error, FileNotFoundError):
+                hint = _nearest(file.path, "-opt {}")
             self._give_up(Origin(file.shown, None, origin.order), (), f"cannot be read: {error.strerror}{hint}")
             return None
         try:
-            self.texts[file] = content.decode("utf-8-sig")
+            self.texts[file] = content.decode("utf-8-sig")  # editors on Windows put a mark in front
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             self._give_up(Origin(file.shown, line, origin.order), (), "not UTF-8 text")
@@ -93,10 +105,11 @@ class Reader:
         return self.texts[file]
 
     def _bases(self, bases: Node, file: OptionFile, readers: tuple[str, ...]) -> Node | None:
-        listed = isinstance(bases.value, list)
+        places: dict[KeyPath, Node] = {(_BASE,): bases}
+        if isinstance(bases.value, list):
+            places = {(_BASE, index): entry for index, entry in enumerate(bases.value)}
         merged: Node | None = None
-        for index, entry in enumerate(bases.value if isinstance(bases.value, list) else [bases]):
-            path: KeyPath = (_BASE, index) if listed else (_BASE,)
+        for path, entry in places.items():
             if not isinstance(entry.value, str) or not entry.value:
                 self._give_up(entry.origin, path, "should be the path of an option file")
                 continue
@@ -112,7 +125,8 @@ class Reader:
                 self._give_up(entry.origin, path, f"there is no file {base.shown}{hint}")
             else:
                 tree = self._file(base, readers)
-                merged = merged if tree is None else merge(merged, tree, self._note)
+                if tree is not None:
+                    merged = merge(merged, tree, self._note)
         return merged
 
     def override(self, root: Node, text: str) -> Node:
@@ -127,7 +141,7 @@ class Reader:
             self.problems.append(Problem(origin, (_BASE,), "bases are named in option files only"))
             return root
         node = Composer(value, origin, self.problems).compose(tuple(keys))
-        if node is None:
+        if node is None:  # the problem is noted; the rest can be checked as if nothing was said
             return root
         if keys == ["plugins"]:
             _anchor_plugins({"plugins": node}, os.curdir)
@@ -156,12 +170,12 @@ def _anchor_plugins(sections: dict[str, Node], folder: str) -> None:
     plugins = sections.get("plugins")
     if plugins is None or not isinstance(plugins.value, list):
         return
-    plugins.value = [
-        Node(os.path.abspath(os.path.join(folder, entry.value)), entry.origin)
-        if isinstance(entry.value, str) and entry.value.endswith(".py")
-        else entry
-        for entry in plugins.value
-    ]
+    anchored = []
+    for entry in plugins.value:
+        if isinstance(entry.value, str) and entry.value.endswith(".py"):  # any other is the name of a module
+            entry = Node(os.path.abspath(os.path.join(folder, entry.value)), entry.origin)
+        anchored.append(entry)
+    plugins.value = anchored
 
 
 def _nearest(file: str, form: str) -> str:

@@ -43,6 +43,7 @@ EntryName = Annotated[str, AfterValidator(names.entry_name)]
 class Section(BaseModel):
     """A part of the option file: no key that is not listed, no value silently converted, no NaN or infinity."""
 
+    # Strict: what a text such as "10" means for a number is not guessed. Docstrings end up in the JSON Schema.
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
@@ -62,22 +63,27 @@ class FlatSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _split(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or ("component" in data and "type" not in data):
-            return data
-        return cls.split(data)
+        if isinstance(data, dict) and ("component" not in data or "type" in data):
+            return cls.split(data)
+        return data  # built in Python, by field
 
     @classmethod
     def split(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Separates the section's own keys from the component's."""
-        own = cls.own_keys()
-        kept = {key: value for key, value in data.items() if key in own}
-        return {**kept, "component": {key: value for key, value in data.items() if key not in own}}
+        component = dict(data)
+        parts = {key: component.pop(key) for key in data.keys() & cls.own_keys()}
+        return {**parts, "component": component}
 
     @model_serializer
     def to_dict(self) -> dict[str, Any]:
         """Returns the one dict that the option file writes; optional keys that are not set are left out."""
-        own = {name: getattr(self, name) for name in type(self).model_fields if name != "component"}
-        return {**self.component, **{name: value for name, value in own.items() if value is not None}}
+        flat = dict(self.component)
+        for name, value in self:
+            if isinstance(value, Section):
+                flat |= value.model_dump()
+            elif name != "component" and value is not None:
+                flat[name] = value
+        return flat
 
 
 class LossTerm(FlatSection):
@@ -132,16 +138,6 @@ class DatasetEntry(FlatSection):
         parts["loader"] = {key: parts.pop(key) for key in Loader.model_fields if key in parts}
         return parts
 
-    @model_serializer
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the one dict that the option file writes."""
-        return self.flat()
-
-    def flat(self) -> dict[str, Any]:
-        """Returns the component's arguments, the loader's settings and the limit in one dict."""
-        flat = {**self.component, **self.loader.model_dump()}
-        return flat if self.limit is None else {**flat, "limit": self.limit}
-
 
 class TestSet(DatasetEntry):
     """A data set that is tested on, which may be scored in a way of its own."""
@@ -155,12 +151,6 @@ class TestSet(DatasetEntry):
     def own_keys(cls) -> set[str]:
         """Returns the loader's keys, ``limit`` and ``protocol``."""
         return super().own_keys() | {"protocol"}
-
-    @model_serializer
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the one dict that the option file writes."""
-        flat = self.flat()
-        return flat if self.protocol is None else {**flat, "protocol": self.protocol}
 
 
 class Datasets(Section):
@@ -311,10 +301,7 @@ class Options(Section):
     """Further arguments of MMEngine's Runner, merged over ours."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the expanded options as plain dicts, lists, str, int, float, bool and ``None``.
-
-        ``options_from_dict`` makes equal options of them.
-        """
+        """Returns the expanded options in plain types, of which ``options_from_dict`` makes equal options."""
         return self.model_dump()
 
     def optimizer_for(self, network: str) -> Component:
@@ -323,18 +310,21 @@ class Options(Section):
         Raises:
             UserError: The options name none.
         """
-        fallback = "generator" if network == "generator" else "discriminators"
-        for name in (network, fallback):
-            if name in self.optimizers:
-                return self.optimizers[name]
-        raise UserError(f"optimizers.{fallback}: missing, {network} cannot be trained without it")
+        if network in self.optimizers:
+            return self.optimizers[network]
+        shared = "generator" if network == "generator" else "discriminators"
+        if shared not in self.optimizers:
+            raise UserError(f"optimizers.{shared}: missing, {network} cannot be trained without it")
+        return self.optimizers[shared]
 
     def clip_grad_norm_of(self, network: str) -> float | None:
         """Returns the largest gradient norm of a step of ``generator`` or of a critic; ``None``: any."""
         limits = self.train.clip_grad_norm
         if not isinstance(limits, dict):
             return limits
-        return limits.get(network, None if network == "generator" else limits.get("discriminators"))
+        if network == "generator" or network in limits:
+            return limits.get(network)
+        return limits.get("discriminators")
 
     def missing_for_training(self) -> list[str]:
         """Returns what a run needs and the options do not say, ``key.path: problem`` each; empty if complete."""
@@ -343,21 +333,21 @@ class Options(Section):
 
 def missing_for_training(data: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
     """Returns what training needs and expanded options, perhaps faulty ones, do not say: key paths and problems."""
-    optimizers, critics, train, datasets = (
-        value if isinstance(value := data.get(name) or {}, dict) else None
-        for name in ("optimizers", "discriminators", "train", "datasets")
-    )
+    sections = {name: data.get(name) or {} for name in ("optimizers", "discriminators", "train", "datasets")}
     missing: list[tuple[tuple[str, ...], str]] = []
     if not data.get("losses"):
         missing.append((("losses",), "missing, training needs at least one term"))
-    if optimizers is not None and "generator" not in optimizers:
-        missing.append((("optimizers", "generator"), "missing, training needs it"))
-    if optimizers is not None and "discriminators" not in optimizers:
-        lonely = [name for name in critics or () if name not in optimizers]
-        if lonely:
+    # A section that is no dict is a problem of another kind: nothing is said of what it lacks.
+    optimizers, critics = sections["optimizers"], sections["discriminators"]
+    if isinstance(optimizers, dict):
+        if "generator" not in optimizers:
+            missing.append((("optimizers", "generator"), "missing, training needs it"))
+        lonely = [name for name in critics if name not in optimizers] if isinstance(critics, dict) else []
+        if lonely and "discriminators" not in optimizers:
             missing.append((("optimizers", "discriminators"), f"missing, nothing trains {', '.join(lonely)}"))
-    if datasets is not None and datasets.get("train") is None:
+    datasets, train = sections["datasets"], sections["train"]
+    if isinstance(datasets, dict) and datasets.get("train") is None:
         missing.append((("datasets", "train"), "missing, training needs it"))
-    if train is not None and train.get("epochs") is None and train.get("iters") is None:
+    if isinstance(train, dict) and train.get("epochs") is None and train.get("iters") is None:
         missing.append((("train", "iters"), "missing, training needs epochs or iters"))
     return missing

@@ -15,7 +15,7 @@ from deblurkit.options.signature import expectation, with_value, within
 
 
 def validate(report: Report, data: dict[str, Any]) -> Options | None:
-    """Checks every section's keys and types; return the options where all fit."""
+    """Checks every section's keys and types, and returns the options where all fit."""
     try:
         return Options.model_validate(data)
     except ValidationError as error:
@@ -24,7 +24,7 @@ def validate(report: Report, data: dict[str, Any]) -> Options | None:
         path, value = within(detail["loc"], data)
         if detail["type"] == "missing":
             key = str(detail["loc"][-1])
-            if not report.incomplete and not misspelt(key, _entries(data, path), _section(path)):
+            if not report.incomplete and not misspelt(key, value, _section(path)):
                 report.add((*path, key), "missing")
         elif detail["type"] == "extra_forbidden":
             report.add(path, f"unknown key{_nearest(path)}")
@@ -33,12 +33,6 @@ def validate(report: Report, data: dict[str, Any]) -> Options | None:
         else:
             report.add(path, with_value(_in_yaml_words(expectation(detail)), value))
     return None
-
-
-def _entries(data: Any, path: Path) -> list[str]:
-    for part in path:
-        data = data[part]
-    return list(data) if isinstance(data, dict) else []
 
 
 def _in_yaml_words(text: str) -> str:
@@ -50,26 +44,37 @@ def _in_yaml_words(text: str) -> str:
 def _nearest(path: Path) -> str:
     """Suggests a key of the same section, else the one section that has a key of this very name."""
     key = str(path[-1])
-    hint = did_you_mean(key, {"_base_"} | set(Options.model_fields) if len(path) == 1 else _section(path[:-1]))
+    known = _section(path[:-1])
+    if len(path) == 1:
+        known.add("_base_")  # which is no option: it is gone once the file is read
+    hint = did_you_mean(key, known)
     if hint:
         return hint
     homes = [name for name in Options.model_fields if key in _section((name,))]
-    return f" (did you mean '{dotted((homes[0], key))}'?)" if len(homes) == 1 else ""
+    if len(homes) == 1:
+        return f" (did you mean '{dotted((homes[0], key))}'?)"
+    return ""
 
 
 def _section(path: Path) -> set[str]:
     """Returns the keys that the section at ``path`` may have; none for a dict of named entries."""
-    model: type[BaseModel] | None = Options
+    model: type[BaseModel] = Options
     for part in path:
-        inner = model.model_fields.get(str(part)) if model is not None else None
-        model = _model_in(inner.annotation) if inner is not None else None
-    return set() if model is None else set(model.model_fields)
+        field = model.model_fields.get(str(part))
+        inner = None if field is None else _section_in(field.annotation)
+        if inner is None:
+            return set()
+        model = inner
+    return set(model.model_fields)
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Returns the section that an annotation stands for, also ``Section | None``."""
+def _section_in(annotation: object) -> type[BaseModel] | None:
+    """Returns the section that an annotation ``Section`` or ``Section | None`` stands for."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        # The keys of a component are its constructor's, and are checked with that.
         return None if issubclass(annotation, FlatSection) else annotation
-    if typing.get_origin(annotation) in (dict, list):
-        return None
-    return next((model for arg in typing.get_args(annotation) if (model := _model_in(arg)) is not None), None)
+    if typing.get_origin(annotation) not in (dict, list):
+        for choice in typing.get_args(annotation):
+            if section := _section_in(choice):
+                return section
+    return None

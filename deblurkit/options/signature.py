@@ -8,7 +8,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,7 +18,6 @@ from pydantic.errors import PydanticUserError
 
 from deblurkit.options.problems import Path
 
-_UNKNOWN = object()
 _LONGEST_SHOWN = 80
 _OBJECTS_ONLY = {"needs_python_object", "callable_type", "is_type", "is_instance_of", "is_subclass_of"}
 """Errors of annotations that no YAML value can meet: the constructor must convert, so they say nothing."""
@@ -29,7 +28,7 @@ class Signature:
     """The named arguments of a constructor.
 
     Args:
-        annotations: Argument -> its annotation, or a mark for one that is absent or cannot be resolved.
+        annotations: Argument -> its annotation; :data:`Any` where it is absent or cannot be resolved.
         required: Those without a default.
         is_open: Whether further names may be meant for somebody else (``**kwargs`` that no base class explains).
     """
@@ -40,22 +39,22 @@ class Signature:
 
 
 @cache
-def signature_of(component: Any) -> Signature:
+def signature_of(component: Callable[..., Any]) -> Signature:
     """Reads the arguments of a class or function, following ``**kwargs`` along the base classes."""
     annotations: dict[str, Any] = {}
     required: list[str] = []
     is_open = False
     for function, skip_first in _constructors(component):
-        is_open = False
+        is_open = False  # `**kwargs` of the function before goes to this one
         try:
             parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError):  # written in C: anything may be meant for it
             return Signature(annotations, tuple(required), True)
         for parameter in parameters[1:] if skip_first else parameters:
             if parameter.kind is parameter.VAR_KEYWORD:
                 is_open = True
             elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                if parameter.name in annotations:
+                if parameter.name in annotations:  # a subclass has given it an annotation and a default of its own
                     continue
                 annotations[parameter.name] = _annotation(function, parameter)
                 if parameter.default is parameter.empty:
@@ -65,34 +64,34 @@ def signature_of(component: Any) -> Signature:
     return Signature(annotations, tuple(required), is_open)
 
 
-def _constructors(component: Any) -> Iterator[tuple[Any, bool]]:
-    """Yields the functions that see a component's arguments, outermost first, up to torch's and Python's own."""
+def _constructors(component: Callable[..., Any]) -> Iterator[tuple[Callable[..., Any], bool]]:
+    """Yields the functions that see a component's arguments, outermost first, each with whether it takes ``self``."""
     if not inspect.isclass(component):
         yield component, False
         return
     plumbing = {object}
-    if "torch" in sys.modules:
+    if "torch" in sys.modules:  # whose Module takes any arguments; without it nothing can be one
         plumbing.add(sys.modules["torch"].nn.Module)
     for base in component.__mro__:
         if base not in plumbing and "__init__" in vars(base):
             yield vars(base)["__init__"], True
 
 
-def _annotation(function: Any, parameter: inspect.Parameter) -> Any:
+def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
     written = parameter.annotation
     if written is parameter.empty:
-        return _UNKNOWN
+        return Any
     if not isinstance(written, str):
         return written
-    source = inspect.unwrap(function)
+    # One by one: a name that is imported for type checkers only must not hide the annotations beside it.
     holder = types.SimpleNamespace(__annotations__={parameter.name: written})
     try:
-        return typing.get_type_hints(holder, globalns=getattr(source, "__globals__", {}))[parameter.name]
+        return typing.get_type_hints(holder, globalns=inspect.unwrap(function).__globals__)[parameter.name]
     except (NameError, TypeError, AttributeError, SyntaxError):
-        return _UNKNOWN
+        return Any
 
 
-def argument_problems(annotation: Any, value: Any) -> list[tuple[Path, str]]:
+def argument_problems(annotation: object, value: object) -> list[tuple[Path, str]]:
     """Checks a value of an option file against an annotation: whole numbers pass for float, lists for sequences.
 
     Returns:
@@ -100,10 +99,11 @@ def argument_problems(annotation: Any, value: Any) -> list[tuple[Path, str]]:
     """
     if _has_nan(value):
         return [((), "NaN is no usable number")]
-    adapter = _adapter(annotation)
+    adapter = adapter_of(annotation)
     if adapter is None:
         return []
     try:
+        # As JSON, since strict pydantic takes no list for a tuple or a set otherwise, and YAML has only lists.
         adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         return _readable(error, value)
@@ -112,11 +112,7 @@ def argument_problems(annotation: Any, value: Any) -> list[tuple[Path, str]]:
 
 def adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
     """Returns pydantic's view of an annotation, or ``None`` where it has none."""
-    return _adapter(annotation)
-
-
-def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
-    if annotation is _UNKNOWN or annotation is Any:
+    if annotation is Any:
         return None
     try:
         return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, extra="forbid"))
@@ -128,19 +124,20 @@ def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
         return None
 
 
-def _readable(error: ValidationError, value: Any) -> list[tuple[Path, str]]:
+def _readable(error: ValidationError, value: object) -> list[tuple[Path, str]]:
     """Puts pydantic's errors in words; of a union's branches those count that came furthest."""
-    details = error.errors(include_url=False, include_context=False)
-    if all(detail["type"] in _OBJECTS_ONLY for detail in details):
-        return []
-    details = [detail for detail in details if detail["type"] not in _OBJECTS_ONLY]
-    found: dict[Path, list[str]] = {}
-    shown: dict[Path, Any] = {}
-    for detail in details:
-        path, shown[path] = within(detail["loc"], value)
-        found.setdefault(path, []).append(expectation(detail))
-    deepest = [path for path in found if not any(other[: len(path)] == path and other != path for other in found)]
-    return [(path, with_value(" or ".join(dict.fromkeys(found[path])), shown[path])) for path in deepest]
+    expected: dict[Path, list[str]] = {}
+    shown: dict[Path, object] = {}
+    for detail in error.errors(include_url=False, include_context=False):
+        if detail["type"] not in _OBJECTS_ONLY:
+            path, shown[path] = within(detail["loc"], value)
+            expected.setdefault(path, []).append(expectation(detail))
+    problems = []
+    for path, texts in expected.items():
+        # `list[int] | str` fails for [1, x] twice: the list at its second item, the text at once, which says less.
+        if not any(other[: len(path)] == path and other != path for other in expected):
+            problems.append((path, with_value(" or ".join(dict.fromkeys(texts)), shown[path])))
+    return problems
 
 
 def within(location: tuple[int | str, ...], value: Any) -> tuple[Path, Any]:
@@ -174,15 +171,19 @@ def expectation(detail: Mapping[str, Any]) -> str:
     return message[:1].lower() + message[1:]
 
 
-def with_value(text: str, value: Any) -> str:
-    """Adds to ``should be ...`` what came instead."""
+def with_value(text: str, value: object) -> str:
+    """Adds to ``should be ...`` what was given instead."""
+    if not text.startswith("should be "):
+        return text
     shown = repr(value)
-    shown = shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "..."
-    return f"{text}, not {shown}" if text.startswith("should be ") else text
+    if len(shown) > _LONGEST_SHOWN:
+        shown = shown[:_LONGEST_SHOWN] + "..."
+    return f"{text}, not {shown}"
 
 
-def _has_nan(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isnan(value)
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(_has_nan(item) for item in items)
+def _has_nan(value: object) -> bool:
+    if isinstance(value, dict):
+        return _has_nan([*value.values()])
+    if isinstance(value, list):
+        return any(_has_nan(item) for item in value)
+    return isinstance(value, float) and math.isnan(value)
