@@ -51,5 +51,6 @@ def run(args: argparse.Namespace) -> None:
     with cli.progress() as show:
         report = check.check_sets(sets, against=against, out=args.out, jobs=args.jobs, progress=show)
     print(summary.summary(report), flush=True)
-    if report["faults"]:
-        raise UserError(*report["faults"])
+    faults = report.faults()
+    if faults:
+        raise UserError(*faults)

@@ -39,7 +39,7 @@ class CameraShake:
     ) -> None:
         for name, limits in (("extent", extent), ("roll", roll)):
             if len(limits) != 2 or not 0 <= limits[0] <= limits[1]:
-                raise ValueError(f"{name}: came {list(limits)}, expected [least, greatest], not negative")
+                raise ValueError(f"{name}: got {list(limits)}, expected [least, greatest], not negative")
         if margin < 0 or steps < 2:
             raise ValueError(f"needs margin >= 0 and steps >= 2, got {margin} and {steps}")
         self.extent = (float(extent[0]), float(extent[1]))

@@ -44,7 +44,7 @@ class ColourJitter:
         limits = {"brightness": (brightness, 1), "contrast": (contrast, 1), "saturation": (saturation, 1)}
         for name, (value, most) in {**limits, "hue": (hue, 180)}.items():
             if not 0 <= value <= most:
-                raise ValueError(f"{name}: came {value}, expected a number from 0 to {most}")
+                raise ValueError(f"{name}: got {value}, expected a number from 0 to {most}")
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
         self.hue = hue
         self.shuffle = shuffle

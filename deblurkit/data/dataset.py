@@ -64,7 +64,7 @@ class Pairs(ABC):
         augment: Sequence[str | dict[str, Any]] = (),
     ) -> None:
         if isinstance(augment, str):
-            raise ValueError(f"augment: came {augment!r}, expected a list such as [{augment}]")
+            raise ValueError(f"augment: got {augment!r}, expected a list such as [{augment}]")
         self.notes: list[str] = []
         self.resize = Resize(resize) if resize is not None else None
         self.crop = RandomCrop(crop) if crop is not None else None

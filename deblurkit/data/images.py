@@ -122,7 +122,7 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     if suffix not in IMAGE_SUFFIXES:
         raise UserError(f"{path}: images cannot be written as {suffix!r}; known: {', '.join(IMAGE_SUFFIXES)}")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"expected uint8 or uint16 (h, w, 3), came {image.dtype} {image.shape}")
+        raise ValueError(f"expected uint8 or uint16 (h, w, 3), got {image.dtype} {image.shape}")
     if image.dtype == np.uint16 and suffix not in _SIXTEEN_BIT:
         raise UserError(f"{path}: {suffix} cannot hold 16 bits a channel; use one of {', '.join(_SIXTEEN_BIT)}")
     with saying(f"{path}: it cannot be written"):
@@ -148,7 +148,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
         ValueError: The array is of another type.
     """
     if image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"expected uint8 or uint16, came {image.dtype}")
+        raise ValueError(f"expected uint8 or uint16, got {image.dtype}")
     highest = np.float32(np.iinfo(image.dtype).max)
     planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
     planes /= highest

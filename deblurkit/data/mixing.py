@@ -31,7 +31,7 @@ class CutBlur:
 
     def __init__(self, ratio: float = 0.7, probability: float = 0.5) -> None:
         if not 0 < ratio <= 1:
-            raise ValueError(f"ratio: came {ratio}, expected a number above 0 and up to 1")
+            raise ValueError(f"ratio: got {ratio}, expected a number above 0 and up to 1")
         self.ratio = ratio
         self.probability = _checked(probability)
 
@@ -78,7 +78,7 @@ class Mixup:
 
     def __init__(self, alpha: float = 1.2, probability: float = 0.5) -> None:
         if alpha <= 0:
-            raise ValueError(f"alpha: came {alpha}, expected a positive number")
+            raise ValueError(f"alpha: got {alpha}, expected a positive number")
         self.alpha = alpha
         self.probability = _checked(probability)
 
@@ -100,11 +100,11 @@ class Mixup:
 def _blend(image: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     if image.shape != other.shape or image.dtype != other.dtype:
         kinds = [f"{array.shape[0]} x {array.shape[1]} {array.dtype}" for array in (image, other)]
-        raise UserError(f"Mixup needs two pairs of one kind, came {' and '.join(kinds)}: put it after a crop")
+        raise UserError(f"Mixup needs two pairs of one kind, got {' and '.join(kinds)}: put it after a crop")
     return np.asarray(np.rint(share * image + (1 - share) * other), dtype=image.dtype)
 
 
 def _checked(probability: float) -> float:
     if not 0 <= probability <= 1:
-        raise ValueError(f"probability: came {probability}, expected a number from 0 to 1")
+        raise ValueError(f"probability: got {probability}, expected a number from 0 to 1")
     return probability

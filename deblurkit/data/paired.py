@@ -118,7 +118,7 @@ def images_by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Pat
         problems: Takes a line for each thing wrong: nothing found, keys that occur twice, names that cannot be read.
     """
     if not isinstance(pattern, str) or not pattern:
-        problems.append(f"{side}: came {pattern!r}, expected the path of a folder or a glob")
+        problems.append(f"{side}: got {pattern!r}, expected the path of a folder or a glob")
         return {}
     images: dict[str, Path] = {}
     twice = []

@@ -65,7 +65,7 @@ class SamplePairs(ImagePairs):
         root: str | None = None,
     ) -> None:
         if split not in ("train", "test"):
-            raise ValueError(f"split: came {split!r}, expected 'train' or 'test'")
+            raise ValueError(f"split: got {split!r}, expected 'train' or 'test'")
         self.root = Path(root) if root else default_root()
         manifest = ensure_sample_set(self.root)
         files = [

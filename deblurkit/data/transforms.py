@@ -88,7 +88,7 @@ class RandomResizedCrop:
     def __init__(self, size: Size, scale: Sequence[float] = (0.75, 1.5)) -> None:
         self.size = as_size(size, "size")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"scale: came {list(scale)}, expected [least, greatest], both positive")
+            raise ValueError(f"scale: got {list(scale)}, expected [least, greatest], both positive")
         self.scale = (float(scale[0]), float(scale[1]))
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
@@ -124,7 +124,7 @@ class RandomRotatedCrop:
     def __init__(self, size: Size, degrees: float = 15.0) -> None:
         self.size = as_size(size, "size")
         if not 0 <= degrees <= 180:
-            raise ValueError(f"degrees: came {degrees}, expected a number from 0 to 180")
+            raise ValueError(f"degrees: got {degrees}, expected a number from 0 to 180")
         self.degrees = float(degrees)
         self.needed = _turned_extent(self.size, math.radians(self.degrees))
 
@@ -197,7 +197,7 @@ def as_size(size: Size, name: str) -> tuple[int, int]:
     """
     sides = [size, size] if type(size) is int else list(size) if isinstance(size, Sequence) else []
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-        raise ValueError(f"{name}: came {size!r}, expected a positive whole number of pixels or [height, width]")
+        raise ValueError(f"{name}: got {size!r}, expected a positive whole number of pixels or [height, width]")
     return sides[0], sides[1]
 
 

@@ -58,5 +58,5 @@ def test_it_commutes_with_blurring(photograph: np.ndarray) -> None:
 
 @pytest.mark.parametrize("wrong", [{"brightness": -0.1}, {"contrast": 2}, {"saturation": 1.1}, {"hue": 181}])
 def test_wrong_arguments(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=rf"{next(iter(wrong))}: came .*, expected a number from 0 to"):
+    with pytest.raises(ValueError, match=rf"{next(iter(wrong))}: got .*, expected a number from 0 to"):
         ColourJitter(**wrong)

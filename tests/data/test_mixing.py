@@ -37,9 +37,9 @@ def test_cutblur_as_often_as_told_and_its_refusals() -> None:
     assert 250 < changed < 350
     with pytest.raises(UserError, match="as many bits"):
         CutBlur()({**pair, "sharp": pair["sharp"].astype(np.uint16)}, rng)
-    with pytest.raises(ValueError, match="ratio: came 0"):
+    with pytest.raises(ValueError, match="ratio: got 0"):
         CutBlur(ratio=0)
-    with pytest.raises(ValueError, match=r"probability: came 1\.5"):
+    with pytest.raises(ValueError, match=r"probability: got 1\.5"):
         CutBlur(probability=1.5)
 
 
@@ -57,9 +57,9 @@ def test_mixup_refusals() -> None:
     mixup, pair, rng = Mixup(probability=1.0), {"blurred": _flat(3)}, np.random.default_rng(0)
     with pytest.raises(UserError, match="this data set gives none"):
         mixup(pair, rng)
-    with pytest.raises(UserError, match="came 40 x 60 uint8 and 40 x 50 uint8: put it after a crop"):
+    with pytest.raises(UserError, match="got 40 x 60 uint8 and 40 x 50 uint8: put it after a crop"):
         mixup(pair, rng, lambda: {"blurred": _flat(3, (40, 50))})
-    with pytest.raises(ValueError, match="alpha: came 0"):
+    with pytest.raises(ValueError, match="alpha: got 0"):
         Mixup(alpha=0)
 
 

@@ -131,7 +131,7 @@ def test_crop_and_flips_keep_pairs_aligned(gopro: Path) -> None:
 def test_wrong_augmentations(gopro: Path) -> None:
     with pytest.raises(UserError, match=r"augment\[0\].*'hflop' \(did you mean 'hflip'\?\)"):
         PairedImages(f"{gopro}/*/blur", f"{gopro}/*/sharp", augment=["hflop"])
-    with pytest.raises(ValueError, match=r"augment: came 'hflip', expected a list"):
+    with pytest.raises(ValueError, match=r"augment: got 'hflip', expected a list"):
         PairedImages(f"{gopro}/*/blur", f"{gopro}/*/sharp", augment="hflip")
     (gopro / "list.txt").write_text("no image")
     with pytest.raises(UserError, match="this is a file and no image; expected a folder or a glob"):

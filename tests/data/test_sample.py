@@ -89,7 +89,7 @@ def test_made_again_it_is_the_same_and_a_users_files_are_put_aside(sample_root: 
 def test_where_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEBLURKIT_DATA", str(tmp_path))
     assert default_root() == tmp_path / "sample"
-    with pytest.raises(ValueError, match="split: came 'val'"):
+    with pytest.raises(ValueError, match="split: got 'val'"):
         SamplePairs("val")  # type: ignore[arg-type]
 
 

@@ -76,5 +76,5 @@ def test_a_rotated_window_that_does_not_fit() -> None:
     with pytest.raises(UserError, match=r"58 x 58 pixels .* turned by up to 45 degrees needs 59 x 59: lower degrees"):
         rotated({"sharp": _ramps(58)}, np.random.default_rng(0))
     assert RandomRotatedCrop([10, 100], degrees=180).needed == (103, 103)
-    with pytest.raises(ValueError, match="degrees: came 181"):
+    with pytest.raises(ValueError, match="degrees: got 181"):
         RandomRotatedCrop(40, degrees=181)

@@ -94,7 +94,7 @@ def _find(root: Path, split: str, variant: Variant) -> Layout:
     found = the_layout(SOURCE, root, [*official, *copies])
     if found in copies and variant == "gamma":
         raise UserError(
-            f"variant: came 'gamma', but {found.blurred_at} is a repackaged copy, which holds the linear variant alone",
+            f"variant: got 'gamma', but {found.blurred_at} is a repackaged copy, which holds the linear variant alone",
             f"GoPro: get {SOURCE.archives} at {SOURCE.page} for both",
         )
     return found

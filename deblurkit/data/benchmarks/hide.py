@@ -60,7 +60,7 @@ class HIDE(Benchmark):
         if subset is not None:
             check_choice("subset", subset, tuple(_SUBSETS))
         if subset is not None and split == "train":
-            raise ValueError(f"subset: came {subset!r}, but the training images have none: leave it out")
+            raise ValueError(f"subset: got {subset!r}, but the training images have none: leave it out")
         files = _find(Path(root).expanduser(), split, subset).pairs()
         facts = {"set": "HIDE", "split": split, **({"subset": subset} if subset else {})}
         expected = _EXPECTED[split] if subset is None else len(files)
@@ -73,7 +73,7 @@ def _find(root: Path, split: str, subset: str | None) -> Layout:
     found = the_layout(SOURCE, root, [*official, *copies])
     if found in copies and subset is not None:
         raise UserError(
-            f"subset: came {subset!r}, but {found.blurred_at} is a repackaged copy, which mixes both subsets"
+            f"subset: got {subset!r}, but {found.blurred_at} is a repackaged copy, which mixes both subsets"
         )
     return found
 

@@ -208,7 +208,7 @@ def check_choice(key: str, value: str, known: Sequence[str]) -> None:
     """
     if value not in known:
         hint = did_you_mean(str(value), known)
-        raise ValueError(f"{key}: came {value!r}, expected one of {', '.join(known)}{hint}")
+        raise ValueError(f"{key}: got {value!r}, expected one of {', '.join(known)}{hint}")
 
 
 def _orphans(these: Mapping[str, Path], others: Mapping[str, Path], other: str) -> list[str]:

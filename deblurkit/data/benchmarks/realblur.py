@@ -111,7 +111,7 @@ def _read_list(names: Path) -> list[tuple[str, str, str]]:
             continue
         keys = {_key(path) for path in paths}
         if len(paths) != 2 or len(keys) != 1:
-            wrong.append(f"{names}:{number}: came {line!r}, expected the paths of a sharp and of its blurred image")
+            wrong.append(f"{names}:{number}: got {line!r}, expected the paths of a sharp and of its blurred image")
             continue
         pairs.append((keys.pop(), str(paths[1]), str(paths[0])))
     if wrong:

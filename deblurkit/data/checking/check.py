@@ -6,17 +6,18 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
+from deblurkit.contracts import dataset_traits
 from deblurkit.data.checking.contact_sheet import contact_sheet
 from deblurkit.data.checking.discover import FoundSet
 from deblurkit.data.checking.duplicates import overlap
-from deblurkit.data.checking.pairs import Pair, measure
+from deblurkit.data.checking.pairs import MeasuredPair, measure
+from deblurkit.data.checking.results import CheckReport, SetResult, SharedImages
 from deblurkit.data.checking.section import datasets_section
 from deblurkit.data.checking.sets import assess
-from deblurkit.data.dataset import shorten
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.files import saying, write_atomically
@@ -31,8 +32,8 @@ def check_sets(
     out: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
     progress: Progress = lambda name, done, total: None,
-) -> dict[str, Any]:
-    """Checks sets and compare those for training with the others.
+) -> CheckReport:
+    """Checks sets and compares those for training with the others.
 
     Two images for each job are in memory at a time, and of each checked pair about 3 kB.
 
@@ -43,69 +44,51 @@ def check_sets(
         jobs: Threads; by default one for each core that may be used.
         progress: Called with a set's name, the pairs done and all of them.
 
-    Returns:
-        ``sets``: for each what :func:`~deblurkit.data.checking.sets.assess` returns; ``duplicates``: for each two
-        sets compared ``first``, ``second``, and the keys of ``exact`` and ``near`` duplicates among the sharp images;
-        ``faults``: what training would refuse, a line each; ``files``: what was written.
-
     Raises:
         UserError: ``jobs`` is no positive number, or ``out`` cannot be written.
     """
     if jobs is not None and jobs < 1:
-        raise UserError(f"jobs: came {jobs}, expected a positive number")
+        raise UserError(f"jobs: got {jobs}, expected a positive number")
     everything = [*sets, *([against] if against else [])]
     measured = [_measure_all(found, jobs or usable_cores(), progress) for found in everything]
-    assessed = [assess(found, pairs) for found, pairs in zip(everything, measured, strict=True)]
-    report: dict[str, Any] = {
-        "sets": assessed,
-        "duplicates": _duplicates(everything, measured, against),
-        "faults": [line for figures in assessed for line in _faults(figures)],
-        "files": [],
-    }
+    results = [assess(found, pairs) for found, pairs in zip(everything, measured, strict=True)]
+    report = CheckReport(results, _duplicates(results, against))
     if out is not None:
-        found = {name: part for name, part in report.items() if name != "files"}
-        text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
-        _write(Path(out), "check.json", text.encode("utf-8", "backslashreplace"), report["files"])
-        _write(Path(out), "contact_sheet.jpg", contact_sheet(assessed, everything), report["files"])
-        _write(Path(out), "datasets.yml", datasets_section(assessed[: len(sets)]), report["files"])
+        # One after the other: a contact sheet that takes too much memory costs neither time nor figures.
+        text = json.dumps(report.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        _write(Path(out), "check.json", text.encode("utf-8", "backslashreplace"), report.files)
+        _write(Path(out), "contact_sheet.jpg", contact_sheet(results), report.files)
+        _write(Path(out), "datasets.yml", datasets_section(results[: len(sets)]), report.files)
     return report
 
 
-def _measure_all(found: FoundSet, jobs: int, progress: Progress) -> list[Pair]:
-    dataset = found.dataset
-    if not (hasattr(dataset, "keys") and hasattr(dataset, "read")):
-        return []
-    keys = dataset.keys()
+def _measure_all(found: FoundSet, jobs: int, progress: Progress) -> list[MeasuredPair]:
+    traits = dataset_traits(found.dataset)
+    if traits.keys is None or traits.read is None:
+        return []  # assess makes a finding of it
+    keys = traits.keys()
     pairs = []
     pool = ThreadPoolExecutor(jobs)  # OpenCV and numpy release Python's lock
     try:
-        for pair in pool.map(lambda index: measure(dataset, index, keys[index]), range(len(keys))):
+        for pair in pool.map(partial(measure, traits.read), range(len(keys)), keys):
             pairs.append(pair)
             progress(found.name, len(pairs), len(keys))
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for the rest of a large set
     return pairs
 
 
-def _duplicates(
-    sets: Sequence[FoundSet], measured: Sequence[Sequence[Pair]], against: FoundSet | None
-) -> list[dict[str, Any]]:
+def _duplicates(results: Sequence[SetResult], against: FoundSet | None) -> list[SharedImages]:
     """Compares training sets with the others, and all with ``against``."""
     compared = []
-    for (first, of_first), (second, of_second) in combinations(zip(sets, measured, strict=True), 2):
-        if second is not against and (first.split == "train") == (second.split == "train"):
+    for first, second in combinations(results, 2):
+        # Images that a validation and a test set share are no mistake: neither is trained on.
+        if second.found is not against and (first.found.split == "train") == (second.found.split == "train"):
             continue
-        shared = overlap(*([pair.print for pair in pairs if pair.print] for pairs in (of_first, of_second)))
-        compared.append({"first": first.name, "second": second.name, **vars(shared)})
+        prints = [[pair.fingerprint for pair in result.pairs if pair.fingerprint] for result in (first, second)]
+        shared = overlap(*prints)
+        compared.append(SharedImages(first.found.name, second.found.name, shared.exact, shared.near))
     return compared
-
-
-def _faults(figures: dict[str, Any]) -> list[str]:
-    kinds: dict[str, list[str]] = {}
-    for finding in figures["findings"]:
-        if finding["fault"]:
-            kinds.setdefault(finding["kind"], []).append(f"{figures['name']}: {finding['text']}")
-    return [line for kind, lines in kinds.items() for line in (lines if kind == "set" else shorten(lines))]
 
 
 def _write(folder: Path, name: str, data: bytes | None, written: list[str]) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from deblurkit.contracts import dataset_traits
 from deblurkit.data.checking.alignment import TRUSTED
-from deblurkit.data.checking.discover import FoundSet
-from deblurkit.data.checking.pairs import to_8_bits
+from deblurkit.data.checking.pairs import MeasuredPair, to_8_bits
+from deblurkit.data.checking.results import SetResult
 from deblurkit.errors import UserError
 
 _THUMBNAIL = (320, 200)  # the most that one takes, (w, h) in pixels
@@ -26,103 +29,110 @@ _BACKGROUND, _INK, _FLAG_INK = (24, 24, 24), (225, 225, 225), (255, 150, 90)
 _TITLES = ("blurred", "sharp", f"difference x {_AMPLIFIED}")
 _LEAST_WIDTH = 640  # pixels, for the labels
 
-Row = tuple[str, bool, list[Image.Image]]  # label, whether it stands out, pictures side by side
+
+@dataclass(frozen=True)
+class _Row:
+    label: str
+    stands_out: bool = False
+    pictures: list[Image.Image] = field(default_factory=list)  # side by side
 
 
-def contact_sheet(assessed: Sequence[dict[str, Any]], sets: Sequence[FoundSet]) -> bytes | None:
+def contact_sheet(results: Sequence[SetResult]) -> bytes | None:
     """Draws the picture: a row for each pair, blurred, sharp and their difference side by side.
 
     Args:
-        assessed: What :func:`~deblurkit.data.checking.sets.assess` returned for each set.
-        sets: The sets, in the same order; the pairs shown are read again.
+        results: Of each set; the pairs shown are read again.
 
     Returns:
         A JPEG file's bytes; ``None`` where there is no image to show.
     """
-    most = max(1, _MOST_PAIRS // max(1, len(sets)))
-    shown = list(zip(assessed, sets, strict=True))[:_MOST_PAIRS]
-    rows = [row for figures, found in shown for row in _rows(figures, found, most)]
-    if len(sets) > len(shown):
-        rows.append((f"{len(sets) - len(shown)} more sets have no room here", False, []))
-    return _drawn(rows) if any(pictures for _, _, pictures in rows) else None
+    most = max(1, _MOST_PAIRS // max(1, len(results)))
+    shown = results[:_MOST_PAIRS]
+    rows = [row for result in shown for row in _rows(result, most)]
+    if len(results) > len(shown):
+        rows.append(_Row(f"{len(results) - len(shown)} more sets have no room here"))
+    return _drawn(rows) if any(row.pictures for row in rows) else None
 
 
-def chosen(figures: dict[str, Any]) -> list[int]:
-    """Returns the indices of the pairs to show: those that findings are about first, then by PSNR from the worst.
-
-    Args:
-        figures: What :func:`~deblurkit.data.checking.sets.assess` returned for a set.
-    """
-    images = figures["images"]
-    readable = [index for index, image in enumerate(images) if image["problem"] is None]
-    ranked = [index for index in readable if images[index]["psnr"] is not None]
-    ranked.sort(key=lambda index: float(images[index]["psnr"]))
+def chosen(result: SetResult) -> list[int]:
+    """Returns the indices of the pairs to show: those that findings are about first, then by PSNR from the worst."""
+    readable: dict[str, int] = {}
+    scores: dict[int, float] = {}
+    for index, pair in enumerate(result.pairs):
+        if pair.problem is None:
+            readable[pair.key] = index
+            if pair.psnr is not None:
+                scores[index] = pair.psnr
+    ranked = sorted(scores, key=scores.__getitem__)
     middle = max(0, (len(ranked) - _MIDDLE) // 2)
-    plain = [*ranked[:_WORST], *ranked[middle : middle + _MIDDLE], *ranked[-_BEST:]] or readable[:_BEST]
-    return list(dict.fromkeys([*_flagged(figures, readable), *plain]))
+    plain = [*ranked[:_WORST], *ranked[middle : middle + _MIDDLE], *ranked[-_BEST:]] or list(readable.values())[:_BEST]
+    # Findings take turns, each one's first pairs first, so that many of one kind do not hide another.
+    flagged: dict[int, None] = {}
+    queues = [[readable[key] for key in finding.keys if key in readable] for finding in result.findings]
+    for turn in list(zip_longest(*queues))[:_FLAGGED]:
+        flagged |= dict.fromkeys(index for index in turn if index is not None)
+    return list(dict.fromkeys([*list(flagged)[:_FLAGGED], *plain]))
 
 
-def _flagged(figures: dict[str, Any], readable: Sequence[int]) -> list[int]:
-    """Takes turns among the findings, each one's first pairs first, so that many of one kind do not hide another."""
-    places = {figures["images"][index]["key"]: index for index in readable}
-    queues = [[places[key] for key in finding["keys"] if key in places] for finding in figures["findings"]]
-    turns = [queue[turn] for turn in range(_FLAGGED) for queue in queues if turn < len(queue)]
-    return list(dict.fromkeys(turns))[:_FLAGGED]
-
-
-def _rows(figures: dict[str, Any], found: FoundSet, most: int) -> Iterator[Row]:
-    indices = chosen(figures)
+def _rows(result: SetResult, most: int) -> Iterator[_Row]:
+    indices, flags = chosen(result), result.flags()
     cut = f", {most} of the {len(indices)} to look at" if len(indices) > most else ""
-    yield f"{figures['name']}: {figures['pairs']} pairs{cut}: {' | '.join(_TITLES)}", False, []
+    yield _Row(f"{result.found.name}: {len(result.pairs)} pairs{cut}: {' | '.join(_TITLES)}")
+    read = dataset_traits(result.found.dataset).read
     for index in indices[:most]:
+        measured = result.pairs[index]
         try:
-            pair = found.dataset.read(index)
+            pair = read(index) if read else {}
         except UserError:  # it was there a moment ago
             continue
-        image = figures["images"][index]
-        yield _label(image), bool(image["flags"]), [_thumbnail(picture) for picture in _pictures(pair)]
+        pair_flags = flags[measured.key]
+        yield _Row(_label(measured, pair_flags), bool(pair_flags), _pictures(pair))
 
 
-def _label(image: dict[str, Any]) -> str:
-    key = image["key"]
-    if len(key) > _LONGEST_KEY:
+def _label(pair: MeasuredPair, flags: Sequence[str]) -> str:
+    key = pair.key
+    if len(key) > _LONGEST_KEY:  # both ends, where keys differ
         half = _LONGEST_KEY // 2 - 2
         key = f"{key[:half]}...{key[-half:]}"
     facts = [key]
-    if image["psnr"] is not None:
-        facts.append(f"{image['psnr']:.2f} dB")
-    if image["shift"] is not None and image["likeness"] >= TRUSTED:
-        facts.append(f"shift {image['shift'][0]:+.1f} {image['shift'][1]:+.1f} px")
-    return "   ".join([*facts, *(flag.upper() for flag in image["flags"])])
+    if pair.psnr is not None:
+        facts.append(f"{pair.psnr:.2f} dB")
+    if pair.alignment is not None and pair.alignment.likeness >= TRUSTED:
+        facts.append(f"shift {pair.alignment.x:+.1f} {pair.alignment.y:+.1f} px")
+    return "   ".join([*facts, *(flag.upper() for flag in flags)])
 
 
-def _pictures(pair: dict[str, Any]) -> list[np.ndarray]:
-    blurred = to_8_bits(pair["blurred"])
-    if "sharp" not in pair:
-        return [blurred]
-    sharp = to_8_bits(pair["sharp"])
-    difference = np.abs(blurred.astype(np.int16) - sharp) * _AMPLIFIED
-    return [blurred, sharp, np.minimum(difference, 255).astype(np.uint8)]
+def _pictures(pair: dict[str, Any]) -> list[Image.Image]:
+    """Returns thumbnails of a pair's images and their difference."""
+    shown = [to_8_bits(pair["blurred"])]
+    if "sharp" in pair:
+        sharp = to_8_bits(pair["sharp"])
+        difference = np.abs(shown[0].astype(np.int16) - sharp) * _AMPLIFIED
+        shown += [sharp, np.minimum(difference, 255).astype(np.uint8)]
+    thumbnails = []
+    for image in shown:
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        scale = min(_THUMBNAIL[0] / picture.width, _THUMBNAIL[1] / picture.height)
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        # Each pixel of a tiny image is to be seen as it is, not smoothed.
+        thumbnails.append(picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST))
+    return thumbnails
 
 
-def _thumbnail(image: np.ndarray) -> Image.Image:
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    scale = min(_THUMBNAIL[0] / picture.width, _THUMBNAIL[1] / picture.height)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
-
-
-def _drawn(rows: Sequence[Row]) -> bytes:
-    heights = [_LINE + max((picture.height + _GAP for picture in pictures), default=0) for _, _, pictures in rows]
-    widths = [sum(picture.width + _GAP for picture in pictures) + _GAP for _, _, pictures in rows]
-    sheet = Image.new("RGB", (max(_LEAST_WIDTH, *widths), sum(heights) + _GAP), _BACKGROUND)
+def _drawn(rows: Sequence[_Row]) -> bytes:
+    # The sheet's size first: Pillow's images do not grow.
+    width, heights = _LEAST_WIDTH, []
+    for row in rows:
+        heights.append(_LINE + max((picture.height + _GAP for picture in row.pictures), default=0))
+        width = max(width, _GAP + sum(picture.width + _GAP for picture in row.pictures))
+    sheet = Image.new("RGB", (width, sum(heights) + _GAP), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(14)
     top = _GAP
-    for (label, stands_out, pictures), height in zip(rows, heights, strict=True):
-        draw.text((_GAP, top), label, fill=_FLAG_INK if stands_out else _INK, font=font)
+    for row, height in zip(rows, heights, strict=True):
+        draw.text((_GAP, top), row.label, fill=_FLAG_INK if row.stands_out else _INK, font=font)
         left = _GAP
-        for picture in pictures:
+        for picture in row.pictures:
             sheet.paste(picture, (left, top + _LINE))
             left += picture.width + _GAP
         top += height

@@ -1,20 +1,21 @@
 """The sets to check: those of an option file or a command line, or what lies in a folder.
 
 A broken set must still be looked at, while a data set's constructor refuses it. So where ``PairedImages`` refuses,
-what it said is kept as faults, and the pairs that are whole are looked at nevertheless.
+its message is kept as faults, and the pairs that are whole are looked at nevertheless.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deblurkit.contracts import Dataset
 from deblurkit.data.dataset import ImagePairs, PairFiles
 from deblurkit.data.paired import find_images
 from deblurkit.data.source import find_entry, named_entries
@@ -22,7 +23,7 @@ from deblurkit.errors import MissingSetError, UserError
 from deblurkit.registry import DATASETS
 
 if TYPE_CHECKING:
-    from deblurkit.options.schema import DatasetEntry, Options
+    from deblurkit.options.schema import Options
 
 BLURRED_NAMES = ("blur", "blurred", "blurry", "blur_gamma", "input", "lq")
 """Folders, in lower case, that hold blurred images."""
@@ -47,7 +48,7 @@ class FoundSet:
         name: As command lines and option files call it: ``train``, ``test.gopro``.
         split: ``train``, ``val`` or ``test``.
         component: ``{type: NAME, ...}`` as an option file writes it; ``None`` for a set made in Python.
-        dataset: Has ``keys()`` and ``read(index)``; ``None`` where none could be made.
+        dataset: Looked into where it has ``keys()`` and ``read(index)``; ``None`` where none could be made.
         faults: Why the set cannot be used as it is, a line each.
         missing: Where a published test set was looked for that is not on this machine; empty where it is.
         orphans: Files without a partner: ``blurred`` and ``sharp``.
@@ -56,7 +57,7 @@ class FoundSet:
     name: str
     split: str
     component: dict[str, Any] | None
-    dataset: Any
+    dataset: Dataset | None
     faults: list[str] = field(default_factory=list)
     missing: str = ""
     orphans: dict[str, list[str]] = field(default_factory=lambda: {"blurred": [], "sharp": []})
@@ -103,13 +104,16 @@ def from_source(text: str, plugins: Sequence[str] = (), name: str | None = None)
 def from_options(options: Options) -> list[FoundSet]:
     """Returns every set of an experiment; a validation and a test set with the same images are one."""
     entries = named_entries(options)
-    names: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, list[str]] = {}
     for name, entry in entries.items():
-        names[_source_of(name, entry)].append(name)
-    return [
-        from_component(", ".join(same), same[0].partition(".")[0], entries[same[0]].component)
-        for same in names.values()
-    ]
+        # Equal for sets with the same images; one for training stays apart, to be compared with the others.
+        source = {key: value for key, value in entry.component.items() if key not in _HOW_DATA_ARE_USED}
+        use = "train" if name == "train" else "other"
+        names.setdefault(f"{use} {source}", []).append(name)
+    found = []
+    for same in names.values():
+        found.append(from_component(", ".join(same), same[0].partition(".")[0], entries[same[0]].component))
+    return found
 
 
 def from_folder(folder: str | os.PathLike[str]) -> list[FoundSet]:
@@ -127,46 +131,70 @@ def from_folder(folder: str | os.PathLike[str]) -> list[FoundSet]:
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise UserError(f"{folder}: there is no such folder")
-    sides: dict[str, dict[tuple[Parts, str], list[Parts]]] = {"blurred": defaultdict(list), "sharp": defaultdict(list)}
     try:
-        for side, parts in _side_folders(root, (), frozenset()):
-            prefix, between = _cut(parts[:-1])
-            sides[side][prefix, parts[-1]].append(between)
+        folders = list(_side_folders(root, (), frozenset()))
     except OSError as error:
         raise UserError(f"{error.filename}: it cannot be read: {error.strerror or error}") from error
-    if not sides["blurred"] and not sides["sharp"]:
+    if not folders:
         raise UserError(
             f"{folder}: no folder in it is named as blurred ({', '.join(BLURRED_NAMES)}) or sharp ones "
             f"({', '.join(SHARP_NAMES)}) are; name the two with --blurred and --sharp"
         )
-    prefixes = dict.fromkeys(prefix for found in sides.values() for prefix, _ in found)
-    return _with_unique_names([found for prefix in prefixes for found in _sets_of_prefix(root, prefix, sides)])
+    folders.sort(key=lambda one: one.side)  # parts with blurred images first, those without any last
+    parts: dict[Parts, list[_SideFolder]] = {}
+    for one in folders:
+        parts.setdefault(one.prefix, []).append(one)
+    return _with_unique_names([found for prefix, inside in parts.items() for found in _sets_of(root, prefix, inside)])
 
 
-def _sets_of_prefix(
-    root: Path, prefix: Parts, sides: dict[str, dict[tuple[Parts, str], list[Parts]]]
-) -> Iterator[FoundSet]:
-    blurred, sharp = ({name: found for (at, name), found in sides[side].items() if at == prefix} for side in sides)
+@dataclass(frozen=True)
+class _SideFolder:
+    """A folder of blurred or sharp images, by its path below the root: ``prefix``, ``between`` and ``name``.
+
+    Attributes:
+        side: ``blurred`` or ``sharp``.
+        prefix: The folders down to the one that names a split; empty where none does.
+        between: Those below it, such as a sequence's.
+        name: Its own name.
+    """
+
+    side: str
+    prefix: Parts
+    between: Parts
+    name: str
+
+
+def _sets_of(root: Path, prefix: Parts, inside: Sequence[_SideFolder]) -> Iterator[FoundSet]:
+    """Yields the sets of one part of the tree: one for each name that folders of blurred images have in it."""
+    folders: dict[str, dict[str, set[Parts]]] = {"blurred": {}, "sharp": {}}
+    for one in inside:
+        folders[one.side].setdefault(one.name, set()).add(one.between)
+    blurred, sharp = folders["blurred"], folders["sharp"]
     split = _SPLITS[prefix[-1].lower()] if prefix else "train"
     home = prefix[-2] if len(prefix) > 1 else root.resolve().name
-    for name, between in blurred.items() or [("", [])]:
+    part = root.joinpath(*prefix)
+    for name, between in blurred.items() or [("", set[Parts]())]:
         label = home if len(blurred) < 2 else f"{home}_{name}"
         title = f"{split}.{_NO_NAME.sub('_', label)}"
         if not sharp or not blurred:
             lacking, names = ("sharp", SHARP_NAMES) if not sharp else ("blurred", BLURRED_NAMES)
-            fault = f"{root.joinpath(*prefix)}: no folder of {lacking} images in it; known names: {', '.join(names)}"
+            fault = f"{part}: no folder of {lacking} images in it; known names: {', '.join(names)}"
             yield FoundSet(title, split, None, None, [fault])
             continue
-        partner = max(sharp, key=lambda other: len(set(sharp[other]) & set(between)))
-        patterns = {
-            side: _pattern(root.joinpath(*prefix), {*between, *sharp[partner]}, chosen)
-            for side, chosen in (("blurred", name), ("sharp", partner))
+        # The sharp folders that lie beside most of the blurred ones.
+        partner = max(sharp, key=lambda other: len(sharp[other] & between))
+        depths = {len(folders_between) for folders_between in between | sharp[partner]}
+        wild = ["*"] * depths.pop() if len(depths) == 1 else ["**"]
+        component = {
+            "type": "PairedImages",
+            "blurred": str(part.joinpath(*wild, name)),
+            "sharp": str(part.joinpath(*wild, partner)),
         }
-        yield from_component(title, split, {"type": "PairedImages", **patterns})
+        yield from_component(title, split, component)
 
 
-def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator[tuple[str, Parts]]:
-    """Yields each folder of blurred or sharp images with its path below the root; links that go round are not followed.
+def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator[_SideFolder]:
+    """Yields each folder of blurred or sharp images; links that go round are not followed.
 
     Args:
         folder: Where to look.
@@ -177,31 +205,23 @@ def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_dir() or os.path.realpath(path) in above:
             continue
-        here, name = (*parts, path.name), path.name.lower()
+        name = path.name.lower()
         if name in BLURRED_NAMES or name in SHARP_NAMES:
-            yield "blurred" if name in BLURRED_NAMES else "sharp", here
+            # The first folder that names a split counts: "train/test scenes/blur" is for training.
+            end = next((i + 1 for i, part in enumerate(parts) if part.lower() in _SPLITS), 0)
+            side = "blurred" if name in BLURRED_NAMES else "sharp"
+            yield _SideFolder(side, parts[:end], parts[end:], path.name)
         else:
-            yield from _side_folders(path, here, above)
-
-
-def _cut(parts: Parts) -> tuple[Parts, Parts]:
-    """Cuts a path after the first folder that names a split."""
-    end = next((i + 1 for i, part in enumerate(parts) if part.lower() in _SPLITS), 0)
-    return parts[:end], parts[end:]
-
-
-def _pattern(folder: Path, between: set[Parts], name: str) -> str:
-    depths = {len(parts) for parts in between}
-    wild = ["*"] * depths.pop() if len(depths) == 1 else ["**"]
-    return str(folder.joinpath(*wild, name))
+            yield from _side_folders(path, (*parts, path.name), above)
 
 
 def _with_unique_names(found: list[FoundSet]) -> list[FoundSet]:
-    """Number sets that would bear the same name; the only training set is called ``train``."""
-    counts: dict[str, int] = defaultdict(int)
+    """Numbers sets that would bear the same name; the only training set is called ``train``."""
+    counts: Counter[str] = Counter()
     for one in found:
         counts[one.name] += 1
-        one.name += f"_{counts[one.name]}" if counts[one.name] > 1 else ""
+        if counts[one.name] > 1:
+            one.name += f"_{counts[one.name]}"
     training = [one for one in found if one.split == "train"]
     if len(training) == 1:
         training[0].name = "train"
@@ -210,15 +230,9 @@ def _with_unique_names(found: list[FoundSet]) -> list[FoundSet]:
 
 def _take_whole_pairs(found: FoundSet, component: dict[str, Any]) -> None:
     """Fills in the pairs that have both images, and the files that have no partner."""
-    sides = {side: dict(reversed(find_images(component[side]))) for side in ("blurred", "sharp")}
-    for side, other in (("blurred", "sharp"), ("sharp", "blurred")):
-        found.orphans[side] = [str(path) for key, path in sorted(sides[side].items()) if key not in sides[other]]
-    keys = sorted(sides["blurred"].keys() & sides["sharp"].keys())
-    files = [PairFiles(key, sides["blurred"][key], sides["sharp"][key]) for key in keys]
-    found.dataset = ImagePairs(files)
-
-
-def _source_of(name: str, entry: DatasetEntry) -> str:
-    """Returns what is equal for a validation and a test set with the same images."""
-    source = {key: value for key, value in entry.component.items() if key not in _HOW_DATA_ARE_USED}
-    return f"{'train' if name == 'train' else 'other'} {source}"
+    # Of equal keys the first file counts.
+    blurred = dict(reversed(find_images(component["blurred"])))
+    sharp = dict(reversed(find_images(component["sharp"])))
+    found.orphans["blurred"] = [str(path) for key, path in sorted(blurred.items()) if key not in sharp]
+    found.orphans["sharp"] = [str(path) for key, path in sorted(sharp.items()) if key not in blurred]
+    found.dataset = ImagePairs([PairFiles(key, blurred[key], sharp[key]) for key in sorted(blurred.keys() & sharp)])

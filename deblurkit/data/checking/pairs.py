@@ -1,8 +1,9 @@
-"""What is measured of one pair of images."""
+"""Measuring one pair of images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -18,13 +19,20 @@ _NO_EDGES = 0.01  # squared levels: mean gradient energy of an image that has no
 
 
 @dataclass(frozen=True)
-class Pair:
+class Problem:
+    """Why a pair cannot be measured: ``unreadable`` or ``unequal`` (sizes), and a line about it."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class MeasuredPair:
     """The figures of one pair.
 
     Attributes:
         key: The pair's key in its set.
-        problem: ``unreadable`` or ``unequal`` (sizes) with its message, where the pair cannot be read; nothing else is
-            known then.
+        problem: Why nothing else is known of the pair, if so.
         size: ``(h, w)`` in pixels.
         psnr: Of the blurred image against the sharp one, in dB; ``None`` for identical images or without a truth.
         identical: Whether blurred and sharp are the same, pixel for pixel.
@@ -33,11 +41,11 @@ class Pair:
         alignment: The shift between the two.
         drift: How the blur moved the means.
         blurred_digest: Hash of the blurred image's pixels.
-        print: Fingerprint of the sharp image; of the blurred one where there is no truth.
+        fingerprint: Of the sharp image; of the blurred one where there is no truth.
     """
 
     key: str
-    problem: tuple[str, str] | None = None
+    problem: Problem | None = None
     size: tuple[int, int] | None = None
     psnr: float | None = None
     identical: bool = False
@@ -45,63 +53,68 @@ class Pair:
     alignment: Alignment | None = None
     drift: Drift | None = None
     blurred_digest: str = ""
-    print: Fingerprint | None = None
+    fingerprint: Fingerprint | None = None
 
-    def figures(self) -> dict[str, Any]:
-        """Returns what a JSON file says of the pair."""
+    def as_json(self) -> dict[str, Any]:
+        """Returns the pair's part of ``check.json``."""
         shift = self.alignment
         return {
             "key": self.key,
-            "problem": self.problem[1] if self.problem else None,
+            "problem": self.problem and self.problem.text,
             "size": self.size,
             "psnr": self.psnr,
             "identical": self.identical,
             "sharpness": self.sharpness,
-            "shift": [shift.x, shift.y] if shift else None,
-            "likeness": shift.likeness if shift else None,
-            "phase_response": shift.response if shift else None,
-            "drift": {"stored": self.drift.stored, "light": self.drift.light} if self.drift else None,
-            "sharp_hash": self.print.digest if self.print else None,
+            "shift": shift and [shift.x, shift.y],
+            "likeness": shift and shift.likeness,
+            "phase_response": shift and shift.response,
+            "drift": self.drift and asdict(self.drift),
+            "sharp_hash": self.fingerprint and self.fingerprint.digest,
             "blurred_hash": self.blurred_digest or None,
         }
 
 
-def measure(dataset: Any, index: int, key: str) -> Pair:
-    """Reads one pair and measure it; what cannot be read is a finding, not an error.
+def measure(read: Callable[[int], dict[str, Any]], index: int, key: str) -> MeasuredPair:
+    """Reads one pair and measures it; a pair that cannot be read is a finding, not an error.
 
     Args:
-        dataset: Has ``read(index)``, as :class:`~deblurkit.data.dataset.Pairs` describes it.
+        read: Returns a pair's images by index, as :meth:`deblurkit.data.dataset.Pairs.read` does.
         index: Which pair.
         key: Its key.
     """
     try:
-        images = dataset.read(index)
+        images = read(index)
     except ImageReadError as error:
-        return Pair(key, ("unreadable", str(error)))
+        return MeasuredPair(key, Problem("unreadable", str(error)))
     except UserError as error:  # as Pairs.verify tells the two apart
-        return Pair(key, ("unequal", str(error)))
+        return MeasuredPair(key, Problem("unequal", str(error)))
     blurred, sharp = images["blurred"], images.get("sharp")
     if sharp is not None and sharp.shape != blurred.shape:
-        return Pair(key, ("unequal", f"{key}: blurred is {blurred.shape}, but sharp is {sharp.shape}"))
+        problem = Problem("unequal", f"{key}: blurred is {blurred.shape}, but sharp is {sharp.shape}")
+        return MeasuredPair(key, problem)
     size = (int(blurred.shape[0]), int(blurred.shape[1]))
     grey = _grey(blurred)
     if sharp is None:
-        prints = fingerprint(key, blurred, grey)
-        return Pair(key, size=size, blurred_digest=prints.digest, print=prints)
+        print_of_blurred = fingerprint(key, blurred, grey)
+        return MeasuredPair(key, size=size, blurred_digest=print_of_blurred.digest, fingerprint=print_of_blurred)
+    # A pair of 8 and 16 bits is compared in 8: the same photograph, rounded once, must not look different.
     if sharp.dtype != blurred.dtype:
         blurred, sharp = to_8_bits(blurred), to_8_bits(sharp)
     grey_sharp = _grey(sharp)
     identical = bool(np.array_equal(blurred, sharp))
-    return Pair(
+    energy, sharp_energy = _gradient_energy(grey), _gradient_energy(grey_sharp)
+    return MeasuredPair(
         key,
         size=size,
+        # Of identical images it is infinite, which JSON cannot hold.
         psnr=None if identical else float(cv2.PSNR(blurred, sharp, float(np.iinfo(sharp.dtype).max))),
         identical=identical,
-        sharpness=_sharpness(grey, grey_sharp),
+        # The ratio of two energies near 0 is noise.
+        sharpness=sharp_energy / energy if min(energy, sharp_energy) > _NO_EDGES else None,
         alignment=align(grey, grey_sharp),
         drift=drift(blurred, sharp),
         blurred_digest=digest(blurred),
-        print=fingerprint(key, sharp, grey_sharp),
+        fingerprint=fingerprint(key, sharp, grey_sharp),
     )
 
 
@@ -112,14 +125,10 @@ def to_8_bits(image: np.ndarray) -> np.ndarray:
     return np.asarray((image.astype(np.uint32) + 128) // 257, dtype=np.uint8)
 
 
-def _sharpness(blurred: np.ndarray, sharp: np.ndarray) -> float | None:
-    energies = [_gradient_energy(image) for image in (blurred, sharp)]
-    return energies[1] / energies[0] if min(energies) > _NO_EDGES else None
-
-
 def _gradient_energy(grey: np.ndarray) -> float:
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
-    return sum(float(np.mean(np.square(cv2.Sobel(smooth, cv2.CV_32F, *order)))) for order in ((1, 0), (0, 1)))
+    across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    return float(np.mean(np.square(across))) + float(np.mean(np.square(down)))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from deblurkit.data.checking.results import SetResult
+
 _CROP = 256
 _STEP = 16  # pixels: a smaller crop is a multiple of it, as networks want
 _LOADER = {"batch_size": 4, "workers": 2}
@@ -15,36 +17,39 @@ datasets:
 """
 
 
-def datasets_section(sets: Sequence[dict[str, Any]]) -> bytes | None:
+def datasets_section(results: Sequence[SetResult]) -> bytes | None:
     """Returns the section as UTF-8 YAML, which ``load_options`` accepts; ``None`` where there is no set to name.
 
-    Of several training sets the first is named, the others stand beside it as comments.
-
-    Args:
-        sets: What :func:`~deblurkit.data.checking.sets.assess` returned; those with faults are named all the same.
+    Of several training sets the first is named, the others stand beside it as comments. Sets with faults are named all
+    the same: they may be mended before the section is used.
     """
-    usable = [figures for figures in sets if figures["component"] and figures["pairs"]]
-    groups = {split: [figures for figures in usable if figures["split"] == split] for split in ("train", "val", "test")}
-    if not usable:
+    lines: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for result in results:
+        component, name, split = result.found.component, result.found.name, result.found.split
+        if not component or not result.pairs:
+            continue
+        if split == "train":
+            # An option file has one training set.
+            start = "  # or train" if lines["train"] else "  train"
+            lines["train"].append(f"{start}: {_flow({**_for_training(result, component), **_LOADER})}")
+        else:
+            # from_options joins the names of equal sets: "val.a, test.b".
+            own_name = name.split(", ")[0].partition(".")[2] or name
+            lines[split].append(f"    {own_name}: {_flow(component)}")
+    if not any(lines.values()):
         return None
-    lines = [
-        f"  {'# or ' if number else ''}train: {_flow({**_for_training(figures), **_LOADER})}"
-        for number, figures in enumerate(groups["train"])
-    ]
     for split in ("val", "test"):
-        if groups[split]:
-            lines.append(f"  {split}:")
-        for figures in groups[split]:
-            name = figures["name"].split(", ")[0].partition(".")[2] or figures["name"]
-            lines.append(f"    {name}: {_flow(figures['component'])}")
-    return (_HEAD + "\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+        if lines[split]:
+            lines[split].insert(0, f"  {split}:")
+    text = "\n".join([*lines["train"], *lines["val"], *lines["test"]])
+    return f"{_HEAD}{text}\n".encode("utf-8", "backslashreplace")
 
 
-def _for_training(figures: dict[str, Any]) -> dict[str, Any]:
-    component = figures["component"]
+def _for_training(result: SetResult, component: dict[str, Any]) -> dict[str, Any]:
+    """Adds a crop that fits every image, and a flip; batches need images of one size."""
     if "crop" in component or component["type"] != "PairedImages":
-        return dict(component)
-    shortest = min(int(side) for size in figures["sizes"] for side in size.split(" x "))
+        return component
+    shortest = min(min(size) for size in result.sizes())
     crop = _CROP if shortest >= _CROP else max(shortest // _STEP * _STEP, 1)
     return {**component, "crop": crop, "augment": component.get("augment", ["hflip"])}
 

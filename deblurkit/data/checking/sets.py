@@ -1,4 +1,4 @@
-"""What the pairs of a set show together: figures of the whole set, and findings, each a fault or a warning.
+"""Figures and findings of a whole set, from its measured pairs.
 
 A *fault* is what training would refuse: images without partner, unreadable, of unequal sizes. A *warning* is for the
 user to judge.
@@ -6,18 +6,17 @@ user to judge.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from deblurkit.contracts import dataset_traits
 from deblurkit.data.checking.alignment import ALIKE, TRUSTED, Alignment
 from deblurkit.data.checking.discover import FoundSet
 from deblurkit.data.checking.duplicates import repeated
-from deblurkit.data.checking.pairs import Pair
+from deblurkit.data.checking.pairs import MeasuredPair
 from deblurkit.data.checking.response import verdict
+from deblurkit.data.checking.results import Finding, Percentiles, PsnrFigures, SetResult, ShiftFigures
 from deblurkit.data.loader import describe
 from deblurkit.errors import UserError
 
@@ -27,127 +26,111 @@ MISALIGNED_PX = 1.5
 """A longer shift is a finding. Uneven blur moves an aligned pair's centre of mass by up to 1 pixel."""
 _SYSTEMATIC_PX = 0.75  # of the median shift of a set: random blur has no direction
 _MIN_SYSTEMATIC = 5  # pairs
-_PERCENTILES = {"min": 0, "p5": 5, "p25": 25, "median": 50, "p75": 75, "p95": 95, "max": 100}
 _BIN_WIDTHS_DB = (0.5, 1, 2, 5, 10)
 _MOST_BINS = 12
 
 
-@dataclass
-class Finding:
-    """One thing found in a set.
-
-    Attributes:
-        kind: ``set`` (why it cannot be used), ``missing`` (it is not on this machine, and need not be), ``note`` (what
-            it notes of itself), ``unreadable``, ``unequal``, ``empty``, ``identical``, ``swapped``, ``unlike``,
-            ``misaligned``, ``shifted`` (all of a set), ``repeated`` or ``unchecked``.
-        text: What was found, a line.
-        fault: Whether training would refuse it.
-        keys: The pairs that it is about; the first ones are to be looked at first.
-    """
-
-    kind: str
-    text: str
-    fault: bool = False
-    keys: list[str] = field(default_factory=list)
-
-
-def assess(found: FoundSet, pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Returns what is to be said of one set, as it is written to JSON.
+def assess(found: FoundSet, pairs: Sequence[MeasuredPair]) -> SetResult:
+    """Returns everything that is known of one set.
 
     Args:
         found: The set.
         pairs: Its pairs, measured; none where it could not be looked into.
     """
-    findings = [*_of_the_set(found, pairs), *_of_reading(pairs), *_of_images(pairs)]
-    findings += [Finding("note", note) for note in getattr(found.dataset, "notes", [])]  # verified by now
-    flags: dict[str, list[str]] = {}
-    for finding in findings:
-        for key in finding.keys:
-            flags.setdefault(key, []).append(finding.kind)
-    distances = np.array([shift.distance for shift in _shifts(pairs).values()])
-    response = verdict(pair.drift for pair in pairs if pair.drift and not pair.identical)
-    return {
-        "name": found.name,
-        "split": found.split,
-        "component": found.component,
-        "facts": describe(found.dataset) if found.dataset is not None else {},
-        "pairs": len(pairs),
-        "orphans": found.orphans,
-        "sizes": dict(Counter(f"{pair.size[0]} x {pair.size[1]}" for pair in pairs if pair.size).most_common()),
-        "psnr": _psnr_figures([pair.psnr for pair in pairs if pair.psnr is not None]),
-        "shift": {**_percentiles(distances), "above_1": int((distances > 1).sum()), "measured": len(distances)},
-        "response": {"variant": response.variant, "share": response.share, "n": response.n, "text": str(response)},
-        "findings": [vars(finding) for finding in findings],
-        "images": [{**pair.figures(), "flags": flags.get(pair.key, [])} for pair in pairs],
-    }
+    shifts = _trusted_shifts(pairs)
+    findings = [*_of_the_set(found, pairs), *_of_reading(pairs)]
+    findings += [*_of_the_shift(shifts), *_of_images(pairs, shifts)]
+    # Read last: verify, which is called above, may add to them.
+    findings += [Finding("note", note) for note in dataset_traits(found.dataset).notes]
+    distances = np.array([shift.distance for shift in shifts.values()])
+    return SetResult(
+        found=found,
+        pairs=pairs,
+        facts=describe(found.dataset) if found.dataset is not None else {},
+        psnr=_psnr_figures([pair.psnr for pair in pairs if pair.psnr is not None]),
+        shifts=ShiftFigures(
+            _percentiles(distances) if len(distances) else None, int((distances > 1).sum()), len(distances)
+        ),
+        response=verdict(pair.drift for pair in pairs if pair.drift and not pair.identical),
+        findings=findings,
+    )
 
 
-def _shifts(pairs: Sequence[Pair]) -> dict[str, Alignment]:
+def _trusted_shifts(pairs: Sequence[MeasuredPair]) -> dict[str, Alignment]:
     """Returns the shifts that were measured and mean something, by key."""
-    return {
-        pair.key: pair.alignment
-        for pair in pairs
-        if pair.alignment and pair.alignment.likeness >= TRUSTED and not pair.identical
-    }
+    shifts = {}
+    for pair in pairs:
+        if pair.alignment and pair.alignment.likeness >= TRUSTED and not pair.identical:
+            shifts[pair.key] = pair.alignment
+    return shifts
 
 
-def _of_the_set(found: FoundSet, pairs: Sequence[Pair]) -> list[Finding]:
+def _of_the_set(found: FoundSet, pairs: Sequence[MeasuredPair]) -> list[Finding]:
     if found.missing:  # testing leaves it out
         return [Finding("missing", f"not looked into: {found.missing}")]
     if found.dataset is None or found.faults:
         return [Finding("set", line, fault=True) for line in found.faults]
-    if not (hasattr(found.dataset, "keys") and hasattr(found.dataset, "read")):
+    traits = dataset_traits(found.dataset)
+    if traits.keys is None or traits.read is None:
         kind = type(found.dataset).__name__
         return [Finding("unchecked", f"not looked into: a {kind} has no keys() and read(index)")]
     if not pairs:
         return [Finding("empty", "it holds no images", fault=True)]
     try:
-        if hasattr(found.dataset, "verify"):
-            found.dataset.verify()
+        if traits.verify is not None:
+            traits.verify()
     except UserError as error:
-        known = {pair.problem[1] for pair in pairs if pair.problem}
-        new = [line for line in error.problems if line not in known]
-        return [Finding("set", line, fault=True) for line in new if not (known and line.startswith("... and "))]
+        # The pairs that cannot be read have findings of their own; verify names them too, and says how many it left
+        # out, which is then of the same kind.
+        known = {pair.problem.text for pair in pairs if pair.problem}
+        new = [line for line in error.problems if line not in known and not (known and line.startswith("... and "))]
+        return [Finding("set", line, fault=True) for line in new]
     return []
 
 
-def _of_reading(pairs: Sequence[Pair]) -> list[Finding]:
-    return [
-        Finding(kind, pair.problem[1], fault=True, keys=[pair.key])
-        for kind in ("unreadable", "unequal")
-        for pair in pairs
-        if pair.problem and pair.problem[0] == kind
-    ]
+def _of_reading(pairs: Sequence[MeasuredPair]) -> list[Finding]:
+    findings = []
+    for pair in pairs:
+        if pair.problem:
+            findings.append(Finding(pair.problem.kind, pair.problem.text, fault=True, keys=[pair.key]))
+    return sorted(findings, key=lambda finding: finding.kind, reverse=True)  # "unreadable" first, then "unequal"
 
 
-def _of_images(pairs: Sequence[Pair]) -> list[Finding]:
-    identical = [pair.key for pair in pairs if pair.identical]
-    likeness = {pair.key: pair.alignment.likeness for pair in pairs if pair.alignment}
-    unlike = sorted((key for key, found in likeness.items() if found < ALIKE), key=likeness.__getitem__)
-    groups = repeated([(pair.key, pair.blurred_digest) for pair in pairs if pair.blurred_digest])
-    copies = [key for keys in groups for key in keys]
+def _of_images(pairs: Sequence[MeasuredPair], shifts: dict[str, Alignment]) -> list[Finding]:
+    identical: list[str] = []
+    likeness: dict[str, float] = {}
+    digests: list[tuple[str, str]] = []
+    for pair in pairs:
+        if pair.identical:
+            identical.append(pair.key)
+        if pair.alignment and pair.alignment.likeness < ALIKE:
+            likeness[pair.key] = pair.alignment.likeness
+        if pair.blurred_digest:
+            digests.append((pair.key, pair.blurred_digest))
+    unlike = sorted(likeness, key=likeness.__getitem__)
+    copies = [key for keys in repeated(digests) for key in keys]
+    unlike_text = "blurred and sharp do not show the same, however they are shifted"
     findings = [
         Finding("identical", f"{_count(identical)}: blurred and sharp are the same, pixel for pixel", keys=identical),
         _swapped(pairs),
-        Finding(
-            "unlike",
-            f"{_count(unlike)}: blurred and sharp do not show the same, however they are shifted",
-            keys=unlike,
-        ),
-        _misaligned(pairs),
-        Finding(
-            "repeated",
-            f"{_count(copies)} have the blurred image of another pair, pixel for pixel",
-            keys=copies,
-        ),
+        Finding("unlike", f"{_count(unlike)}: {unlike_text}", keys=unlike),
+        _misaligned(shifts),
+        Finding("repeated", f"{_count(copies)} have the blurred image of another pair, pixel for pixel", keys=copies),
     ]
-    return [*_shifted(pairs), *(finding for finding in findings if finding.keys)]
+    return [finding for finding in findings if finding.keys]
 
 
-def _swapped(pairs: Sequence[Pair]) -> Finding:
-    ratios = {pair.key: pair.sharpness for pair in pairs if pair.sharpness is not None and not pair.identical}
-    softer = sorted((key for key, ratio in ratios.items() if ratio < SOFTER), key=ratios.__getitem__)
-    clear = len(softer) + sum(ratio > 1 / SOFTER for ratio in ratios.values())
+def _swapped(pairs: Sequence[MeasuredPair]) -> Finding:
+    ratios: dict[str, float] = {}
+    clear = 0  # pairs that differ enough to say which image is the softer one
+    for pair in pairs:
+        if pair.sharpness is None or pair.identical:
+            continue
+        if pair.sharpness < SOFTER:
+            ratios[pair.key] = pair.sharpness
+        clear += not SOFTER <= pair.sharpness <= 1 / SOFTER
+    softer = sorted(ratios, key=ratios.__getitem__)
+    # In most of the pairs: then the folders are swapped, not single files.
     if 2 * len(softer) > clear:
         text = f"{len(softer)} of {clear} pairs: the sharp image is the softer one: blurred and sharp are swapped"
     else:
@@ -155,40 +138,40 @@ def _swapped(pairs: Sequence[Pair]) -> Finding:
     return Finding("swapped", text, keys=softer)
 
 
-def _misaligned(pairs: Sequence[Pair]) -> Finding:
-    distances = {key: shift.distance for key, shift in _shifts(pairs).items()}
-    far = sorted((key for key, distance in distances.items() if distance > MISALIGNED_PX), key=distances.__getitem__)
-    worst = f"; the worst by {distances[far[-1]]:.1f}" if far else ""
+def _misaligned(shifts: dict[str, Alignment]) -> Finding:
+    far = [key for key, shift in shifts.items() if shift.distance > MISALIGNED_PX]
+    far.sort(key=lambda key: shifts[key].distance)
+    worst = f"; the worst by {shifts[far[-1]].distance:.1f}" if far else ""
     text = f"{_count(far)}: blurred is shifted against sharp by more than {MISALIGNED_PX} pixels{worst}"
     return Finding("misaligned", text, keys=far[::-1])
 
 
-def _shifted(pairs: Sequence[Pair]) -> list[Finding]:
-    shifts = [(shift.x, shift.y) for shift in _shifts(pairs).values()]
+def _of_the_shift(shifts: dict[str, Alignment]) -> list[Finding]:
+    """Finds a shift of the set as a whole, which a crop or a calibration makes, not the motion."""
     if len(shifts) < _MIN_SYSTEMATIC:
         return []
-    x, y = np.median(shifts, axis=0)
+    x, y = np.median([(shift.x, shift.y) for shift in shifts.values()], axis=0)
     if np.hypot(x, y) < _SYSTEMATIC_PX:
         return []
     text = f"the whole set is shifted: blurred lies {x:+.1f} pixels to the right of sharp and {y:+.1f} below (medians)"
     return [Finding("shifted", text)]
 
 
-def _psnr_figures(values: list[float]) -> dict[str, Any]:
+def _psnr_figures(values: list[float]) -> PsnrFigures | None:
     if not values:
-        return {}
+        return None
     low, high = min(values), max(values)
+    # The narrowest bins that are not too many.
     width = next((width for width in _BIN_WIDTHS_DB if high - low < width * (_MOST_BINS - 1)), _BIN_WIDTHS_DB[-1])
     first = np.floor(low / width) * width
     edges = first + width * np.arange(int((high - first) // width) + 2)
     counts, _ = np.histogram(values, edges)
-    figures: dict[str, Any] = {"mean": float(np.mean(values)), **_percentiles(np.array(values))}
-    return {**figures, "histogram": {"edges": edges.tolist(), "counts": counts.tolist()}}
+    return PsnrFigures(float(np.mean(values)), _percentiles(np.array(values)), edges.tolist(), counts.tolist())
 
 
-def _percentiles(values: np.ndarray) -> dict[str, float]:
-    return {name: float(np.percentile(values, at)) for name, at in _PERCENTILES.items()} if len(values) else {}
+def _percentiles(values: np.ndarray) -> Percentiles:
+    return Percentiles(*np.percentile(values, (0, 5, 25, 50, 75, 95, 100)).tolist())
 
 
-def _count(things: Sequence[Any]) -> str:
-    return f"{len(things)} pair{'' if len(things) == 1 else 's'}"
+def _count(keys: Sequence[str]) -> str:
+    return f"{len(keys)} pair{'' if len(keys) == 1 else 's'}"

@@ -1,107 +1,106 @@
-"""What a check found, as plain text: a line can be searched for and copied, whatever the terminal's width."""
+"""A check's findings as plain text: a line can be searched for and copied, whatever the terminal's width."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from deblurkit.data.checking.results import CheckReport, PsnrFigures, SetResult, SharedImages
 
 _SHOWN = 5
 _BAR = 40  # characters
 
 
-def summary(report: dict[str, Any]) -> str:
-    """Returns the text.
-
-    Args:
-        report: What :func:`~deblurkit.data.checking.check.check_sets` returned.
-    """
+def summary(report: CheckReport) -> str:
+    """Returns the text."""
     lines: list[str] = []
-    for figures in report["sets"]:
-        lines += [*_of_set(figures), ""]
-    for compared in report["duplicates"]:
-        lines += _of_duplicates(compared)
-    warnings = sum(not finding["fault"] for figures in report["sets"] for finding in figures["findings"])
-    warnings += sum(bool(compared["exact"] or compared["near"]) for compared in report["duplicates"])
-    faults = len(report["faults"])
+    warnings = 0
+    for result in report.sets:
+        lines += [*_of_set(result), ""]
+        warnings += sum(not finding.fault for finding in result.findings)
+    for shared in report.duplicates:
+        lines += _of_duplicates(shared)
+        warnings += bool(shared.exact or shared.near)
+    faults = len(report.faults())
     lines.append(
         f"{faults or 'no'} fault{'s' * (faults != 1)} (training would refuse these sets), "
         f"{warnings or 'no'} warning{'s' * (warnings != 1)}"
     )
-    lines += [f"written: {file}" for file in report["files"]]
+    lines += [f"written: {file}" for file in report.files]
+    # File names may hold bytes that are no UTF-8, which a terminal refuses.
     return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _of_set(figures: dict[str, Any]) -> list[str]:
-    lines = [f"{figures['name']}: {figures['pairs']} pairs{_source(figures)}"]
-    for side, orphans in figures["orphans"].items():
+def _of_set(result: SetResult) -> list[str]:
+    lines = [f"{result.found.name}: {len(result.pairs)} pairs{_source(result)}"]
+    for side, orphans in result.found.orphans.items():
         if orphans:
             lines.append(f"  {side} images without partner: {len(orphans)}")
-    if figures["sizes"]:
-        lines.append(f"  sizes (h x w): {_sizes(figures['sizes'])}")
-    if figures["psnr"]:
-        response = figures["response"]["text"]
-        lines += _psnr(figures["psnr"])
-        lines += [
-            _shift(figures),
-            f"  blur averaged in stored values (linear) or light (gamma): {response}",
-        ]
-    for finding in figures["findings"]:
-        named = "" if finding["fault"] else _few(finding["keys"])
-        lines.append(f"  {'FAULT' if finding['fault'] else 'warning'}: {finding['text']}{named}")
-    return lines if figures["findings"] else [*lines, "  nothing wrong was found"]
+    sizes = result.sizes()
+    if sizes:
+        shown = [f"{height} x {width} ({count})" for (height, width), count in sizes.items()]
+        others = f", and {len(shown) - _SHOWN} others" if len(shown) > _SHOWN else ""
+        lines.append(f"  sizes (h x w): {', '.join(shown[:_SHOWN])}{others}")
+    if result.psnr:
+        lines += _of_psnr(result.psnr)
+        lines.append(_shift(result))
+        lines.append(f"  blur averaged in stored values (linear) or light (gamma): {result.response}")
+    for finding in result.findings:
+        if finding.fault:
+            lines.append(f"  FAULT: {finding.text}")
+        else:
+            lines.append(f"  warning: {finding.text}{_few(finding.keys)}")
+    if not result.findings:
+        lines.append("  nothing wrong was found")
+    return lines
 
 
-def _source(figures: dict[str, Any]) -> str:
-    facts = [f"{name}: {value}" for name, value in figures["facts"].items()]
-    component = figures["component"] or {}
-    sides = [side for side in ("blurred", "sharp") if side in component and side not in figures["facts"]]
-    facts += [f"{side}: {component[side]}" for side in sides]
-    return f" ({', '.join(facts)})" if facts else ""
+def _source(result: SetResult) -> str:
+    facts = dict(result.facts)
+    # Where a set says nothing of its folders, its component does.
+    for side in ("blurred", "sharp"):
+        if result.found.component and side in result.found.component:
+            facts.setdefault(side, result.found.component[side])
+    return f" ({', '.join(f'{name}: {value}' for name, value in facts.items())})" if facts else ""
 
 
-def _sizes(sizes: dict[str, int]) -> str:
-    shown = ", ".join(f"{size} ({count})" for size, count in list(sizes.items())[:_SHOWN])
-    return shown if len(sizes) <= _SHOWN else f"{shown}, and {len(sizes) - _SHOWN} others"
+def _of_psnr(psnr: PsnrFigures) -> list[str]:
+    figures = {"mean": psnr.mean, **asdict(psnr.percentiles)}
+    lines = [f"  PSNR of blurred, dB: {'  '.join(f'{name} {value:.2f}' for name, value in figures.items())}"]
+    most = max(psnr.counts)
+    for low, count in zip(psnr.edges, psnr.counts, strict=False):  # there is one edge more
+        length = -(-count * _BAR // most)  # rounded up: one image makes a bar among thousands
+        lines.append(f"    {low:5.1f} dB  {'#' * length:{_BAR}} {count}")
+    return lines
 
 
-def _psnr(psnr: dict[str, Any]) -> list[str]:
-    figures = "  ".join(
-        f"{name} {psnr[name]:.2f}" for name in ("mean", "min", "p5", "p25", "median", "p75", "p95", "max")
-    )
-    counts, edges = psnr["histogram"]["counts"], psnr["histogram"]["edges"]
-    most = max(counts)
-    bars = [
-        f"    {low:5.1f} dB  {'#' * -(-count * _BAR // most):{_BAR}} {count}"
-        for low, count in zip(edges, counts, strict=False)
-    ]
-    return [f"  PSNR of blurred, dB: {figures}", *bars]
-
-
-def _shift(figures: dict[str, Any]) -> str:
-    shift = figures["shift"]
-    unmeasured = sum(image["problem"] is None for image in figures["images"]) - shift["measured"]
-    if not shift["measured"]:
+def _shift(result: SetResult) -> str:
+    shifts = result.shifts
+    lengths = shifts.percentiles
+    if lengths is None:
         return "  shift of blurred against sharp: it could not be measured"
-    text = f"median {shift['median']:.2f}  95 % {shift['p95']:.2f}  max {shift['max']:.2f}; {shift['above_1']} above 1"
+    unmeasured = sum(pair.problem is None for pair in result.pairs) - shifts.measured
+    text = f"median {lengths.median:.2f}  95 % {lengths.p95:.2f}  max {lengths.max:.2f}; {shifts.above_1} above 1"
     rest = f"; {unmeasured} could not be measured" if unmeasured else ""
     return f"  shift of blurred against sharp, pixels: {text}{rest}"
 
 
-def _of_duplicates(compared: dict[str, Any]) -> list[str]:
-    names = f"{compared['first']} and {compared['second']}"
-    if not compared["exact"] and not compared["near"]:
-        return [f"{names}: no image is in both"]
+def _of_duplicates(shared: SharedImages) -> list[str]:
+    if not shared.exact and not shared.near:
+        return [f"{shared.first} and {shared.second}: no image is in both"]
     lines = []
-    for kind, what in (("exact", "equal"), ("near", "nearly equal")):
-        if compared[kind]:
-            images = [len(set(keys)) for keys in zip(*compared[kind], strict=True)]
-            examples = _few([f"{first} and {second}" for first, second in compared[kind]])
-            counts = f"{images[0]} images of {compared['first']} are {what} to {images[1]} of {compared['second']}"
+    for pairs, words in ((shared.exact, "equal"), (shared.near, "nearly equal")):
+        if pairs:
+            # One image may equal several: each side counts its own.
+            of_first, of_second = (len(set(keys)) for keys in zip(*pairs, strict=True))
+            examples = _few([f"{first} and {second}" for first, second in pairs])
+            counts = f"{of_first} images of {shared.first} are {words} to {of_second} of {shared.second}"
             lines.append(f"warning: {counts}{examples}")
     return lines
 
 
-def _few(keys: list[str]) -> str:
+def _few(keys: Sequence[str]) -> str:
     if not keys:
         return ""
-    rest = len(keys) - _SHOWN
-    return f": {', '.join(keys[:_SHOWN])}{f' and {rest} more' if rest > 0 else ''}"
+    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return f": {', '.join(keys[:_SHOWN])}{more}"

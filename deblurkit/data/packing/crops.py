@@ -47,13 +47,13 @@ def check_crop(crop: int | None, step: int | None) -> tuple[int, int] | None:
     """
     if crop is None:
         if step is not None:
-            raise UserError(f"step: came {step} without a crop; expected both, or none for whole images")
+            raise UserError(f"step: got {step} without a crop; expected both, or none for whole images")
         return None
     if crop < 1:
-        raise UserError(f"crop: came {crop}, expected a positive number of pixels")
+        raise UserError(f"crop: got {crop}, expected a positive number of pixels")
     step = max(1, crop // 2) if step is None else step
     if not 1 <= step <= crop:
-        raise UserError(f"step: came {step}, expected 1 to {crop} pixels: more than the crop would leave gaps")
+        raise UserError(f"step: got {step}, expected 1 to {crop} pixels: more than the crop would leave gaps")
     return crop, step
 
 

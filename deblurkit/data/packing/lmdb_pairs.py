@@ -288,7 +288,7 @@ def _read_meta(folder: Path) -> dict[str, tuple[int, int]]:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise UserError(f"{file}:{number}: came {line!r}, expected KEY.png (h,w,c) COMPRESSION")
+            raise UserError(f"{file}:{number}: got {line!r}, expected KEY.png (h,w,c) COMPRESSION")
         sizes[match[1]] = int(match[2]), int(match[3])
     if not sizes:
         raise UserError(f"{file}: it lists no images")

@@ -138,7 +138,7 @@ def write_set(
     header = json.loads(json.dumps(plan.header(store_type.kind)))
     partial, replaced = out.with_name(f"{out.name}.partial"), out.with_name(f".{out.name}.replaced")
     if workers is not None and workers < 1:
-        raise UserError(f"workers: came {workers}, expected a positive number of threads")
+        raise UserError(f"workers: got {workers}, expected a positive number of threads")
     left = [out / JOURNAL, replaced]  # by a writer that was killed after its last renaming
     found = _is_there(plan, out, header, overwrite)
     if not found or any(path.exists() for path in left):  # else without the lock: the folder may be read only

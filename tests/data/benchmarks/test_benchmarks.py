@@ -139,10 +139,10 @@ def test_repackaged(place: str, arguments: Any, name: str, file: str, key: str |
     data.verify()
     np.testing.assert_array_equal(data.read(0)["sharp"], trees.small)
     if name == "GoPro":
-        with pytest.raises(UserError, match=r"variant: came 'gamma', but .*input is a repackaged copy"):
+        with pytest.raises(UserError, match=r"variant: got 'gamma', but .*input is a repackaged copy"):
             build({**arguments, "variant": "gamma"}, root)
     if name == "HIDE":
-        with pytest.raises(UserError, match=r"subset: came 'long-shot', but .*input is a repackaged copy"):
+        with pytest.raises(UserError, match=r"subset: got 'long-shot', but .*input is a repackaged copy"):
             build({**arguments, "subset": "long-shot"}, root)
 
 
@@ -200,12 +200,12 @@ def test_more_images_than_published_are_noted(trees: Any) -> None:
     ("arguments", "message"),
     [
         ({"type": "GoPro", "split": "train"}, "missing 1 required positional argument: 'variant'"),
-        ({"type": "GoPro", "split": "val", "variant": "linear"}, "split: came 'val', expected one of train, test"),
-        ({"type": "GoPro", "split": "test", "variant": "gama"}, r"variant: came 'gama'.*\(did you mean 'gamma'\?\)"),
+        ({"type": "GoPro", "split": "val", "variant": "linear"}, "split: got 'val', expected one of train, test"),
+        ({"type": "GoPro", "split": "test", "variant": "gama"}, r"variant: got 'gama'.*\(did you mean 'gamma'\?\)"),
         ({"type": "HIDE", "split": "train", "subset": "long-shot"}, "the training images have none: leave it out"),
-        ({"type": "RealBlur", "split": "test", "kind": "j"}, r"kind: came 'j', .*did you mean 'J'"),
-        ({"type": "Lai", "part": "synthetic"}, "part: came 'synthetic', expected one of real, uniform, nonuniform"),
-        ({"type": "REDS", "split": "test", "variant": "blur"}, "split: came 'test', expected one of train, val"),
+        ({"type": "RealBlur", "split": "test", "kind": "j"}, r"kind: got 'j', .*did you mean 'J'"),
+        ({"type": "Lai", "part": "synthetic"}, "part: got 'synthetic', expected one of real, uniform, nonuniform"),
+        ({"type": "REDS", "split": "test", "variant": "blur"}, "split: got 'test', expected one of train, val"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:

@@ -86,10 +86,10 @@ def test_orphans_leave_the_rest_to_be_looked_at(clean: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "fault", "looked_at"),
     [
-        ({"crop": -3}, "crop: came -3", 7),
+        ({"crop": -3}, "crop: got -3", 7),
         ({"augment": ["hflop"]}, "hflop", 7),
-        ({"sharp": None}, "sharp: came None", 0),
-        ({"blurred": 5}, "blurred: came 5", 0),
+        ({"sharp": None}, "sharp: got None", 0),
+        ({"blurred": 5}, "blurred: got 5", 0),
         ({"blurred": "train/*\0/blur"}, "blurred", 0),
     ],
 )
@@ -148,8 +148,8 @@ def test_a_published_test_set_that_is_not_here_is_no_fault(tmp_path: Path) -> No
     found = from_component("test.kohler", "test", component)
     assert (found.faults, found.dataset) == ([], None)
     assert found.missing.startswith(f"there is no folder {tmp_path / 'Kohler'}")
-    (finding,) = assess(found, [])["findings"]
-    assert (finding["kind"], finding["fault"]) == ("missing", False)
+    (finding,) = assess(found, []).findings
+    assert (finding.kind, finding.fault) == ("missing", False)
     assert from_component("train", "train", component).faults
     (tmp_path / "Kohler").mkdir()
     assert from_component("test.kohler", "test", component).faults, "it is here and not as it should be"

@@ -6,8 +6,8 @@ import io
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +16,11 @@ from PIL import Image, ImageDraw
 from deblurkit.data.checking import check
 from deblurkit.data.checking.check import check_sets
 from deblurkit.data.checking.contact_sheet import chosen, contact_sheet
-from deblurkit.data.checking.discover import from_folder
-from deblurkit.data.checking.pairs import to_8_bits
+from deblurkit.data.checking.discover import FoundSet, from_folder
+from deblurkit.data.checking.pairs import MeasuredPair, Problem, to_8_bits
+from deblurkit.data.checking.results import Finding, SetResult
 from deblurkit.data.checking.section import datasets_section
+from deblurkit.data.checking.sets import assess
 from deblurkit.data.images import read_image, write_image
 from deblurkit.options.load import load_options
 
@@ -41,32 +43,35 @@ def test_the_section_can_be_trained_with(clean: Path, checkout: Path) -> None:
     assert sets.test["Bilder_für_Müller"].component["sharp"] == f"{clean}/test/*/sharp"
 
 
-def _figures(name: str, split: str, size: str = "720 x 1280") -> dict[str, Any]:
+def _result(name: str, split: str, size: tuple[int, int] = (720, 1280), pairs: int = 1) -> SetResult:
     component = {"type": "PairedImages", "blurred": f"{name}/blur", "sharp": f"{name}/sharp"}
-    return {"name": name, "split": split, "component": component, "pairs": 1, "sizes": {size: 1}}
+    return assess(FoundSet(name, split, component, None), [MeasuredPair(str(i), size=size) for i in range(pairs)])
 
 
 def test_crops_fit_and_further_training_sets_are_comments() -> None:
-    section = datasets_section([_figures("a", "train", "100 x 300"), _figures("b", "train")])
+    section = datasets_section([_result("a", "train", (100, 300)), _result("b", "train")])
     assert section is not None
     first, second = [line for line in section.decode().splitlines() if "train:" in line]
     assert first.startswith("  train: {")
     assert "crop: 96" in first
     assert second.startswith("  # or train: {")
     assert "crop: 256" in second
-    assert datasets_section([{**_figures("a", "train"), "pairs": 0}]) is None
+    assert datasets_section([_result("a", "train", pairs=0)]) is None
 
 
-def _images(psnrs: list[float], findings: dict[str, list[int]]) -> dict[str, Any]:
-    images = [{"key": str(i), "problem": None, "psnr": value} for i, value in enumerate(psnrs)]
-    return {"images": images, "findings": [{"keys": [str(i) for i in keys]} for keys in findings.values()]}
+def _images(psnrs: list[float], findings: dict[str, list[int]]) -> SetResult:
+    pairs = [MeasuredPair(str(i), size=(720, 1280), psnr=value) for i, value in enumerate(psnrs)]
+    found = [Finding(kind, kind, keys=[str(i) for i in keys]) for kind, keys in findings.items()]
+    return replace(assess(FoundSet("train", "train", None, None), pairs), findings=found)
 
 
 def test_findings_take_turns_before_the_worst_middle_and_best() -> None:
     figures = _images([20 + i for i in range(40)], {"swapped": [30, 31, 32], "misaligned": [9, *range(10, 30)]})
     assert chosen(figures) == [30, 9, 31, 10, 32, 11, 12, 13, 0, 1, 2, 19, 20, 37, 38, 39]
-    figures["images"][30]["problem"] = "damaged"
-    assert 30 not in chosen(figures)
+    damaged = [
+        replace(pair, problem=Problem("unreadable", "damaged")) if pair.key == "30" else pair for pair in figures.pairs
+    ]
+    assert 30 not in chosen(replace(figures, pairs=damaged))
     assert chosen(_images([30.0, 20.0], {})) == [1, 0]
 
 
@@ -76,7 +81,7 @@ def test_the_sheet_shows_blurred_sharp_and_difference(clean: Path) -> None:
             write_image(file, np.full((100, 160, 3), level, np.uint8))
     sets = from_folder(clean)[:1]
     report = check_sets(sets)
-    data = contact_sheet(report["sets"], sets)
+    data = contact_sheet(report.sets)
     assert data is not None
     sheet = np.asarray(Image.open(io.BytesIO(data)))
     row = sheet[sheet.shape[0] - 100]
@@ -89,9 +94,9 @@ def test_the_sheet_of_faulty_sets(clean: Path) -> None:
         file.write_bytes(b"")
     sets = from_folder(clean)
     report = check_sets(sets, out=clean / "out")
-    assert report["files"] == [f"{clean}/out/{name}" for name in ("check.json", "contact_sheet.jpg", "datasets.yml")]
+    assert report.files == [f"{clean}/out/{name}" for name in ("check.json", "contact_sheet.jpg", "datasets.yml")]
     assert read_image(clean / "out" / "contact_sheet.jpg").shape[1] >= 640
-    assert contact_sheet(report["sets"][:1], sets[:1]) is None
+    assert contact_sheet(report.sets[:1]) is None
 
 
 @pytest.mark.parametrize(("count", "pairs"), [(60, 120), (130, 128)])
@@ -104,8 +109,8 @@ def test_the_sheet_of_many_sets_can_be_written(
         ImageDraw.ImageDraw, "text", lambda self, at, text, **how: (drawn.append(text), draw(self, at, text, **how))
     )
     train = from_folder(clean)[1]
-    figures = check_sets([train])["sets"][0]
-    data = contact_sheet([figures] * count, [train] * count)
+    result = check_sets([train]).sets[0]
+    data = contact_sheet([result] * count)
     assert data is not None
     assert Image.open(io.BytesIO(data)).height < 33_000
     assert sum(" dB " in label for label in drawn) == pairs

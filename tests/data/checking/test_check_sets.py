@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from gopro_tree import make_gopro, mislabel
 
 from deblurkit.data.checking.check import check_sets
 from deblurkit.data.checking.discover import FoundSet, from_component, from_folder
+from deblurkit.data.checking.results import CheckReport, SharedImages
 from deblurkit.data.checking.summary import summary
 from deblurkit.data.dataset import PairFiles
 from deblurkit.data.images import read_image, write_image
@@ -33,12 +33,12 @@ def _sharp(root: Path, key: str) -> Path:
     return next(root.glob(f"*/*/sharp/{key}.png"))
 
 
-def _kinds(report: dict[str, Any]) -> dict[str, list[str]]:
+def _kinds(report: CheckReport) -> dict[str, list[str]]:
     """Keys by kind of finding, of all sets."""
     kinds: dict[str, list[str]] = {}
-    for figures in report["sets"]:
-        for finding in figures["findings"]:
-            kinds.setdefault(finding["kind"], []).extend(key.split("/")[-1] for key in finding["keys"])
+    for result in report.sets:
+        for finding in result.findings:
+            kinds.setdefault(finding.kind, []).extend(key.split("/")[-1] for key in finding.keys)
     return kinds
 
 
@@ -46,21 +46,21 @@ def test_shaken_photographs_raise_no_alarm(sample_root: Path) -> None:
     sets = [FoundSet(split, split, None, SamplePairs(split, root=str(sample_root))) for split in ("train", "test")]
     report = check_sets(sets, jobs=2)
     assert _kinds(report) == {}
-    assert report["faults"] == []
-    assert report["duplicates"] == [{"first": "train", "second": "test", "exact": [], "near": []}]
-    assert [figures["response"]["variant"] for figures in report["sets"]] == ["gamma", "gamma"]
-    assert report["sets"][1]["psnr"]["mean"] == pytest.approx(26.64, abs=0.01)
-    assert sum(report["sets"][0]["psnr"]["histogram"]["counts"]) == 128
+    assert report.faults() == []
+    assert report.duplicates == [SharedImages("train", "test", exact=[], near=[])]
+    assert [result.response.variant for result in report.sets] == ["gamma", "gamma"]
+    assert report.sets[1].psnr.mean == pytest.approx(26.64, abs=0.01)
+    assert sum(report.sets[0].psnr.counts) == 128
     assert "nothing wrong was found" in summary(report)
 
 
 def test_figures_are_those_of_the_images(clean: Path) -> None:
     report = check_sets(from_folder(clean))
-    image = next(image for image in report["sets"][0]["images"] if image["key"].endswith("coffee_02"))
+    image = next(pair for pair in report.sets[0].pairs if pair.key.endswith("coffee_02"))
     blurred, sharp = read_image(_blurred(clean, "coffee_02")), read_image(_sharp(clean, "coffee_02"))
-    assert image["psnr"] == pytest.approx(psnr(blurred, sharp), abs=1e-9)
-    assert image["size"] == (256, 256)
-    assert report["sets"][1]["sizes"] == {"256 x 256": 7}
+    assert image.psnr == pytest.approx(psnr(blurred, sharp), abs=1e-9)
+    assert image.size == (256, 256)
+    assert report.sets[1].as_json()["sizes"] == {"256 x 256": 7}
 
 
 def _identical(root: Path) -> None:
@@ -136,7 +136,7 @@ def test_each_fault_is_found_and_nothing_else(clean: Path, name: str) -> None:
         kinds.pop("misaligned", None)  # those that their own blur carries further still
     assert kinds == expected
     fatal = bool({"unreadable", "unequal"} & set(expected))
-    assert len(report["faults"]) == fatal
+    assert len(report.faults()) == fatal
     text = summary(report)
     assert ("FAULT" in text) == fatal
     assert all(key in text for keys in expected.values() for key in keys)
@@ -145,9 +145,9 @@ def test_each_fault_is_found_and_nothing_else(clean: Path, name: str) -> None:
 def test_a_set_swapped_as_a_whole(clean: Path) -> None:
     _all_swapped(clean)
     report = check_sets(from_folder(clean))
-    for figures, count in zip(report["sets"], (3, 7), strict=True):
-        (finding,) = [finding for finding in figures["findings"] if finding["kind"] == "swapped"]
-        assert finding["text"] == (
+    for result, count in zip(report.sets, (3, 7), strict=True):
+        (finding,) = [finding for finding in result.findings if finding.kind == "swapped"]
+        assert finding.text == (
             f"{count} of {count} pairs: the sharp image is the softer one: blurred and sharp are swapped"
         )
 
@@ -158,15 +158,15 @@ def test_orphans_are_faults_and_all_of_them_are_in_the_figures(clean: Path) -> N
         shutil.copyfile(sharp, sharp.with_name(f"only sharp {number:02d}.png"))
     sharp.unlink()
     report = check_sets(from_folder(clean), out=clean / "report")
-    figures = report["sets"][1]
+    figures = report.sets[1].as_json()
     assert len(figures["orphans"]["sharp"]) == 12
     assert figures["orphans"]["blurred"] == [str(_blurred(clean, "grass_02"))]
     assert figures["pairs"] == 6
     assert (
-        report["faults"][0]
+        report.faults()[0]
         == f"train: blurred: {_blurred(clean, 'grass_02')} has no sharp image (key 'sequence 0/grass_02')"
     )
-    assert report["faults"][-1] == "train: ... and 2 more of this kind"
+    assert report.faults()[-1] == "train: ... and 2 more of this kind"
     assert "sharp images without partner: 12" in summary(report)
 
 
@@ -178,16 +178,16 @@ def test_images_of_the_test_set_among_those_for_training(clean: Path) -> None:
         half = cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
         write_image(home / "nearly.png", half)
     report = check_sets(from_folder(clean))
-    (compared,) = report["duplicates"]
-    assert (compared["first"], compared["second"]) == ("test.Bilder_für_Müller", "train")
-    assert [keys[1].split("/")[-1] for keys in compared["exact"]] == ["leaked"]
-    assert [keys[1].split("/")[-1] for keys in compared["near"]] == ["nearly"]
+    (compared,) = report.duplicates
+    assert (compared.first, compared.second) == ("test.Bilder_für_Müller", "train")
+    assert [keys[1].split("/")[-1] for keys in compared.exact] == ["leaked"]
+    assert [keys[1].split("/")[-1] for keys in compared.near] == ["nearly"]
     assert "1 images of test.Bilder_für_Müller are nearly equal to 1 of train: " in summary(report)
     assert _kinds(report) == {}
     train = next(one for one in from_folder(clean) if one.split == "train")
     other = FoundSet("against", "train", None, train.dataset)
-    everything = check_sets(from_folder(clean)[1:], against=other)["duplicates"]
-    assert len(everything[0]["exact"]) == 9
+    everything = check_sets(from_folder(clean)[1:], against=other).duplicates
+    assert len(everything[0].exact) == 9
 
 
 def test_unusual_images_and_names(tmp_path: Path, photograph: np.ndarray) -> None:
@@ -202,8 +202,8 @@ def test_unusual_images_and_names(tmp_path: Path, photograph: np.ndarray) -> Non
     write_image(tmp_path / "sharp" / "mixed.png", photograph)
     write_image(tmp_path / "blur" / "mixed.png", cv2.blur(photograph, (9, 1)).astype(np.uint16) * 257)
     report = check_sets(from_folder(tmp_path), out=tmp_path / "out")
-    assert report["faults"] == []
-    images = {image["key"]: image for image in report["sets"][0]["images"]}
+    assert report.faults() == []
+    images = {image["key"]: image for image in report.sets[0].as_json()["images"]}
     assert images[long]["psnr"] == pytest.approx(images["sixteen"]["psnr"], abs=1e-6)
     assert images[long]["psnr"] == pytest.approx(images["mixed"]["psnr"], abs=1e-6)
     assert images["pixel"]["shift"] is images["flat"]["shift"] is None
@@ -219,8 +219,8 @@ def test_sets_without_truth_and_sets_that_cannot_be_read(clean: Path) -> None:
             return 1
 
     report = check_sets([from_component("real", "test", component), FoundSet("odd", "test", None, Odd())])
-    assert report["sets"][0]["pairs"] == 7
-    assert report["sets"][0]["psnr"] == {}
+    assert len(report.sets[0].pairs) == 7
+    assert report.sets[0].as_json()["psnr"] == {}
     assert _kinds(report) == {"unchecked": []}
     assert "a Odd has no keys() and read(index)" in summary(report)
 
@@ -233,7 +233,7 @@ def test_what_a_set_says_of_itself_is_a_fault_or_a_warning(clean: Path) -> None:
 
     files = [PairFiles("a", _blurred(clean, "ihc_05"), _sharp(clean, "ihc_05"))]
     report = check_sets([FoundSet("test.half", "test", None, Half(files)), FoundSet("none", "train", None, Half([]))])
-    assert report["faults"] == ["test.half: 1 of 2 images: get the other", "none: it holds no images"]
+    assert report.faults() == ["test.half: 1 of 2 images: get the other", "none: it holds no images"]
     assert "warning: half of the official set" in summary(report)
 
 
@@ -243,9 +243,9 @@ def test_blur_under_a_wrong_name_is_a_warning(tmp_path: Path) -> None:
     text = summary(report)
     assert "  warning: says variant: linear, but its blur was averaged in light (gamma)\n" in text
     assert "nothing wrong was found" not in text
-    assert report["faults"] == []
+    assert report.faults() == []
     assert "note" in _kinds(report)
-    assert report["sets"][0]["facts"]["measured"] == "gamma"
+    assert report.sets[0].facts["measured"] == "gamma"
 
 
 def test_images_smaller_than_the_crop(clean: Path) -> None:
@@ -256,12 +256,12 @@ def test_images_smaller_than_the_crop(clean: Path) -> None:
         "crop": 300,
     }
     report = check_sets([from_component("train", "train", component)])
-    assert len(report["faults"]) == 3
-    assert "smaller than the crop of 300 x 300" in report["faults"][0]
+    assert len(report.faults()) == 3
+    assert "smaller than the crop of 300 x 300" in report.faults()[0]
 
 
 def test_wrong_jobs_and_folder(clean: Path) -> None:
-    with pytest.raises(UserError, match="jobs: came 0"):
+    with pytest.raises(UserError, match="jobs: got 0"):
         check_sets([], jobs=0)
     with pytest.raises(UserError, match=r"--out .*it cannot be written"):
         check_sets([], out=_sharp(clean, "ihc_05"))

@@ -171,7 +171,7 @@ def add_line(folder: Path) -> None:
     [
         (remove_line, "has no sharp image"),
         (add_line, "'more' has no blurred image"),
-        (lambda folder: (folder / "meta_info.txt").write_text("a b c\n"), r"meta_info.txt:1: came 'a b c'"),
+        (lambda folder: (folder / "meta_info.txt").write_text("a b c\n"), r"meta_info.txt:1: got 'a b c'"),
         (lambda folder: (folder / "meta_info.txt").write_text(""), "lists no images"),
         (lambda folder: (folder / "data.mdb").unlink(), "expected a folder with data.mdb"),
         (lambda folder: (folder / "data.mdb").write_bytes(b"no database"), "cannot be opened"),

@@ -202,7 +202,7 @@ def test_any_data_set_that_can_be_read(pairs: PairedImages, tmp_path: Path, cont
     assert content(tmp_path / "plugin") == content(tmp_path / "ours")
     with pytest.raises(UserError, match="a list cannot be stored: it has no method keys"):
         pack([], tmp_path / "none")
-    with pytest.raises(UserError, match="workers: came 0"):
+    with pytest.raises(UserError, match="workers: got 0"):
         pack(pairs, tmp_path / "none", workers=0)
     with pytest.raises(UserError, match="the source has no images"):
         pack(FirstImages(pairs, 0), tmp_path / "none")
