@@ -33,5 +33,5 @@ def test_what_it_cannot_do_is_said(photograph: np.ndarray) -> None:
         CameraShake()({"blurred": photograph}, rng)
     with pytest.raises(UserError, match="cuts 13 pixels off each side"):
         CameraShake()({"sharp": photograph[:26, :26]}, rng)
-    with pytest.raises(ValueError, match="extent: came"):
+    with pytest.raises(ValueError, match="extent: got"):
         CameraShake(extent=[13.0, 5.0])

@@ -28,7 +28,7 @@ def test_resize_is_pillows_bicubic_in_8_and_16_bits(photograph: np.ndarray) -> N
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "256", [1], [1, 2, 3], [1, 0], True])
 def test_sizes_are_checked(size: object) -> None:
-    with pytest.raises(ValueError, match="crop: came"):
+    with pytest.raises(ValueError, match="crop: got"):
         as_size(size, "crop")  # type: ignore[arg-type]
 
 
@@ -40,7 +40,7 @@ def test_a_resized_crop_magnifies_as_told_and_fits_small_images() -> None:
     assert slope == pytest.approx(0.5, abs=0.02)
     # A reduction that would need a window of 160 pixels takes the whole image instead.
     assert RandomResizedCrop(40, [0.25, 0.25])({"sharp": ramp}, np.random.default_rng(0))["sharp"].shape == (40, 40, 3)
-    with pytest.raises(ValueError, match="scale: came"):
+    with pytest.raises(ValueError, match="scale: got"):
         RandomResizedCrop(40, [2.0, 1.0])
 
 

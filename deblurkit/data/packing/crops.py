@@ -36,7 +36,12 @@ def windows(size: tuple[int, int], crop: int, step: int) -> list[Window] | None:
     height, width = size
     if height < crop or width < crop:
         return None
-    return [Window(top, left, crop, crop) for top in _starts(height, crop, step) for left in _starts(width, crop, step)]
+    found = []
+    # The last row and column end at the border, and so may overlap more than the others.
+    for top in [*range(0, height - crop, step), height - crop]:
+        for left in [*range(0, width - crop, step), width - crop]:
+            found.append(Window(top, left, crop, crop))
+    return found
 
 
 def check_crop(crop: int | None, step: int | None) -> tuple[int, int] | None:
@@ -51,12 +56,8 @@ def check_crop(crop: int | None, step: int | None) -> tuple[int, int] | None:
         return None
     if crop < 1:
         raise UserError(f"crop: got {crop}, expected a positive number of pixels")
-    step = max(1, crop // 2) if step is None else step
+    if step is None:
+        step = max(1, crop // 2)
     if not 1 <= step <= crop:
         raise UserError(f"step: got {step}, expected 1 to {crop} pixels: more than the crop would leave gaps")
     return crop, step
-
-
-def _starts(length: int, crop: int, step: int) -> list[int]:
-    last = length - crop
-    return [*range(0, last, step), last]

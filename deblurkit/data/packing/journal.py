@@ -1,57 +1,45 @@
-"""The journal of an unfinished set: a line for the settings, then one for each source image that reached the disk."""
+"""The journal of an unfinished set: a line for the header, then one for each source image that reached the disk."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from deblurkit.data.packing.records import Header, Item
 from deblurkit.errors import UserError
 from deblurkit.files import JsonLines
 
-Entry = dict[str, Any]
+JOURNAL = "journal.jsonl"
 
 
 class Image(NamedTuple):
-    """What is recorded of one image of the source."""
+    """One image of the source: its stamp when it was stored, and the items of the pieces that it gave, in order."""
 
     stamp: list[int]
-    """What its files were known by when it was stored (:attr:`deblurkit.data.packing.plan.Plan.stamps`)."""
-    pieces: list[Entry]
-    """The entries of the pieces that it gave, in order."""
-
-
-JOURNAL = "journal.jsonl"
-_COMPARED = {
-    "format": "format",
-    "kind": "kind of set",
-    "source": "source",
-    "crop": "crop",
-    "step": "step",
-    "images": "number of images",
-    "digest": "keys or sizes of the images",
-}
+    items: list[Item]
 
 
 class Journal:
-    """What of a set has reached the disk. A line that a crash cut short is taken for not written.
+    """Append-only journal of a set that is being written.
 
     Args:
         folder: The unfinished set.
-        header: What it is to become (:meth:`deblurkit.data.packing.plan.Plan.header`).
+        header: Of the set that it is to become.
         overwrite: Start anew where it was begun as something else.
 
     Attributes:
-        header: What it was begun as.
-        images: What is stored, in order.
+        header: Of the set that it was begun as.
+        images: The images stored so far, in order.
 
     Raises:
         UserError: It was begun as something else, or the folder is no unfinished set.
     """
 
-    def __init__(self, folder: Path, header: Entry, overwrite: bool) -> None:
+    def __init__(self, folder: Path, header: Header, overwrite: bool) -> None:
         self.file = folder / JOURNAL
         self.header = header
         self.images: list[Image] = []
@@ -59,56 +47,45 @@ class Journal:
             raise UserError(f"{folder}: in the way, and not the unfinished set that belongs there: move it elsewhere")
         with contextlib.closing(JsonLines(self.file)) as opened:
             lines = opened.read()
-        differs = differences(lines[0], header) if lines else []
-        if differs and not overwrite:
-            begun = f"{folder}: was begun with other settings or from another source"
-            raise UserError(f"{begun}: {'; '.join(differs)}; --overwrite starts anew")
-        if lines and not differs:
-            self.header, self.images = lines[0], [Image(*line) for line in lines[1:]]
-        else:
+        if not lines:
             self.start(header)
+            return
+        begun = Header.from_json(lines[0])
+        differs = begun.differences(header)
+        if differs and not overwrite:
+            words = f"{folder}: was begun with other settings or from another source"
+            raise UserError(f"{words}: {'; '.join(differs)}; --overwrite starts anew")
+        if differs:
+            self.start(header)
+            return
+        self.header = begun
+        for stamp, items in lines[1:]:
+            self.images.append(Image(stamp, [Item.from_json(item) for item in items]))
 
     @property
-    def entries(self) -> list[Entry]:
-        """Every piece's entry, in order."""
-        return [entry for image in self.images for entry in image.pieces]
+    def items(self) -> list[Item]:
+        """Every stored piece, in order."""
+        return [item for image in self.images for item in image.items]
 
-    def start(self, header: Entry) -> None:
-        """Forgets everything and begin with this header."""
+    def start(self, header: Header) -> None:
+        """Forgets everything, removes what is stored, and begins with this header."""
         self.header, self.images = header, []
+        folder = self.file.parent
         with contextlib.closing(JsonLines(self.file)) as opened:
             opened.clear()
             opened.sync()
-            _clear(self.file.parent)  # between the two: an empty journal is taken for a set to be cleared
-            opened.append([header])
+            # Between the two: after a crash here the empty journal says that the rest is to be removed.
+            for path in folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path != self.file:
+                    path.unlink()
+            opened.append([asdict(header)])
             opened.sync()
 
-    def record(self, images: list[Image]) -> None:
+    def record(self, images: Sequence[Image]) -> None:
         """Adds images whose pixels have reached the disk."""
         with contextlib.closing(JsonLines(self.file)) as opened:
-            opened.append(images)
+            opened.append([image.stamp, [item.as_json() for item in image.items]] for image in images)
             opened.sync()
         self.images += images
-
-
-def differences(begun: Entry, wanted: Entry) -> list[str]:
-    """Returns in words how the settings and the source of two sets differ."""
-    found = []
-    for key, name in _COMPARED.items():
-        was, now = begun.get(key), wanted.get(key)
-        if was != now:
-            found.append(f"other {name}" if key == "digest" else f"{name} was {_shown(was)}, now {_shown(now)}")
-    return found
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _clear(folder: Path) -> None:
-    """Removes everything but the journal."""
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != JOURNAL:
-            path.unlink()

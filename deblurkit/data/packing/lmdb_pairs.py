@@ -16,7 +16,8 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, unquote
@@ -24,10 +25,12 @@ from urllib.parse import quote, unquote
 import cv2
 import numpy as np
 
+from deblurkit.contracts import Dataset
 from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.images import ImageReadError, decode_image, encode_image
-from deblurkit.data.packing.packed import SIDES, stored_facts
-from deblurkit.data.packing.plan import Plan
+from deblurkit.data.packing.packed import stored_facts
+from deblurkit.data.packing.plan import Encoded, Plan
+from deblurkit.data.packing.records import SIDES, Header, Item
 from deblurkit.data.packing.writer import Progress, Written, write_set
 from deblurkit.data.transforms import Size
 from deblurkit.errors import UserError
@@ -76,12 +79,17 @@ class LMDBPairs(Pairs):
         super().__init__(resize, crop, augment)
         self._given = {"blurred": blurred} if sharp is None else {"blurred": blurred, "sharp": sharp}
         self.folders = {side: Path(os.path.abspath(Path(folder).expanduser())) for side, folder in self._given.items()}
-        self.source = _read_source(self.folders["blurred"])
+        self.header = _read_header(self.folders["blurred"])
         listed = {side: _read_meta(folder) for side, folder in self.folders.items()}
         for folder in self.folders.values():
             _close_replaced(folder)
         if sharp is not None:
-            self._check_partners(listed)
+            orphans: list[str] = []
+            for side, other in (("blurred", "sharp"), ("sharp", "blurred")):
+                lonely = sorted(listed[side].keys() - listed[other].keys())
+                orphans += shorten(f"{side}: {self.folders[side]}: {name!r} has no {other} image" for name in lonely)
+            if orphans:
+                raise UserError(*orphans)
         # Arrays: lists of strings and tuples would be copied into every worker, as it counts references to them.
         self._names = np.array(sorted(listed["blurred"]))
         self._sizes = {side: np.array([sizes[name] for name in self._names]) for side, sizes in listed.items()}
@@ -97,8 +105,10 @@ class LMDBPairs(Pairs):
     def load(self, index: int) -> dict[str, Any]:
         """Decodes the pair."""
         self.size(index)  # raises where the two differ
-        images = {side: _image(folder, str(self._names[index])) for side, folder in self.folders.items()}
-        return {**images, "key": self._key(index)}
+        pair: dict[str, Any] = {"key": self._key(index)}
+        for side, folder in self.folders.items():
+            pair[side] = _image(folder, str(self._names[index]))
+        return pair
 
     def size(self, index: int) -> tuple[int, int]:
         """Returns ``(h, w)`` from the lists of images."""
@@ -118,34 +128,26 @@ class LMDBPairs(Pairs):
 
     def describe(self) -> dict[str, str | int]:
         """Returns what the stored data set said of itself; of basicsr's own files this class and the two folders."""
-        return {**super().describe(), **(stored_facts(self.source) if self.source else self._given)}
+        return {**super().describe(), **(stored_facts(self.header) if self.header else self._given)}
 
     def verify(self) -> None:
-        """Opens the files, and compare sizes with each other and with the crop.
+        """Opens the files, and compares sizes with each other and with the crop.
 
         Raises:
             UserError: A file cannot be opened or is cut short, or sizes do not fit.
         """
         for folder in self.folders.values():
             _environment(folder)
-        self.notes = list(self.source["notes"]) if self.source else []
+        self.notes = list(self.header.notes) if self.header else []
         super().verify()
 
     def _key(self, index: int) -> str:
         name = str(self._names[index])
-        return unquote(name) if self.source else name
-
-    def _check_partners(self, listed: dict[str, dict[str, tuple[int, int]]]) -> None:
-        orphans = []
-        for side, other in (("blurred", "sharp"), ("sharp", "blurred")):
-            lonely = sorted(listed[side].keys() - listed[other].keys())
-            orphans += shorten(f"{side}: {self.folders[side]}: {name!r} has no {other} image" for name in lonely)
-        if orphans:
-            raise UserError(*orphans)
+        return unquote(name) if self.header else name  # basicsr's own names are not escaped
 
 
 def write_lmdb(
-    dataset: Any,
+    dataset: Dataset,
     out: Path,
     crop: int | None = None,
     step: int | None = None,
@@ -162,11 +164,15 @@ def write_lmdb(
         UserError: As there; and where keys are longer than LMDB takes.
     """
     plan = Plan(dataset, crop, step)
-    names = (name for index in range(len(plan)) for name in plan.names(index))
-    long = [name for name in names if len(_escaped(name)) > _LONGEST_KEY]
+    long = []
+    for index in range(len(plan)):
+        for name in plan.names(index):
+            length = len(_escaped(name))
+            if length > _LONGEST_KEY:
+                long.append(f"key {name!r}: {length} bytes as an LMDB key")
     if long:
-        lines = shorten(f"key {name!r}: {len(_escaped(name))} bytes as an LMDB key" for name in long)
-        raise UserError(*lines, f"LMDB takes keys of up to {_LONGEST_KEY} bytes: shorten names, or use a packed set")
+        advice = f"LMDB takes keys of up to {_LONGEST_KEY} bytes: shorten names, or use a packed set"
+        raise UserError(*shorten(long), advice)
     return write_set(plan, out, LMDBStore, workers, overwrite, progress)
 
 
@@ -177,15 +183,15 @@ class LMDBStore:
 
     Args:
         folder: Where the files lie or are to lie.
-        entries: Not needed: LMDB keeps what was committed, and nothing else.
+        items: Not needed: LMDB keeps what was committed, and nothing else.
     """
 
     kind: ClassVar[str] = "lmdb"
 
-    def __init__(self, folder: Path, entries: list[dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, items: list[Item]) -> None:
         self._folder = folder
         self._open: dict[str, lmdb.Environment] = {}
-        self._added: dict[str, list[tuple[bytes, bytes]]] = {}
+        self._added: dict[str, list[tuple[bytes, Encoded]]] = {}
 
     @staticmethod
     def least_bytes(raw: int, images: int) -> int:
@@ -197,10 +203,10 @@ class LMDBStore:
         """Returns the bytes of a PNG file."""
         return encode_image(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
 
-    def add(self, entry: dict[str, Any], data: dict[str, bytes]) -> None:
+    def add(self, item: Item, data: Mapping[str, Encoded]) -> None:
         """Keeps one pair's images until they are committed."""
         for side, encoded in data.items():
-            self._added.setdefault(side, []).append((_escaped(entry["key"]).encode(), encoded))
+            self._added.setdefault(side, []).append((_escaped(item.key).encode(), encoded))
 
     def commit(self) -> None:
         """Writes what was added.
@@ -220,18 +226,17 @@ class LMDBStore:
                 raise OSError(errno.EIO, reason) from error
         self._added = {}
 
-    def finish(self, header: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    def finish(self, header: Header, items: list[Item]) -> None:
         """Writes the lists that basicsr reads, and what the data set says of itself."""
         for side in SIDES:
-            lines = [
-                f"{_escaped(entry['key'])}.png ({entry['h']},{entry['w']},3) {_COMPRESSION}\n"
-                for entry in entries
-                if side in entry
-            ]
+            lines = []
+            for item in items:
+                if side in item.images:
+                    lines.append(f"{_escaped(item.key)}.png ({item.h},{item.w},3) {_COMPRESSION}\n")
             if lines:
                 folder = self._folder / f"{side}.lmdb"
                 write_atomically(folder / _META, "".join(lines), durable=True)
-                write_atomically(folder / _SOURCE, json.dumps(header, indent=2), durable=True)
+                write_atomically(folder / _SOURCE, json.dumps(asdict(header), indent=2), durable=True)
 
     def close(self) -> None:
         """Closes the files."""
@@ -241,10 +246,10 @@ class LMDBStore:
     @staticmethod
     def component(out: Path) -> dict[str, str]:
         """Returns what an option file writes to read the images."""
-        folders = {side: out / f"{side}.lmdb" for side in SIDES}
-        return {"type": "LMDBPairs", **{side: str(folder) for side, folder in folders.items() if folder.is_dir()}}
+        folders = {side: str(out / f"{side}.lmdb") for side in SIDES if (out / f"{side}.lmdb").is_dir()}
+        return {"type": "LMDBPairs", **folders}
 
-    def _put(self, side: str, images: list[tuple[bytes, bytes]]) -> None:
+    def _put(self, side: str, images: list[tuple[bytes, Encoded]]) -> None:
         import lmdb
 
         if side not in self._open:
@@ -257,7 +262,7 @@ class LMDBStore:
                     for key, encoded in images:
                         transaction.put(key, encoded)
                 return
-            except lmdb.MapFullError:
+            except lmdb.MapFullError:  # the transaction is gone; once more, with room for twice as much
                 environment.set_mapsize(2 * environment.info()["map_size"])
 
 
@@ -265,18 +270,18 @@ def _escaped(key: str) -> str:
     return quote(key, safe="/ ").replace(".", "%2E")
 
 
-def _read_source(folder: Path) -> dict[str, Any]:
+def _read_header(folder: Path) -> Header | None:
     """Returns what the writer of ours left beside the images; nothing for basicsr's own."""
     file = folder / _SOURCE
     if not file.exists():
-        return {}
+        return None
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        stored_facts(found)
-        found["notes"] = list(found["notes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        header = Header.from_json(json.loads(file.read_text(encoding="utf-8")))
+        stored_facts(header)  # raises where it is damaged, as the list of notes does
+        list(header.notes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file}: damaged: {error!r}; write the set anew") from None
-    return found
+    return header
 
 
 def _read_meta(folder: Path) -> dict[str, tuple[int, int]]:

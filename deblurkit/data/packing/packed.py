@@ -17,39 +17,21 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
 from deblurkit.data.dataset import Pairs, shorten, stamp_of
+from deblurkit.data.packing.records import FORMAT, INDEX, SIDES, Header, Index, Item
 from deblurkit.data.transforms import Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
-FORMAT = 1
-INDEX = "index.json"
 _PIXELS = "pixels.bin"
 _PAGE = 4096  # bytes; each image begins on a page, so that reading it touches no page of another
-SIDES = ("blurred", "sharp")
 _DTYPES = ("|u1", "<u2")
-
-
-class _Stored(NamedTuple):
-    """Where one image's pixels lie."""
-
-    dtype: str
-    offset: int
-    sha256: str
-
-
-class _Item(NamedTuple):
-    """One pair; its images have one size."""
-
-    key: str
-    size: tuple[int, int]
-    images: dict[str, _Stored]
 
 
 @DATASETS.register_module()
@@ -79,10 +61,11 @@ class PackedPairs(Pairs):
     ) -> None:
         super().__init__(resize, crop, augment)
         self.path = Path(path).expanduser()
-        self.facts = read_index(self.path, "packed")
+        index = read_index(self.path)
+        self.header = index.header
         try:
-            self._items = _table(self.facts.pop("items"))
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self._items = _table(index.items)
+        except (ValueError, OverflowError) as error:
             raise UserError(
                 f"{self.path / INDEX}: damaged: {error!r} in its list of items; pack the set anew"
             ) from None
@@ -103,10 +86,13 @@ class PackedPairs(Pairs):
 
     def load(self, index: int) -> dict[str, Any]:
         """Returns views of the pair's pixels."""
-        item = self._items[index]
-        places = zip(SIDES, item["dtype"].tolist(), item["offset"].tolist(), strict=True)
-        images = {side: self._view(dtype, offset, self.size(index)) for side, dtype, offset in places if dtype}
-        return {**images, "key": str(item["key"])}
+        item, size = self._items[index], self.size(index)
+        pair: dict[str, Any] = {"key": str(item["key"])}
+        for side, dtype, offset in zip(SIDES, item["dtype"].tolist(), item["offset"].tolist(), strict=True):
+            if dtype:
+                pixels = self._map()[offset : offset + _length(size, dtype)]
+                pair[side] = pixels.view(dtype).reshape(*size, 3)
+        return pair
 
     def size(self, index: int) -> tuple[int, int]:
         """Returns ``(h, w)`` from the index."""
@@ -123,7 +109,7 @@ class PackedPairs(Pairs):
 
     def describe(self) -> dict[str, str | int]:
         """Returns what the packed data set said of itself, and how it was packed."""
-        return {**super().describe(), **stored_facts(self.facts)}
+        return {**super().describe(), **stored_facts(self.header)}
 
     def verify(self) -> None:
         """Compares the index with the length of the file of pixels, and the sizes with the crop.
@@ -132,34 +118,28 @@ class PackedPairs(Pairs):
             UserError: The file is shorter than the index says, or images are smaller than the crop.
         """
         self._map()
-        self.notes = list(self.facts["notes"])
+        self.notes = list(self.header.notes)
         super().verify()
 
     def cache(self, count: int | None = None) -> None:
         """Does nothing: what has been read once lies in the system's cache already, for all processes at once."""
 
-    def _view(self, dtype: str, offset: int, size: tuple[int, int]) -> np.ndarray:
-        return self._map()[offset : offset + _length(size, dtype)].view(dtype).reshape(*size, 3)
-
     def _map(self) -> np.ndarray:
         if self._pixels is None:
             file = self.path / _PIXELS
-            needed, found = int(self._items["end"].max()), file.stat().st_size if file.is_file() else 0
+            needed = int(self._items["end"].max())
+            found = file.stat().st_size if file.is_file() else 0
             if found < needed:  # else reading behind the end would kill the process
                 raise UserError(f"{file}: {found} bytes; its index needs {needed}: damaged or not copied whole")
             self._pixels = np.asarray(np.memmap(file, np.uint8, "r"))
         return self._pixels
 
 
-def read_index(folder: Path, kind: str) -> dict[str, Any]:
-    """Returns the index of a set that ``prepare_data.py`` wrote.
-
-    Args:
-        folder: The set.
-        kind: ``packed`` or ``lmdb``.
+def read_index(folder: Path) -> Index:
+    """Returns the index of a packed set.
 
     Raises:
-        UserError: There is none, or it is of another kind or of a newer version.
+        UserError: There is none, or it is damaged, of another kind or of a newer version.
     """
     file = folder / INDEX
     try:
@@ -168,21 +148,24 @@ def read_index(folder: Path, kind: str) -> dict[str, Any]:
         partial = folder.with_name(f"{folder.name}.partial")
         begun = f"; {partial} was begun: run the same command again to go on" if partial.is_dir() else ""
         advice = "deblurkit prepare-data makes one"
-        raise UserError(f"{folder}: no {kind} set is here (there is no {INDEX}); {advice}{begun}") from None
+        raise UserError(f"{folder}: no packed set is here (there is no {INDEX}); {advice}{begun}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: it cannot be read: {error}") from None
-    if not isinstance(found, dict) or found.get("kind") != kind or not isinstance(found.get("format"), int):
-        raise UserError(f"{file}: this is not the index of a {kind} set")
+    if not isinstance(found, dict) or found.get("kind") != "packed" or not isinstance(found.get("format"), int):
+        raise UserError(f"{file}: this is not the index of a packed set")
     if found["format"] > FORMAT:
         raise UserError(f"{file}: format {found['format']}; this version reads up to {FORMAT}: update deblurkit")
     lacking = [key for key in ("source", "notes", "crop", "step", "items") if key not in found]
     if lacking:
         raise UserError(f"{file}: damaged: it lacks {', '.join(lacking)}; write the set anew")
-    return found
+    try:
+        return Index.from_json(found)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: damaged: {error!r} in its list of items; pack the set anew") from None
 
 
 def verify_hashes(path: Path, progress: Callable[[str, int, int], None]) -> int:
-    """Reads a packed set whole and compare every image with the hash taken when it was packed.
+    """Reads a packed set whole and compares every image with the hash taken when it was packed.
 
     Args:
         path: The folder.
@@ -196,7 +179,7 @@ def verify_hashes(path: Path, progress: Callable[[str, int, int], None]) -> int:
     """
     packed = PackedPairs(str(path))
     damaged = []
-    for index, item in enumerate(map(_item, read_index(packed.path, "packed")["items"])):
+    for index, item in enumerate(read_index(packed.path).items):
         pair = packed.load(index)
         for side, stored in item.images.items():
             if hash_pixels(pair[side]) != stored.sha256:
@@ -212,15 +195,15 @@ def hash_pixels(image: np.ndarray) -> str:
     return hashlib.sha256(_raw(image)).hexdigest()
 
 
-def stored_facts(header: dict[str, Any]) -> dict[str, str | int]:
+def stored_facts(header: Header) -> dict[str, str | int]:
     """Returns what a stored set says of itself: all that its source said, and ``stored``: how, also when repeatedly.
 
     Pairs are stored untouched: what the source would have made of them is left out.
     """
-    source = {key: value for key, value in header["source"].items() if key not in ("resize", "crop")}
-    cut = "whole images" if header["crop"] is None else f"crops of {header['crop']} step {header['step']}"
-    before = f"{source['stored']}, then " if "stored" in source else ""
-    return {**source, "stored": f"{before}{header['kind']}, {cut}"}
+    facts = {key: value for key, value in header.source.items() if key not in ("resize", "crop")}
+    cut = "whole images" if header.crop is None else f"crops of {header.crop} step {header.step}"
+    before = f"{facts['stored']}, then " if "stored" in facts else ""
+    return {**facts, "stored": f"{before}{header.kind}, {cut}"}
 
 
 class PackedStore:
@@ -228,7 +211,7 @@ class PackedStore:
 
     Args:
         folder: Where the file lies or is to lie.
-        entries: The items that it holds; what lies behind them is cut off.
+        items: The items that it holds; what lies behind them is cut off.
 
     Raises:
         UserError: The file is shorter than that.
@@ -236,9 +219,9 @@ class PackedStore:
 
     kind: ClassVar[str] = "packed"
 
-    def __init__(self, folder: Path, entries: list[dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, items: list[Item]) -> None:
         path = folder / _PIXELS
-        end = _length_of(entries)
+        end = _end(items[-1]) if items else 0
         self._file: BinaryIO = open(path, "ab")  # noqa: SIM115  (closed by close)
         if self._file.tell() < end:
             self._file.close()
@@ -256,11 +239,11 @@ class PackedStore:
         """Returns the bytes to store."""
         return _raw(image)
 
-    def add(self, entry: dict[str, Any], data: dict[str, Any]) -> None:
-        """Writes one item's images and puts their offsets into its entry."""
+    def add(self, item: Item, data: Mapping[str, bytes | memoryview]) -> None:
+        """Writes one item's images and records their offsets in it."""
         for side, pixels in data.items():
             self._file.write(bytes(-self._file.tell() % _PAGE))
-            entry[side]["offset"] = self._file.tell()
+            item.images[side].offset = self._file.tell()
             self._file.write(pixels)
 
     def commit(self) -> None:
@@ -268,7 +251,7 @@ class PackedStore:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def finish(self, header: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    def finish(self, header: Header, items: list[Item]) -> None:
         """Does nothing: the index, which every kind of set has, is all that a packed set needs."""
 
     def close(self) -> None:
@@ -287,31 +270,30 @@ def _raw(image: np.ndarray) -> memoryview:
     return little.reshape(-1).view(np.uint8).data
 
 
-def _item(entry: dict[str, Any]) -> _Item:
-    images = {side: _Stored(**entry[side]) for side in SIDES if side in entry}
-    for stored in images.values():
-        if stored.dtype not in _DTYPES or stored.offset < 0:
-            raise ValueError(f"{entry['key']}: {stored}")
-    if "blurred" not in images:
-        raise ValueError(f"{entry['key']}: no blurred image")
-    return _Item(entry["key"], (int(entry["h"]), int(entry["w"])), images)
-
-
-def _table(entries: list[dict[str, Any]]) -> np.ndarray:
+def _table(items: list[Item]) -> np.ndarray:
     """Returns what reading needs of the items, all but the hashes: a row for each; no image has the ``dtype`` "".
 
     An array, as lists of objects would be copied into every worker: it counts references to each that it looks at.
+
+    Raises:
+        ValueError: An item is damaged, or there is none.
     """
-    if not entries:
+    if not items:
         raise ValueError("nothing")
-    longest = max(len(entry["key"]) for entry in entries)
+    longest = max(len(item.key) for item in items)
     sides = (len(SIDES),)
     columns = [("key", str, longest), ("size", np.int64, (2,)), ("dtype", "U3", sides), ("offset", np.int64, sides)]
-    table = np.empty(len(entries), [*columns, ("end", np.int64)])
-    none = _Stored("", 0, "")
-    for row, item in enumerate(map(_item, entries)):
-        images = [item.images.get(side, none) for side in SIDES]
-        table[row] = item.key, item.size, [i.dtype for i in images], [i.offset for i in images], _end(item)
+    table = np.zeros(len(items), [*columns, ("end", np.int64)])
+    for row, item in zip(table, items, strict=True):
+        if "blurred" not in item.images:
+            raise ValueError(f"{item.key}: no blurred image")
+        row["key"], row["size"], row["end"] = item.key, (item.h, item.w), _end(item)
+        for column, side in enumerate(SIDES):
+            if side in item.images:
+                stored = item.images[side]
+                if stored.dtype not in _DTYPES or stored.offset is None or stored.offset < 0:
+                    raise ValueError(f"{item.key}: {stored}")
+                row["dtype"][column], row["offset"][column] = stored.dtype, stored.offset
     return table
 
 
@@ -319,10 +301,6 @@ def _length(size: tuple[int, int], dtype: str) -> int:
     return size[0] * size[1] * 3 * np.dtype(dtype).itemsize
 
 
-def _end(item: _Item) -> int:
-    return max(stored.offset + _length(item.size, stored.dtype) for stored in item.images.values())
-
-
-def _length_of(entries: list[dict[str, Any]]) -> int:
-    """Returns where the last of the entries ends, in bytes."""
-    return _end(_item(entries[-1])) if entries else 0
+def _end(item: Item) -> int:
+    """Returns where the last of an item's images ends, in bytes."""
+    return max((image.offset or 0) + _length((item.h, item.w), image.dtype) for image in item.images.values())

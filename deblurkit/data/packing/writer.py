@@ -17,18 +17,20 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
+from deblurkit.contracts import Dataset
 from deblurkit.data.dataset import shorten
-from deblurkit.data.packing.journal import JOURNAL, Entry, Image, Journal, differences
-from deblurkit.data.packing.packed import INDEX, SIDES, PackedStore
-from deblurkit.data.packing.plan import Piece, Plan, in_order
+from deblurkit.data.packing.journal import JOURNAL, Image, Journal
+from deblurkit.data.packing.packed import PackedStore
+from deblurkit.data.packing.plan import Encoded, Piece, Plan, in_order
+from deblurkit.data.packing.records import SIDES, Header, Index, Item
 from deblurkit.errors import UserError
 from deblurkit.files import Lock, write_atomically
 
@@ -41,30 +43,30 @@ _COMMIT_BYTES = 64 * 2**20  # what a crash costs at most, and what an LMDB trans
 class Store(Protocol):
     """How one kind of set keeps its images.
 
-    It is opened on a folder that holds the given entries' images, and perhaps others that were added and never
-    recorded: those it removes, or replaces when they are added once more.
+    It is opened on a folder that holds the given items' images, and perhaps others that were added and never recorded:
+    those it removes, or replaces when they are added once more.
     """
 
     kind: ClassVar[str]
 
-    def __init__(self, folder: Path, entries: list[Entry]) -> None:
-        """Goes on behind the entries."""
+    def __init__(self, folder: Path, items: list[Item]) -> None:
+        """Goes on behind the items."""
 
     @staticmethod
     def least_bytes(raw: int, images: int) -> int:
         """Returns how much disk so many images, of so many raw bytes together, need at least."""
 
     @staticmethod
-    def encode(image: np.ndarray) -> Any:
+    def encode(image: np.ndarray) -> Encoded:
         """Returns the bytes that are stored of an image; called from several threads."""
 
-    def add(self, entry: Entry, data: dict[str, Any]) -> None:
-        """Takes one pair's encoded images by side; may add to the entry."""
+    def add(self, item: Item, data: Mapping[str, Encoded]) -> None:
+        """Takes one pair's encoded images by side; may add to the item."""
 
     def commit(self) -> None:
         """Makes what was added survive a crash of the machine."""
 
-    def finish(self, header: Entry, entries: list[Entry]) -> None:
+    def finish(self, header: Header, items: list[Item]) -> None:
         """Writes what else the kind's readers need."""
 
     def close(self) -> None:
@@ -95,7 +97,7 @@ class Written:
 
 
 def pack(
-    dataset: Any,
+    dataset: Dataset,
     out: Path,
     crop: int | None = None,
     step: int | None = None,
@@ -134,31 +136,32 @@ def write_set(
     progress: Progress | None = None,
 ) -> Written:
     """Writes a set of the given kind; the other arguments and the errors are those of :func:`pack`."""
-    given, out = out, Path(os.path.realpath(out))
-    header = json.loads(json.dumps(plan.header(store_type.kind)))
-    partial, replaced = out.with_name(f"{out.name}.partial"), out.with_name(f".{out.name}.replaced")
     if workers is not None and workers < 1:
         raise UserError(f"workers: got {workers}, expected a positive number of threads")
+    given, out = out, Path(os.path.realpath(out))
+    header = plan.header(store_type.kind)
+    replaced = out.with_name(f".{out.name}.replaced")
     left = [out / JOURNAL, replaced]  # by a writer that was killed after its last renaming
     found = _is_there(plan, out, header, overwrite)
     if not found or any(path.exists() for path in left):  # else without the lock: the folder may be read only
         with _locked(out):
+            # Once more: another process may have written it while this one waited.
             found = _is_there(plan, out, header, overwrite)
             if not found:
-                writing = _Writing(plan, partial, header, store_type, overwrite)
-                writing.run(workers, progress or _show_nothing)
+                writing = _Writing(plan, out.with_name(f"{out.name}.partial"), header, store_type, overwrite)
+                writing.run(workers, progress)
                 writing.put_in_place(out, replaced)
             (out / JOURNAL).unlink(missing_ok=True)
             shutil.rmtree(replaced, ignore_errors=True)
-    written = json.loads((out / INDEX).read_text(encoding="utf-8"))
+    written = Index.read(out)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return Written(found, len(written["items"]), size, written["notes"], store_type.component(given))
+    return Written(found, len(written.items), size, written.header.notes, store_type.component(given))
 
 
 class _Writing:
     """One unfinished set, from where its journal ends to its name."""
 
-    def __init__(self, plan: Plan, partial: Path, header: Entry, store_type: type[Store], overwrite: bool) -> None:
+    def __init__(self, plan: Plan, partial: Path, header: Header, store_type: type[Store], overwrite: bool) -> None:
         self.plan = plan
         self.partial = partial
         self.kept = 0
@@ -173,11 +176,11 @@ class _Writing:
             if changed:
                 self.journal.start(header)
                 self.kept = 0
-            self.store = store_type(partial, self.journal.entries)
+            self.store = store_type(partial, self.journal.items)
         self.batch: list[Image] = []
         self.bytes = 0
 
-    def run(self, workers: int | None, progress: Progress) -> None:
+    def run(self, workers: int | None, progress: Progress | None) -> None:
         """Writes what is missing.
 
         Raises:
@@ -187,17 +190,27 @@ class _Writing:
         total = len(self.plan)
         read = in_order(lambda index: self.plan.pieces(index, self.store.encode), range(self.kept, total), workers)
         with contextlib.closing(self.store), contextlib.closing(read):
-            self._check_space()
+            need = self.store.least_bytes(*self.plan.raw_bytes(self.kept)) if self.kept < total else 0
+            free = shutil.disk_usage(self.partial).free
+            if free < need:
+                sizes = f"needs at least {need / 1e9:.3f} GB more; the disk has {free / 1e9:.3f} GB free"
+                raise UserError(f"{self.partial}: the set {sizes}")
             for done, pieces in enumerate(read, self.kept + 1):
                 if isinstance(pieces, UserError):
                     problems += pieces.problems
                 elif not problems:  # nothing is written behind a gap, but all that cannot be read is to be named
                     self._add(pieces)
-                progress(self.store.kind, done, total)
-            self._commit()
+                if progress:
+                    progress(self.store.kind, done, total)
+            self._commit()  # also before an error: what could be read need not be read again
             if problems:
                 raise UserError(*shorten(problems))
-            self._finish()
+            header, items = self.journal.header, self.journal.items
+            with self._disk_errors():
+                self.store.finish(header, items)
+                stamps = json.dumps([image.stamp for image in self.journal.images])
+                write_atomically(self.partial / _STAMPS, stamps, durable=True)
+                Index(header, items).write(self.partial)
 
     def put_in_place(self, out: Path, replaced: Path) -> None:
         """Renames the finished folder; one that it replaces is moved aside first: neither is ever seen in part."""
@@ -207,39 +220,23 @@ class _Writing:
                 out.rename(replaced)
             self.partial.rename(out)
 
-    def _check_space(self) -> None:
-        if self.kept == len(self.plan):
-            return
-        need = self.store.least_bytes(*self.plan.raw_bytes(self.kept))
-        free = shutil.disk_usage(self.partial).free
-        if free < need:
-            sizes = f"needs at least {need / 1e9:.3f} GB more; the disk has {free / 1e9:.3f} GB free"
-            raise UserError(f"{self.partial}: the set {sizes}")
-
     def _add(self, pieces: list[Piece]) -> None:
         with self._disk_errors():
-            for piece in pieces:
-                self.store.add(*piece)
+            for item, data in pieces:
+                self.store.add(item, data)
+                self.bytes += sum(len(encoded) for encoded in data.values())
         stamp = self.plan.stamps[self.kept + len(self.batch)]
-        self.batch.append(Image(stamp, [piece.entry for piece in pieces]))
-        self.bytes += sum(len(data) for piece in pieces for data in piece.data.values())
+        self.batch.append(Image(stamp, [piece.item for piece in pieces]))
         if self.bytes >= _COMMIT_BYTES:
             self._commit()
 
     def _commit(self) -> None:
+        """Makes the batch last, then records it: never the other way round."""
         with self._disk_errors():
             self.store.commit()
             self.journal.record(self.batch)
         self.kept += len(self.batch)
         self.batch, self.bytes = [], 0
-
-    def _finish(self) -> None:
-        header, entries = self.journal.header, self.journal.entries
-        with self._disk_errors():
-            self.store.finish(header, entries)
-            stamps = json.dumps([image.stamp for image in self.journal.images])
-            write_atomically(self.partial / _STAMPS, stamps, durable=True)
-            write_atomically(self.partial / INDEX, json.dumps({**header, "items": entries}), durable=True)
 
     @contextlib.contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -251,7 +248,7 @@ class _Writing:
             raise UserError(f"{self.partial}: cannot be written: {error.strerror or error}; {kept}; {again}") from error
 
 
-def _is_there(plan: Plan, out: Path, header: Entry, overwrite: bool) -> bool:
+def _is_there(plan: Plan, out: Path, header: Header, overwrite: bool) -> bool:
     """Tells whether the finished set is there already.
 
     Raises:
@@ -260,16 +257,21 @@ def _is_there(plan: Plan, out: Path, header: Entry, overwrite: bool) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
-        there = json.loads((out / INDEX).read_text(encoding="utf-8"))
-        differs = differences(there, header)
-        entries = iter(there["items"])
+        there = Index.read(out)
+        differs = there.header.differences(header)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{out}: in the way, and not a set of this kind: choose another --out") from None
     if overwrite:
         return False
     if not differs:
-        pieces = [list(islice(entries, len(plan.names(index)))) for index in range(len(plan))]
-        differs = _changed(plan, [Image(*image) for image in zip(_read_stamps(out, len(plan)), pieces, strict=True)])
+        stamps: list[list[int]] = [[]] * len(plan)
+        # Without the stamps, or with others than ours, every image is compared.
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            found = json.loads((out / _STAMPS).read_text(encoding="utf-8"))
+            stamps = found if len(found) == len(plan) else stamps
+        items = iter(there.items)
+        stored = [Image(stamp, list(islice(items, len(plan.names(i))))) for i, stamp in enumerate(stamps)]
+        differs = _changed(plan, stored)
     if differs:
         raise UserError(f"{out}: holds another set: {'; '.join(differs)}; --overwrite replaces it")
     return True
@@ -284,34 +286,30 @@ def _changed(plan: Plan, stored: list[Image]) -> list[str]:
     Raises:
         UserError: Of the source's images that are compared some cannot be read.
     """
-    indices = range(len(stored))
-    suspects = [i for i in indices if i in (0, len(stored) - 1) or stored[i].stamp != plan.stamps[i]]
+    suspects = []
+    for index, image in enumerate(stored):
+        if index in (0, len(stored) - 1) or image.stamp != plan.stamps[index]:
+            suspects.append(index)
     problems: list[str] = []
     changed: list[str] = []
-    for index, pieces in zip(suspects, in_order(lambda i: plan.pieces(i, len), suspects), strict=True):
+    # The hashes are what counts here: nothing is encoded.
+    read = in_order(lambda index: plan.pieces(index, lambda image: b""), suspects)
+    for index, pieces in zip(suspects, read, strict=True):
         if isinstance(pieces, UserError):
             problems += pieces.problems
             continue
-        now, then = [piece.entry for piece in pieces], stored[index].pieces
-        differ = [side for side in SIDES if _pixels(now, side) != _pixels(then, side)]
-        changed += [f"its {side} image {plan.keys[index]} is not the source's" for side in differ]
+        for side in SIDES:
+            now = [_sha256(piece.item, side) for piece in pieces]
+            then = [_sha256(item, side) for item in stored[index].items]
+            if now != then:
+                changed.append(f"its {side} image {plan.keys[index]} is not the source's")
     if problems:
         raise UserError(*shorten(problems))
     return shorten(changed)
 
 
-def _pixels(entries: list[Entry], side: str) -> list[str | None]:
-    """Returns what tells the pixels of one image's pieces from others."""
-    return [entry.get(side, {}).get("sha256") for entry in entries]
-
-
-def _read_stamps(out: Path, images: int) -> list[list[int]]:
-    """Returns the stamps of a finished set; none for each image where their file is lost."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        found: list[list[int]] = json.loads((out / _STAMPS).read_text(encoding="utf-8"))
-        if len(found) == images:
-            return found
-    return [[] for _ in range(images)]
+def _sha256(item: Item, side: str) -> str | None:
+    return item.images[side].sha256 if side in item.images else None
 
 
 def _locked(out: Path) -> Lock:
@@ -320,7 +318,3 @@ def _locked(out: Path) -> Lock:
         return Lock(out.with_name(f".{out.name}.lock"), f"{out}: another process is writing it")
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.filename}: {error.strerror or error}") from error
-
-
-def _show_nothing(name: str, done: int, total: int) -> None:
-    pass

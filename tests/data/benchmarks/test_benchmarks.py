@@ -256,7 +256,7 @@ def test_realblur_lists_are_checked(trees: Any) -> None:
     names.write_text(f"{J}/scene003/gt/gt_1.png\n\n{J}/scene003/gt/gt_1.png {J}/scene001/blur/blur_1.png\n")
     with pytest.raises(UserError) as caught:
         build({"type": "RealBlur", "split": "test", "kind": "J"}, root)
-    assert [line.split(": came")[0] for line in caught.value.problems] == [f"{names}:1", f"{names}:3"]
+    assert [line.split(": got")[0] for line in caught.value.problems] == [f"{names}:1", f"{names}:3"]
 
 
 def test_names_that_differ_in_their_ending_only(trees: Any) -> None:

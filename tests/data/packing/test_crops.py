@@ -50,7 +50,7 @@ def test_the_step_is_half_the_crop_by_default() -> None:
 
 @pytest.mark.parametrize(
     ("crop", "step", "problem"),
-    [(0, None, "crop: got 0"), (8, 9, "step: came 9"), (8, 0, "1 to 8"), (None, 8, "step: came 8 without a crop")],
+    [(0, None, "crop: got 0"), (8, 9, "step: got 9"), (8, 0, "1 to 8"), (None, 8, "step: got 8 without a crop")],
 )
 def test_grids_with_gaps_are_refused(crop: int | None, step: int | None, problem: str) -> None:
     with pytest.raises(UserError, match=problem):

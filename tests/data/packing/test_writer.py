@@ -25,6 +25,7 @@ from deblurkit.data.loader import FirstImages
 from deblurkit.data.packing.journal import Image, Journal
 from deblurkit.data.packing.lmdb_pairs import write_lmdb
 from deblurkit.data.packing.plan import in_order
+from deblurkit.data.packing.records import Header, Item
 from deblurkit.data.packing.writer import pack
 from deblurkit.data.paired import BlurredImages, PairedImages
 from deblurkit.errors import UserError
@@ -164,11 +165,11 @@ def test_what_lies_behind_the_journal_is_cut_off(
 
 
 def test_a_journal_goes_on_behind_a_line_that_was_cut_short(tmp_path: Path) -> None:
-    header = {"format": 1, "kind": "packed"}
+    header = Header(1, "packed", {}, [], None, None, 3, "")
     for number in range(3):
         journal = Journal(tmp_path, header, overwrite=False)
-        assert journal.images == [Image([before], [{"key": str(before)}]) for before in range(number)]
-        journal.record([Image([number], [{"key": str(number)}])])
+        assert journal.images == [Image([before], [Item(str(before), 1, 1, {})]) for before in range(number)]
+        journal.record([Image([number], [Item(str(number), 1, 1, {})])])
         with journal.file.open("a") as file:
             file.write('[{"key": "cut sho')
 
