@@ -1,13 +1,12 @@
-"""What data sets of image files share: reading, paired transforms, checking before training, and caching.
+"""The base of data sets of image files: reading, paired transforms, checking before training, and caching.
 
-A data set is any registered class with ``__len__()`` and ``sample(index, rng)``. It may also have what :class:`Pairs`
-has: ``keys()``, ``read(index)``, ``verify()``, ``cache(count)``, ``describe()`` and ``notes``.
+A data set need not inherit from it: :mod:`deblurkit.contracts` says what one must be and may have.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +15,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from deblurkit.contracts import transform_traits
 from deblurkit.data.cache import DecodedPairs, refuse_too_large
 from deblurkit.data.checking.response import measure_set
 from deblurkit.data.images import ImageReadError, image_size, read_image, to_tensor
-from deblurkit.data.transforms import Pair, RandomCrop, Resize, Size
+from deblurkit.data.transforms import Augment, Pair, RandomCrop, Resize, Size
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.registry import TRANSFORMS, Nested
@@ -41,7 +41,7 @@ class Pairs(ABC):
     """Pairs of images, resized, cropped and augmented in this order; subclasses say where they come from.
 
     Args:
-        resize: Side of a square or ``[h, w]`` in pixels.
+        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
         crop: Size of the random crop, given as ``resize``.
         augment: Names of registered transforms, ``{type: NAME, ...}`` where one has arguments.
 
@@ -57,19 +57,16 @@ class Pairs(ABC):
     makes_blur: ClassVar[bool] = False
     """Whether the set makes its blur itself, and so need not measure what it is."""
 
-    def __init__(
-        self,
-        resize: Size | None = None,
-        crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
-    ) -> None:
+    def __init__(self, resize: Size | None = None, crop: Size | None = None, augment: Augment = ()) -> None:
         if isinstance(augment, str):
             raise ValueError(f"augment: got {augment!r}, expected a list such as [{augment}]")
         self.notes: list[str] = []
         self.resize = Resize(resize) if resize is not None else None
         self.crop = RandomCrop(crop) if crop is not None else None
-        entries = [{"type": entry} if isinstance(entry, str) else entry for entry in augment]
-        self.augment = [TRANSFORMS.build(entry, where=f"augment[{i}]") for i, entry in enumerate(entries)]
+        self.augment: list[Callable[..., Pair]] = []
+        for i, entry in enumerate(augment):
+            component = {"type": entry} if isinstance(entry, str) else entry
+            self.augment.append(TRANSFORMS.build(component, where=f"augment[{i}]"))
         self.used: int | None = None
         self.measured: str | None = None
         self._decoded: DecodedPairs | None = None
@@ -115,7 +112,8 @@ class Pairs(ABC):
         """
         steps = [step for step in (self.resize, self.crop, *self.augment) if step is not None]
         key, images = self.transformed(index, steps, rng)
-        return {**{name: to_tensor(image) for name, image in images.items()}, "key": key}
+        sample: dict[str, Any] = {name: to_tensor(image) for name, image in images.items()}
+        return {**sample, "key": key}
 
     def transformed(self, index: int, steps: Sequence[Any], rng: np.random.Generator) -> tuple[str, Pair]:
         """Returns a pair's key, and its images after the given transforms.
@@ -123,11 +121,11 @@ class Pairs(ABC):
         Raises:
             UserError: As :meth:`sample`; names the pair.
         """
-        pair = self.read(index)
-        key = pair["key"]
-        images = {name: image for name, image in pair.items() if name != "key"}
+        images = dict(self.read(index))
+        key: str = images.pop("key")
         for done, step in enumerate(steps):
-            more = [partial(self._partner, index, steps[:done], rng)] if getattr(step, "needs_partner", False) else []
+            # A partner goes through the steps before this one, so that the two are of one kind.
+            more = [partial(self._partner, index, steps[:done], rng)] if transform_traits(step).needs_partner else []
             try:
                 images = step(images, rng, *more)
             except UserError as error:
@@ -139,7 +137,7 @@ class Pairs(ABC):
         count = len(self) if self.used is None else self.used
         if count < 2:
             raise UserError("there is no second pair in the set")
-        other = int(rng.integers(count - 1))
+        other = int(rng.integers(count - 1))  # of all but this one, which those behind it move up for
         return self.transformed(other + (other >= index), steps, rng)[1]
 
     def describe(self) -> dict[str, str | int]:
@@ -147,12 +145,13 @@ class Pairs(ABC):
 
         That images are resized or cropped is among it: scores of the whole images would be others.
         """
-        changed = {"resize": self.resize, "crop": self.crop}
-        return {
-            "set": type(self).__name__,
-            **({} if self.measured is None else {"measured": self.measured}),
-            **{name: _as_text(step.size) for name, step in changed.items() if step is not None},
-        }
+        facts: dict[str, str | int] = {"set": type(self).__name__}
+        if self.measured is not None:
+            facts["measured"] = self.measured
+        for name, step in (("resize", self.resize), ("crop", self.crop)):
+            if step is not None:
+                facts[name] = f"{step.size[0]} x {step.size[1]} pixels (h x w)"
+        return facts
 
     def sample_size(self, index: int) -> tuple[int, int]:
         """Returns ``(h, w)`` of a sample after ``resize`` and ``crop``; what ``augment`` does is not known here.
@@ -172,11 +171,12 @@ class Pairs(ABC):
         Raises:
             UserError: One line for each problem found in the whole set.
         """
+        problems: dict[str, list[str]] = {"unreadable": [], "size": [], "crop": []}
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = list(pool.map(self._problem, range(len(self))))
-        lines: list[str] = []
-        for kind in ("unreadable", "size", "crop"):
-            lines += shorten(problem for name, problem in filter(None, found) if name == kind)
+            for kind, problem in filter(None, pool.map(self._problem, range(len(self)))):
+                problems[kind].append(problem)
+        # Each kind is shortened by itself, so that many of one do not hide another.
+        lines = [line for of_kind in problems.values() for line in shorten(of_kind)]
         if lines:
             raise UserError(*lines)
         if not self.makes_blur:
@@ -189,13 +189,17 @@ class Pairs(ABC):
             UserError: They do not fit into the memory that is free, or a file cannot be read.
         """
         indices = range(len(self) if count is None else min(count, len(self)))
-        pixel = sum(3 * image.itemsize for name, image in self.load(0).items() if name != "key")
+        first = self.load(0)
+        del first["key"]
+        bytes_per_pixel = sum(3 * image.itemsize for image in first.values())
         with ThreadPoolExecutor(_THREADS) as pool:
             pixels = sum(height * width for height, width in pool.map(self.size, indices))
-            refuse_too_large(pixels * pixel, len(indices))
+            # Before anything is decoded: a machine out of memory kills the training without a word.
+            refuse_too_large(pixels * bytes_per_pixel, len(indices))
             self._decoded = DecodedPairs(pool.map(self.load, indices))
 
     def _problem(self, index: int) -> tuple[str, str] | None:
+        """Returns a problem's kind and line, from the files' headers."""
         try:
             size = self.size(index)
         except ImageReadError as error:
@@ -204,8 +208,9 @@ class Pairs(ABC):
             return "size", str(error)
         if self.resize is not None:
             size = self.resize.size
+        # What comes behind the first transform depends on what that one makes of an image.
         first = self.crop or next(iter(self.augment), None)
-        needed = getattr(first, "needed", (0, 0))
+        needed = transform_traits(first).needed or (0, 0)
         if size[0] >= needed[0] and size[1] >= needed[1]:
             return None
         wanted = f"{needed[0]} x {needed[1]}"
@@ -222,17 +227,11 @@ class ImagePairs(Pairs):
 
     Args:
         files: The pairs, in the order of their indices.
-        resize: See :class:`Pairs`.
-        crop: See there.
-        augment: See there.
+        resize, crop, augment: See :class:`Pairs`.
     """
 
     def __init__(
-        self,
-        files: Sequence[PairFiles],
-        resize: Size | None = None,
-        crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        self, files: Sequence[PairFiles], resize: Size | None = None, crop: Size | None = None, augment: Augment = ()
     ) -> None:
         super().__init__(resize, crop, augment)
         self.files = list(files)
@@ -255,13 +254,13 @@ class ImagePairs(Pairs):
         pair: dict[str, Any] = {"blurred": read_image(files.blurred)}
         if files.sharp is not None:
             pair["sharp"] = read_image(files.sharp)
-            sizes = [pair["blurred"].shape[:2], pair["sharp"].shape[:2]]
-            if sizes[0] != sizes[1]:
-                raise UserError(_mismatch(files, sizes[0], sizes[1]))
+            size, sharp_size = pair["blurred"].shape[:2], pair["sharp"].shape[:2]
+            if size != sharp_size:
+                raise UserError(_mismatch(files, size, sharp_size))
         return {**pair, "key": files.key}
 
     def stamp(self, index: int) -> list[int]:
-        """Returns what changes when a pair's files do: their sizes in bytes and times of change in nanoseconds."""
+        """Returns what changes when a pair's files do."""
         files = self.files[index]
         return stamp_of(path for path in (files.blurred, files.sharp) if path is not None)
 
@@ -277,7 +276,11 @@ class ImagePairs(Pairs):
 
 def stamp_of(files: Iterable[Path]) -> list[int]:
     """Returns what changes when files do: each one's size in bytes and time of change in nanoseconds."""
-    return [number for stat in (file.stat() for file in files) for number in (stat.st_size, stat.st_mtime_ns)]
+    numbers = []
+    for file in files:
+        stat = file.stat()
+        numbers += [stat.st_size, stat.st_mtime_ns]
+    return numbers
 
 
 def shorten(lines: Iterable[str], shown: int = _SHOWN) -> list[str]:
@@ -287,12 +290,9 @@ def shorten(lines: Iterable[str], shown: int = _SHOWN) -> list[str]:
     ['a', 'b', '... and 1 more of this kind']
     """
     lines = list(lines)
-    rest = len(lines) - shown
-    return lines if rest <= 0 else [*lines[:shown], f"... and {rest} more of this kind"]
-
-
-def _as_text(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]} pixels (h x w)"
+    if len(lines) <= shown:
+        return lines
+    return [*lines[:shown], f"... and {len(lines) - shown} more of this kind"]
 
 
 def _mismatch(files: PairFiles, blurred: tuple[int, ...], sharp: tuple[int, ...]) -> str:

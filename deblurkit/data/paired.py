@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from deblurkit.data.dataset import ImagePairs, PairFiles, shorten
 from deblurkit.data.images import IMAGE_SUFFIXES, is_image
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
@@ -30,21 +29,14 @@ class PairedImages(ImagePairs):
     Args:
         blurred: Folder or glob of the blurred images, relative to the current directory or absolute.
         sharp: Folder or glob of the sharp images.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms, ``{type: NAME, ...}`` where one has arguments.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: A line for each thing wrong: nothing found, images without partner, keys that occur twice.
     """
 
     def __init__(
-        self,
-        blurred: str,
-        sharp: str,
-        resize: Size | None = None,
-        crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        self, blurred: str, sharp: str, resize: Size | None = None, crop: Size | None = None, augment: Augment = ()
     ) -> None:
         problems: list[str] = []
         found = {

@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from deblurkit.data.dataset import ImagePairs, PairFiles
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.photographs import PHOTOGRAPHS, Photograph, photograph_file
 from deblurkit.data.shake import random_trajectory, shake
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.files import Lock, remove_unfinished, unfinished_folder, whole_folder
@@ -49,9 +49,7 @@ class SamplePairs(ImagePairs):
 
     Args:
         split: ``train`` or ``test``.
-        resize: Side of a square or ``[h, w]`` in pixels.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms: ``hflip vflip rot90`` or a plugin's.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
         root: The set's own folder; by default ``sample`` in ``$DEBLURKIT_DATA``, else the checkout's
             ``datasets/sample``, else one in the user's cache.
     """
@@ -61,7 +59,7 @@ class SamplePairs(ImagePairs):
         split: Literal["train", "test"],
         resize: Size | None = None,
         crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        augment: Augment = (),
         root: str | None = None,
     ) -> None:
         if split not in ("train", "test"):

@@ -1,20 +1,20 @@
-"""Paired transforms: what is done to one image of a pair is done to the other, from the same random numbers.
+"""Paired transforms: both images of a pair are changed alike, from the same random numbers.
 
 A transform is called as ``transform(pair, rng)``: ``pair`` maps names (``blurred``, ``sharp``) to ``uint8`` or
 ``uint16`` arrays ``(h, w, 3)`` of one size, ``rng`` is the only source of randomness. It returns new arrays of the
 same kind and leaves those it was given as they are. Values are the stored ones, 0 to 255 or 0 to 65535 (encoded, not
 linear light).
 
-One with a true attribute ``needs_partner`` is called as ``transform(pair, rng, partner)``: ``partner()`` draws another
-pair of the set from the same ``rng`` and returns it as the transforms before this one leave it. One that cuts
-windows may have an attribute ``needed``, the least size ``(h, w)`` in pixels that it takes: where it is a set's first,
-the files are checked for it before a training begins.
+With ``needs_partner`` it is called as ``transform(pair, rng, partner)``: ``partner()`` draws another pair of the set
+from the same ``rng`` and returns it as the transforms before this one leave it. Where the first transform of a set
+declares ``needed``, the least ``(h, w)`` in pixels, the files are checked for it before a training begins.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from deblurkit.registry import TRANSFORMS
 
 Pair = dict[str, np.ndarray]
 Size = int | Sequence[int]  # one side of a square, or (h, w), in pixels
+Augment = Sequence[str | dict[str, Any]]  # names of registered transforms, {type: NAME, ...} where one has arguments
 
 
 @TRANSFORMS.register_module()
@@ -100,10 +101,8 @@ class RandomResizedCrop:
         window = (min(height, round(self.size[0] / scale)), min(width, round(self.size[1] / scale)))
         top = int(rng.integers(height - window[0] + 1))
         left = int(rng.integers(width - window[1] + 1))
-        return {
-            name: _resize(np.ascontiguousarray(image[top : top + window[0], left : left + window[1]]), *self.size)
-            for name, image in pair.items()
-        }
+        part = slice(top, top + window[0]), slice(left, left + window[1])
+        return {name: _resize(np.ascontiguousarray(image[part]), *self.size) for name, image in pair.items()}
 
 
 @TRANSFORMS.register_module()
@@ -135,7 +134,7 @@ class RandomRotatedCrop:
             UserError: The images cannot hold the window at every angle that may be drawn.
         """
         shape = next(iter(pair.values())).shape[:2]
-        if any(side < needed for side, needed in zip(shape, self.needed, strict=True)):
+        if shape[0] < self.needed[0] or shape[1] < self.needed[1]:
             raise UserError(
                 f"{shape[0]} x {shape[1]} pixels (h x w); a window of {self.size[0]} x {self.size[1]} turned by up to "
                 f"{self.degrees:g} degrees needs {self.needed[0]} x {self.needed[1]}: lower degrees or size"
@@ -195,7 +194,8 @@ def as_size(size: Size, name: str) -> tuple[int, int]:
     Raises:
         ValueError: It is neither; the message names the option.
     """
-    sides = [size, size] if type(size) is int else list(size) if isinstance(size, Sequence) else []
+    sides = size if isinstance(size, Sequence) else [size, size]
+    # Not isinstance: True is an int to Python, and no size.
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise ValueError(f"{name}: got {size!r}, expected a positive whole number of pixels or [height, width]")
     return sides[0], sides[1]
@@ -203,21 +203,20 @@ def as_size(size: Size, name: str) -> tuple[int, int]:
 
 def _turned_extent(size: tuple[int, int], angle: float) -> tuple[int, int]:
     """Returns ``(h, w)`` in pixels that hold a window turned by up to ``angle`` (radians), and its cubic's support."""
-    height, width = size
-
-    def most(across: int, along: int) -> int:
+    extents = []
+    for across, along in (size, size[::-1]):
         worst = min(angle, math.atan2(along, across))  # where across * cos + along * sin is greatest
-        return math.ceil(across * math.cos(worst) + along * math.sin(worst)) + 2
-
-    return most(height, width), most(width, height)
+        extents.append(math.ceil(across * math.cos(worst) + along * math.sin(worst)) + 2)
+    return extents[0], extents[1]
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.dtype == np.uint8:
         return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
-    planes = [  # Pillow has no 16-bit colour images
-        np.array(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
-        for plane in np.moveaxis(image, 2, 0)
-    ]
+    planes = []
+    for plane in np.moveaxis(image, 2, 0):  # Pillow has no 16-bit colour images
+        values = Image.fromarray(plane.astype(np.float32))
+        planes.append(np.array(values.resize((width, height), Image.Resampling.BICUBIC)))
+    # Bicubic weights overshoot at edges.
     levels = np.floor(np.clip(np.stack(planes, axis=2), 0, 65535) + 0.5)
     return np.asarray(levels, dtype=np.uint16)

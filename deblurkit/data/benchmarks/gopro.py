@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from deblurkit.data.benchmarks.layout import (
     Benchmark,
     Layout,
     Source,
-    by_sequence,
     check_choice,
+    in_sequences,
     repackaged,
     the_layout,
 )
 from deblurkit.data.checking.response import AVERAGED
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
@@ -48,9 +47,7 @@ class GoPro(Benchmark):
         split: ``train`` or ``test``.
         variant: ``linear`` or ``gamma``.
         root: The folder that holds ``train`` and ``test``, or that holds ``GOPRO_Large``.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: The set or a part of it is not there; says what was looked for and how to get it.
@@ -68,7 +65,7 @@ class GoPro(Benchmark):
         root: str = "datasets/GoPro",
         resize: Size | None = None,
         crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        augment: Augment = (),
     ) -> None:
         check_choice("split", split, tuple(_EXPECTED))
         check_choice("variant", variant, get_args(Variant))
@@ -78,18 +75,18 @@ class GoPro(Benchmark):
         super().__init__(files, facts, _EXPECTED[split], resize, crop, augment)
 
     def verify(self) -> None:
-        """Looks at the pairs as every data set does; note it where what is measured contradicts ``variant``.
-
-        Raises:
-            UserError: See :meth:`Pairs.verify <deblurkit.data.dataset.Pairs.verify>`.
-        """
+        """Looks at the pairs as every data set does, and notes blur that contradicts ``variant``."""
         super().verify()
         if self.measured in AVERAGED and self.measured != self.variant:
             self.notes.append(f"says variant: {self.variant}, but its blur was averaged in {AVERAGED[self.measured]}")
 
 
 def _find(root: Path, split: str, variant: Variant) -> Layout:
-    official = [by_sequence(top / split, _FOLDERS[variant], "sharp") for top in (root, root / "GOPRO_Large")]
+    official = []
+    for top in (root / split, root / "GOPRO_Large" / split):
+        folder = _FOLDERS[variant]
+        blurred, sharp = in_sequences(top, folder), in_sequences(top, "sharp")
+        official.append(Layout(f"{top}/*/{folder}", f"{top}/*/sharp", blurred, sharp))
     copies = [_with_sequences(layout) for layout in repackaged(root, split, "GoPro")]
     found = the_layout(SOURCE, root, [*official, *copies])
     if found in copies and variant == "gamma":
@@ -102,5 +99,6 @@ def _find(root: Path, split: str, variant: Variant) -> Layout:
 
 def _with_sequences(layout: Layout) -> Layout:
     """Turns the names ``SEQUENCE-000047`` into the keys of the official layout, ``SEQUENCE/000047``."""
-    sides = ({key.replace("-", "/", 1): path for key, path in side.items()} for side in (layout.blurred, layout.sharp))
-    return Layout(layout.blurred_at, layout.sharp_at, *sides)
+    blurred = {key.replace("-", "/", 1): path for key, path in layout.blurred.items()}
+    sharp = {key.replace("-", "/", 1): path for key, path in layout.sharp.items()}
+    return Layout(layout.blurred_at, layout.sharp_at, blurred, sharp)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from deblurkit.data.benchmarks.layout import Benchmark, Layout, Source, check_choice, images_in, repackaged, the_layout
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
@@ -35,9 +34,7 @@ class HIDE(Benchmark):
         split: ``train`` or ``test``.
         subset: ``close-ups`` or ``long-shot`` (test images only); both, by default.
         root: The folder that holds ``train``, ``test`` and ``GT``, or that holds ``HIDE_dataset``.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: The set or a part of it is not there; says what was looked for and how to get it.
@@ -54,38 +51,38 @@ class HIDE(Benchmark):
         root: str = "datasets/HIDE",
         resize: Size | None = None,
         crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        augment: Augment = (),
     ) -> None:
         check_choice("split", split, tuple(_EXPECTED))
+        facts = {"set": "HIDE", "split": split}
         if subset is not None:
             check_choice("subset", subset, tuple(_SUBSETS))
-        if subset is not None and split == "train":
-            raise ValueError(f"subset: got {subset!r}, but the training images have none: leave it out")
-        files = _find(Path(root).expanduser(), split, subset).pairs()
-        facts = {"set": "HIDE", "split": split, **({"subset": subset} if subset else {})}
+            if split == "train":
+                raise ValueError(f"subset: got {subset!r}, but the training images have none: leave it out")
+            facts["subset"] = subset
+        top = Path(root).expanduser()
+        official = [_official(folder, split, subset) for folder in (top, top / "HIDE_dataset")]
+        copies = repackaged(top, split, "HIDE")
+        found = the_layout(SOURCE, top, [*official, *copies])
+        if found in copies and subset is not None:
+            copy = f"{found.blurred_at} is a repackaged copy, which mixes both subsets"
+            raise UserError(f"subset: got {subset!r}, but {copy}")
+        files = found.pairs()
+        # How many images a subset should have is not known.
         expected = _EXPECTED[split] if subset is None else len(files)
         super().__init__(files, facts, expected, resize, crop, augment)
 
 
-def _find(root: Path, split: str, subset: str | None) -> Layout:
-    official = [_official(top, split, subset) for top in (root, root / "HIDE_dataset")]
-    copies = repackaged(root, split, "HIDE")
-    found = the_layout(SOURCE, root, [*official, *copies])
-    if found in copies and subset is not None:
-        raise UserError(
-            f"subset: got {subset!r}, but {found.blurred_at} is a repackaged copy, which mixes both subsets"
-        )
-    return found
-
-
 def _official(top: Path, split: str, subset: str | None) -> Layout:
-    if split == "train":
-        folders = {"": top / "train"}
-    else:
-        chosen = [_SUBSETS[subset]] if subset is not None else list(_SUBSETS.values())
-        folders = {f"{name}/": top / "test" / name for name in chosen}
+    folders = {"": top / "train"}  # by what its images' keys begin with
+    if split == "test":
+        names = [_SUBSETS[subset]] if subset is not None else list(_SUBSETS.values())
+        folders = {f"{name}/": top / "test" / name for name in names}
     truths = images_in(top / "GT")
-    blurred = {prefix + name: path for prefix, folder in folders.items() for name, path in images_in(folder).items()}
+    blurred: dict[str, Path] = {}
+    for prefix, folder in folders.items():
+        for name, path in images_in(folder).items():
+            blurred[prefix + name] = path
     # GT serves both splits: of its images only those of this split count.
     sharp = {key: truths[path.stem] for key, path in blurred.items() if path.stem in truths}
     return Layout(" and ".join(map(str, folders.values())), str(top / "GT"), blurred, sharp)

@@ -47,17 +47,22 @@ class Kohler(Benchmark):
 
     def __init__(self, root: str = "datasets/Kohler") -> None:
         top = Path(root).expanduser()
-        blurred = _blurred(top)
-        self.frames = {shot: _frames(top, *shot) for shot in blurred}
-        lines = [
-            f"{path}: it has no sharp frames: looked for {' or '.join(map(str, _places(top, *shot)))}; get "
-            f"GroundTruth_pngs_Image{shot[0]}.zip at {SOURCE.page}"
-            for shot, path in blurred.items()
-            if not self.frames[shot]
-        ]
+        self.frames: dict[tuple[int, int], dict[int, Path]] = {}
+        files, lines = [], []
+        for (poster, shake), path in _blurred(top).items():
+            below = Path(f"Image{poster}", f"Kernel{shake}")
+            places = [top / below, top / f"GroundTruth_pngs_Image{poster}" / below]
+            frames = self.frames[poster, shake] = _frames(places)
+            if frames:
+                middle = (max(frames) + 1) // 2
+                nearest = min(frames, key=lambda number: abs(number - middle))  # frames may be missing
+                files.append(PairFiles(path.stem, path, frames[nearest]))
+            else:
+                looked = " or ".join(map(str, places))
+                advice = f"get GroundTruth_pngs_Image{poster}.zip at {SOURCE.page}"
+                lines.append(f"{path}: it has no sharp frames: looked for {looked}; {advice}")
         if lines:
             raise UserError(*shorten(lines))
-        files = [PairFiles(path.stem, path, _middle(self.frames[shot])) for shot, path in blurred.items()]
         super().__init__(files, {"set": "Kohler", "truth": "the middle frame of about 199"}, _EXPECTED)
 
     def truths(self, index: int) -> Iterator[np.ndarray]:
@@ -70,13 +75,13 @@ class Kohler(Benchmark):
             yield read_image(path)
 
     def verify(self) -> None:
-        """Looks at the headers of photographs and middle frames; note incomplete sets of frames."""
+        """Looks at the headers of photographs and middle frames, and notes incomplete sets of frames."""
         super().verify()
-        self.notes += shorten(
-            f"Blurry{poster}_{shake}: {len(frames)} sharp frames, expected 198 to 200"
-            for (poster, shake), frames in self.frames.items()
-            if len(frames) not in _FRAMES
-        )
+        incomplete = []
+        for (poster, shake), frames in self.frames.items():
+            if len(frames) not in _FRAMES:
+                incomplete.append(f"Blurry{poster}_{shake}: {len(frames)} sharp frames, expected 198 to 200")
+        self.notes += shorten(incomplete)
 
 
 def _blurred(top: Path) -> dict[tuple[int, int], Path]:
@@ -92,22 +97,11 @@ def _blurred(top: Path) -> dict[tuple[int, int], Path]:
     return dict(sorted(found.items()))
 
 
-def _places(top: Path, poster: int, shake: int) -> list[Path]:
-    below = Path(f"Image{poster}", f"Kernel{shake}")
-    return [top / below, top / f"GroundTruth_pngs_Image{poster}" / below]
-
-
-def _frames(top: Path, poster: int, shake: int) -> dict[int, Path]:
-    """Returns the sharp frames of a photograph by number."""
+def _frames(places: list[Path]) -> dict[int, Path]:
+    """Returns the sharp frames of a photograph by number, in the camera's order: as names, 10 comes before 9."""
     found = {}
-    for folder in _places(top, poster, shake):
+    for folder in places:
         for name, path in images_in(folder).items():
             if match := _SHARP.fullmatch(name):
                 found[int(match[1])] = path
     return dict(sorted(found.items()))
-
-
-def _middle(frames: dict[int, Path]) -> Path:
-    """Returns the frame whose number is nearest to the middle of all."""
-    middle = (max(frames) + 1) // 2
-    return frames[min(frames, key=lambda number: abs(number - middle))]

@@ -32,8 +32,7 @@ class Lai(Benchmark):
     Args:
         part: ``real``, ``uniform`` or ``nonuniform``.
         root: The folder that holds ``real_dataset`` or ``synthetic_dataset``, or one of these two.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
+        resize, crop: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: The set or a part of it is not there; says what was looked for and how to get it.
@@ -52,12 +51,8 @@ class Lai(Benchmark):
     ) -> None:
         check_choice("part", part, tuple(_EXAMPLES))
         top = Path(root).expanduser()
-        source = Source(
-            "Lai",
-            "the real or the synthetic data set",
-            "https://www.wslai.net/publications/deblur_study/",
-            _EXAMPLES[part],
-        )
+        page = "https://www.wslai.net/publications/deblur_study/"
+        source = Source("Lai", "the real or the synthetic data set", page, _EXAMPLES[part])
         if part == "real":
             folders = [top / "real_dataset", top / "cvpr16_deblur_study_real_dataset" / "real_dataset"]
             layouts = [Layout(str(folder), "", images_in(folder), {}) for folder in (top, *folders)]
@@ -71,10 +66,9 @@ class Lai(Benchmark):
 
 def _synthetic(folder: Path, part: str) -> Layout:
     blurred, truths = images_in(folder / part), images_in(folder / "ground_truth")
-    sharp = {key: truths[_truth(key)] for key in blurred if _truth(key) in truths}
+    sharp = {}
+    for key in blurred:
+        truth = key.rsplit("_", 2)[0]  # manmade_01 of manmade_01_kernel_02 and of manmade_01_gyro_07
+        if truth in truths:
+            sharp[key] = truths[truth]
     return Layout(str(folder / part), str(folder / "ground_truth"), blurred, sharp)
-
-
-def _truth(key: str) -> str:
-    """Returns ``manmade_01`` for ``manmade_01_kernel_02`` and ``manmade_01_gyro_07``."""
-    return key.rsplit("_", 2)[0]

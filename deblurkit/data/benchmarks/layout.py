@@ -1,4 +1,4 @@
-"""What the published data sets share: finding their files in known folder layouts, and saying what is missing."""
+"""The base of the published data sets: their files are found in known folder layouts, what is missing is named."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deblurkit.data.dataset import ImagePairs, PairFiles, shorten
 from deblurkit.data.images import is_image
 from deblurkit.data.paired import no_folder
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import MissingSetError, UserError, did_you_mean
 
 
@@ -65,10 +64,10 @@ class Layout:
         Raises:
             UserError: One side is missing, as a whole, in a folder or for single images.
         """
-        here, there = (self.blurred_at, self.blurred), (self.sharp_at, self.sharp)
-        for (place, found), (other_place, others) in ((here, there), (there, here)):
-            if not found:
-                raise UserError(f"{place}: no image there, though {other_place} has {len(others)}")
+        if not self.blurred:
+            raise UserError(f"{self.blurred_at}: no image there, though {self.sharp_at} has {len(self.sharp)}")
+        if not self.sharp:
+            raise UserError(f"{self.sharp_at}: no image there, though {self.blurred_at} has {len(self.blurred)}")
         problems = _orphans(self.blurred, self.sharp, "sharp") + _orphans(self.sharp, self.blurred, "blurred")
         if problems:
             raise UserError(*problems)
@@ -82,9 +81,7 @@ class Benchmark(ImagePairs):
         files: The pairs.
         facts: What :meth:`describe` returns, besides the number of images.
         expected: How many pairs the authors published.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
     """
 
     def __init__(
@@ -94,7 +91,7 @@ class Benchmark(ImagePairs):
         expected: int,
         resize: Size | None = None,
         crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        augment: Augment = (),
     ) -> None:
         super().__init__(files, resize, crop, augment)
         self.facts: dict[str, str | int] = {**facts, "images": len(self.files)}
@@ -105,20 +102,14 @@ class Benchmark(ImagePairs):
         return {**self.facts, **super().describe()}
 
     def verify(self) -> None:
-        """Looks at every pair's header; note a number of pairs that is not the published one."""
+        """Looks at every pair's header, and notes a number of pairs that is not the published one."""
         super().verify()
+        self.notes = []  # verify may be called again
         more = len(self) - self.expected
         if more < 0:
-            self.notes = [f"{len(self)} of {self.expected} images"]
-        else:
-            self.notes = [f"{len(self)} images, {more} more than the published set has"] if more else []
-
-
-def by_sequence(folder: Path, blurred: str, sharp: str) -> Layout:
-    """Finds ``folder/SEQUENCE/{blurred,sharp}/NAME.png``, key ``SEQUENCE/NAME``."""
-    return Layout(
-        f"{folder}/*/{blurred}", f"{folder}/*/{sharp}", in_sequences(folder, blurred), in_sequences(folder, sharp)
-    )
+            self.notes.append(f"{len(self)} of {self.expected} images")
+        elif more > 0:
+            self.notes.append(f"{len(self)} images, {more} more than the published set has")
 
 
 def repackaged(root: Path, split: str, name: str) -> list[Layout]:
@@ -132,13 +123,11 @@ def repackaged(root: Path, split: str, name: str) -> list[Layout]:
     Source:
         The download scripts and READMEs of MPRNet, Restormer, NAFNet and HI-Diff.
     """
-    places = [root / split, root / name / split, root / split / name]
-    return [by_name(place / "input", place / "target") for place in places]
-
-
-def by_name(blurred: Path, sharp: Path) -> Layout:
-    """Finds ``blurred/NAME.png`` and ``sharp/NAME.png``, key ``NAME``."""
-    return Layout(str(blurred), str(sharp), images_in(blurred), images_in(sharp))
+    layouts = []
+    for place in (root / split, root / name / split, root / split / name):
+        blurred, sharp = place / "input", place / "target"
+        layouts.append(Layout(str(blurred), str(sharp), images_in(blurred), images_in(sharp)))
+    return layouts
 
 
 def the_layout(source: Source, root: Path, layouts: Sequence[Layout]) -> Layout:
@@ -158,11 +147,7 @@ def the_layout(source: Source, root: Path, layouts: Sequence[Layout]) -> Layout:
 
 @contextmanager
 def looking_into(folder: Path) -> Iterator[None]:
-    """Turns what the system refuses into a message that names the folder or the file.
-
-    Raises:
-        UserError: The system refused something.
-    """
+    """Raises a UserError that names the folder or the file where the system refuses what the block does."""
     try:
         yield
     except OSError as error:
@@ -187,17 +172,19 @@ def images_in(folder: Path) -> dict[str, Path]:
 
 def in_sequences(folder: Path, side: str = "") -> dict[str, Path]:
     """Returns the images of ``folder/SEQUENCE/side`` (or ``folder/SEQUENCE``) by ``SEQUENCE/NAME``."""
-    return {
-        f"{sequence.name}/{name}": path
-        for sequence in _inside(folder)
-        for name, path in images_in(sequence / side).items()
-    }
+    found: dict[str, Path] = {}
+    for sequence in _inside(folder):
+        for name, path in images_in(sequence / side).items():
+            found[f"{sequence.name}/{name}"] = path
+    return found
 
 
 def _inside(folder: Path) -> list[Path]:
     """Returns what lies in a folder, sorted; nothing where it does not exist or is a file."""
     with looking_into(folder):
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        if folder.is_dir():
+            return sorted(folder.iterdir())
+    return []
 
 
 def check_choice(key: str, value: str, known: Sequence[str]) -> None:
@@ -212,7 +199,7 @@ def check_choice(key: str, value: str, known: Sequence[str]) -> None:
 
 
 def _orphans(these: Mapping[str, Path], others: Mapping[str, Path], other: str) -> list[str]:
-    """Names images without a partner: by their folder where none of its images has one."""
+    """Names images without a partner: by their folder where none of its images has one, as when it was not copied."""
     folders: dict[Path, list[str]] = {}
     for key, path in these.items():
         folders.setdefault(path.parent, []).append(key)

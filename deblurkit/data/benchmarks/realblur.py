@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from deblurkit.data.benchmarks.layout import (
     Benchmark,
@@ -16,7 +15,7 @@ from deblurkit.data.benchmarks.layout import (
     the_layout,
 )
 from deblurkit.data.dataset import shorten
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
@@ -39,9 +38,7 @@ class RealBlur(Benchmark):
         split: ``train`` or ``test``.
         kind: ``J`` or ``R``.
         root: The folder that holds the list files and image folders, or that holds ``RealBlur``.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: The set or a part of it is not there; says what was looked for and how to get it.
@@ -58,36 +55,27 @@ class RealBlur(Benchmark):
         root: str = "datasets/RealBlur",
         resize: Size | None = None,
         crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        augment: Augment = (),
     ) -> None:
         check_choice("split", split, tuple(_EXPECTED))
         check_choice("kind", kind, tuple(_FOLDERS))
-        files = _find(Path(root).expanduser(), split, kind).pairs()
-        super().__init__(
-            files, {"set": "RealBlur", "kind": kind, "split": split}, _EXPECTED[split], resize, crop, augment
-        )
-
-
-def _find(root: Path, split: str, kind: str) -> Layout:
-    source = Source(
-        "RealBlur",
-        "RealBlur.tar.gz",
-        "https://github.com/rimchang/RealBlur",
-        f"{{RealBlur_{kind}_{split}_list.txt,{_FOLDERS[kind]}/scene001/{{blur/blur_1.png,gt/gt_1.png}}}}",
-    )
-    with looking_into(root):
-        official = [_listed(top, split, kind) for top in (root, root / "RealBlur")]
-    return the_layout(source, root, [*official, *repackaged(root, split, f"RealBlur_{kind}")])
+        top = Path(root).expanduser()
+        example = f"{{RealBlur_{kind}_{split}_list.txt,{_FOLDERS[kind]}/scene001/{{blur/blur_1.png,gt/gt_1.png}}}}"
+        source = Source("RealBlur", "RealBlur.tar.gz", "https://github.com/rimchang/RealBlur", example)
+        with looking_into(top):
+            official = [_listed(folder, split, kind) for folder in (top, top / "RealBlur")]
+        found = the_layout(source, top, [*official, *repackaged(top, split, f"RealBlur_{kind}")])
+        facts = {"set": "RealBlur", "kind": kind, "split": split}
+        super().__init__(found.pairs(), facts, _EXPECTED[split], resize, crop, augment)
 
 
 def _listed(top: Path, split: str, kind: str) -> Layout:
     """Finds the images that a list file names and that exist."""
     folder, names = top / _FOLDERS[kind], top / f"RealBlur_{kind}_{split}_list.txt"
     if not names.is_file():
-        if folder.is_dir():
-            raise UserError(
-                f"RealBlur: {folder} is there, but not {names}, which says which of its images are for {split}"
-            )
+        if folder.is_dir():  # all images would be taken for both splits
+            lacking = f"but not {names}, which says which of its images are for {split}"
+            raise UserError(f"RealBlur: {folder} is there, {lacking}")
         return Layout(f"{folder} ({names.name})", str(folder), {}, {})
     blurred, sharp = {}, {}
     for key, blurred_path, sharp_path in _read_list(names):
@@ -109,7 +97,8 @@ def _read_list(names: Path) -> list[tuple[str, str, str]]:
         paths = [PurePosixPath(word) for word in line.split()]
         if not paths:
             continue
-        keys = {_key(path) for path in paths}
+        # scene230/7 of .../scene230/blur/blur_7.png and of .../scene230/gt/gt_7.png
+        keys = {f"{path.parent.parent.name}/{path.stem.rpartition('_')[2]}" for path in paths}
         if len(paths) != 2 or len(keys) != 1:
             wrong.append(f"{names}:{number}: got {line!r}, expected the paths of a sharp and of its blurred image")
             continue
@@ -117,8 +106,3 @@ def _read_list(names: Path) -> list[tuple[str, str, str]]:
     if wrong:
         raise UserError(*shorten(wrong))
     return pairs
-
-
-def _key(path: PurePosixPath) -> str:
-    """Returns ``scene230/7`` for ``.../scene230/blur/blur_7.png`` and ``.../scene230/gt/gt_7.png``."""
-    return f"{path.parent.parent.name}/{path.stem.rpartition('_')[2]}"

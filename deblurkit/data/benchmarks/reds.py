@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from deblurkit.data.benchmarks.layout import Benchmark, Layout, Source, check_choice, in_sequences, the_layout
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
@@ -29,9 +28,7 @@ class REDS(Benchmark):
         split: ``train``, ``val`` or ``val300``.
         variant: ``blur``, ``blur_comp`` or ``blur_jpeg``.
         root: The folder into which the archives were unpacked: ``train/train_sharp/000`` or ``train_sharp/000``.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: The set or a part of it is not there; says what was looked for and how to get it.
@@ -48,7 +45,7 @@ class REDS(Benchmark):
         root: str = "datasets/REDS",
         resize: Size | None = None,
         crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        augment: Augment = (),
     ) -> None:
         check_choice("split", split, tuple(_EXPECTED))
         check_choice("variant", variant, get_args(Variant))
@@ -60,15 +57,14 @@ class REDS(Benchmark):
             "https://seungjunnah.github.io/Datasets/reds",
             f"{part}/{{{part}_{variant},{part}_sharp}}/000/00000000.png",
         )
-        files = the_layout(source, top, [_find(folder, part, variant) for folder in (top / part, top)]).pairs()
+        layouts = []
+        for folder in (top / part, top):
+            blurred, sharp = folder / f"{part}_{variant}", folder / f"{part}_sharp"
+            layouts.append(Layout(f"{blurred}/*", f"{sharp}/*", in_sequences(blurred), in_sequences(sharp)))
+        files = the_layout(source, top, layouts).pairs()
         if split == "val300":
             files = [pair for pair in files if pair.key.endswith("9")]
             if not files:
                 raise UserError(f"{top}: no validation frame's number ends in 9, as those of val300 do")
         facts = {"set": "REDS", "variant": variant, "split": split}
         super().__init__(files, facts, _EXPECTED[split], resize, crop, augment)
-
-
-def _find(folder: Path, part: str, variant: str) -> Layout:
-    blurred, sharp = folder / f"{part}_{variant}", folder / f"{part}_sharp"
-    return Layout(f"{blurred}/*", f"{sharp}/*", in_sequences(blurred), in_sequences(sharp))

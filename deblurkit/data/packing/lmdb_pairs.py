@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,7 +32,7 @@ from deblurkit.data.packing.packed import stored_facts
 from deblurkit.data.packing.plan import Encoded, Plan
 from deblurkit.data.packing.records import SIDES, Header, Item
 from deblurkit.data.packing.writer import Progress, Written, write_set
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import UserError
 from deblurkit.files import write_atomically
 from deblurkit.registry import DATASETS
@@ -60,9 +60,7 @@ class LMDBPairs(Pairs):
     Args:
         blurred: Folder of the blurred images.
         sharp: Folder of the sharp images; none where no truth is known.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: A folder is no such LMDB, or the two hold different keys.
@@ -74,7 +72,7 @@ class LMDBPairs(Pairs):
         sharp: str | None = None,
         resize: Size | None = None,
         crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
+        augment: Augment = (),
     ) -> None:
         super().__init__(resize, crop, augment)
         self._given = {"blurred": blurred} if sharp is None else {"blurred": blurred, "sharp": sharp}

@@ -17,7 +17,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.packing.records import FORMAT, INDEX, SIDES, Header, Index, Item
-from deblurkit.data.transforms import Size
+from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import UserError
 from deblurkit.registry import DATASETS
 
@@ -44,21 +44,13 @@ class PackedPairs(Pairs):
 
     Args:
         path: The folder.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms.
+        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: The folder is no packed set, or a newer version wrote it.
     """
 
-    def __init__(
-        self,
-        path: str,
-        resize: Size | None = None,
-        crop: Size | None = None,
-        augment: Sequence[str | dict[str, Any]] = (),
-    ) -> None:
+    def __init__(self, path: str, resize: Size | None = None, crop: Size | None = None, augment: Augment = ()) -> None:
         super().__init__(resize, crop, augment)
         self.path = Path(path).expanduser()
         index = read_index(self.path)
