@@ -71,6 +71,7 @@ def test_it_writes_pairs_and_says_what_was_averaged(footage: Path, tmp_path: Pat
     assert manifest["psnr"]["mean"] == pytest.approx(mean, abs=1e-3)
     assert manifest["settings"]["average"] == [3, 5]
     assert manifest["settings"]["sequences"] == [{"name": "pan", "frames": FRAMES, "bytes": size}]
+    assert list(pairs[0]) == ["key", "first", "last", "psnr"]
     assert pairs[0]["first"] == "000001"
     assert all(3 <= int(pair["last"]) - int(pair["first"]) + 1 <= 5 for pair in pairs)
     assert all(15 < pair["psnr"] < 40 for pair in pairs)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from deblurkit import cli
 from deblurkit.commands.arguments import add_plugins
+
+if TYPE_CHECKING:
+    from deblurkit.data.blur.pair_folder import Manifest
 
 EXAMPLE = "deblurkit blur photos holiday/ --out pairs --count 4"
 
@@ -45,15 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Makes the pairs, and says what was made."""
-    from deblurkit.data.blur.pair_folder import in_words
-
     with cli.progress() as show:
         make = average_frames if args.source_kind == "frames" else blur_photographs
         made = make(args, show)
-    print(*made["notes"], in_words(made, args.out), sep="\n")
+    print(*made.notes, made.in_words(args.out), sep="\n")
 
 
-def average_frames(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> dict[str, Any]:
+def average_frames(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> Manifest:
     """Averages frames."""
     from deblurkit.data.blur import averaging, camera_response, frame_pairs
 
@@ -63,7 +64,7 @@ def average_frames(args: argparse.Namespace, show: Callable[[str, int, int], Non
     return frame_pairs.blur_frames(args.sources, args.out, exposure, show)
 
 
-def blur_photographs(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> dict[str, Any]:
+def blur_photographs(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> Manifest:
     """Blurs photographs; those of a folder by camera shake, with a sensor's noise."""
     from deblurkit.data.blur.photos import blur_photos, by_default
     from deblurkit.data.source import find_entry

@@ -83,18 +83,32 @@ class Exposure:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name}: came {getattr(self, name)!r}, expected {expected}"
-            for name, (fits, expected) in self._limits().items()
-            if not fits
-        ]
-        if not problems and self.stride is not None and self.stride <= self._spread():
-            problems = [
-                f"stride: came {self.stride}; with {self.average[0]} to {self.average[1]} frames two windows could "
-                f"have the same middle frame, expected at least {self._spread() + 1}"
-            ]
+        least, greatest = self.average
+        whole = "a whole number of frames"
+        hint = did_you_mean(str(self.quantise), QUANTISATIONS)
+        limits = (
+            ("average", 1 <= least <= greatest, f"{whole}, or [least, greatest], from 1 on"),
+            ("stride", self.stride is None or self.stride >= 1, f"{whole}, at least 1"),
+            ("fraction", 0 < self.fraction <= 1, "a share of the period above 0, at most 1"),
+            ("interpolate", self.interpolate >= 0, f"{whole}, not negative"),
+            ("gain", self.gain > 0, "a positive factor"),
+            ("quantise", self.quantise in QUANTISATIONS, f"one of {', '.join(QUANTISATIONS)}{hint}"),
+            ("seed", self.seed >= 0, "a whole number, not negative"),
+        )
+        problems = []
+        for name, fits, expected in limits:
+            if not fits:
+                problems.append(f"{name}: got {getattr(self, name)!r}, expected {expected}")
         if problems:
             raise UserError(*problems)
+        # A pair is named by its middle frame. The middles of a short window and of the long one before it may lie this
+        # much closer than their starts, and two that coincide would write over one another's files.
+        spread = self._exposed(greatest) // 2 - self._exposed(least) // 2
+        if self.stride is not None and self.stride <= spread:
+            raise UserError(
+                f"stride: got {self.stride}; with {least} to {greatest} frames two windows could have the same middle "
+                f"frame, expected at least {spread + 1}"
+            )
 
     def windows(self, sequence: str) -> Iterator[Window]:
         """Yields the windows of a sequence without end; the caller stops where its frames do.
@@ -102,6 +116,7 @@ class Exposure:
         Args:
             sequence: Its name, from which, with the seed, their lengths are drawn.
         """
+        # CRC, not Python's hash, which differs from process to process.
         rng = np.random.default_rng([self.seed, zlib.crc32(sequence.encode())])
         least, greatest = self.average
         start = 0
@@ -111,7 +126,7 @@ class Exposure:
             start += self.stride or period
 
     def expose(self, frames: Iterable[Array], window: Window, sequence: str) -> tuple[Array, Array]:
-        """Averages frames, holding but the middle one and the last two in memory.
+        """Averages frames; only the middle one and the last two are in memory at once.
 
         Args:
             frames: The window's ``exposed`` frames, ``uint8`` or ``uint16`` ``(h, w, 3)``.
@@ -124,6 +139,8 @@ class Exposure:
         Raises:
             UserError: The frames differ in size or type.
         """
+        # Photons add up during an exposure, encoded levels do not: what is summed is light. In float64, as rounding
+        # errors add up too. Frames put between move the middle one's place.
         middle = window.exposed // 2 * (self.interpolate + 1)
         light, count = np.zeros(()), 0
         for count, image in enumerate(with_frames_between(_alike(frames), self.interpolate), start=1):
@@ -131,11 +148,14 @@ class Exposure:
             light = decoded if count == 1 else np.add(light, decoded, out=light)
             if count == middle + 1:
                 sharp = image
+        # Gain, noise, response and levels follow in the order of a camera: the sensor adds its noise to light.
         blurred = light * (self.gain / count)
         if self.noise:
+            # Seeds are padded by zeros: without the 1, the first window's would be that of the windows' lengths.
             rng = np.random.default_rng([self.seed, zlib.crc32(sequence.encode()), window.start, 1])
             blurred = add_sensor_noise(blurred.astype(np.float32), rng)
         if self.gain != 1:
+            # The truth saturates too: light that no sensor records cannot be asked of a network.
             sharp = self._picture(self.response.decode(sharp, np.float64) * self.gain, sharp.dtype)
         return self._picture(blurred, sharp.dtype), sharp
 
@@ -145,24 +165,6 @@ class Exposure:
     def _exposed(self, period: int) -> int:
         return max(1, round(period * self.fraction))
 
-    def _spread(self) -> int:
-        """Returns by how much the middle frames of two windows that start together can lie apart."""
-        least, greatest = self.average
-        return self._exposed(greatest) // 2 - self._exposed(least) // 2
-
-    def _limits(self) -> dict[str, tuple[bool, str]]:
-        hint = did_you_mean(str(self.quantise), QUANTISATIONS)
-        whole = "a whole number of frames"
-        return {
-            "average": (1 <= self.average[0] <= self.average[1], f"{whole}, or [least, greatest], from 1 on"),
-            "stride": (self.stride is None or self.stride >= 1, f"{whole}, at least 1"),
-            "fraction": (0 < self.fraction <= 1, "a share of the period above 0, at most 1"),
-            "interpolate": (self.interpolate >= 0, f"{whole}, not negative"),
-            "gain": (self.gain > 0, "a positive factor"),
-            "quantise": (self.quantise in QUANTISATIONS, f"one of {', '.join(QUANTISATIONS)}{hint}"),
-            "seed": (self.seed >= 0, "a whole number, not negative"),
-        }
-
 
 def as_average(average: int | Sequence[int]) -> tuple[int, int]:
     """Returns least and greatest number of frames for an option that takes one number or both.
@@ -170,9 +172,9 @@ def as_average(average: int | Sequence[int]) -> tuple[int, int]:
     Raises:
         UserError: It is neither.
     """
-    limits = [average] if isinstance(average, int) else list(average) if isinstance(average, Sequence) else []
+    limits = list(average) if isinstance(average, Sequence) else [average]
     if not 1 <= len(limits) <= 2 or not all(type(limit) is int for limit in limits):
-        raise UserError(f"average: came {average!r}, expected a number of frames or [least, greatest]")
+        raise UserError(f"average: got {average!r}, expected a number of frames or [least, greatest]")
     return limits[0], limits[-1]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from deblurkit.contracts import Blur, blur_traits
 from deblurkit.data.blur.sensor import Sensor
 from deblurkit.data.transforms import Pair
 from deblurkit.errors import UserError
@@ -27,8 +28,8 @@ class Shot:
 
     blur: int
     linear: np.ndarray
-    drawn: dict[str, np.ndarray]
-    sensor: dict[str, np.ndarray]
+    drawn: Mapping[str, np.ndarray]
+    sensor: Mapping[str, np.ndarray]
 
 
 class Camera:
@@ -46,25 +47,31 @@ class Camera:
 
     def __init__(self, blur: Sequence[str | dict[str, Any]], sensor: Sensor) -> None:
         if isinstance(blur, (str, dict)) or not blur:
-            raise ValueError(f"blur: came {blur!r}, expected a list such as [{{type: Shake}}]")
-        entries = [{"type": entry} if isinstance(entry, str) else dict(entry) for entry in blur]
-        shares: list[Any] = [entry.pop("share", 1.0) for entry in entries]
-        for number, share in enumerate(shares):
+            raise ValueError(f"blur: got {blur!r}, expected a list such as [{{type: Shake}}]")
+        self.models: list[Blur] = []
+        self.names: list[str] = []
+        shares: list[float] = []
+        for number, given in enumerate(blur):
+            entry = {"type": given} if isinstance(given, str) else dict(given)
+            share: Any = entry.pop("share", 1.0)
             if not isinstance(share, (int, float)) or not 0 < share < np.inf:
-                raise ValueError(f"blur[{number}].share: came {share!r}, expected a number above 0")
-        self.models = [BLURS.build(entry, where=f"blur[{number}]") for number, entry in enumerate(entries)]
-        self.names = [str(entry["type"]) for entry in entries]
-        for number, (name, model) in enumerate(zip(self.names, self.models, strict=True)):
-            margin = getattr(model, "margin", None)
+                raise ValueError(f"blur[{number}].share: got {share!r}, expected a number above 0")
+            model = BLURS.build(entry, where=f"blur[{number}]")
+            name = str(entry["type"])
+            # The registry checks methods of classes; the margin depends on an instance's arguments.
+            margin = blur_traits(model).margin
             if type(margin) is not int or margin < 0:
                 raise UserError(
                     f"blur[{number}]: {name}: its attribute margin is {margin!r}, expected a whole number of pixels"
                 )
+            self.models.append(model)
+            self.names.append(name)
+            shares.append(share)
         self.shares = np.array(shares) / sum(shares)
         self.sensor = sensor
 
     def shoot(self, photograph: np.ndarray, rng: np.random.Generator, crop: tuple[int, int] | None = None) -> Shot:
-        """Draws all that is random and cut the scene.
+        """Draws all that is random and cuts the scene.
 
         The crop lies so that its margin is part of the photograph, where that is large enough; else, and without a
         crop, what is missing is the photograph's mirror image.
@@ -77,6 +84,7 @@ class Camera:
         Raises:
             UserError: The photograph is smaller than the crop, or the blur cannot be drawn for this size.
         """
+        # What is drawn, and in which order, decides the pixels of every seed: a new draw goes last.
         number = int(rng.choice(len(self.models), p=self.shares))
         model = self.models[number]
         scene = _cut(photograph, crop or photograph.shape[:2], model.margin, rng)
@@ -86,6 +94,7 @@ class Camera:
     def develop(self, shot: Shot) -> Pair:
         """Returns ``blurred`` and ``sharp``, ``uint8`` ``(h, w, 3)`` without the margin."""
         model = self.models[shot.blur]
+        # Near the border a blur gathers light from beyond it, which is invented there: the margin takes that away.
         inside = slice(model.margin, -model.margin or None)
         blurred, sharp = (image[inside, inside] for image in model.expose(shot.linear, shot.drawn))
         blurred, sharp = self.sensor.capture(blurred, sharp, shot.sensor)
@@ -101,6 +110,7 @@ def _cut(photograph: np.ndarray, size: tuple[int, ...], margin: int, rng: np.ran
                 f"{photograph.shape[0]} x {photograph.shape[1]} pixels (h x w), smaller than the crop of "
                 f"{size[0]} x {size[1]}"
             )
+        # Real surroundings where the photograph has them on both sides, or else any place, and a mirrored border.
         room = margin if side >= wanted + 2 * margin else 0
         start = int(rng.integers(room, side - wanted - room + 1))
         mirrored = np.pad(np.arange(side), margin, mode="reflect")

@@ -52,6 +52,7 @@ class Response:
         Raises:
             ValueError: The image has another type.
         """
+        # A power per level, not per pixel. The table is built in float64, whatever it is stored in.
         highest = _highest(image.dtype)
         table = self.to_light(np.arange(highest + 1) / highest).astype(dtype)
         return np.take(table, image)
@@ -64,6 +65,7 @@ class Response:
         """Returns what tells this response from others: its name; of a measured curve a digest of its numbers."""
         if self.name in _NAMED:
             return self.name
+        # The file may have been moved, or written anew with another curve.
         return f"sha256:{hashlib.sha256(self.to_light(np.linspace(0, 1, LEVELS)).tobytes()).hexdigest()}"
 
 
@@ -86,14 +88,12 @@ def response(name_or_file: str) -> Response:
         raise UserError(f"response: {name_or_file!r} is neither a known response nor a file; {known}")
     light = _measured(Path(name_or_file))
     encoded = np.linspace(0, 1, LEVELS)
+    # Partials of a named function, as a data set goes to the loader's workers pickled.
     return Response(name_or_file, partial(_interpolate, encoded, light), partial(_interpolate, light, encoded))
 
 
 def quantise(encoded: Array, how: str = "round", dtype: DTypeLike = np.uint8) -> Array:
     """Turns encoded values into levels.
-
-    Truncating takes what is a level but for the last bits of its floats for that level: else a pixel that does not
-    change in any of the averaged frames would often lose one.
 
     Args:
         encoded: Floats in [0, 1]; what lies outside is clipped.
@@ -104,15 +104,17 @@ def quantise(encoded: Array, how: str = "round", dtype: DTypeLike = np.uint8) ->
         ValueError: ``how`` or ``dtype`` is another.
     """
     if how not in QUANTISATIONS:
-        raise ValueError(f"quantise: came {how!r}{did_you_mean(how, QUANTISATIONS)}, expected one of {QUANTISATIONS}")
+        raise ValueError(f"quantise: got {how!r}{did_you_mean(how, QUANTISATIONS)}, expected one of {QUANTISATIONS}")
     highest = _highest(np.dtype(dtype))
+    # Truncation forgives the last bits of a float: else a pixel that is equal in all averaged frames, and comes back
+    # from light as 99.99999, would often lose a level.
     added = 0.5 if how == "round" else _SLACK * highest * np.finfo(encoded.dtype).eps
     return np.floor(np.clip(encoded, 0, 1) * highest + added).astype(dtype)
 
 
 def _highest(dtype: np.dtype[Any]) -> int:
     if dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"expected uint8 or uint16, came {dtype}")
+        raise ValueError(f"expected uint8 or uint16, got {dtype}")
     return int(np.iinfo(dtype).max)
 
 
@@ -129,6 +131,7 @@ def _measured(file: Path) -> Array:
         raise UserError(f"response: {file}: it holds {curve.size} numbers, expected {LEVELS}, one for each level")
     if not np.isfinite(curve).all() or curve[0] < 0:
         raise UserError(f"response: {file}: light must be finite and not negative")
+    # A curve that stays level or falls gives several levels for one light, so it could not be encoded again.
     falls = np.flatnonzero(np.diff(curve) <= 0)
     if falls.size:
         level = int(falls[0])
@@ -155,6 +158,7 @@ def _gamma_to_encoded(light: Array) -> Array:
     return light ** (1 / 2.2)
 
 
+# IEC 61966-2-1: a power of 2.4, and a straight piece near black, where the slope of a pure power would be infinite.
 def _srgb_to_light(encoded: Array) -> Array:
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 

@@ -46,9 +46,11 @@ def expose(linear: Tensor, camera: Tensor, layers: Sequence[LayerBatch] = ()) ->
     steps = camera.shape[1]
     at_once = max(1, _SAMPLES_AT_ONCE // (n * height * width))
     total = torch.zeros_like(linear)
+    # A few steps at a time: all at once would hold a copy of the batch for each of them.
     for start in range(0, steps, at_once):
         part = slice(start, start + at_once)
         frames = warp(linear, camera[:, part])
+        # The camera's path comes last: it moves the objects as it moves the background.
         for layer in layers:
             moved = warp(layer.light, camera[:, part] @ layer.homographies[:, part], mirror=False)
             frames = _over(moved, frames)
@@ -76,9 +78,14 @@ def warp(images: Tensor, homographies: Tensor, mirror: bool = True) -> Tensor:
     """
     n, channels, height, width = images.shape
     steps = homographies.shape[1]
-    # Without a check for singular ones, for which a GPU would have to be waited for: no camera's path has them.
+    # inv would check for singular ones, and wait for the GPU to say so: no camera's path has them.
     to_source = _in_unit_square(torch.linalg.inv_ex(homographies).inverse, height, width)
-    grid = _apply(to_source.to(images.dtype), height, width)
+    # Elementwise: a matrix product could run in TF32, whose 10 bits are a tenth of a pixel.
+    x = torch.linspace(-1, 1, width, dtype=images.dtype, device=images.device)
+    y = torch.linspace(-1, 1, height, dtype=images.dtype, device=images.device)[:, None]
+    rows = to_source.to(images.dtype)[..., None, None].unbind(dim=2)
+    places_x, places_y, depth = (row[:, :, 0] * x + row[:, :, 1] * y + row[:, :, 2] for row in rows)
+    grid = torch.stack([places_x / depth, places_y / depth], dim=-1)
     # The steps lie side by side in the grid's height, so that no image is copied for each of them.
     moved = functional.grid_sample(
         images,
@@ -92,20 +99,11 @@ def warp(images: Tensor, homographies: Tensor, mirror: bool = True) -> Tensor:
 
 def _in_unit_square(homographies: Tensor, height: int, width: int) -> Tensor:
     """Brings homographies from pixels to ``grid_sample``'s places: -1 and 1 are the centres of the outermost pixels."""
+    # S H S^-1 for the map S of pixels to places, written out: first H S^-1 by columns, then S by rows.
     half_x, half_y = max(width - 1, 1) / 2, max(height - 1, 1) / 2
     x, y, one = homographies.unbind(dim=-1)
-    x, y, one = (torch.stack([x * half_x, y * half_y, x * half_x + y * half_y + one], dim=-1)).unbind(dim=-2)
+    x, y, one = torch.stack([x * half_x, y * half_y, x * half_x + y * half_y + one], dim=-1).unbind(dim=-2)
     return torch.stack([x / half_x - one, y / half_y - one, one], dim=-2)
-
-
-def _apply(homographies: Tensor, height: int, width: int) -> Tensor:
-    """Returns where the homographies take every pixel, ``(n, steps, h, w, 2)`` between -1 and 1."""
-    # Elementwise: a matrix product could run in TF32, whose 10 bits are a tenth of a pixel.
-    x = torch.linspace(-1, 1, width, dtype=homographies.dtype, device=homographies.device)
-    y = torch.linspace(-1, 1, height, dtype=homographies.dtype, device=homographies.device)[:, None]
-    rows = homographies[..., None, None].unbind(dim=2)
-    places = [row[:, :, 0] * x + row[:, :, 1] * y + row[:, :, 2] for row in rows]
-    return torch.stack([places[0] / places[2], places[1] / places[2]], dim=-1)
 
 
 def _over(layer: Tensor, behind: Tensor) -> Tensor:

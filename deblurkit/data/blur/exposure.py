@@ -46,8 +46,10 @@ def expose(linear: np.ndarray, camera: np.ndarray, layers: Sequence[Layer] = ())
         Linear light, float32 ``(h, w, 3)``; bicubic overshoot at strong edges is not clipped.
     """
     total = np.zeros_like(linear)
+    # An object fills a small part of the image: only the box that holds it is warped at each step.
     objects = [(layer, _corners(layer.light)) for layer in layers if layer.light[..., 3].any()]
     for step, moved in enumerate(camera):
+        # A camera at rest leaves the background exactly as it is, and costs no warp.
         frame = linear.copy() if np.array_equal(moved, np.eye(3)) else warp(linear, moved)
         for layer, corners in objects:
             _lay(frame, layer.light, corners, moved @ layer.homographies[step])
@@ -95,7 +97,8 @@ def _lay(frame: np.ndarray, light: np.ndarray, corners: np.ndarray, homography: 
     places = homography @ corners
     size = np.array(frame.shape[1::-1])
     first, last = np.zeros(2, dtype=int), size
-    if (places[2] > 0).all():  # else a corner lies behind the camera, and the box is no bound
+    # With a corner behind the camera the box is no bound.
+    if (places[2] > 0).all():
         places = places[:2] / places[2]
         # A pixel more, as OpenCV 4 rounds places.
         first = np.clip(np.floor(places.min(axis=1)) - 1, 0, size).astype(int)

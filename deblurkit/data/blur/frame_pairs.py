@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import deblurkit
 from deblurkit.data.blur.averaging import Exposure, Window
 from deblurkit.data.blur.frames import Frame, FrameFolder, Video, expose, find_sequences, too_short
-from deblurkit.data.blur.pair_folder import Manifest, PairFolder, Show, keep_apart, score
+from deblurkit.data.blur.pair_folder import Manifest, PairFolder, PairRecord, Show, keep_apart, score
 from deblurkit.data.dataset import shorten
 from deblurkit.errors import UserError
 
@@ -32,8 +30,7 @@ def blur_frames(sources: Sequence[str], out: Path, exposure: Exposure, progress:
         progress: Called with a sequence's name, the frames done and all of them.
 
     Returns:
-        What ``manifest.json`` holds; a pair's record has ``key``, the ``first`` and the ``last`` frame averaged, and
-        ``psnr`` in dB.
+        The manifest; its records have the ``first`` and the ``last`` frame averaged.
 
     Raises:
         UserError: There are no frames, they cannot be read, ``out`` holds something else or cannot be written.
@@ -41,14 +38,23 @@ def blur_frames(sources: Sequence[str], out: Path, exposure: Exposure, progress:
     sequences = find_sequences(sources)
     for source in sources:
         keep_apart(source, out)
-    folder = PairFolder(out, _settings(sequences, exposure))
-    pairs, notes = [], []
+    identities = [sequence.identity() for sequence in sequences]
+    made = {"made_by": _MADE_BY, "version": deblurkit.__version__, **vars(exposure)}
+    folder = PairFolder(out, {**made, "response": exposure.response.identity(), "sequences": identities})
+    pairs: list[PairRecord] = []
+    notes: list[str] = []
     for sequence in sequences:
-        made = list(_pairs_of(sequence, exposure, folder, progress))
-        pairs += made
-        notes += sequence.notes if isinstance(sequence, Video) else []
-        if not made:
-            notes.append(too_short(sequence.name, sequence.expected()))
+        pairs_before, promised = len(pairs), sequence.expected()
+        for window, frames in windows_of(sequence, exposure):
+            key = f"{sequence.name}/{frames[window.truth - window.start].name}"
+            pair = folder.pair(key, partial(expose, exposure, frames, window, sequence.name))
+            pairs.append(PairRecord(key, {"first": frames[0].name, "last": frames[-1].name}, score(*pair)))
+            # A video's header may promise too few frames, or say nothing.
+            progress(sequence.name, window.stop, max(promised, window.stop))
+        if isinstance(sequence, Video):
+            notes += sequence.notes
+        if len(pairs) == pairs_before:
+            notes.append(too_short(sequence.name, promised))
     if not pairs:
         raise UserError(f"{', '.join(sources)}: no sequence is long enough", *shorten(notes))
     return folder.finish(pairs, notes)
@@ -60,28 +66,12 @@ def windows_of(sequence: FrameFolder | Video, exposure: Exposure) -> Iterator[tu
     window = next(windows)
     held: list[Frame] = []
     for count, frame in enumerate(sequence, start=1):
+        # With a stride longer than the windows, frames between them are passed over.
         if count > window.start:
             held.append(frame)
         while window.stop <= count:
             first = count - len(held)
             yield window, held[window.start - first : window.stop - first]
+            # Windows may overlap: what the next one shares with this stays.
             window = next(windows)
             del held[: window.start - first]
-
-
-def _pairs_of(
-    sequence: FrameFolder | Video, exposure: Exposure, folder: PairFolder, progress: Show
-) -> Iterator[dict[str, Any]]:
-    total = sequence.expected()
-    for window, frames in windows_of(sequence, exposure):
-        key = f"{sequence.name}/{frames[window.truth - window.start].name}"
-        pair = folder.pair(key, partial(expose, exposure, frames, window, sequence.name))
-        progress(sequence.name, window.stop, max(total, window.stop))
-        yield {"key": key, "first": frames[0].name, "last": frames[-1].name, "psnr": score(*pair)}
-
-
-def _settings(sequences: Sequence[FrameFolder | Video], exposure: Exposure) -> dict[str, Any]:
-    values = {field.name: getattr(exposure, field.name) for field in dataclasses.fields(exposure)}
-    values["response"] = exposure.response.identity()
-    made = {"made_by": _MADE_BY, "version": deblurkit.__version__}
-    return {**made, **values, "sequences": [sequence.identity() for sequence in sequences]}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,14 +55,15 @@ class FrameFolder:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yields the frames in order."""
-        yield from (Frame(file.stem, file) for file in self.files)
+        for file in self.files:
+            yield Frame(file.stem, file)
 
     def expected(self) -> int:
         """Returns the number of frames."""
         return len(self.files)
 
     def identity(self) -> dict[str, str | int]:
-        """Returns what tells these frames from others: the sequence's name, their number and the sum of their sizes."""
+        """Returns what tells these frames from others: their number and sizes; digests would read all of them first."""
         size = sum(file.stat().st_size for file in self.files)
         return {"name": self.name, "frames": len(self.files), "bytes": size}
 
@@ -85,7 +85,7 @@ class Video:
     notes: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yields the frames in order, and note it if there are fewer than promised.
+        """Yields the frames in order, and notes it if there are fewer than promised.
 
         Raises:
             UserError: The file is no video that OpenCV can decode.
@@ -140,11 +140,10 @@ def find_sequences(sources: Sequence[str]) -> list[FrameFolder | Video]:
             found += _sequences_of(source)
         except UserError as error:
             problems += error.problems
-    problems += shorten(_names_that_occur_twice([sequence.name for sequence in found], "sequences"))
+    problems += _equal_names(found, "sequences")
     for sequence in found:
         if isinstance(sequence, FrameFolder):
-            names = [frame.name for frame in sequence]
-            problems += shorten(_names_that_occur_twice(names, f"frames of {sequence.files[0].parent}"))
+            problems += _equal_names(sequence, f"frames of {sequence.files[0].parent}")
     if problems:
         raise UserError(*problems)
     return found
@@ -156,7 +155,7 @@ def _sequences_of(source: str) -> Sequence[FrameFolder | Video]:
         if is_image(file):
             raise UserError(f"{source}: a single image is no sequence; expected the folder of its frames")
         video = Video(file.stem, file)
-        video.expected()  # opens it
+        video.expected()  # opens it, so that a damaged one is told of together with all other mistakes
         return [video]
     folders = frame_folders(source)
     if not folders:
@@ -172,10 +171,11 @@ def frame_folders(pattern: str) -> list[FrameFolder]:
     for key, file in find_images(pattern):
         grouped.setdefault(file.parent, []).append(file)
         names[file.parent] = key.rpartition("/")[0] or file.absolute().parent.name
-    return [
-        FrameFolder(names[folder], tuple(sorted(files, key=lambda file: natural(file.name))))
-        for folder, files in grouped.items()
-    ]
+    folders = []
+    for folder, files in grouped.items():
+        files.sort(key=lambda file: natural(file.name))
+        folders.append(FrameFolder(names[folder], tuple(files)))
+    return folders
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -184,7 +184,14 @@ def natural(name: str) -> list[tuple[int, str]]:
     >>> sorted(["b2", "b10", "a"], key=natural)
     ['a', 'b2', 'b10']
     """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name) if part]
+    parts: list[tuple[int, str]] = []
+    for part in re.split(r"([0-9]+)", name):
+        # Not isdigit, to which a superscript is a digit too, but to int it is none.
+        if part.isdecimal():
+            parts.append((int(part), ""))
+        elif part:
+            parts.append((-1, part))
+    return parts
 
 
 @DATASETS.register_module()
@@ -238,10 +245,16 @@ class AveragedFrames(Pairs):
             response_of(response), as_average(average), stride, fraction, interpolate, gain, noise, quantise, seed
         )
         self._windows: list[tuple[FrameFolder, Window]] = []
-        for sequence in _folders_alone(frames):
-            fitting = windows_within(self.exposure, sequence)
-            self._windows += [(sequence, window) for window in fitting]
-            if not fitting:
+        for sequence in find_sequences([frames]):
+            if isinstance(sequence, Video):
+                what = f"a video must be written to disk first: deblurkit blur frames {frames}"
+                raise UserError(f"frames: {frames}: {what}")
+            before = len(self._windows)
+            for window in self.exposure.windows(sequence.name):
+                if window.stop > len(sequence.files):
+                    break
+                self._windows.append((sequence, window))
+            if len(self._windows) == before:
                 self.notes.append(too_short(sequence.name, len(sequence.files)))
         if not self._windows:
             raise UserError(f"frames: {frames}: no sequence is long enough", *shorten(self.notes))
@@ -252,14 +265,18 @@ class AveragedFrames(Pairs):
 
     def keys(self) -> list[str]:
         """Returns each pair's key, by index."""
-        return [f"{sequence.name}/{sequence.files[window.truth].stem}" for sequence, window in self._windows]
+        return [self.place(index) for index in range(len(self))]
+
+    def place(self, index: int) -> str:
+        """Returns a pair's key."""
+        sequence, window = self._windows[index]
+        return f"{sequence.name}/{sequence.files[window.truth].stem}"
 
     def load(self, index: int) -> dict[str, Any]:
         """Averages the window's frames."""
         sequence, window = self._windows[index]
-        key = f"{sequence.name}/{sequence.files[window.truth].stem}"
         blurred, sharp = expose(self.exposure, list(sequence)[window.start : window.stop], window, sequence.name)
-        return {"blurred": blurred, "sharp": sharp, "key": key}
+        return {"blurred": blurred, "sharp": sharp, "key": self.place(index)}
 
     def size(self, index: int) -> tuple[int, int]:
         """Returns ``(h, w)`` from the headers of the window's frames."""
@@ -280,11 +297,6 @@ class AveragedFrames(Pairs):
         }
 
 
-def windows_within(exposure: Exposure, sequence: FrameFolder) -> list[Window]:
-    """Returns the windows that fit into a sequence."""
-    return list(takewhile(lambda window: window.stop <= len(sequence.files), exposure.windows(sequence.name)))
-
-
 def expose(exposure: Exposure, frames: Sequence[Frame], window: Window, sequence: str) -> tuple[Array, Array]:
     """Averages the frames of a window; returns blurred and sharp image.
 
@@ -303,12 +315,10 @@ def too_short(sequence: str, count: int) -> str:
     return f"{sequence}: {count} frames are fewer than its first window needs; left out"
 
 
-def _folders_alone(pattern: str) -> list[FrameFolder]:
-    if Path(pattern).is_file():
-        raise UserError(f"frames: {pattern}: a video must be written to disk first: deblurkit blur frames {pattern}")
-    return [sequence for sequence in find_sequences([pattern]) if isinstance(sequence, FrameFolder)]
-
-
-def _names_that_occur_twice(names: Sequence[str], kind: str) -> list[str]:
-    counts = Counter(names)
-    return [f"{count} {kind} have the name {name!r}; rename one" for name, count in counts.items() if count > 1]
+def _equal_names(named: Iterable[Frame | FrameFolder | Video], kind: str) -> list[str]:
+    """Returns a line for each name that occurs twice: its results would write over one another."""
+    problems = []
+    for name, count in Counter(one.name for one in named).items():
+        if count > 1:
+            problems.append(f"{count} {kind} have the name {name!r}; rename one")
+    return shorten(problems)

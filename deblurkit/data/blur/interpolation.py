@@ -60,6 +60,7 @@ def frames_between(first: Array, second: Array, count: int) -> list[Array]:
         raise UserError(f"frames of {first.shape[0]} x {first.shape[1]} pixels (h x w) are too small for optical flow")
     forward, backward = _flow(first, second), _flow(second, first)
     between = []
+    # Both flows start from pixels of the two frames, none from those between: a pixel at t borrows that of its place.
     for t in np.arange(1, count + 1, dtype=np.float32) / np.float32(count + 1):
         from_first = _warp(first, t * t * backward - t * (1 - t) * forward)
         from_second = _warp(second, (1 - t) ** 2 * forward - t * (1 - t) * backward)
@@ -77,18 +78,14 @@ def _flow(first: Array, second: Array) -> Array:
 
 def _grey(image: Array) -> Array:
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    # OpenCV's search takes 8 bits only; the frames themselves are warped with all they have.
     return np.right_shift(grey, 8).astype(np.uint8) if grey.dtype == np.uint16 else grey
 
 
 def _warp(image: Array, flow: Array) -> Array:
     """Fetches each pixel from where the flow points: float32 ``(h, w, 3)``."""
     height, width = image.shape[:2]
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    fetched = cv2.remap(
-        image.astype(np.float32),
-        columns + flow[:, :, 0],
-        rows + flow[:, :, 1],
-        cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    x = np.arange(width, dtype=np.float32) + flow[:, :, 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + flow[:, :, 1]
+    fetched = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(fetched)

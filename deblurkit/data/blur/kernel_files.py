@@ -80,7 +80,7 @@ def read_kernels(pattern: str) -> list[Kernel]:
 
 
 def centred(weights: Array) -> Array:
-    """Normalises a kernel to the sum 1 and centre it in the smallest odd square that holds it.
+    """Normalises a kernel to the sum 1 and centres it in the smallest odd square that holds it.
 
     It is moved by whole pixels: the centre of mass ends within half a pixel of the middle. A shift by a fraction would
     have to interpolate, which blurs the kernel itself, and an image blurred with it more than the kernel did.
@@ -93,28 +93,34 @@ def centred(weights: Array) -> Array:
     """
     weights = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
     rows, columns = np.nonzero(weights)
-    centre = [int(np.floor(np.average(places, weights=weights[rows, columns]) + 0.5)) for places in (rows, columns)]
-    radius = max(int(np.abs(places - middle).max()) for places, middle in zip((rows, columns), centre, strict=True))
+    shares = weights[rows, columns]
+    row, column = (int(np.floor(np.average(places, weights=shares) + 0.5)) for places in (rows, columns))
+    radius = int(max(np.abs(rows - row).max(), np.abs(columns - column).max()))
     square = np.zeros((2 * radius + 1, 2 * radius + 1), dtype=np.float32)
-    square[rows - centre[0] + radius, columns - centre[1] + radius] = weights[rows, columns]
+    square[rows - row + radius, columns - column + radius] = shares
     return square
 
 
 def _files(pattern: str) -> list[tuple[Path, str | None]]:
-    file, _, variable = str(pattern).rpartition(":")
-    if file.lower().endswith(".mat") and Path(file).is_file():
-        return [(Path(file), variable)]
+    """Returns the files that a pattern names, each with the one variable that is to be read, if it says so."""
+    before, _, variable = pattern.rpartition(":")
+    if before.lower().endswith(".mat") and Path(before).is_file():
+        return [(Path(before), variable)]
     path = Path(pattern).expanduser()
-    found = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else _matches(path)
-    files = [file for file in found if file.suffix.lower() in KERNEL_SUFFIXES and not file.name.startswith(".")]
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        found = sorted(path.iterdir())
+    else:
+        found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+    files: list[tuple[Path, str | None]] = []
+    for file in found:
+        if file.suffix.lower() in KERNEL_SUFFIXES and not file.name.startswith("."):
+            files.append((file, None))
     if not files:
         kinds = ", ".join(KERNEL_SUFFIXES)
         raise UserError(f"kernels: {pattern}: no file of kernels is there; expected a file, folder or glob of {kinds}")
-    return [(file, None) for file in files]
-
-
-def _matches(path: Path) -> list[Path]:
-    return sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+    return files
 
 
 def _arrays(file: Path, variable: str | None) -> list[Named]:
@@ -122,33 +128,35 @@ def _arrays(file: Path, variable: str | None) -> list[Named]:
     if suffix == ".mat":
         return _of_matlab(file, variable)
     if suffix in _IMAGES:
-        return [("", _grey(file))]
+        image = read_image(file)
+        if (image != image[..., :1]).any():
+            raise UserError(f"{file}: a colour image; a kernel is grey")
+        return [("", image[..., 0])]
     try:
         array = np.load(file, allow_pickle=False) if suffix == ".npy" else _of_text(file)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{file}: it cannot be read as numbers: {error}") from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"{file}: an archive of arrays (.npz); expected one array, saved by np.save")
-    return [(f"kernel {index}", part) for index, part in enumerate(array)] if array.ndim == 3 else [("", array)]
-
-
-def _grey(file: Path) -> Array:
-    image = read_image(file)
-    if (image != image[..., :1]).any():
-        raise UserError(f"{file}: a colour image; a kernel is grey")
-    return image[..., 0]
+    if array.ndim == 3:
+        return [(f"kernel {index}", part) for index, part in enumerate(array)]
+    return [("", array)]
 
 
 def _of_text(file: Path) -> Array:
     lines = file.read_text(encoding="utf-8").replace(",", " ").splitlines()
+    # loadtxt warns of a file without numbers instead of returning nothing.
     rows = [line for line in lines if line.partition("#")[0].strip()]
     return np.loadtxt(rows, ndmin=2) if rows else np.empty((0, 0))
 
 
 def _of_matlab(file: Path, variable: str | None) -> list[Named]:
+    from scipy.io import loadmat
+
     # SciPy's reader of a damaged file fails in many ways of its own; each of them is the user's file, not our fault.
     try:
-        variables = _of_old_matlab(file)
+        # Beside the variables it returns the file's header, version and names of globals, none of them an array.
+        variables = {name: value for name, value in loadmat(file).items() if isinstance(value, np.ndarray)}
     except NotImplementedError:  # SciPy's answer to version 7.3, which is HDF5
         variables = _of_new_matlab(file)
     except Exception as error:
@@ -156,14 +164,11 @@ def _of_matlab(file: Path, variable: str | None) -> list[Named]:
     if variable is not None and variable not in variables:
         hint = did_you_mean(variable, variables)
         raise UserError(f"{file}: it has no variable {variable!r}{hint}; known: {', '.join(variables) or 'none'}")
-    chosen = variables if variable is None else {variable: variables[variable]}
-    return [named for name, value in chosen.items() for named in _inside(name, value)]
-
-
-def _of_old_matlab(file: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    return {name: value for name, value in loadmat(file).items() if isinstance(value, np.ndarray)}
+    found: list[Named] = []
+    for name, value in variables.items():
+        if variable in (None, name):
+            found += _inside(name, value)
+    return found
 
 
 def _of_new_matlab(file: Path) -> dict[str, Any]:
@@ -178,10 +183,12 @@ def _of_new_matlab(file: Path) -> dict[str, Any]:
 
 
 def _resolved(node: Any) -> Any:
+    """Returns a group as a dict, a data set as an array, and a cell array, stored as references, as one of objects."""
     import h5py
 
     if isinstance(node, h5py.Group):
         return {name: _resolved(node[name]) for name in node}
+    # An empty array is stored as its shape, text as codes of letters: neither is weights.
     if node.attrs.get("MATLAB_empty", 0) or node.attrs.get("MATLAB_class") == b"char":
         return np.empty((0, 0))
     value = node[()]
@@ -193,7 +200,7 @@ def _resolved(node: Any) -> Any:
     return cells.T
 
 
-def _inside(name: str, value: Any) -> Iterator[Named]:
+def _inside(name: str, value: object) -> Iterator[Named]:
     """Yields every numeric array of two dimensions in a variable; of cells, structures and stacks, each one's."""
     for place, part in _parts(value):
         yield from _inside(f"{name}{place}", part)
@@ -201,7 +208,7 @@ def _inside(name: str, value: Any) -> Iterator[Named]:
         yield name, value
 
 
-def _parts(value: Any) -> list[tuple[str, Any]]:
+def _parts(value: object) -> list[tuple[str, object]]:
     """Returns what a structure, a cell array or a stack consists of, each part with its place in MATLAB's notation."""
     if isinstance(value, dict):
         return [(f".{field}", part) for field, part in value.items()]
@@ -211,7 +218,9 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
         return [(f".{field}", value[field]) for field in value.dtype.names]
     if value.dtype == object:
         cells = value.ravel(order="F")  # as MATLAB counts them
-        return [(f"{{{number}}}" if cells.size > 1 else "", cell) for number, cell in enumerate(cells, start=1)]
+        if cells.size == 1:
+            return [("", cells[0])]
+        return [(f"{{{number}}}", cell) for number, cell in enumerate(cells, start=1)]
     if value.ndim == 3:
         return [(f"(:,:,{number + 1})", value[:, :, number]) for number in range(value.shape[2])]
     return []
@@ -224,6 +233,7 @@ def _lacking(array: Array) -> str | None:
     if array.size == 0:
         return "it holds no numbers"
     if max(array.shape) > GREATEST_SIDE:
+        # Files of benchmarks hold image and kernel side by side.
         return (
             f"{array.shape[0]} x {array.shape[1]} is too large for a kernel (at most {GREATEST_SIDE} pixels); "
             "of a .mat file that holds images too, read the kernel alone: FILE.mat:NAME"

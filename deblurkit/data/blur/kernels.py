@@ -46,21 +46,23 @@ class Kernels:
         self.margin = radius if self.scale is None else math.ceil((radius + 1.5) * max(1.0, self.scale[1])) + 1
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draws one kernel.
-
-        Args:
-            size: ``(h, w)`` of the image, which does not matter here.
-            rng: All randomness comes from here.
+        """Draws one kernel; the size of the image does not matter.
 
         Returns:
             ``kernel``: float32 ``(k, k)``, ``k = 2 * margin + 1`` for every kernel, so that they can be stacked.
         """
         weights = self.kernels[int(rng.integers(len(self.kernels)))].weights
         if self.scale is not None:
-            weights = _scaled(weights, self.scale[0] * (self.scale[1] / self.scale[0]) ** rng.random())
+            factor = self.scale[0] * (self.scale[1] / self.scale[0]) ** rng.random()
+            # Zeros around it, or the outermost weights would be cut where the new size is rounded to whole pixels.
+            framed = np.pad(weights, 1 + math.ceil(1 / factor))
+            how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+            # Rounding moves the centre and changes the sum; centring mends both.
+            weights = centred(cv2.resize(framed, None, fx=factor, fy=factor, interpolation=how))
         if self.rotate:
             weights = np.rot90(weights, int(rng.integers(4)))
-            weights = weights[:, ::-1] if rng.integers(2) else weights
+            if rng.integers(2):
+                weights = weights[:, ::-1]
         return {"kernel": np.pad(weights, self.margin - len(weights) // 2)}
 
     def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +93,8 @@ def convolve(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         Linear light, float32 ``(h, w, 3)``, within 1e-5 of the exact sum: OpenCV uses the Fourier transform for
         kernels wider than 11 pixels.
     """
-    turned = np.ascontiguousarray(kernel[::-1, ::-1])  # filter2D correlates
+    # Turned by half: filter2D correlates, which would draw the mirror image of the kernel.
+    turned = np.ascontiguousarray(kernel[::-1, ::-1])
     return cv2.filter2D(linear, cv2.CV_32F, turned, borderType=cv2.BORDER_REFLECT_101)
 
 
@@ -107,22 +110,13 @@ def convolve_batch(linear: Tensor, kernels: Tensor) -> Tensor:
     """
     import torch
 
-    height, width = linear.shape[-2:]
     reach = kernels.shape[-1] // 2
+    padded = linear
     # By index: torch's own mirrored padding refuses images smaller than the kernel.
-    rows, columns = (
-        torch.from_numpy(np.pad(np.arange(side), reach, mode="reflect")).to(linear.device) for side in (height, width)
-    )
-    padded = linear[:, :, rows][:, :, :, columns]
+    for axis in (2, 3):
+        mirrored = np.pad(np.arange(linear.shape[axis]), reach, mode="reflect")
+        padded = padded.index_select(axis, torch.from_numpy(mirrored).to(linear.device))
     size = padded.shape[-2:]
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernels[:, None], s=size)
     # The transform goes round the border; that reaches only the rows and columns that are cut off.
     return torch.fft.irfft2(spectrum, s=size)[:, :, 2 * reach :, 2 * reach :]
-
-
-def _scaled(weights: np.ndarray, factor: float) -> np.ndarray:
-    """Scales a kernel's size, keeping its sum and its centre; float32 ``(k, k)``, ``k`` odd."""
-    # Zeros around it, or the outermost weights would be cut where the new size is rounded to whole pixels.
-    framed = np.pad(weights, 1 + math.ceil(1 / factor))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return centred(cv2.resize(framed, None, fx=factor, fy=factor, interpolation=how))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,11 +84,17 @@ class ObjectMotion:
         self.scale = as_range(scale, "scale", greatest=1.0)
         self.diameter = as_range(diameter, "diameter", greatest=1.0)
         if objects < 1:
-            raise ValueError(f"objects: came {objects}, expected at least 1")
+            raise ValueError(f"objects: got {objects}, expected at least 1")
         check_exposure(exposure, margin, steps)
         self.objects, self.feather = objects, as_positive(feather, "feather", "pixels")
         self.exposure, self.margin, self.steps = exposure, margin, steps
-        self.masks = _mask_files(masks) if masks is not None else []
+        self.masks: list[Path] = []
+        if masks is not None:
+            if not Path(masks).is_dir():
+                raise UserError(f"masks: {masks}: expected a folder of mask images, there is none")
+            self.masks = sorted(file for file in Path(masks).iterdir() if is_image(file))
+            if not self.masks:
+                raise UserError(f"masks: {masks}: no image in this folder")
         self.camera = _camera(camera, exposure, margin, steps)
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -96,7 +102,7 @@ class ObjectMotion:
 
         Args:
             size: ``(h, w)`` of the image with its margins, in pixels.
-            rng: All randomness comes from here.
+            rng: Draws the camera first, then object by object.
 
         Returns:
             ``homographies``: the camera's path ``(steps, 3, 3)`` float64. ``masks``: opacities
@@ -108,7 +114,10 @@ class ObjectMotion:
                 read.
         """
         side = min(kept(size, self.margin))
-        check_margin("ObjectMotion", self.margin, self.camera.reach(size) + self._reach(side), size)
+        # An object's rim moves by its shift and, as it lies a radius from the centre, by its turn and its growth.
+        extent, angle, scale = (limits[1] * self.exposure for limits in (self.extent, self.rotation, self.scale))
+        reach = extent + self.diameter[1] * side / 2 * (math.radians(angle) + scale)
+        check_margin("ObjectMotion", self.margin, self.camera.reach(size) + reach, size)
         camera = self.camera.draw(size, rng)["homographies"]
         drawn = [self._draw_object(size, side, rng) for _ in range(self.objects)]
         masks, origins, paths = (np.stack(parts) for parts in zip(*drawn, strict=True))
@@ -118,6 +127,7 @@ class ObjectMotion:
         """Returns the blurred and the sharp image with the objects: linear light, float32 ``(h, w, 3)``."""
         layers = []
         for mask, origin, path in zip(drawn["masks"], drawn["origins"], drawn["paths"], strict=True):
+            # Light times opacity: warped apart, a soft edge would be darkened by what lies behind the mask.
             alpha = mask[..., None]
             layers.append(Layer(np.concatenate([alpha * warp(linear, origin), alpha], axis=2), path))
         return expose(linear, drawn["homographies"], layers), compose(linear, layers)
@@ -138,13 +148,9 @@ class ObjectMotion:
 
     def identity(self) -> str:
         """Returns what tells one set of masks from another, apart from the arguments: a digest of names and sizes."""
+        # Names and sizes: to digest the pictures would mean to decode a folder at each start.
         listed = "".join(f"{file.name} {file.stat().st_size}\n" for file in self.masks)
         return f"{len(self.masks)} masks, sha256 {hashlib.sha256(listed.encode()).hexdigest()}"
-
-    def _reach(self, side: int) -> float:
-        extent, angle, scale = (limits[1] * self.exposure for limits in (self.extent, self.rotation, self.scale))
-        radius = self.diameter[1] * side / 2
-        return extent + radius * (math.radians(angle) + scale)
 
     def _draw_object(
         self, size: tuple[int, int], side: int, rng: np.random.Generator
@@ -183,16 +189,17 @@ def random_blob(
     Returns:
         Opacity, float32 ``(h, w)`` in [0, 1].
     """
-    (first_x, end_x), (first_y, end_y) = (
-        (max(0, math.floor(middle - diameter / 2)), min(side, math.ceil(middle + diameter / 2) + 1))
-        for middle, side in zip(centre, size[::-1], strict=True)
-    )
+    # Only the square around it is computed, as far as that lies in the image.
+    corner, radius = np.array(centre), diameter / 2
+    first_x, first_y = np.maximum(0, np.floor(corner - radius)).astype(int)
+    end_x, end_y = np.minimum(size[::-1], np.ceil(corner + radius) + 1).astype(int)
     y, x = np.ogrid[first_y:end_y, first_x:end_x]
     right, down = x - centre[0], y - centre[1]
     distance, angle = np.hypot(right, down), np.arctan2(down, right)
     depth = rng.uniform(0, 0.15, _LOBES.size)
     phase = rng.uniform(0, 2 * np.pi, _LOBES.size)
     outline = 1 + sum(d * np.cos(lobes * angle + p) for d, lobes, p in zip(depth, _LOBES, phase, strict=True))
+    # Where all lobes reach out together the outline touches the circle. A cubic ramp has no crease at either end.
     inside = diameter / 2 * outline / (1 + depth.sum()) - distance
     ramp = np.clip(inside / feather, 0, 1)
     mask = np.zeros(size, dtype=np.float32)
@@ -200,9 +207,10 @@ def random_blob(
     return mask
 
 
-def _camera(arguments: Mapping[str, Any] | None, exposure: float, margin: int, steps: int) -> Shake:
-    still = {"extent": (0.0, 0.0), "roll": (0.0, 0.0), "tilt": (0.0, 0.0)}
-    given: Mapping[str, Any] = still if arguments is None else arguments
+def _camera(given: dict[str, Any] | None, exposure: float, margin: int, steps: int) -> Shake:
+    if given is None:
+        given = {"extent": (0.0, 0.0), "roll": (0.0, 0.0), "tilt": (0.0, 0.0)}
+    # The shutter, the margin and the steps are the objects' too, so they are not the camera's to set.
     for key in given:
         if key not in _OF_CAMERA:
             hint = did_you_mean(key, _OF_CAMERA)
@@ -221,21 +229,11 @@ def _opacity(file: Path) -> np.ndarray:
 
 
 def _placed_mask(file: Path, size: tuple[int, int], centre: tuple[float, float], diameter: float) -> np.ndarray:
-    """Reads a mask and scale it into the circle of that centre and diameter, float32 ``(h, w)`` in [0, 1]."""
+    """Reads a mask and scales it into the circle of that centre and diameter, float32 ``(h, w)`` in [0, 1]."""
     opacity = _opacity(file)
     scale = diameter / math.hypot(*opacity.shape)
-    height, width = (max(1, round(side * scale)) for side in opacity.shape)
+    height, width = max(1, round(opacity.shape[0] * scale)), max(1, round(opacity.shape[1] * scale))
     # Area averaging where it shrinks, as interpolation would skip pixels.
     scaled = cv2.resize(opacity, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     to_place = np.array([[1, 0, centre[0] - (width - 1) / 2], [0, 1, centre[1] - (height - 1) / 2]])
     return np.asarray(cv2.warpAffine(scaled, to_place, (size[1], size[0]), flags=cv2.INTER_LINEAR))
-
-
-def _mask_files(folder: str) -> list[Path]:
-    path = Path(folder)
-    if not path.is_dir():
-        raise UserError(f"masks: {folder}: expected a folder of mask images, there is none")
-    files = sorted(file for file in path.iterdir() if is_image(file))
-    if not files:
-        raise UserError(f"masks: {folder}: no image in this folder")
-    return files

@@ -6,10 +6,11 @@ up again; and after the last one ``manifest.json``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,61 @@ _SIDES = ("blurred", "sharp")
 
 _LEFTOVER = re.compile(r"\.[a-z0-9_]{8}\.tmp")  # a hidden file that write_atomically has not come to rename
 
-Manifest = dict[str, Any]
 Show = Callable[[str, int, int], None]
 """Called with a name, the number of things done and that of all."""
+
+
+@dataclass(frozen=True)
+class PairRecord:
+    """What a manifest says of one pair.
+
+    Attributes:
+        key: Path of its files below ``blurred`` and ``sharp``, without ending.
+        made_of: Where it comes from and what was drawn, by the names that its maker documents.
+        psnr: Of the blurred image, in dB; ``None`` where it equals the sharp one, as JSON knows no infinity.
+    """
+
+    key: str
+    made_of: Mapping[str, Any]
+    psnr: float | None
+
+
+@dataclass(frozen=True)
+class Psnr:
+    """PSNR of the blurred images that differ from their sharp ones, in dB; ``None`` where there is no such image."""
+
+    mean: float | None
+    least: float | None
+    greatest: float | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` holds.
+
+    Attributes:
+        settings: All that the pairs depend on, as in ``settings.json``.
+        psnr: Of all pairs.
+        notes: What was left out.
+        pairs: Their records, in the order in which they were made.
+    """
+
+    settings: Mapping[str, Any]
+    psnr: Psnr
+    notes: Sequence[str]
+    pairs: Sequence[PairRecord]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the file's content."""
+        pairs = [{"key": pair.key, **pair.made_of, "psnr": pair.psnr} for pair in self.pairs]
+        return {"settings": self.settings, "psnr": asdict(self.psnr), "notes": list(self.notes), "pairs": pairs}
+
+    def in_words(self, out: Path) -> str:
+        """Returns the line that tells a user what was made."""
+        blur, found = "no blur in any of them", self.psnr
+        if found.mean is not None:
+            blur = f"blurred PSNR {found.mean:.2f} dB on average ({found.least:.2f} to {found.greatest:.2f})"
+        return f"{len(self.pairs)} pairs, in {out}; {blur}"
 
 
 class PairFolder:
@@ -44,7 +97,8 @@ class PairFolder:
         UserError: The folder holds something else, pairs made otherwise, or cannot be written to.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        # Through JSON and back, so that what is compared with an earlier run's file has its types: lists for tuples.
         self.folder, self.settings = folder, json.loads(json.dumps(settings, default=str))
         make_folder(folder)
         # A run killed while it wrote the settings leaves a folder with nothing else than that file.
@@ -53,9 +107,13 @@ class PairFolder:
             self._check_earlier(there)
         else:
             write_json(folder / _SETTINGS, self.settings)
-        places = (folder.glob(".*.tmp"), *((folder / side).rglob(".*.tmp") for side in _SIDES))
-        for leftover in filter(_is_leftover, chain(*places)):
-            leftover.unlink(missing_ok=True)
+        # Only now: until the settings are known to be ours, nothing in the folder is.
+        hidden = list(folder.glob(".*.tmp"))
+        for side in _SIDES:
+            hidden += (folder / side).rglob(".*.tmp")
+        for file in hidden:
+            if _is_leftover(file):
+                file.unlink(missing_ok=True)
 
     def pair(self, key: str, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
         """Returns the blurred and the sharp image of a key: those that an earlier run wrote, else made and written.
@@ -63,43 +121,26 @@ class PairFolder:
         Raises:
             UserError: They cannot be made or written; no damaged file is left.
         """
-        pair = self._read(key)
-        if pair is None:
-            pair = make()
-            self._write(key, *pair)
-        return pair
-
-    def _read(self, key: str) -> tuple[np.ndarray, np.ndarray] | None:
-        try:
-            blurred, sharp = (read_image(file) for file in self._files(key))
-        except ImageReadError:
-            return None
-        return blurred, sharp
-
-    def _write(self, key: str, blurred: np.ndarray, sharp: np.ndarray) -> None:
-        for file, image in zip(self._files(key), (blurred, sharp), strict=True):
+        files = [self.folder / side / f"{key}.png" for side in _SIDES]
+        # Decoded, not only looked for: a file that was damaged since is made again.
+        with contextlib.suppress(ImageReadError):
+            blurred, sharp = (read_image(file) for file in files)
+            return blurred, sharp
+        pair = make()
+        for file, image in zip(files, pair, strict=True):
             make_folder(file.parent)
             write_image(file, image)
+        return pair
 
-    def finish(self, pairs: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> Manifest:
-        """Writes ``manifest.json`` and returns what it holds.
-
-        Args:
-            pairs: A record each, with ``key`` and ``psnr`` (see :func:`score`).
-            notes: What was left out.
-
-        Returns:
-            ``settings``, ``psnr`` of all (``mean``, ``least``, ``greatest``), ``notes`` and ``pairs``.
-        """
-        scores = [pair["psnr"] for pair in pairs if pair["psnr"] is not None]
-        mean = round(float(np.mean(scores)), 4) if scores else None
-        summary = {"mean": mean, "least": min(scores, default=None), "greatest": max(scores, default=None)}
-        manifest = {"settings": self.settings, "psnr": summary, "notes": list(notes), "pairs": list(pairs)}
-        write_json(self.folder / _MANIFEST, manifest)
+    def finish(self, pairs: Sequence[PairRecord], notes: Sequence[str] = ()) -> Manifest:
+        """Writes ``manifest.json`` and returns what it holds; it comes last, so that a folder with it is complete."""
+        scores = [pair.psnr for pair in pairs if pair.psnr is not None]
+        summary = Psnr(None, None, None)
+        if scores:
+            summary = Psnr(round(float(np.mean(scores)), 4), min(scores), max(scores))
+        manifest = Manifest(self.settings, summary, notes, pairs)
+        write_json(self.folder / _MANIFEST, manifest.as_json())
         return manifest
-
-    def _files(self, key: str) -> list[Path]:
-        return [self.folder / side / f"{key}.png" for side in _SIDES]
 
     def _check_earlier(self, there: list[str]) -> None:
         place, settings = f"--out {self.folder}", self.settings
@@ -110,29 +151,20 @@ class PairFolder:
             ours = False
         if not ours:
             raise UserError(f"{place}: it holds something else ({', '.join(shorten(there, 3))}); give a new folder")
-        differing = [
-            f"{place}: it holds pairs of other settings: {name} is {earlier.get(name)!r} there, "
-            f"{settings.get(name)!r} now; give a new folder"
-            for name in sorted({*earlier, *settings})
-            if earlier.get(name) != settings.get(name)
-        ]
+        differing = []
+        for name in sorted({*earlier, *settings}):
+            before, now = earlier.get(name), settings.get(name)
+            if before != now:
+                said = f"it holds pairs of other settings: {name} is {before!r} there, {now!r} now; give a new folder"
+                differing.append(f"{place}: {said}")
         if differing:
             raise UserError(*differing)
 
 
 def score(blurred: np.ndarray, sharp: np.ndarray) -> float | None:
-    """Returns the blurred image's PSNR in dB for a manifest; ``None`` where it equals the sharp one."""
+    """Returns the PSNR of a :class:`PairRecord`."""
     found = psnr(blurred, sharp)
     return round(found, 4) if np.isfinite(found) else None
-
-
-def in_words(manifest: Manifest, out: Path) -> str:
-    """Returns the line that tells a user what was made."""
-    scores = manifest["psnr"]
-    blur = "no blur in any of them"
-    if scores["mean"] is not None:
-        blur = f"blurred PSNR {scores['mean']:.2f} dB on average ({scores['least']:.2f} to {scores['greatest']:.2f})"
-    return f"{len(manifest['pairs'])} pairs, in {out}; {blur}"
 
 
 def keep_apart(source: str, out: Path) -> None:
@@ -145,6 +177,7 @@ def keep_apart(source: str, out: Path) -> None:
     Raises:
         UserError: They are not apart.
     """
+    # Part by part from the root, as far as both go: one part that does not fit the pattern's keeps them apart.
     for part, place in zip(Path(source).expanduser().resolve().parts, out.resolve().parts, strict=False):
         if part == "**":
             break
@@ -153,7 +186,7 @@ def keep_apart(source: str, out: Path) -> None:
     raise UserError(f"--out {out}: it lies among the images of {source} or around them; give another folder")
 
 
-def write_json(file: Path, content: dict[str, Any]) -> None:
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file, whole or not at all.
 
     Raises:

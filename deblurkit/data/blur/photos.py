@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 import deblurkit
-from deblurkit.data.blur.camera import Camera, Shot
-from deblurkit.data.blur.pair_folder import Manifest, PairFolder, Show, keep_apart, score
+from deblurkit.contracts import blur_traits
+from deblurkit.data.blur.pair_folder import Manifest, PairFolder, PairRecord, Show, keep_apart, score
 from deblurkit.data.blur.synthesized import SynthesizedBlur
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
@@ -51,16 +51,16 @@ def blur_photos(
         limit: Blur the first so many photographs only.
 
     Returns:
-        What ``manifest.json`` holds; a pair's record has ``key``, ``photograph``, ``blur`` (the model's name),
-        ``parameters`` (what was drawn, arrays of more than 8 numbers by shape and range) and ``psnr`` in dB.
+        The manifest; its records have ``photograph``, ``blur`` (the model's name) and ``parameters`` (what was drawn,
+        arrays of more than 8 numbers by shape and range).
 
     Raises:
         UserError: A setting is wrong, a photograph cannot be read, ``out`` holds something else or cannot be written.
     """
     if count < 1 or seed < 0:
-        raise UserError(f"count and seed: came {count} and {seed}, expected at least 1 and at least 0")
+        raise UserError(f"count and seed: got {count} and {seed}, expected at least 1 and at least 0")
     if component.get("type") != SynthesizedBlur.__name__:
-        raise UserError(f"type: came {component.get('type')!r}, expected {SynthesizedBlur.__name__}: it makes the blur")
+        raise UserError(f"type: got {component.get('type')!r}, expected {SynthesizedBlur.__name__}: it makes the blur")
     options = {key: value for key, value in component.items() if key not in _OF_READERS}
     photographs: SynthesizedBlur = DATASETS.build(options, where="photos")
     photographs.verify()
@@ -69,7 +69,7 @@ def blur_photos(
     made = {"made_by": _MADE_BY, "version": deblurkit.__version__, "photographs": _identity(photographs, used)}
     folder = PairFolder(out, {**made, **_settings(options, photographs), "count": count, "seed": seed})
     jobs = [(index, number) for index in range(used) for number in range(count)]
-    pairs = []
+    pairs: list[PairRecord] = []
     with ThreadPoolExecutor(min(8, usable_cores())) as pool:  # OpenCV and the PNG coder release Python's lock
         for record in pool.map(partial(_make, photographs, folder, seed, count), jobs):
             pairs.append(record)
@@ -87,22 +87,21 @@ def by_default(sharp: str) -> dict[str, Any]:
     return {"type": SynthesizedBlur.__name__, "sharp": sharp, "blur": [{"type": "Shake"}], "noise": noise}
 
 
-def _make(
-    photographs: SynthesizedBlur, folder: PairFolder, seed: int, count: int, job: tuple[int, int]
-) -> dict[str, Any]:
+def _make(photographs: SynthesizedBlur, folder: PairFolder, seed: int, count: int, job: tuple[int, int]) -> PairRecord:
     index, number = job
     name = photographs.photographs.files[index].key
     key = name if count == 1 else f"{name}_{number:0{len(str(count - 1))}d}"
+    # A generator of the pair's own: neither threads nor pairs that are there already change what is drawn.
     shot = photographs.shoot(index, np.random.default_rng([seed, index, number]))
-    pair = folder.pair(key, lambda: _developed(photographs.camera, shot))
+
+    def develop() -> tuple[np.ndarray, np.ndarray]:
+        pair = photographs.camera.develop(shot)
+        return pair["blurred"], pair["sharp"]
+
+    pair = folder.pair(key, develop)
     parameters = {name: _summary(value) for name, value in {**shot.drawn, **shot.sensor}.items()}
     model = photographs.camera.names[shot.blur]
-    return {"key": key, "photograph": name, "blur": model, "parameters": parameters, "psnr": score(*pair)}
-
-
-def _developed(camera: Camera, shot: Shot) -> tuple[np.ndarray, np.ndarray]:
-    pair = camera.develop(shot)
-    return pair["blurred"], pair["sharp"]
+    return PairRecord(key, {"photograph": name, "blur": model, "parameters": parameters}, score(*pair))
 
 
 def _summary(array: np.ndarray) -> Any:
@@ -114,18 +113,27 @@ def _summary(array: np.ndarray) -> Any:
 
 def _settings(options: Mapping[str, Any], photographs: SynthesizedBlur) -> dict[str, Any]:
     """Returns the options with every default, and what the files hold that they name."""
-    camera = photographs.camera
     settings = _with_defaults(SynthesizedBlur, options)
-    entries = [{"type": entry} if isinstance(entry, str) else entry for entry in options["blur"]]
-    settings["blur"] = [{"share": 1.0, **_with_defaults(BLURS.get(entry["type"]), entry)} for entry in entries]
-    settings["response"] = camera.sensor.response.identity()
-    settings["blur_files"] = [model.identity() if hasattr(model, "identity") else None for model in camera.models]
+    # With its defaults each setting is equal whether it is written or left out.
+    settings["blur"] = []
+    for given in options["blur"]:
+        entry = {"type": given} if isinstance(given, str) else given
+        settings["blur"].append({"share": 1.0, **_with_defaults(BLURS.get(entry["type"]), entry)})
+    # The names of files say nothing of what they hold now.
+    settings["response"] = photographs.camera.sensor.response.identity()
+    settings["blur_files"] = []
+    for model in photographs.camera.models:
+        identity = blur_traits(model).identity
+        settings["blur_files"].append(identity() if identity else None)
     return {name: value for name, value in settings.items() if name not in _OF_READERS}
 
 
 def _with_defaults(component: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = inspect.signature(component).parameters.values()
-    return {**{one.name: one.default for one in parameters if one.default is not one.empty}, **arguments}
+    settings = {}
+    for parameter in inspect.signature(component).parameters.values():
+        if parameter.default is not parameter.empty:
+            settings[parameter.name] = parameter.default
+    return {**settings, **arguments}
 
 
 def _identity(photographs: SynthesizedBlur, used: int) -> str:

@@ -55,17 +55,29 @@ class Sensor:
         jpeg: Sequence[int] | None = None,
     ) -> None:
         self.response = camera_response.response(response)
-        self.noise = None if noise is None else _electrons(noise)
+        self.noise: tuple[float, float] | None = None
+        if noise is not None:
+            unknown = [key for key in noise if key not in _NOISE]
+            if unknown or len(noise) < len(_NOISE):
+                hint = did_you_mean(unknown[0], _NOISE) if unknown else ""
+                expected = "{full_well: ELECTRONS, read_noise: ELECTRONS}"
+                raise ValueError(f"noise: got {dict(noise)}{hint}, expected {expected}")
+            full_well = as_positive(noise["full_well"], "noise: full_well", "electrons")
+            read_noise = noise["read_noise"]
+            if read_noise != 0:
+                read_noise = as_positive(read_noise, "noise: read_noise", "0, or electrons")
+            self.noise = full_well, float(read_noise)
         self.gain = as_range((1.0, 1.0) if gain is None else gain, "gain", positive=True)
-        self.jpeg = None
+        self.jpeg: tuple[int, int] | None = None
         if jpeg is not None:
             limits = as_range(jpeg, "jpeg", least=1.0, greatest=100.0)
             if any(int(limit) != limit for limit in limits):
-                raise ValueError(f"jpeg: came {list(jpeg)}, expected whole numbers")
+                raise ValueError(f"jpeg: got {list(jpeg)}, expected whole numbers")
             self.jpeg = int(limits[0]), int(limits[1])
 
     def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draws one photograph's ``gain`` and, where there are such, ``noise_seed`` and ``quality``: arrays ``()``."""
+        # A seed stands for the noise: a manifest can hold it, and worker and device get the same numbers from it.
         drawn = {"gain": np.array(rng.uniform(*self.gain), dtype=np.float32)}
         if self.noise is not None:
             drawn["noise_seed"] = np.array(rng.integers(2**63))
@@ -86,6 +98,8 @@ class Sensor:
         Returns:
             Both as ``uint8`` ``(h, w, 3)``.
         """
+        # In the order of a camera. Gain acts before saturation, so that burnt-out places leave their full trace. Noise
+        # is that of electrons, so it comes before the response, whose steep start makes it greatest in the shadows.
         blurred, sharp = blurred * drawn["gain"], sharp * drawn["gain"]
         if self.noise is not None:
             blurred = add_sensor_noise(blurred, np.random.default_rng(int(drawn["noise_seed"])), *self.noise)
@@ -107,6 +121,7 @@ class Sensor:
         """
         if self.noise is None:
             return {"gain": drawn["gain"]}
+        # Drawn on the CPU: generators of devices give other numbers, and the images would be others than a worker's.
         rng = np.random.default_rng(int(drawn["noise_seed"]))
         field = rng.standard_normal((*size, 3), dtype=np.float32)
         return {"gain": drawn["gain"], "noise": np.ascontiguousarray(field.transpose(2, 0, 1))}
@@ -163,15 +178,3 @@ def _knots(curve: Response, device: torch.device) -> Tensor:
     import torch
 
     return torch.from_numpy(curve.decode(np.arange(_KNOTS, dtype=np.uint16))).to(device)
-
-
-def _electrons(noise: Mapping[str, float]) -> tuple[float, float]:
-    """Returns ``(full_well, read_noise)``."""
-    unknown = [key for key in noise if key not in _NOISE]
-    missing = [key for key in _NOISE if key not in noise]
-    if unknown or missing:
-        hint = did_you_mean(unknown[0], _NOISE) if unknown else ""
-        raise ValueError(f"noise: came {dict(noise)}{hint}, expected {{full_well: ELECTRONS, read_noise: ELECTRONS}}")
-    full_well = as_positive(noise["full_well"], "noise: full_well", "electrons")
-    read_noise = noise["read_noise"]
-    return full_well, 0.0 if read_noise == 0 else as_positive(read_noise, "noise: read_noise", "0, or electrons")

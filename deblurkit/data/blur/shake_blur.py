@@ -68,17 +68,13 @@ class Shake:
         self.tilt = as_range(tilt, "tilt", greatest=20.0)
         check_exposure(exposure, margin, steps)
         if not 0 <= jerk <= steps - 1:
-            raise ValueError(f"jerk: came {jerk}, expected a number of turns from 0 to steps - 1 = {steps - 1}")
+            raise ValueError(f"jerk: got {jerk}, expected a number of turns from 0 to steps - 1 = {steps - 1}")
         self.focal = as_positive(focal, "focal", "a length in pixels")
         self.jerk, self.exposure = jerk, exposure
         self.margin, self.steps = margin, steps
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draws one camera's path.
-
-        Args:
-            size: ``(h, w)`` of the image with its margins, in pixels.
-            rng: All randomness comes from here.
+        """Draws one camera's path for an image of ``size`` ``(h, w)``, its margins included.
 
         Returns:
             ``homographies``: ``(steps, 3, 3)`` float64, from the sharp image to the exposed one.
@@ -86,6 +82,7 @@ class Shake:
         Raises:
             UserError: A path could reach further than the margin in an image of this size.
         """
+        # Before anything is drawn: what a rare path could reach must not depend on which path comes.
         check_margin("Shake", self.margin, self.reach(size), size)
         extent, roll, tilt = (rng.uniform(*limits) * self.exposure for limits in (self.extent, self.roll, self.tilt))
         path = random_camera_path(rng, extent, roll, tilt, self.steps, self.jerk)
@@ -114,11 +111,11 @@ def check_exposure(exposure: float, margin: int, steps: int) -> None:
         ValueError: One is out of its range; the message names it.
     """
     if not 0 < exposure <= 1:
-        raise ValueError(f"exposure: came {exposure}, expected a share of the frame interval above 0, up to 1")
+        raise ValueError(f"exposure: got {exposure}, expected a share of the frame interval above 0, up to 1")
     if margin < 0:
-        raise ValueError(f"margin: came {margin}, expected pixels, not negative")
+        raise ValueError(f"margin: got {margin}, expected pixels, not negative")
     if steps < 2:
-        raise ValueError(f"steps: came {steps}, expected at least 2")
+        raise ValueError(f"steps: got {steps}, expected at least 2")
 
 
 def kept(size: tuple[int, int], margin: int) -> tuple[int, int]:
@@ -138,10 +135,11 @@ def check_margin(name: str, margin: int, reach: float, size: tuple[int, int]) ->
             f"{name}: tilt: too much tilt for this focal length: in an image of {height} x {width} (h x w) a corner "
             "could turn by 90 degrees from the optical axis; set less tilt, or a greater focal"
         )
+    # Interpolation looks a little further than the point that it is asked for.
     needed = math.ceil(reach) + TAPS_PX
     if needed > margin:
         height, width = kept(size, margin)
         raise UserError(
-            f"{name}: margin: came {margin}, but its greatest motion reaches {needed} pixels in an image of "
+            f"{name}: margin: got {margin}, but its greatest motion reaches {needed} pixels in an image of "
             f"{height} x {width} (h x w): set margin: {needed}, or less motion"
         )

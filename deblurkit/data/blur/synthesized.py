@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from deblurkit.contracts import blur_traits, transform_traits
 from deblurkit.data.blur.camera import Camera, Shot
 from deblurkit.data.blur.sensor import Sensor
 from deblurkit.data.dataset import ImagePairs, PairFiles, Pairs
@@ -50,12 +51,13 @@ class Exposing:
         shot = self.camera.shoot(photograph, rng, self.crop)
         reach = 2 * self.camera.models[shot.blur].margin
         size = shot.linear.shape[0] - reach, shot.linear.shape[1] - reach
-        parameters = {"drawn": shot.drawn, "sensor": self.camera.sensor.draw_field(size, shot.sensor)}
-        tensors = {
-            group: {name: torch.from_numpy(np.array(value)) for name, value in values.items()}
-            for group, values in parameters.items()
+        sensor = self.camera.sensor.draw_field(size, shot.sensor)
+        # Copies, as what was drawn may be a view that torch cannot take, turned or mirrored.
+        return {
+            "sharp": torch.from_numpy(np.ascontiguousarray(shot.linear.transpose(2, 0, 1))),
+            "drawn": {name: torch.from_numpy(np.array(value)) for name, value in shot.drawn.items()},
+            "sensor": {name: torch.from_numpy(np.array(value)) for name, value in sensor.items()},
         }
-        return {"sharp": torch.from_numpy(np.ascontiguousarray(shot.linear.transpose(2, 0, 1))), **tensors}
 
 
 @DATASETS.register_module()
@@ -111,9 +113,11 @@ class SynthesizedBlur(Pairs):
         self.camera = Camera(blur, Sensor(response, noise, gain, jpeg))
         self.sharp, self.where = sharp, where
         self._check_where()
+        # The photographs are a set of single images, whose transforms begin with the blur that makes pairs of them.
         self.photographs.augment = [Blurring(self.camera, self._crop_size), *self.augment]
         if self.crop and where == "device" and any(isinstance(step, Rotate90) for step in self.augment):
-            self.crop.needed = (max(self.crop.size),) * 2  # photographs are turned first, and may lie either way
+            # Photographs are turned before they are cut, and may lie either way.
+            self.crop.needed = (max(self.crop.size),) * 2
 
     def __len__(self) -> int:
         """Returns the number of photographs."""
@@ -161,6 +165,7 @@ class SynthesizedBlur(Pairs):
         """
         if self.where == "worker":
             return self.photographs.sample(index, rng)
+        # A batch is finished as a whole, so what differs from image to image, as turns do, comes before the blur.
         steps = [*filter(None, (self.resize, *self.augment)), Exposing(self.camera, self._crop_size)]
         key, parts = self.photographs.transformed(index, steps, rng)
         return {**parts, "key": key}
@@ -178,8 +183,10 @@ class SynthesizedBlur(Pairs):
         if self.where == "worker":
             return batch
         (model,) = self.camera.models
+        expose_batch = blur_traits(model).expose_batch
+        assert expose_batch is not None  # or the set could not have been built
         inside = slice(model.margin, -model.margin or None)
-        blurred, sharp = (image[..., inside, inside] for image in model.expose_batch(batch["sharp"], batch["drawn"]))
+        blurred, sharp = (image[..., inside, inside] for image in expose_batch(batch["sharp"], batch["drawn"]))
         blurred, sharp = self.camera.sensor.capture_batch(blurred, sharp, batch["sensor"])
         return {"blurred": blurred, "sharp": sharp, "key": batch["key"]}
 
@@ -189,7 +196,7 @@ class SynthesizedBlur(Pairs):
         return {**super().describe(), "sharp": self.sharp, **made}
 
     def verify(self) -> None:
-        """Looks at every photograph's header, and draw each blur once for the largest images that will be blurred.
+        """Looks at every photograph's header, and draws each blur once for the largest images that will be blurred.
 
         That is the greatest height with the greatest width: how far a blur reaches may depend on either.
 
@@ -197,7 +204,15 @@ class SynthesizedBlur(Pairs):
             UserError: One line for each problem found.
         """
         super().verify()
-        self.notes = self._remarks()
+        self.notes = []
+        if self.photographs.read(0)["blurred"].dtype != np.uint8:
+            self.notes.append(f"{self.place(0)} has 16 bits a channel; the pairs made of {self.sharp} have 8")
+        for step in self.augment:
+            cuts = transform_traits(step).needed is not None or isinstance(step, RandomResizedCrop)
+            if cuts and self.crop is None:
+                name = type(step).__name__
+                self.notes.append(f"whole photographs are blurred before {name} cuts them: crop would cut them before")
+                break
         size = self._crop_size or self._greatest_size()
         problems = []
         for number, model in enumerate(self.camera.models):
@@ -226,40 +241,26 @@ class SynthesizedBlur(Pairs):
         heights, widths = zip(*(self.size(index) for index in range(len(self))), strict=True)
         return max(heights), max(widths)
 
-    def _remarks(self) -> list[str]:
-        notes = []
-        if self.photographs.read(0)["blurred"].dtype != np.uint8:
-            notes.append(f"{self.place(0)} has 16 bits a channel; the pairs made of {self.sharp} have 8")
-        cutting = [type(step).__name__ for step in self.augment if _cuts(step)]
-        if self.crop is None and cutting:
-            notes.append(f"whole photographs are blurred before {cutting[0]} cuts them: crop would cut them before")
-        return notes
-
     def _check_where(self) -> None:
-        """Refuses what cannot be done on the device.
-
-        Raises:
-            ValueError: It is asked for.
-        """
+        """Raises ValueError for what cannot be done on the device."""
         if self.where not in ("worker", "device"):
-            raise ValueError(f"where: came {self.where!r}, expected 'worker' or 'device'")
+            raise ValueError(f"where: got {self.where!r}, expected 'worker' or 'device'")
         if self.where == "worker":
             return
-        camera = self.camera
+        models, names = self.camera.models, ", ".join(self.camera.names)
         refused = [type(step).__name__ for step in self.augment if not isinstance(step, _TURNS)]
-        lacking = [n for n, m in zip(camera.names, camera.models, strict=True) if not hasattr(m, "expose_batch")]
-        for found, why in (
-            (len(camera.models) > 1, f"it takes one blur model, came {', '.join(camera.names)}"),
-            (lacking, f"{', '.join(lacking)} cannot blur a batch (it has no expose_batch)"),
-            (camera.sensor.jpeg, "there is no JPEG on a device; remove jpeg"),
-            (refused, f"augment: {', '.join(refused)} cannot be applied before the blur; hflip, vflip and rot90 can"),
-        ):
-            if found:
-                raise ValueError(f"where: device: {why}; or blur with where: worker")
-
-
-def _cuts(transform: object) -> bool:
-    return hasattr(transform, "needed") or isinstance(transform, RandomResizedCrop)
+        why = ""
+        # Models are drawn for each sample, and a batch is exposed by one.
+        if len(models) > 1:
+            why = f"it takes one blur model, got {names}"
+        elif blur_traits(models[0]).expose_batch is None:
+            why = f"{names} cannot blur a batch (it has no expose_batch)"
+        elif self.camera.sensor.jpeg:
+            why = "there is no JPEG on a device; remove jpeg"
+        elif refused:
+            why = f"augment: {', '.join(refused)} cannot be applied before the blur; hflip, vflip and rot90 can"
+        if why:
+            raise ValueError(f"where: device: {why}; or blur with where: worker")
 
 
 def _photographs(pattern: str) -> list[PairFiles]:

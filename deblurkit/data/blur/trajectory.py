@@ -65,10 +65,12 @@ def with_jerks(path: Trajectory, rng: np.random.Generator, jerk: float) -> Traje
     """
     if jerk == 0 or path.extent == 0:
         return path
+    # As complex numbers: a turn by an angle is a factor, and each turn acts on all of the course that follows it.
     course = np.diff(path.x + 1j * path.y)
     turns = np.where(rng.random(course.size) < jerk / course.size, rng.uniform(-np.pi, np.pi, course.size), 0.0)
     points = np.append(0, np.cumsum(course * np.exp(1j * np.cumsum(turns))))
     points -= points.mean()
+    # A path that turns back on itself is shorter across: without this, jerks would mean less blur.
     turned = Trajectory(points.real, points.imag, path.roll_deg)
     scale = path.extent / turned.extent
     return Trajectory(turned.x * scale, turned.y * scale, path.roll_deg)
@@ -90,6 +92,7 @@ def camera_homographies(path: CameraPath, size: tuple[int, int], focal: float = 
     """
     from scipy.spatial.transform import Rotation
 
+    # The image's y points down, so a turn that moves the image downwards is a negative one about x.
     angles = np.stack([path.roll_deg, -path.pitch_deg, path.yaw_deg], axis=1)
     turns = Rotation.from_euler("ZXY", angles, degrees=True).as_matrix()
     # Focal length and centre apart, so that a camera at rest gives the identity without rounding errors.
@@ -134,6 +137,7 @@ def greatest_reach(
     Returns:
         Pixels; infinity where a tilt could turn a corner of the window out of the image's plane.
     """
+    # The worst point is a corner, shifted outwards as far as can be, tilted further out, and rolled at that radius.
     radius = math.hypot(window[0] - 1, window[1] - 1) / 2 + extent
     angle = math.atan(radius / focal) + math.radians(tilt_deg)
     if angle >= math.pi / 2:

@@ -158,9 +158,9 @@ def test_every_wrong_value_is_told_at_once():
         Exposure(GAMMA, (9, 7), 0, 1.5, -1, 0.0, quantise="trunc", seed=-1)
     problems = "\n".join(raised.value.problems)
     assert len(raised.value.problems) == 7
-    for part in ("average: came (9, 7)", "stride: came 0", "fraction: came 1.5", "interpolate: came -1"):
+    for part in ("average: got (9, 7)", "stride: got 0", "fraction: got 1.5", "interpolate: got -1"):
         assert part in problems
-    for part in ("gain: came 0.0", "quantise: came 'trunc', expected one of round, truncate (did you", "seed: came -1"):
+    for part in ("gain: got 0.0", "quantise: got 'trunc', expected one of round, truncate (did you", "seed: got -1"):
         assert part in problems
 
 
@@ -169,7 +169,7 @@ def test_what_average_may_be():
     assert as_average([7]) == (7, 7)
     assert as_average([7, 13]) == (7, 13)
     for wrong in ([1, 2, 3], [], [7.5, 9], "7", 7.0, True):
-        with pytest.raises(UserError, match="average: came"):
+        with pytest.raises(UserError, match="average: got"):
             as_average(wrong)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deblurkit.data.blur.pair_folder import PairFolder, in_words, keep_apart
+from deblurkit.data.blur.pair_folder import Manifest, PairFolder, keep_apart
 from deblurkit.data.blur.photos import blur_photos
 from deblurkit.data.blur.synthesized import SynthesizedBlur
 from deblurkit.data.images import read_image, to_uint8, write_image
@@ -55,7 +55,9 @@ PairFolder(Path(sys.argv[1]), {"made_by": "test"})
 """
 
 
-def make(sharp: str, out: Path, count: int = 1, seed: int = 0, progress: Any = lambda *_: None, **settings: Any) -> Any:
+def make(
+    sharp: str, out: Path, count: int = 1, seed: int = 0, progress: Any = lambda *_: None, **settings: Any
+) -> Manifest:
     return blur_photos({"type": "SynthesizedBlur", "sharp": sharp, **settings}, out, count, seed, progress)
 
 
@@ -82,13 +84,15 @@ def _start(sharp: Path, out: Path, limit: str = "") -> subprocess.Popen[str]:
 def test_what_is_written(sharp: Path, tmp_path: Path, photograph: np.ndarray) -> None:
     shown: list[tuple[str, int, int]] = []
     out = tmp_path / "out"
-    manifest = make(str(sharp), out, progress=lambda *done: shown.append(done), **SETTINGS)
+    made = make(str(sharp), out, progress=lambda *done: shown.append(done), **SETTINGS)
+    manifest = made.as_json()
     assert shown[-1] == ("photographs", 6, 6)
     assert manifest == json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert [pair["key"] for pair in manifest["pairs"]] == ["a_0", "a_1", "b_0", "b_1", "sub/a_0", "sub/a_1"]
     assert manifest["settings"]["noise"] == {"full_well": 10_000, "read_noise": 3}
     for pair in manifest["pairs"]:
         blurred, truth = (read_image(out / side / f"{pair['key']}.png") for side in ("blurred", "sharp"))
+        assert list(pair) == ["key", "photograph", "blur", "parameters", "psnr"]
         assert blurred.shape == truth.shape == photograph.shape
         assert pair["psnr"] == pytest.approx(psnr(blurred, truth), abs=1e-4)
         assert 1 <= pair["parameters"]["gain"] <= 1.5
@@ -96,9 +100,9 @@ def test_what_is_written(sharp: Path, tmp_path: Path, photograph: np.ndarray) ->
         assert pair["parameters"]["homographies"]["shape"][1:] == [3, 3]
     assert manifest["psnr"]["mean"] == pytest.approx(np.mean([pair["psnr"] for pair in manifest["pairs"]]), abs=1e-4)
     assert len({pair["psnr"] for pair in manifest["pairs"]}) == 6
-    assert "6 pairs, in here; blurred PSNR" in in_words(manifest, "here")
+    assert "6 pairs, in here; blurred PSNR" in made.in_words(Path("here"))
     again = make(str(sharp), tmp_path / "again", **SETTINGS)
-    assert again == manifest
+    assert again == made
     assert _hashes(tmp_path / "again") == _hashes(out)
 
 
@@ -165,20 +169,20 @@ def test_results_among_the_photographs(sharp: Path) -> None:
         with pytest.raises(UserError, match="it lies among the images of"):
             make(pattern, sharp / "out", blur=["Shake"])
     manifest = make(f"{sharp}/*.png", sharp / "out", blur=["Shake"])
-    assert len(manifest["pairs"]) == 2
+    assert len(manifest.pairs) == 2
 
 
 def test_mistakes_and_no_blur(sharp: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="photos: SynthesizedBlur: gain: came"):
+    with pytest.raises(UserError, match="photos: SynthesizedBlur: gain: got"):
         make(str(sharp), tmp_path / "out", blur=["Shake"], gain=[2, 1])
     with pytest.raises(UserError, match="count and seed"):
         make(str(sharp), tmp_path / "out", blur=["Shake"], count=0)
     assert not (tmp_path / "out").exists()
     (tmp_path / "point.txt").write_text("1")
     still = make(str(sharp), tmp_path / "out", blur=[{"type": "Kernels", "kernels": f"{tmp_path}/point.txt"}])
-    assert still["psnr"] == {"mean": None, "least": None, "greatest": None}
-    assert still["pairs"][0]["parameters"] == {"kernel": [[1.0]], "gain": 1.0}
-    assert "no blur in any of them" in in_words(still, "here")
+    assert still.as_json()["psnr"] == {"mean": None, "least": None, "greatest": None}
+    assert still.pairs[0].made_of["parameters"] == {"kernel": [[1.0]], "gain": 1.0}
+    assert "no blur in any of them" in still.in_words(Path("here"))
 
 
 def test_a_setting_that_is_left_out_counts(sharp: Path, tmp_path: Path) -> None:
@@ -237,7 +241,7 @@ def test_masks_are_known_by_their_files(sharp: Path, tmp_path: Path, photograph:
 def test_what_is_written_is_what_training_makes(sharp: Path, tmp_path: Path) -> None:
     settings = {"blur": [{"type": "Shake", "extent": [12, 12]}], "resize": [60, 80], "jpeg": [70, 95]}
     manifest = make(str(sharp), tmp_path / "out", seed=4, **settings)
-    assert manifest["settings"]["resize"] == [60, 80]
+    assert manifest.settings["resize"] == [60, 80]
     training = SynthesizedBlur(str(sharp), **settings)
     for index, key in enumerate(training.keys()):
         sample = training.sample(index, np.random.default_rng([4, index, 0]))
@@ -250,7 +254,7 @@ def test_what_is_written_is_what_training_makes(sharp: Path, tmp_path: Path) -> 
 def test_the_first_photographs_alone(sharp: Path, tmp_path: Path) -> None:
     component = {"type": "SynthesizedBlur", "sharp": str(sharp), "blur": ["Shake"]}
     manifest = blur_photos(component, tmp_path / "out", limit=2)
-    assert [pair["key"] for pair in manifest["pairs"]] == ["a", "b"]
+    assert [pair.key for pair in manifest.pairs] == ["a", "b"]
     with pytest.raises(UserError, match=r"photographs is '2 files.*' there, '3 files"):
         blur_photos(component, tmp_path / "out")
 
@@ -325,4 +329,4 @@ def test_which_results_a_second_run_would_find(
 
 def test_the_photographs_of_the_current_folder(sharp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sharp / "sub")
-    assert [pair["key"] for pair in make(".", Path("../../out"), blur=["Shake"])["pairs"]] == ["a"]
+    assert [pair.key for pair in make(".", Path("../../out"), blur=["Shake"]).pairs] == ["a"]

@@ -97,8 +97,8 @@ def test_a_video_cut_short_is_used_as_far_as_it_goes(tmp_path: Path, photograph:
         "it may be cut short, those read were used"
     ]
     made = blur_frames([str(cut)], tmp_path / "out", Exposure(GAMMA, (5, 5)), lambda *_: None)
-    assert made["notes"] == video.notes
-    assert len(made["pairs"]) == count // 5
+    assert made.notes == video.notes
+    assert len(made.pairs) == count // 5
     cut.write_bytes(data[: data.index(b"movi") + 40])
     with pytest.raises(UserError, match=rf"{cut}: .* decoded"):
         blur_frames([str(cut)], tmp_path / "other", Exposure(GAMMA, (5, 5)), lambda *_: None)
@@ -152,7 +152,7 @@ def test_pairs_made_while_training_are_those_on_disk(footage: Path, tmp_path: Pa
     made.verify()
     exposure = Exposure(response("srgb"), (3, 6), noise=True, interpolate=1, gain=1.5, seed=3)
     manifest = blur_frames([str(footage)], tmp_path / "out", exposure, lambda *_: None)
-    assert made.keys() == [pair["key"] for pair in manifest["pairs"]]
+    assert made.keys() == [pair.key for pair in manifest.pairs]
     assert len(set(made.keys())) == len(made) > 8
     for index, key in enumerate(made.keys()):
         pair = made.read(index)

@@ -224,9 +224,9 @@ def test_scaled_kernels_keep_sum_and_centre_and_grow(tmp_path: Path, limits: tup
         spread[factor] = np.sqrt((kernel.sum(axis=1) * offsets**2).sum())
     assert spread[0.5] == pytest.approx(spread[1.0] / 2, rel=0.15)
     assert spread[2.0] == pytest.approx(spread[1.0] * 2, rel=0.15)
-    with pytest.raises(ValueError, match="scale: came"):
+    with pytest.raises(ValueError, match="scale: got"):
         Kernels(str(tmp_path / "box.npy"), scale=(2.0, 1.0))
-    with pytest.raises(ValueError, match=r"scale: came 2, expected \[least, greatest\]"):
+    with pytest.raises(ValueError, match=r"scale: got 2, expected \[least, greatest\]"):
         Kernels(str(tmp_path / "box.npy"), scale=2)
 
 

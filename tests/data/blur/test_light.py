@@ -102,7 +102,7 @@ def test_other_mistakes_are_named(tmp_path: Path):
         response(str(tmp_path / "curve.npy"))
     with pytest.raises(ValueError, match=r"'trunc' \(did you mean 'truncate'\?\)"):
         quantise(np.zeros(1), "trunc")
-    with pytest.raises(ValueError, match="expected uint8 or uint16, came float32"):
+    with pytest.raises(ValueError, match="expected uint8 or uint16, got float32"):
         response("gamma").decode(np.zeros(1, np.float32))
 
 

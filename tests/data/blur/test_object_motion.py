@@ -25,14 +25,14 @@ def linear(photograph: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"objects": 0}, "objects: came 0"),
-        ({"feather": 0}, "feather: came 0"),
-        ({"diameter": [0.2, 2]}, "diameter: came [0.2, 2], expected [least, greatest], from 0 to 1"),
+        ({"objects": 0}, "objects: got 0"),
+        ({"feather": 0}, "feather: got 0"),
+        ({"diameter": [0.2, 2]}, "diameter: got [0.2, 2], expected [least, greatest], from 0 to 1"),
         ({"masks": "nowhere"}, "masks: nowhere: expected a folder of mask images"),
-        ({"feather": float("inf")}, "feather: came inf"),
+        ({"feather": float("inf")}, "feather: got inf"),
         ({"camera": {"extnt": [1, 2]}}, "camera: it takes no argument 'extnt' (did you mean 'extent'?); known: extent"),
         ({"camera": {"margin": 3}}, "camera: it takes no argument 'margin'; known: extent, roll, tilt, focal, jerk"),
-        ({"camera": {"roll": [2, 1]}}, "camera: roll: came [2, 1]"),
+        ({"camera": {"roll": [2, 1]}}, "camera: roll: got [2, 1]"),
     ],
 )
 def test_refuses_wrong_arguments(arguments: dict[str, Any], problem: str) -> None:
@@ -110,7 +110,7 @@ def test_the_exposure_scales_all_paths() -> None:
 
 def test_the_margin_must_hold_camera_and_object() -> None:
     ObjectMotion(**SMALL).draw((120, 160), np.random.default_rng(0))
-    with pytest.raises(UserError, match=r"ObjectMotion: margin: came 20, .*: set margin: \d+"):
+    with pytest.raises(UserError, match=r"ObjectMotion: margin: got 20, .*: set margin: \d+"):
         ObjectMotion(**SMALL, camera={"extent": [0, 12]}).draw((120, 160), np.random.default_rng(0))
     with pytest.raises(UserError, match="set margin"):
         ObjectMotion(**{**SMALL, "extent": [0, 19]}).draw((120, 160), np.random.default_rng(0))

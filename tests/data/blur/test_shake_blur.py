@@ -17,21 +17,21 @@ SIZE = (144, 176)
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"extent": [5, 3]}, "extent: came [5, 3], expected [least, greatest], not negative"),
-        ({"roll": [0, 90]}, "roll: came [0, 90], expected [least, greatest], from 0 to 45"),
-        ({"tilt": [1]}, "tilt: came [1]"),
-        ({"focal": 0}, "focal: came 0"),
-        ({"jerk": 24}, "jerk: came 24, expected a number of turns from 0 to steps - 1 = 23"),
-        ({"jerk": float("nan")}, "jerk: came nan"),
-        ({"extent": 5}, "extent: came 5, expected [least, greatest]"),
-        ({"extent": "5"}, "extent: came '5', expected [least, greatest]"),
-        ({"extent": ["a", "b"]}, "extent: came ['a', 'b'], expected [least, greatest]"),
-        ({"extent": [2, float("inf")]}, "extent: came [2, inf], expected [least, greatest]"),
-        ({"extent": [float("nan")] * 2}, "extent: came [nan, nan], expected [least, greatest]"),
-        ({"focal": float("inf")}, "focal: came inf, expected a length in pixels, a finite number above 0"),
-        ({"exposure": 0}, "exposure: came 0, expected a share of the frame interval"),
-        ({"margin": -1}, "margin: came -1"),
-        ({"steps": 1}, "steps: came 1"),
+        ({"extent": [5, 3]}, "extent: got [5, 3], expected [least, greatest], not negative"),
+        ({"roll": [0, 90]}, "roll: got [0, 90], expected [least, greatest], from 0 to 45"),
+        ({"tilt": [1]}, "tilt: got [1]"),
+        ({"focal": 0}, "focal: got 0"),
+        ({"jerk": 24}, "jerk: got 24, expected a number of turns from 0 to steps - 1 = 23"),
+        ({"jerk": float("nan")}, "jerk: got nan"),
+        ({"extent": 5}, "extent: got 5, expected [least, greatest]"),
+        ({"extent": "5"}, "extent: got '5', expected [least, greatest]"),
+        ({"extent": ["a", "b"]}, "extent: got ['a', 'b'], expected [least, greatest]"),
+        ({"extent": [2, float("inf")]}, "extent: got [2, inf], expected [least, greatest]"),
+        ({"extent": [float("nan")] * 2}, "extent: got [nan, nan], expected [least, greatest]"),
+        ({"focal": float("inf")}, "focal: got inf, expected a length in pixels, a finite number above 0"),
+        ({"exposure": 0}, "exposure: got 0, expected a share of the frame interval"),
+        ({"margin": -1}, "margin: got -1"),
+        ({"steps": 1}, "steps: got 1"),
     ],
 )
 def test_refuses_wrong_arguments(arguments: dict[str, Any], problem: str) -> None:
@@ -78,7 +78,7 @@ def test_the_margin_holds_the_reach_and_the_taps_of_bicubic_interpolation() -> N
 def test_a_margin_too_small_names_the_one_that_does() -> None:
     blur = Shake(extent=[3, 20], margin=8)
     with pytest.raises(
-        UserError, match=r"Shake: margin: came 8, .* in an image of 128 x 160 .*: set margin: (\d+)"
+        UserError, match=r"Shake: margin: got 8, .* in an image of 128 x 160 .*: set margin: (\d+)"
     ) as at:
         blur.draw(SIZE, np.random.default_rng(0))
     needed = int(str(at.value).split("set margin: ")[1].split(",")[0])

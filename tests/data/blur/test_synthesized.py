@@ -271,7 +271,7 @@ def test_the_largest_sides_of_all_photographs_are_tried(tmp_path: Path) -> None:
     """The panorama has the longer diagonal, the square the longer shorter side, which objects grow with."""
     for name, size in (("panorama", (300, 1500)), ("square", (1000, 1000))):
         write_image(tmp_path / f"{name}.png", np.zeros((*size, 3), np.uint8))
-    with pytest.raises(UserError, match=r"ObjectMotion: margin: came 52, .* 1000 x 1500"):
+    with pytest.raises(UserError, match=r"ObjectMotion: margin: got 52, .* 1000 x 1500"):
         SynthesizedBlur(str(tmp_path), ["ObjectMotion"]).verify()
 
 
@@ -279,7 +279,7 @@ def test_the_largest_sides_of_all_photographs_are_tried(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ({"jpeg": [50, 90]}, "there is no JPEG on a device"),
-        ({"blur": ["Shake", "ObjectMotion"]}, "it takes one blur model, came Shake, ObjectMotion"),
+        ({"blur": ["Shake", "ObjectMotion"]}, "it takes one blur model, got Shake, ObjectMotion"),
         ({"augment": [{"type": "RandomCrop", "size": 8}]}, "augment: RandomCrop cannot be applied before the blur"),
         ({"blur": ["WorkerOnly"]}, "WorkerOnly cannot blur a batch"),
     ],
@@ -333,14 +333,14 @@ def test_mistakes_are_said_before_training(sharp: Path, photograph: np.ndarray, 
     folder = f"type: SynthesizedBlur, sharp: '{sharp}'"
     assert "did you mean 'Shake'" in problems(f"{{{folder}, blur: [{{type: Shak}}]}}")
     assert "extend" in problems(f"{{{folder}, blur: [{{type: Shake, extend: [1, 2]}}]}}")
-    assert "share: came 0" in problems(f"{{{folder}, blur: [{{type: Shake, share: 0}}]}}")
+    assert "share: got 0" in problems(f"{{{folder}, blur: [{{type: Shake, share: 0}}]}}")
     assert "extent: should be a valid array, not 5" in problems(f"{{{folder}, blur: [{{type: Shake, extent: 5}}]}}")
-    assert "focal: came inf" in problems(f"{{{folder}, blur: [{{type: Shake, focal: .inf}}]}}")
-    assert "gain: came [1, inf]" in problems(f"{{{folder}, blur: [Shake], gain: [1, .inf]}}")
-    assert "blur: came []" in problems(f"{{{folder}, blur: []}}")
+    assert "focal: got inf" in problems(f"{{{folder}, blur: [{{type: Shake, focal: .inf}}]}}")
+    assert "gain: got [1, inf]" in problems(f"{{{folder}, blur: [Shake], gain: [1, .inf]}}")
+    assert "blur: got []" in problems(f"{{{folder}, blur: []}}")
     assert "where: should be 'worker' or 'device', not 'gpu'" in problems(f"{{{folder}, blur: [Shake], where: gpu}}")
     assert "smaller than the crop of 500 x 500" in problems(f"{{{folder}, blur: [Shake], crop: 500}}")
-    assert "blur[0]: Shake: margin: came 5" in problems(f"{{{folder}, blur: [{{type: Shake, margin: 5}}], crop: 64}}")
+    assert "blur[0]: Shake: margin: got 5" in problems(f"{{{folder}, blur: [{{type: Shake, margin: 5}}], crop: 64}}")
     assert "there is no folder nowhere" in problems("{type: SynthesizedBlur, sharp: nowhere/, blur: [Shake]}")
     write_image(sharp / "a.jpg", photograph)
     assert "have the same key 'a'" in problems(f"{{{folder}, blur: [Shake]}}")
