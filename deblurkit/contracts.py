@@ -7,7 +7,6 @@ so an author who wonders what a network or data set may say of itself finds all 
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from deblurkit.engine.finite_guard import FiniteGuard
+    from deblurkit.engine.optim import NetworkOptimizer
     from deblurkit.registry import Nested
 
 ValueRange = tuple[float, float]
@@ -320,77 +321,52 @@ def nested_components(component: object) -> Mapping[str, Nested]:
     return getattr(component, "nested", {})
 
 
-Contract = Callable[[Any], str | None]
-"""Says what a candidate lacks; ``None`` where it fits."""
+class Restorer(Protocol):
+    """Does the iterations of a training: what to write to add a training step.
+
+    A :class:`torch.nn.Module` that is built from :class:`deblurkit.engine.step.Parts`, before the option file's own
+    arguments. ``train_step`` alone is checked at registration; the engine saves, averages, validates and logs through
+    the other members. A subclass of :class:`deblurkit.engine.step.GANRestorer` has them all.
+    """
+
+    generator: nn.Module
+    """In training on the training's device; validated, averaged and saved."""
+    critics: dict[str, nn.Module]
+    """By the names of the option file; saved."""
+    losses: dict[str, nn.Module]
+    """By the names of the terms; their buffers are saved, their parameters are those of frozen helpers."""
+    ema: nn.Module | None
+    """The averaged generator: ``None`` at first, filled by the engine where an average is kept."""
+    guard: FiniteGuard
+    """Read before anything is logged, saved or validated."""
+    iteration: int
+    """Updates of the generator done so far; the engine sets it before each step."""
+    measure: bool
+    """Whether this step is logged, and so measures gradients; the engine sets it before each step."""
+
+    @property
+    def generator_batches(self) -> int:
+        """Batches that the generator takes in an iteration."""
+
+    @property
+    def critic_batches(self) -> int:
+        """Batches that the critics draw for themselves in an iteration; 0: they see the generator's."""
+
+    def networks(self) -> dict[str, nn.Module]:
+        """Returns the networks that are trained, by the name of their optimizer."""
+
+    def distribute(self) -> None:
+        """Has the processes of a distributed run exchange gradients; again after what is trained has changed."""
+
+    def train_step(
+        self, data: Sequence[dict[str, Any]], optim_wrapper: Mapping[str, NetworkOptimizer]
+    ) -> dict[str, Tensor]:
+        """Does one iteration and returns its scalars, on the device.
+
+        ``data`` holds ``critic_batches`` batches, then ``generator_batches``; images ``(n, 3, h, w)`` in [0, 1].
+        """
 
 
-def check_network(candidate: Any) -> str | None:
-    """Says what keeps a class from being a generator or critic."""
-    return _not_a_module(candidate) or _lacking_forward(candidate, 1)
-
-
-def check_loss(candidate: Any) -> str | None:
-    """Says what keeps a class from being a :class:`Loss` or a :class:`Game`."""
-    lacking = _not_a_module(candidate)
-    if lacking or not is_game(candidate):
-        return lacking or _lacking_forward(candidate, 2)
-    for method in ("generator_loss", "critic_loss"):
-        if not hasattr(candidate, method):
-            return f"an adversarial loss needs a method {method}(real_logits, fake_logits)"
-        lacking = lacking or _wrong_arguments(getattr(candidate, method), method, 2)
-    return lacking
-
-
-def check_view(candidate: Any) -> str | None:
-    """Says what keeps a function from being a view of an image."""
-    if not inspect.isfunction(candidate):
-        return "a view is a function of one tensor"
-    return _wrong_arguments(candidate, "it", 1, skip_self=False)
-
-
-def check_methods(**counts: int) -> Contract:
-    """Makes a contract of the methods that a class must have, each with its number of required arguments (0: any)."""
-
-    def contract(candidate: Any) -> str | None:
-        if not inspect.isclass(candidate):
-            return "it is not a class"
-        for method, count in counts.items():
-            found = getattr(candidate, method, None)
-            # every class can be called, which makes an instance; what counts is a __call__ of the instances
-            if found is None or (method == "__call__" and not any("__call__" in vars(b) for b in candidate.__mro__)):
-                return f"it has no method {method}"
-            lacking = _wrong_arguments(found, method, count) if count else None
-            if lacking:
-                return lacking
-        return None
-
-    return contract
-
-
-def _not_a_module(candidate: Any) -> str | None:
-    from torch import nn
-
-    if inspect.isclass(candidate) and issubclass(candidate, nn.Module):
-        return None
-    return "it is not a subclass of torch.nn.Module"
-
-
-def _lacking_forward(candidate: Any, count: int) -> str | None:
-    from torch import nn
-
-    if candidate.forward is nn.Module.forward:
-        return "it defines no forward"
-    return _wrong_arguments(candidate.forward, "forward", count)
-
-
-def _wrong_arguments(function: Callable[..., Any], label: str, count: int, skip_self: bool = True) -> str | None:
-    parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
-    required = [p for p in parameters if p.default is p.empty]
-    found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in required)
-    # a function with *args takes any number
-    if found != count and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return f"{label} must take {count} required argument{'s' if count > 1 else ''}, it takes {found}"
-    for parameter in required:
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            return f"{label} must not require the keyword {parameter.name!r}: nothing gives it"
-    return None
+def needs_scores(scheduler: object) -> bool:
+    """Tells whether one of MMEngine's schedules looks at validation scores, as it declares by ``need_val_args``."""
+    return bool(getattr(scheduler, "need_val_args", False))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from deblurkit import catalogue
-from deblurkit.contracts import Contract, check_loss, check_methods, check_network, check_view
+from deblurkit.contract_checks import Contract, check_loss, check_methods, check_network, check_view
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.plugins import load_plugins as load_plugins  # where plugins' own code has always found it
 from deblurkit.plugins import plugins_told

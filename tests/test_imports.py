@@ -22,6 +22,7 @@ LEVELS = [
     {
         "compat",
         "contracts",
+        "contract_checks",
         "catalogue",
         "plugins",
         "registry",
