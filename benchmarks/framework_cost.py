@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 
 from deblurkit import cli
 from deblurkit.compat import import_basicsr
-from deblurkit.engine.setup import Setup
+from deblurkit.engine.build import Setup
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.options.load import load_options
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS

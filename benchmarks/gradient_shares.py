@@ -28,7 +28,7 @@ from torch import nn
 
 from deblurkit.checkpoint import load, load_generator
 from deblurkit.data.loader import build_dataset
-from deblurkit.engine.parts import Problems, build_parts
+from deblurkit.engine.build import Problems, build_parts
 from deblurkit.engine.train import train
 from deblurkit.evaluation.aggregate import summarise
 from deblurkit.evaluation.protocols.protocol import get_protocol

@@ -93,7 +93,7 @@ class Critic(Protocol):
     a list of them where it judges at several scales.
     """
 
-    def __call__(self, image: Tensor) -> Tensor | list[Tensor]:
+    def __call__(self, image: Tensor, /) -> Tensor | list[Tensor]:
         """Returns the logits of a batch."""
 
 

@@ -120,9 +120,9 @@ def measure(options: Options, device: str | None) -> Speed:
     """Runs the first iterations of a training for a few seconds, and restores one image; writes nothing."""
     import torch
 
+    from deblurkit.engine.build import Setup
     from deblurkit.engine.position import Position
     from deblurkit.engine.processes import start_processes
-    from deblurkit.engine.setup import Setup
 
     setup = Setup(options, start_processes("none", device))
     loader = iter(setup.loaders(Position()))
@@ -135,7 +135,7 @@ def measure(options: Options, device: str | None) -> Speed:
         [float(value) for value in scalars.values()]  # a GPU is done once its numbers can be read
         taken.append(time.monotonic() - start)
     (test_set,) = setup.val_sets.values()
-    image = torch.zeros(1, 3, *test_set.size(0), device=setup.device)
+    image = torch.zeros(1, 3, *test_set.size(0), device=setup.device)  # type: ignore[attr-defined] # SamplePairs
     start = time.monotonic()
     with torch.inference_mode():
         setup.restorer.generator.eval()(image).sum().item()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.loader import describe
 from deblurkit.evaluation.provenance import trained_on
 
@@ -20,12 +21,16 @@ class DataRecord:
         notes: What is to be said of it, and of earlier data that the weights have seen.
     """
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Dataset) -> None:
         self.facts = describe(dataset)
-        self.notes: list[str] = list(getattr(dataset, "notes", []))
+        self.notes: list[str] = list(dataset_traits(dataset).notes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the checkpoint's sections on the data."""
+        return {"trained_on": self.facts, "data_notes": self.notes}
 
     def go_on_from(self, state: dict[str, Any]) -> None:
-        """Keeps what the checkpoint that is resumed says; note it where its data were others."""
+        """Takes up what the checkpoint that is resumed says, and notes its data where they were others."""
         before = trained_on(state) or {}
         both = before.keys() & self.facts.keys()  # a checkpoint of an earlier version says less
         same = all(before[key] == self.facts[key] for key in both)

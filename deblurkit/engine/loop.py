@@ -2,21 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+import torch
+from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from deblurkit.contracts import Dataset, Restorer, dataset_traits
+from deblurkit.data.loader import CriticBatches, build_train_loader
+from deblurkit.data.prefetch import Batch, DeviceBatches
+from deblurkit.engine.data_record import DataRecord
 from deblurkit.engine.data_timer import DataClock
 from deblurkit.engine.position import Length, Position
 
-LoaderFrom = Callable[[Position], Iterable[dict[str, Any]]]
-"""Makes a loader that starts where a run stands; its iterator is a generator."""
+if TYPE_CHECKING:
+    from deblurkit.engine.runner import TrainingRunner
+    from deblurkit.options.schema import Loader
+
+
+class TrainLoaders:
+    """Makes the endless training loader from any position; what the loop calls its dataloader.
+
+    Args:
+        loader: Its settings in the option file.
+        seed: The run's.
+        dataset: The training set.
+        epoch_length: Iterations in which the generator goes through it once.
+        restorer: Says how many batches it takes.
+        device: Where batches go.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        seed: int,
+        dataset: Dataset,
+        epoch_length: int,
+        restorer: Restorer,
+        device: torch.device,
+    ) -> None:
+        self.loader = loader
+        self.seed = seed
+        self.dataset = dataset
+        self.epoch_length = epoch_length
+        self.of_generator = restorer.generator_batches
+        self.of_critics = restorer.critic_batches
+        self.device = device
+        self.record = DataRecord(dataset)
+
+    def __call__(self, position: Position) -> DeviceBatches:
+        """Returns batches on the device from a position on."""
+        critics = None
+        if self.of_critics:
+            # Their place in their own passes follows from the number of iterations, so no checkpoint holds it.
+            critics = CriticBatches(self.of_critics, self.of_generator, position.iteration * self.of_critics)
+        loader = build_train_loader(
+            self.dataset,
+            self.loader,
+            self.seed,
+            start_epoch=position.epoch,
+            start_batch=position.into_epoch * self.of_generator,
+            rank=get_rank(),
+            world=get_world_size(),
+            used_batches=self.epoch_length * self.of_generator,
+            critics=critics,
+            pin_memory=self.device.type == "cuda",
+        )
+        return DeviceBatches(loader, self.device, dataset_traits(self.dataset).finish)
 
 
 class IterationLoop(BaseLoop):
-    """Runs iterations of ``batches`` batches to the end of the run.
+    """Runs iterations to the end of the run.
 
     A hook may have ``after_iteration(runner)``: it is called between iterations, after MMEngine's epoch hooks, with
     ``runner.iter`` the number of iterations done; what is saved there is a whole state.
@@ -25,18 +83,17 @@ class IterationLoop(BaseLoop):
         runner: The runner.
         dataloader: Makes an endless loader of the batches from a position on.
         length: How long the run is.
-        batches: Batches that an iteration takes, the critics' own included.
 
     Attributes:
         position: Where the run stands.
         max_iters: The iteration at which it ends.
     """
 
-    def __init__(self, runner: Any, dataloader: LoaderFrom, length: Length, batches: int) -> None:
+    def __init__(self, runner: TrainingRunner, dataloader: TrainLoaders, length: Length) -> None:
         self._runner = runner
         self.dataloader = dataloader
         self.length = length
-        self.batches = batches
+        self.batches = dataloader.of_critics + dataloader.of_generator  # in an iteration
         self.waiting = DataClock(runner.device)
         self.val_interval = self.val_begin = 0  # MMEngine's validation loop is not used
         self.take_up(Position())
@@ -45,6 +102,10 @@ class IterationLoop(BaseLoop):
         """Goes to a position; before the run."""
         self.position = position
         self.max_iters = self.length.end(position)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the checkpoint's section on where the run stands."""
+        return {"position": self.length.record(self.position)}
 
     @property
     def iter(self) -> int:
@@ -77,7 +138,7 @@ class IterationLoop(BaseLoop):
         model: nn.Module = runner.model
         return model
 
-    def _run_iteration(self, batches: Any) -> None:
+    def _run_iteration(self, batches: Iterator[Batch]) -> None:
         runner = self._runner
         self.waiting.start()
         data = [next(batches) for _ in range(self.batches)]
@@ -86,6 +147,7 @@ class IterationLoop(BaseLoop):
         runner.restorer.iteration = self.iter
         outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper)
         runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=data, outputs=outputs)
+        # The position moves on after MMEngine's epoch hooks: for them this iteration is still one of its epoch.
         following = self.length.after(self.position)
         if following.epoch > self.epoch:
             runner.call_hook("after_train_epoch")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from deblurkit.contracts import Critic, Game, LossTraits, loss_traits
+from deblurkit.losses.functional import gradient_penalty
 from deblurkit.losses.views import select
 from deblurkit.options.selection import Selection
-
-Critic = Callable[[Tensor], "Tensor | list[Tensor]"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,18 @@ class Term:
     """
 
     name: str
-    loss: Any
+    loss: nn.Module
     weight: float
     pred: Selection
     target: Selection
     critic: str | None
     start: int = 0
     end: int | None = None
+
+    @cached_property
+    def traits(self) -> LossTraits:
+        """What the loss declares, read once."""
+        return loss_traits(self.loss)
 
     def active(self, iteration: int) -> bool:
         """Returns whether the term counts in this iteration, counted from 0."""
@@ -46,28 +52,28 @@ class Term:
         if self.critic is None:
             value: Tensor = self.loss(pred, select(self.target, named))
             return value
-        critic = critics[self.critic]
+        critic, loss = critics[self.critic], cast(Game, self.loss).generator_loss
         fake = _logits(critic, self._seen(pred, named))
-        if not getattr(self.loss, "needs_real_logits", True):
-            return self._over_scales(self.loss.generator_loss, [None] * len(fake), fake)
+        if not self.traits.needs_real_logits:
+            return self._over_scales(loss, [None] * len(fake), fake)
+        # Relativistic games compare with sharp images; the generator has no part in their logits.
         with torch.no_grad():
             real = _logits(critic, self._seen(select(self.target, named), named))
-        return self._over_scales(self.loss.generator_loss, real, fake)
+        return self._over_scales(loss, real, fake)
 
     def critic_value(
         self, named: Mapping[str, Any], critics: Mapping[str, Critic]
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Returns the critic's loss without penalty, and its logits for sharp and for restored images."""
-        assert self.critic is not None
-        critic = critics[self.critic]
+        critic = critics[str(self.critic)]
         real = _logits(critic, self._seen(select(self.target, named), named))
         fake = _logits(critic, self._seen(select(self.pred, named), named))
-        return self._over_scales(self.loss.critic_loss, real, fake), real, fake
+        return self._over_scales(cast(Game, self.loss).critic_loss, real, fake), real, fake
 
     def _over_scales(self, side: Callable[..., Tensor], real: Sequence[Tensor | None], fake: list[Tensor]) -> Tensor:
         """Returns the mean over a critic's scales; the loss is told which is which only where it asks for it."""
         pairs = list(zip(real, fake, strict=True))
-        if getattr(self.loss, "takes_scale", False):
+        if self.traits.takes_scale:
             return mean(side(*pair, scale) for scale, pair in enumerate(pairs))
         return mean(side(*pair) for pair in pairs)
 
@@ -76,31 +82,32 @@ class Term:
 
         The random point on the line between sharp and restored comes from torch's global generator.
         """
-        settings = getattr(self.loss, "penalty", None)
+        settings = self.traits.penalty
         if settings is None:
             return None
-        assert self.critic is not None
-        from deblurkit.losses.functional import gradient_penalty
-
-        critic = critics[self.critic]
+        critic = critics[str(self.critic)]
         real, fake = select(self.target, named), select(self.pred, named)
         alpha = torch.rand(real.shape[0], 1, 1, 1, device=real.device)
-        value = gradient_penalty(
-            lambda image: critic(self._seen(image, named)), real, fake, alpha, settings["norm"], settings["of"]
-        )
-        return settings["weight"] * value
+
+        # Only the image moves along the line: what a critic is conditioned on is the same at both of its ends.
+        def judged(image: Tensor) -> Tensor | list[Tensor]:
+            return critic(self._seen(image, named))
+
+        return settings["weight"] * gradient_penalty(judged, real, fake, alpha, settings["norm"], settings["of"])
 
     def _seen(self, image: Tensor, named: Mapping[str, Any]) -> Tensor:
-        condition = getattr(self.loss, "condition", None)
+        """Returns what the critic is shown: the image, joined by what the loss conditions it on."""
+        condition = self.traits.condition
         return image if condition is None else torch.cat([image, named[condition]], dim=1)
 
 
 def _logits(critic: Critic, image: Tensor) -> list[Tensor]:
+    """Returns a critic's logits at each of its scales, in fp32: games need more digits than bf16 has."""
     logits = critic(image)
     return [item.float() for item in logits] if isinstance(logits, (list, tuple)) else [logits.float()]
 
 
 def mean(values: Iterable[Tensor]) -> Tensor:
-    """Returns the mean of scalars."""
+    """Returns the mean of scalars; of one alone the scalar itself."""
     scalars = list(values)
     return scalars[0] if len(scalars) == 1 else torch.stack(scalars).mean()

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 from torch import Tensor, nn
 
+from deblurkit.contracts import needs_scores
 from deblurkit.errors import UserError
 
 if TYPE_CHECKING:
+    from mmengine.optim import _ParamScheduler
+
     from deblurkit.options.schema import Options
+
+Validation = tuple[int, dict[str, float]]
+"""The epochs that were complete at a validation, and its scores."""
+
+Schedules = dict[str, list["_ParamScheduler"]]
+"""MMEngine's schedulers of each network."""
 
 
 class NetworkOptimizer(OptimWrapper):
@@ -43,6 +53,11 @@ class NetworkOptimizer(OptimWrapper):
     def backward(self, loss: Tensor) -> None:  # type: ignore[override]
         """Adds the gradients of ``loss``."""
         self.scaler.scale(loss).backward()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what the optimizer remembers, in plain types; its scaler has a ``state_dict`` of its own."""
+        state: dict[str, Any] = plain(self.optimizer.state_dict())
+        return state
 
     def take_up(self, saved: dict[str, Any], scaler: dict[str, Any], example: dict[str, Any] | None) -> None:
         """Takes the averages that a checkpoint holds of the gradients; rates and settings stay those of the options.
@@ -83,6 +98,15 @@ class NetworkOptimizer(OptimWrapper):
         return norm
 
 
+def plain(value: object) -> Any:
+    """Returns a state with Python's numbers and lists for numpy's scalars and tuples, which no checkpoint may hold."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _refuse_other_state(weight: Tensor, kept: dict[str, Any], example: dict[str, Any] | None) -> None:
     if example is None or not kept:
         return
@@ -111,8 +135,10 @@ def kept_of_a_weight(config: dict[str, Any]) -> dict[str, Any] | None:
     return dict(optimizer.state[weight])
 
 
-def build_optimizers(options: Options, networks: dict[str, nn.Module], device: torch.device) -> dict[str, Any]:
-    """Returns a :class:`NetworkOptimizer` for each named network, as ``options.optimizers`` say.
+def build_optimizers(
+    options: Options, networks: dict[str, nn.Module], device: torch.device
+) -> dict[str, NetworkOptimizer]:
+    """Returns the optimizer of each named network, as ``options.optimizers`` say.
 
     Raises:
         UserError: An optimizer refuses its arguments.
@@ -130,8 +156,8 @@ def build_optimizers(options: Options, networks: dict[str, nn.Module], device: t
     return built
 
 
-def build_schedulers(options: Options, optimizers: dict[str, Any]) -> dict[str, list[Any]]:
-    """Returns each network's MMEngine schedulers, empty lists included.
+def build_schedulers(options: Options, optimizers: dict[str, NetworkOptimizer]) -> Schedules:
+    """Returns each network's schedulers, empty lists included.
 
     They count epochs where ``train.epochs`` is set, else iterations; an ``end`` that is not given is the run's own.
 
@@ -139,7 +165,7 @@ def build_schedulers(options: Options, optimizers: dict[str, Any]) -> dict[str, 
         UserError: A scheduler refuses its arguments.
     """
     by_epoch = options.train.epochs is not None
-    built: dict[str, list[Any]] = {name: [] for name in optimizers}
+    built: Schedules = {name: [] for name in optimizers}
     for index, entry in enumerate(options.schedulers):
         cfg = dict(entry)
         kind, of = cfg.pop("type"), cfg.pop("of", None)
@@ -155,7 +181,7 @@ def build_schedulers(options: Options, optimizers: dict[str, Any]) -> dict[str, 
     return built
 
 
-def advance(schedulers: Sequence[Any], steps: int, validations: Sequence[tuple[int, dict]]) -> None:
+def advance(schedulers: Sequence[_ParamScheduler], steps: int, validations: Sequence[Validation]) -> None:
     """Moves a network's new schedulers to where those of an uninterrupted run are.
 
     Most of MMEngine's schedules multiply the rate that they find, so the rate of a step follows from all steps before
@@ -171,17 +197,23 @@ def advance(schedulers: Sequence[Any], steps: int, validations: Sequence[tuple[i
     scored: dict[int, list[dict]] = {}
     for epoch, scores in validations:
         scored.setdefault(epoch, []).append(scores)
-    watching = [scheduler for scheduler in schedulers if getattr(scheduler, "need_val_args", False)]
-    for step in range(steps + 1):
-        for scores in scored.get(step, ()) if watching else ():
+    watching = [scheduler for scheduler in schedulers if needs_scores(scheduler)]
+    for step in range(steps + 1):  # one more: a validation behind the last step has been seen, too
+        for scores in scored.get(step, []):
             for scheduler in watching:
                 scheduler.step(scores)
-        for scheduler in schedulers if step < steps else ():
-            scheduler.step()
+        if step < steps:
+            for scheduler in schedulers:
+                scheduler.step()
 
 
-def scale_rates(options: Options, optimizers: dict[str, Any], world: int) -> list[str]:
-    """Scales every learning rate by effective batch / ``engine.auto_scale_lr.base_batch_size``, where that is enabled.
+def scale_rates(options: Options, optimizers: dict[str, NetworkOptimizer], batch: int) -> list[str]:
+    """Scales every learning rate by ``batch / engine.auto_scale_lr.base_batch_size``, where that is enabled.
+
+    Args:
+        options: The run's.
+        optimizers: Of each network.
+        batch: The effective one.
 
     Returns:
         What the log must say.
@@ -189,9 +221,6 @@ def scale_rates(options: Options, optimizers: dict[str, Any], world: int) -> lis
     settings = options.engine.get("auto_scale_lr") or {}
     if not settings.get("enable", False):
         return []
-    entry = options.datasets.train
-    assert entry is not None
-    batch = entry.loader.batch_size * options.train.accumulate * world
     ratio = batch / settings["base_batch_size"]
     for wrapper in optimizers.values():
         for group in wrapper.optimizer.param_groups:

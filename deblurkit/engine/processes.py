@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
 from mmengine.dist import all_gather, all_gather_object, broadcast_object_list, get_rank, get_world_size, init_dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from deblurkit.device import pick_device
 from deblurkit.errors import UserError
@@ -112,6 +114,21 @@ def part() -> None:
     del group  # last: of all holders it alone lets other threads run while it waits for the group's to end
 
 
+def exchanging(network: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """Returns a network in a wrapper that exchanges its gradients between the processes; its buffers stay apart."""
+    known = inspect.signature(DistributedDataParallel).parameters
+    new, old = "forward_sync_buffers", "broadcast_buffers"  # since torch 2.13, and before
+    buffers: dict[str, Any] = {new if new in known else old: False}
+    ids = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=ids, find_unused_parameters=True, **buffers)
+
+
+def running_statistics(network: nn.Module) -> list[Tensor]:
+    """Returns the buffers that a checkpoint holds, such as the means of a batch norm."""
+    kept = network.state_dict(keep_vars=True)
+    return [b for name, b in network.named_buffers() if name in kept and b.is_floating_point()]
+
+
 @torch.no_grad()
 def share_statistics(buffers: Sequence[Tensor]) -> None:
     """Gives the processes one set of running statistics, the mean of theirs; collective.
@@ -119,6 +136,8 @@ def share_statistics(buffers: Sequence[Tensor]) -> None:
     Each normalises by its own batches, but validation, averaging and the checkpoint are of one network. Buffers that
     are equal in all processes are left as they are, to the bit.
     """
+    if not buffers:
+        return
     own = torch.cat([buffer.double().flatten() for buffer in buffers])  # which holds every other type exactly
     everyone = torch.stack(all_gather(own))
     shared = torch.where((everyone == everyone[0]).all(0), everyone[0], everyone.mean(0))

@@ -11,8 +11,9 @@ from mmengine.dist import get_rank, get_world_size
 
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
+from deblurkit.contracts import needs_scores
 from deblurkit.engine.changes import Change, Effect, changes
-from deblurkit.engine.optim import advance
+from deblurkit.engine.optim import Validation, advance
 from deblurkit.engine.position import Position
 from deblurkit.engine.processes import decided_by_first, in_every
 from deblurkit.engine.state import restore_networks, restore_optimizers
@@ -20,7 +21,7 @@ from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 
 if TYPE_CHECKING:
-    from deblurkit.engine.setup import Setup
+    from deblurkit.engine.build import Setup
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Resumption:
         position: Where the run stands.
         best: Score and iteration of the best validation that still counts, if any.
         validation_due: Whether the validation at this position was not finished.
+        validations: Those that were, from the beginning of the run.
         lines: What the log must say.
     """
 
@@ -52,6 +54,7 @@ class Resumption:
     position: Position
     best: dict[str, float]
     validation_due: bool
+    validations: list[Validation]
     lines: tuple[str, ...]
 
 
@@ -136,7 +139,7 @@ def take_up(setup: Setup, found: Found, folder: WorkDir) -> Resumption:
         done = position.epoch + position.into_epoch / setup.length.epoch
         lines.append(f"an epoch has {setup.length.epoch} iterations instead of {was}: goes on after {done:.2f} epochs")
     validation_due = bool(setup.val_sets) and found.state.get("validation_due", False)
-    return Resumption(found, position, best, validation_due, (*lines, *doubt))
+    return Resumption(found, position, best, validation_due, _validations(found.state), (*lines, *doubt))
 
 
 def _restore(setup: Setup, found: Found, changed: Sequence[Change]) -> Position:
@@ -169,18 +172,22 @@ def _refuse_older_epochs(state: dict[str, Any], where: str) -> None:
 def _advance_schedules(setup: Setup, position: Position, state: dict[str, Any], where: str) -> None:
     train = setup.options.train
     steps, most = (position.iteration, train.iters) if train.epochs is None else (position.epoch, train.epochs)
-    validations = [(epoch, scores) for epoch, scores in state.get("validations", [])]
     for name, schedulers in setup.schedulers.items():
-        watching = any(getattr(scheduler, "need_val_args", False) for scheduler in schedulers)
+        watching = any(needs_scores(scheduler) for scheduler in schedulers)
         if watching and "validations" not in state and position.iteration:
             raise CheckpointError(
                 f"{where}: written by an older version, without the scores that the schedules of {name} look at; take "
                 "its weights alone with --init-from"
             )
         try:
-            advance(schedulers, steps if most is None else min(steps, most), validations)
+            advance(schedulers, steps if most is None else min(steps, most), _validations(state))
         except KeyError as error:
             raise CheckpointError(f"{where}: the schedules of {name} need a score that it lacks: {error}") from None
+
+
+def _validations(state: dict[str, Any]) -> list[Validation]:
+    """Returns the validations of a checkpoint; older ones hold none."""
+    return [(epoch, scores) for epoch, scores in state.get("validations", [])]
 
 
 def _best_that_counts(

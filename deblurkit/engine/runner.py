@@ -26,6 +26,8 @@ from deblurkit.errors import UserError
 from deblurkit.files import saying
 
 if TYPE_CHECKING:
+    from deblurkit.contracts import Restorer
+    from deblurkit.engine.optim import Validation
     from deblurkit.engine.resume import Resumption
     from deblurkit.options.schema import Options
 
@@ -36,7 +38,7 @@ _FILE_ONLY = "file_only"  # attribute of a log record that the console, which sh
 class Releases(Protocol):
     """A hook that gives something back when a run ends, however it ends."""
 
-    def after_stop(self, runner: Any) -> None:
+    def after_stop(self, runner: TrainingRunner) -> None:
         """Gives back what the hook took."""
 
 
@@ -73,7 +75,7 @@ class TrainingRunner(Runner):
         self.console = console
         self.best: dict[str, float] = {}
         self.validation_due = False
-        self.validations: list[tuple[int, dict[str, float]]] = []
+        self.validations: list[Validation] = []
         self._resumption = resumption
         self._saved: tuple[int, bool] | None = None
         super().__init__(
@@ -84,20 +86,22 @@ class TrainingRunner(Runner):
         )
 
     @property
-    def restorer(self) -> Any:
+    def restorer(self) -> Restorer:
         """The restorer that is trained."""
-        return self.model
+        model: Restorer = self.model
+        return model
 
-    # MMEngine's own ask an abstract class for isinstance at each of the hooks' many calls, a microsecond each.
+    # MMEngine's own ask an abstract class for isinstance at each of the hooks' many calls, a microsecond each. The loop
+    # is a dict until it is built.
     @property
     def iter(self) -> int:
         """Iterations done; 0 before the loop is built."""
-        return getattr(self._train_loop, "iter", 0)
+        return 0 if isinstance(self._train_loop, dict) else self._train_loop.iter
 
     @property
     def max_iters(self) -> int:
         """Iterations of the whole run; 0 before the loop is built."""
-        return getattr(self._train_loop, "max_iters", 0)
+        return 0 if isinstance(self._train_loop, dict) else self._train_loop.max_iters
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Sets up the process as MMEngine does."""
@@ -124,7 +128,7 @@ class TrainingRunner(Runner):
                 handler.setFormatter(logging.Formatter("%(message)s") if isinstance(handler, RichHandler) else plain)
                 handler.setLevel(log_level)
                 if not isinstance(handler, logging.FileHandler):
-                    handler.addFilter(lambda record: not hasattr(record, _FILE_ONLY))
+                    handler.addFilter(lambda record: _FILE_ONLY not in vars(record))
         for handler in handlers or [logging.NullHandler()]:
             logger.addHandler(handler)
         return logger
@@ -159,12 +163,11 @@ class TrainingRunner(Runner):
         resumption, self._resumption = self._resumption, None
         if resumption is None:
             return
-        state = resumption.found.state
         self.train_loop.take_up(resumption.position)
         self.best = resumption.best
         self.validation_due = resumption.validation_due
-        self.validations = [(epoch, scores) for epoch, scores in state.get("validations", [])]
-        own = state["rng"][get_rank() : get_rank() + 1]
+        self.validations = resumption.validations
+        own = resumption.found.state["rng"][get_rank() : get_rank() + 1]
         if own:  # a process that the checkpoint does not know keeps the stream that it began with
             training_state.set_random_state(own[0])
         self.logger.info(f"resumed {resumption.found.path.name} at iteration {self.iter}")
@@ -195,6 +198,14 @@ class TrainingRunner(Runner):
     def record(self, values: dict[str, Any], clock: dict[str, Any]) -> None:
         """Gives a record to the hooks that keep them; ``clock`` holds the wall-clock keys."""
         self.call_hook("on_record", record={**values, **clock})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the checkpoint's sections on the validations."""
+        return {
+            "validation_due": self.validation_due,
+            "validations": [[epoch, dict(scores)] for epoch, scores in self.validations],
+            "best": dict(self.best),
+        }
 
     def capture(self) -> dict[str, Any]:
         """Returns the whole state, having made sure that it is worth keeping; collective."""

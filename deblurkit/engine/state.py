@@ -14,7 +14,8 @@ from torch import nn
 
 import deblurkit
 from deblurkit.checkpoint import FORMAT, CheckpointError, compare, fill
-from deblurkit.engine.optim import kept_of_a_weight
+from deblurkit.contracts import Restorer
+from deblurkit.engine.optim import NetworkOptimizer, kept_of_a_weight, plain
 from deblurkit.plugins import package_of
 
 if TYPE_CHECKING:
@@ -27,24 +28,19 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
 
     The schedules are not in it: the rate of a step is computed from the options and the position.
     """
-    restorer = runner.restorer
-    optimizers = dict(runner.optim_wrapper.items())
-    loop = runner.train_loop
+    restorer, optimizers = runner.restorer, dict(runner.optim_wrapper.items())
     return {
         "format": FORMAT,
         "generator": restorer.generator.state_dict(),
-        "ema": restorer.ema.state_dict() if restorer.ema is not None else None,
+        "ema": None if restorer.ema is None else restorer.ema.state_dict(),
         "critics": {name: critic.state_dict() for name, critic in restorer.critics.items()},
         "losses": all_gather_object({name: _own_state(loss) for name, loss in restorer.losses.items()}),
-        "optimizers": {name: _plain(wrapper.optimizer.state_dict()) for name, wrapper in optimizers.items()},
-        "scalers": {name: _plain(wrapper.scaler.state_dict()) for name, wrapper in optimizers.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
+        "scalers": {name: plain(optimizer.scaler.state_dict()) for name, optimizer in optimizers.items()},
         "rng": all_gather_object(random_state()),
-        "position": loop.length.record(loop.position),
-        "validation_due": runner.validation_due,
-        "validations": [[epoch, dict(scores)] for epoch, scores in runner.validations],
-        "best": dict(runner.best),
-        "trained_on": loop.dataloader.record.facts,
-        "data_notes": loop.dataloader.record.notes,
+        **runner.train_loop.state_dict(),
+        **runner.state_dict(),
+        **runner.train_loop.dataloader.record.state_dict(),
         "options": runner.options.to_dict(),
         "generator_package": package_of(type(restorer.generator)),
         "versions": {
@@ -55,7 +51,7 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
     }
 
 
-def restore_networks(restorer: Any, state: dict[str, Any], where: str) -> None:
+def restore_networks(restorer: Restorer, state: dict[str, Any], where: str) -> None:
     """Puts the weights of generator and critics and the losses' own state back.
 
     Args:
@@ -86,7 +82,9 @@ def restore_networks(restorer: Any, state: dict[str, Any], where: str) -> None:
             ) from None
 
 
-def restore_optimizers(options: Options, optimizers: Mapping[str, Any], state: dict[str, Any], where: str) -> None:
+def restore_optimizers(
+    options: Options, optimizers: Mapping[str, NetworkOptimizer], state: dict[str, Any], where: str
+) -> None:
     """Puts what the optimizers and scalers remember back; their settings stay those of the options.
 
     Raises:
@@ -124,20 +122,11 @@ def _own_state(loss: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in loss.state_dict().items() if name not in frozen}
 
 
-def _plain(value: Any) -> Any:
-    """Turns numpy scalars into Python's; leave what a checkpoint may hold."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def random_state() -> dict[str, Any]:
     """Returns the state of Python's, numpy's and torch's global generators."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
-        "python": _plain(random.getstate()),
+        "python": plain(random.getstate()),
         "numpy": [
             str(kind),
             torch.from_numpy(np.asarray(keys, dtype=np.int64)),

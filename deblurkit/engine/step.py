@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from deblurkit.contracts import Critic, generator_traits, tell_value_range
 from deblurkit.device import Precision, autocast
 from deblurkit.engine.finite_guard import FiniteGuard
-from deblurkit.engine.loss_terms import Critic, Term, mean
-from deblurkit.engine.processes import share_statistics
+from deblurkit.engine.loss_terms import Term, mean
+from deblurkit.engine.processes import exchanging, running_statistics, share_statistics
 from deblurkit.errors import UserError
 from deblurkit.inference.forward import to_value_range
 from deblurkit.registry import RESTORERS
 
+if TYPE_CHECKING:
+    from deblurkit.engine.optim import NetworkOptimizer
+
 Batch = dict[str, Any]
 Named = dict[str, Any]
+"""A batch joined by what the generator made of it: all that a loss term can name."""
+
+Log = dict[str, Tensor]
+Output = Tensor | Sequence["Output"]
+"""An output of a generator: images, or lists of them such as the scales of a pyramid."""
 
 
 @dataclass
@@ -42,13 +51,10 @@ class Parts:
 
 @RESTORERS.register_module()
 class GANRestorer(nn.Module):
-    """Updates the critics ``critic_steps`` times, then the generator once.
+    """Updates the critics ``critic_steps`` times, then the generator once; without critics it is plain regression.
 
     With ``order: parallel`` both take one step from the same weights: the generator judges by the critics as they were
     before their step, as MADN's Algorithm 1 has it.
-
-    The whole step runs in the generator's value range: the batch is mapped once at entry. Without critics it is plain
-    regression.
 
     Attributes:
         iteration: Updates of the generator done so far; the engine sets it before each step.
@@ -59,25 +65,24 @@ class GANRestorer(nn.Module):
 
     def __init__(self, parts: Parts) -> None:
         super().__init__()
-        self.generator = parts.generator
-        self.critics = dict(parts.critics)  # a ModuleDict would refuse names such as "double" or "values"
-        self.losses = {term.name: term.loss for term in parts.terms}
-        held: list[Any] = [*self.critics.values(), *self.losses.values()]
-        self.held = nn.ModuleList(held)
         self.parts = parts
+        self.generator = parts.generator
         self.terms = parts.terms
-        self.value_range: tuple[float, float] = getattr(parts.generator, "value_range", (0.0, 1.0))  # type: ignore[assignment]
-        for module in held:
-            if hasattr(module, "value_range"):
-                module.value_range = self.value_range
+        # Plain dicts, since a ModuleDict refuses names such as "double" or "values"; `held` registers the modules.
+        self.critics = dict(parts.critics)
+        self.losses = {term.name: term.loss for term in parts.terms}
+        self.held = nn.ModuleList([*self.critics.values(), *self.losses.values()])
+        self.value_range = generator_traits(self.generator).value_range
+        for module in self.held:
+            tell_value_range(module, self.value_range)
         self.ema: nn.Module | None = None
         self.guard = FiniteGuard()
         self.iteration = 0
         self.measure = False
-        self._weight = next(parts.generator.parameters())
-        self._calls: dict[str, Any] = {"generator": self.generator, **parts.critics}
-        self._statistics: list[Tensor] = []  # buffers that the processes of a distributed run must share
+        self._weight = next(self.generator.parameters())  # which lies where the images must be
         self._critic_weights = [w for critic in self.critics.values() for w in critic.parameters() if w.requires_grad]
+        self._calls = self.networks()  # as they are called: in a distributed run each in its wrapper
+        self._statistics: list[Tensor] = []  # buffers that the processes of a distributed run must share
 
     @property
     def generator_batches(self) -> int:
@@ -90,51 +95,18 @@ class GANRestorer(nn.Module):
         own = self.critics and self.parts.critic_batches == "own"
         return self.parts.accumulate * self.parts.critic_steps if own else 0
 
-    @property
-    def device(self) -> torch.device:
-        """Where the generator lives."""
-        return self._weight.device
-
     def networks(self) -> dict[str, nn.Module]:
         """Returns the networks that are trained, by the name of their optimizer."""
         return {"generator": self.generator, **self.critics}
 
-    def distribute(self) -> None:
-        """Wraps each trained network for gradient exchange between processes, each on its own.
-
-        Weights that no active term depends on get no gradient, as in a single process: the wrapper looks for them, and
-        sees only those outputs of the generator that a term compares.
-        """
-        from torch.nn.parallel import DistributedDataParallel
-
-        ids = [self.device.index] if self.device.type == "cuda" else None
-        known = inspect.signature(DistributedDataParallel).parameters
-        new, old = "forward_sync_buffers", "broadcast_buffers"  # since torch 2.13, and before
-        buffers: dict[str, Any] = {new if new in known else old: False}
-        self._statistics = []
-        for name, network in self.networks().items():
-            kept = network.state_dict(keep_vars=True)
-            self._statistics += [b for key, b in network.named_buffers() if key in kept and b.is_floating_point()]
-            if any(p.requires_grad for p in network.parameters()):
-                called = _Compared(network, self._compared) if name == "generator" else network
-                self._calls[name] = DistributedDataParallel(
-                    called, device_ids=ids, find_unused_parameters=True, **buffers
-                )
-
-    def _compared(self) -> set[str]:
-        """Returns the names that the active terms compare or are conditioned on."""
-        names: set[str] = set()
-        for term in self.terms:
-            if term.active(self.iteration):
-                names |= {term.pred.name, term.target.name, getattr(term.loss, "condition", None) or term.pred.name}
-        return names
-
-    def train_step(self, data: Sequence[Batch], optim_wrapper: Mapping[str, Any]) -> dict[str, Tensor]:
+    def train_step(  # noqa: C901 (an iteration is read from top to bottom in one place)
+        self, data: Sequence[Batch], optim_wrapper: Mapping[str, NetworkOptimizer]
+    ) -> Log:
         """Does one iteration.
 
         Args:
             data: ``critic_batches`` batches, then ``generator_batches``; images ``(n, 3, h, w)`` in [0, 1].
-            optim_wrapper: A :class:`~deblurkit.engine.optim.NetworkOptimizer` for each network.
+            optim_wrapper: One for each network.
 
         Returns:
             Scalars on the device: ``loss`` (the total that was backpropagated), ``term/NAME`` (each already weighted:
@@ -145,199 +117,198 @@ class GANRestorer(nn.Module):
         Raises:
             NonFiniteError: A value is not finite.
         """
+        parts = self.parts
+        log: Log = {}
+        # From here to the optimizers, all is in the generator's value range: critics, views and losses see the images
+        # that the paper's saw, and its loss weights hold.
         batches = [self._prepared(batch) for batch in data]
-        critic_groups, group = self._grouped(batches)
-        log: dict[str, Tensor] = {}
-        warming = self.iteration < self.parts.critic_warmup
-        named = None
-        playing = [term for term in self.terms if term.critic is not None and term.active(self.iteration)]
-        if playing:
-            if len(batches) == 1 and not warming:
-                named = self._restored(group[0])  # the critics' fakes and the generator's step share one forward
-            self._update_critics(playing, critic_groups, named, optim_wrapper, log)
-        if not warming:
-            self._update_generator(group, named, optim_wrapper["generator"], log)
-        if playing and self.parts.order == "parallel":
-            self._step_critics(playing, critic_groups[-1], optim_wrapper, log)
-        if self._statistics:
-            share_statistics(self._statistics)
+        terms = [term for term in self.terms if term.active(self.iteration)]
+        games = [term for term in terms if term.critic is not None]
+        critics = sorted({str(term.critic) for term in games})
+        warming_up = self.iteration < parts.critic_warmup
+
+        # An update takes `accumulate` batches, the generator's are the last. Critics that draw none of their own see
+        # the generator's in each of their steps.
+        group, own = batches[-parts.accumulate :], batches[: -parts.accumulate]
+        starts = range(0, len(own), parts.accumulate)
+        critic_groups = [own[start : start + parts.accumulate] for start in starts] or [group] * parts.critic_steps
+
+        # Where critics and generator see one and the same batch, one forward pass serves both steps.
+        shared = self._restored(batches[0]) if games and not warming_up and len(batches) == 1 else None
+        fakes = {} if shared is None else {id(batches[0]): _detached(shared)}
+
+        # Critic steps. The generator stands still: its images come without a graph, so no gradient reaches it, and the
+        # steps on the same batches can share them.
+        for critic_group in critic_groups if games else ():
+            # All of them before a critic is called: dropout and penalties draw from one random stream, in this order.
+            with torch.no_grad():
+                for batch in critic_group:
+                    if id(batch) not in fakes:
+                        fakes[id(batch)] = self._restored(batch)
+            for name in critics:
+                optim_wrapper[name].zero_grad()
+            logs: list[Log] = []
+            for batch in critic_group:
+                with self._exchanging(critics, batch is critic_group[-1]):
+                    losses, values = self._critic_losses(games, fakes[id(batch)])
+                    for name, loss in losses.items():
+                        optim_wrapper[name].backward(loss / len(critic_group))
+                logs.append(values)
+            log.update(_means(logs))
+            if parts.order == "alternating":
+                log.update(self._step_critics(games, critics, critic_group, optim_wrapper))
+
+        # Generator step. Gradients flow through the critics to the restored images, but the critics are frozen: they
+        # collect none, and in a parallel order keep those of their own step, which is still to come.
+        if not warming_up:
+            optimizer = optim_wrapper["generator"]
+            optimizer.zero_grad()
+            logs = []
+            with _frozen(self._critic_weights):
+                for batch in group:
+                    with self._exchanging(["generator"], batch is group[-1]):
+                        named = self._restored(batch) if shared is None else shared
+                        loss, values = self._generator_loss(terms, named)
+                        optimizer.backward(loss / len(group))
+                    logs.append(values)
+            log.update(_means(logs))
+            log.update(self._step("generator", group, optimizer))
+
+        if games and parts.order == "parallel":
+            log.update(self._step_critics(games, critics, critic_groups[-1], optim_wrapper))
+        share_statistics(self._statistics)
         return log
 
     def _prepared(self, batch: Batch) -> Batch:
-        layout: dict[str, Any] = {"memory_format": torch.channels_last} if self.parts.channels_last else {}
-        images = {
-            name: to_value_range(image.to(self.device, non_blocking=True, **layout), self.value_range)
-            for name, image in batch.items()
-            if isinstance(image, Tensor)
-        }
-        return {**batch, **images}
-
-    def _grouped(self, batches: list[Batch]) -> tuple[list[list[Batch]], list[Batch]]:
-        size = self.parts.accumulate
-        if len(batches) == size:
-            return [batches] * self.parts.critic_steps, batches
-        groups = [batches[start : start + size] for start in range(0, len(batches), size)]
-        return groups[:-1], groups[-1]
+        """Returns a batch with its images on the generator's device, in its memory layout and value range."""
+        device = self._weight.device
+        layout = torch.channels_last if self.parts.channels_last else torch.preserve_format
+        prepared = dict(batch)
+        for name, value in batch.items():
+            if isinstance(value, Tensor):
+                image = value.to(device, non_blocking=True, memory_format=layout)
+                prepared[name] = to_value_range(image, self.value_range)
+        return prepared
 
     def _restored(self, batch: Batch) -> Named:
-        """Returns the batch joined by the generator's outputs, in fp32; each its own node of the graph.
+        """Returns the batch joined by the generator's outputs, in fp32: half precision ends at the networks' outputs.
 
-        So a term's gradient at an output holds nothing that came through another output.
+        Each output becomes a node of its own in the graph, so that a term's gradient at an output holds nothing that
+        came through another output.
         """
-        with autocast(self.parts.precision, self.device.type):
-            outputs = self._calls["generator"](batch["blurred"])
+        outputs = self._in_precision(self._calls["generator"])(batch["blurred"])
         if isinstance(outputs, Tensor):
             outputs = {"image": outputs}
-        return {**batch, **{name: _map(_own_node, value) for name, value in outputs.items()}}
+        named = dict(batch)
+        for name, value in outputs.items():
+            named[name] = _map(lambda output: output.float().view_as(output), value)
+        return named
 
-    def _critic_calls(self, raw: bool) -> dict[str, Critic]:
-        """Returns the critics under autocast; ``raw`` ones exchange no gradients (the generator's step)."""
+    def _in_precision(self, network: nn.Module) -> Callable[[Tensor], Any]:
+        def call(image: Tensor) -> Any:
+            with autocast(self.parts.precision, image.device.type):
+                return network(image)
 
-        def call(network: nn.Module) -> Critic:
-            def judged(image: Tensor) -> Tensor | list[Tensor]:
-                with autocast(self.parts.precision, self.device.type):
-                    logits: Tensor | list[Tensor] = network(image)
-                    return logits
+        return call
 
-            return judged
-
-        return {name: call(self.critics[name] if raw else self._calls[name]) for name in self.critics}
-
-    def _update_critics(
-        self,
-        playing: list[Term],
-        groups: list[list[Batch]],
-        named: Named | None,
-        optimizers: Mapping[str, Any],
-        log: dict[str, Tensor],
-    ) -> None:
-        """Steps the critics once a group; in a parallel order only their gradients are taken, and the step waits."""
-        fakes: dict[int, Named] = {}  # by batch: the steps of one group see the same restored images
-        if named is not None:
-            fakes[id(groups[0][0])] = _detached(named)
-        for group in groups:
-            for batch in group:
-                if id(batch) not in fakes:
-                    with torch.no_grad():
-                        fakes[id(batch)] = _detached(self._restored(batch))
-            self._take_critic_gradients(playing, [fakes[id(batch)] for batch in group], optimizers, log)
-            if self.parts.order == "alternating":
-                self._step_critics(playing, group, optimizers, log)
-
-    def _take_critic_gradients(
-        self, playing: list[Term], group: list[Named], optimizers: Mapping[str, Any], log: dict[str, Tensor]
-    ) -> None:
-        names = _critics_of(playing)
-        for name in names:
-            optimizers[name].zero_grad()
-        logs: list[dict[str, Tensor]] = []
-        for number, named in enumerate(group, 1):
-            logs.append({})
-            with self._exchanging(names, number == len(group)):
-                for name, total in self._critic_totals(playing, named, logs[-1]).items():
-                    optimizers[name].backward(_share(total, group))
-        log.update(_means(logs))
-
-    def _step_critics(
-        self, playing: list[Term], group: list[Batch], optimizers: Mapping[str, Any], log: dict[str, Tensor]
-    ) -> None:
-        for name in _critics_of(playing):
-            norm = optimizers[name].step(self.measure)
-            if norm is not None:
-                log[f"grad_norm/{name}"] = norm
-                self._watch_norm(group[-1], name, norm)
-        for term in playing:
-            self._clip_weights(term)
-
-    def _critic_totals(self, terms: list[Term], named: Named, log: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Returns each critic's total, after the guard has seen it; log this batch's values."""
-        calls = self._critic_calls(raw=False)
-        totals: dict[str, Tensor] = {}
-        for term in terms:
+    def _critic_losses(self, games: list[Term], named: Named) -> tuple[dict[str, Tensor], Log]:
+        """Returns each critic's loss, the unweighted sum of its terms and their penalties, and what to log."""
+        log: Log = {}
+        calls: dict[str, Critic] = {name: self._in_precision(self._calls[name]) for name in self.critics}
+        losses: dict[str, Tensor] = {}
+        for term in games:
             name = str(term.critic)
-            value, *logits = term.critic_value(named, calls)
+            loss, real, fake = term.critic_value(named, calls)
             if self.measure:
-                for side, items in zip(("sharp", "restored"), logits, strict=True):
-                    log[f"critic/{name}/{side}"] = mean(item.detach().mean() for item in items)
-            penalty = term.penalty(named, self._calls)  # fp32, whatever the step's precision
+                log[f"critic/{name}/sharp"] = mean(item.detach().mean() for item in real)
+                log[f"critic/{name}/restored"] = mean(item.detach().mean() for item in fake)
+            # In fp32 whatever the step's precision: half precision rounds away how far a norm is from 1.
+            penalty = term.penalty(named, self._calls)
             if penalty is not None:
                 log[f"penalty/{term.name}"] = penalty.detach()
-                value = value + penalty
-            totals[name] = totals[name] + value if name in totals else value
-        watched = {f"critic/{name}": total.detach() for name, total in totals.items()}
-        log.update(watched)
+                loss = loss + penalty
+            losses[name] = losses[name] + loss if name in losses else loss
+        watched = {f"critic/{name}": loss.detach() for name, loss in losses.items()}
         self.guard.watch(self.iteration + 1, named["key"], watched)
-        return totals
+        return losses, {**log, **watched}
 
-    @torch.no_grad()
-    def _clip_weights(self, term: Term) -> None:
-        limit = getattr(term.loss, "weight_clip", None)
-        if limit is not None:
-            for parameter in self.critics[str(term.critic)].parameters():
-                parameter.clamp_(-limit, limit)
+    def _generator_loss(self, terms: list[Term], named: Named) -> tuple[Tensor, Log]:
+        """Returns the weighted sum of the active terms, and what to log."""
+        # Not the wrapped critics: they would wait for gradients to exchange, and frozen ones have none.
+        calls: dict[str, Critic] = {name: self._in_precision(critic) for name, critic in self.critics.items()}
+        weighted: dict[str, Tensor] = {}
+        for term in terms:
+            # The networks of losses such as VGG may run in half precision. A game's logits are turned to fp32.
+            with autocast(self.parts.precision, self._weight.device.type) if term.critic is None else nullcontext():
+                weighted[term.name] = term.weight * term.generator_value(named, calls).float()
+        if not weighted:
+            raise UserError(f"losses: no term counts in iteration {self.iteration} (counted from 0): see start and end")
+        total = functools.reduce(torch.add, weighted.values())
+        log = {f"term/{name}": value.detach() for name, value in weighted.items()}
+        self.guard.watch(self.iteration + 1, named["key"], log)
+        log["loss"] = total.detach()
+        if self.measure:
+            # One backward through each loss, but not through the generator: what the terms ask for, side by side.
+            outputs = [leaf for leaf in _leaves(list(named.values())) if leaf.requires_grad]
+            for name, value in weighted.items():
+                gradients = torch.autograd.grad(value, outputs, retain_graph=True, allow_unused=True)
+                log[f"grad/{name}"] = nn.utils.get_total_norm([g for g in gradients if g is not None])
+        return total, log
 
-    def _update_generator(
-        self, group: list[Batch], named: Named | None, optimizer: Any, log: dict[str, Tensor]
-    ) -> None:
-        optimizer.zero_grad()
-        logs: list[dict[str, Tensor]] = []
-        with self._frozen_critics():
-            for number, batch in enumerate(group, 1):
-                logs.append({})
-                with self._exchanging(["generator"], number == len(group)):
-                    current = named if named is not None else self._restored(batch)
-                    optimizer.backward(_share(self._generator_total(current, logs[-1]), group))
-        log.update(_means(logs))
+    def _step(self, name: str, group: list[Batch], optimizer: NetworkOptimizer) -> Log:
+        """Applies a network's gradients, and returns their norm where it was measured."""
         norm = optimizer.step(self.measure)
-        if norm is not None:
-            log["grad_norm/generator"] = norm
-            self._watch_norm(group[-1], "generator", norm)
+        if norm is None:
+            return {}
+        log = {f"grad_norm/{name}": norm}
+        if self.parts.precision != "fp16":  # there an overflow is ordinary: the scaler skips the step
+            self.guard.watch(self.iteration + 1, group[-1]["key"], log)
+        return log
 
-    def _generator_total(self, named: Named, log: dict[str, Tensor]) -> Tensor:
-        """Returns the total of the active terms, after the guard has seen each; log this batch's values."""
-        calls = self._critic_calls(raw=True)
-        values: dict[str, Tensor] = {}
+    def _step_critics(
+        self, games: list[Term], critics: list[str], group: list[Batch], optimizers: Mapping[str, NetworkOptimizer]
+    ) -> Log:
+        log: Log = {}
+        for name in critics:
+            log.update(self._step(name, group, optimizers[name]))
+        with torch.no_grad():
+            for term in games:
+                limit = term.traits.weight_clip
+                if limit is not None:
+                    for weight in self.critics[str(term.critic)].parameters():
+                        weight.clamp_(-limit, limit)
+        return log
+
+    def distribute(self) -> None:
+        """Wraps each trained network for gradient exchange between processes, each on its own.
+
+        Weights that no active term depends on get no gradient, as in a single process: the wrapper looks for them, and
+        sees only those outputs of the generator that a term compares.
+        """
+        self._statistics = []
+        for name, network in self.networks().items():
+            self._statistics += running_statistics(network)
+            if any(p.requires_grad for p in network.parameters()):
+                called = _Compared(network, self._compared) if name == "generator" else network
+                self._calls[name] = exchanging(called, self._weight.device)
+
+    def _compared(self) -> set[str]:
+        """Returns the names that the active terms compare or are conditioned on."""
+        names: set[str] = set()
         for term in self.terms:
             if term.active(self.iteration):
-                with autocast(self.parts.precision, self.device.type) if term.critic is None else nullcontext():
-                    values[term.name] = term.weight * term.generator_value(named, calls).float()
-        if not values:
-            raise UserError(f"losses: no term counts in iteration {self.iteration} (counted from 0): see start and end")
-        total = functools.reduce(torch.add, values.values())
-        seen = {f"term/{name}": value.detach() for name, value in values.items()}
-        self.guard.watch(self.iteration + 1, named["key"], seen)
-        log.update(seen, loss=total.detach())
-        if self.measure:
-            log.update({f"grad/{name}": self._gradient_norm(value, named) for name, value in values.items()})
-        return total
-
-    def _gradient_norm(self, value: Tensor, named: Named) -> Tensor:
-        outputs = [leaf for item in named.values() for leaf in _leaves(item) if leaf.requires_grad]
-        gradients = torch.autograd.grad(value, outputs, retain_graph=True, allow_unused=True)
-        return nn.utils.get_total_norm([gradient for gradient in gradients if gradient is not None])
-
-    def _watch_norm(self, batch: Batch, name: str, norm: Tensor) -> None:
-        if self.parts.precision != "fp16":  # there an overflow is ordinary: the scaler skips the step
-            self.guard.watch(self.iteration + 1, batch["key"], {f"grad_norm/{name}": norm})
+                names |= {term.pred.name, term.target.name, term.traits.condition or term.pred.name}
+        return names
 
     @contextmanager
     def _exchanging(self, names: Sequence[str], last: bool) -> Iterator[None]:
         """Has the processes exchange the gradients of these networks, at the last of the accumulated batches only."""
         with ExitStack() as stack:
-            for name in names if not last else ():
-                if self._calls[name] is not self.networks()[name]:
-                    stack.enter_context(self._calls[name].no_sync())
+            for name in names:
+                call = self._calls[name]
+                if isinstance(call, DistributedDataParallel) and not last:
+                    stack.enter_context(call.no_sync())
             yield
-
-    @contextmanager
-    def _frozen_critics(self) -> Iterator[None]:
-        for weight in self._critic_weights:
-            weight.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for weight in self._critic_weights:
-                weight.requires_grad_(True)
 
 
 class _Compared(nn.Module):
@@ -353,42 +324,47 @@ class _Compared(nn.Module):
         self.network = network
         self.names = names
 
-    def forward(self, blurred: Tensor) -> Tensor | dict[str, Any]:
-        outputs: Tensor | dict[str, Any] = self.network(blurred)
+    def forward(self, blurred: Tensor) -> Tensor | dict[str, Output]:
+        outputs: Tensor | dict[str, Output] = self.network(blurred)
         if isinstance(outputs, Tensor):
             return outputs
         wanted = self.names()
         return {name: value for name, value in outputs.items() if name in wanted}
 
 
-def _critics_of(terms: list[Term]) -> list[str]:
-    return sorted({term.critic for term in terms if term.critic is not None})
+@contextmanager
+def _frozen(weights: list[nn.Parameter]) -> Iterator[None]:
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
-def _own_node(output: Tensor) -> Tensor:
-    return output.float().view_as(output)
-
-
-def _share(total: Tensor, group: Sequence[Any]) -> Tensor:
-    return total if len(group) == 1 else total / len(group)
-
-
-def _means(logs: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def _means(logs: list[Log]) -> Log:
     """Returns the mean of each scalar over the accumulated batches, as their gradients are averaged."""
     if len(logs) == 1:
         return logs[0]
     return {name: torch.stack([log[name] for log in logs]).mean() for name in logs[0]}
 
 
-def _map(function: Any, value: Any) -> Any:
-    return [_map(function, item) for item in value] if isinstance(value, (list, tuple)) else function(value)
-
-
-def _leaves(value: Any) -> list[Tensor]:
+def _map(function: Callable[[Tensor], Tensor], value: Output) -> Output:
+    """Applies a function to each tensor; what is none, such as the names of images, stays."""
     if isinstance(value, (list, tuple)):
-        return [leaf for item in value for leaf in _leaves(item)]
-    return [value] if isinstance(value, Tensor) else []
+        return [_map(function, item) for item in value]
+    return function(value) if isinstance(value, Tensor) else value
+
+
+def _leaves(value: Output) -> Iterator[Tensor]:
+    """Yields the tensors, at any depth of lists."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
 
 
 def _detached(named: Named) -> Named:
-    return {name: value if name == "key" else _map(torch.Tensor.detach, value) for name, value in named.items()}
+    return {name: _map(Tensor.detach, value) for name, value in named.items()}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from mmengine.visualization import TensorboardVisBackend
+from numpy.typing import NDArray
 
 
 def why_unusable() -> str | None:
@@ -53,17 +55,17 @@ class TensorboardFrom(TensorboardVisBackend):
 
         events.write = written
 
-    def add_scalars(self, *arguments: Any, **named: Any) -> None:
-        """Records numbers; where the disk refuses them, say so once."""
+    def add_scalars(self, scalar_dict: dict[str, float], step: int = 0, file_path: str | None = None) -> None:
+        """Records numbers; where the disk refuses them, says so once."""
         try:
-            super().add_scalars(*arguments, **named)
+            super().add_scalars(scalar_dict, step, file_path)
         except OSError as error:
             self._miss(error)
 
-    def add_image(self, *arguments: Any, **named: Any) -> None:
-        """Records a picture; where the disk refuses it, say so once."""
+    def add_image(self, name: str, image: NDArray[np.uint8], step: int = 0) -> None:
+        """Records a picture; where the disk refuses it, says so once."""
         try:
-            super().add_image(*arguments, **named)
+            super().add_image(name, image, step)
         except OSError as error:
             self._miss(error)
 

@@ -14,11 +14,10 @@ from mmengine.dist import get_rank
 from rich.console import Console
 
 from deblurkit import checkpoint
+from deblurkit.engine.build import Setup, training_set
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
-from deblurkit.engine.setup import Setup
 from deblurkit.engine.work_dir import WorkDir
-from deblurkit.errors import UserError
 from deblurkit.files import saying
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.dump import write_options
@@ -55,9 +54,7 @@ def train(
         UserError: Something that was asked for cannot be done.
         Interrupted: A signal ended the run, after a checkpoint.
     """
-    missing = options.missing_for_training()
-    if missing:
-        raise UserError(*missing)
+    training_set(options)  # refuses what lacks anything, before processes start and a folder is made
     place_of_work = start_processes(launcher, device)
     folder = WorkDir(Path(work_dir) if work_dir is not None else Path("work_dirs") / options.name)
     console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
@@ -126,7 +123,7 @@ def _holding(folder: WorkDir, launcher: str) -> Iterator[None]:
 
 
 def _prepare(folder: WorkDir, options: Options, overwrite: bool, resumption: Resumption | None) -> Path | None:
-    """Make the folder that of the run that begins or goes on; return where an abandoned branch was put, if anywhere."""
+    """Makes the folder that of the run that begins or goes on; returns where an abandoned branch was put, if any."""
     iteration, validated = 0, True
     if resumption is not None:
         iteration, validated = resumption.position.iteration, not resumption.validation_due

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit.archs.deblurgan_v2 import DeblurGANv2
-from deblurkit.engine.parts import Problems, build_parts
+from deblurkit.engine.build import Problems, build_parts
 from deblurkit.errors import UserError
 from deblurkit.inference.restore import restore
 from deblurkit.options.load import options_from_dict

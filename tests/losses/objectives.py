@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deblurkit.engine.build import Problems, build_parts
 from deblurkit.engine.loss_terms import Term
 from deblurkit.engine.optim import build_optimizers
-from deblurkit.engine.parts import Problems, build_parts
 from deblurkit.engine.step import GANRestorer, Parts
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mmengine.hooks import Hook
+
+if TYPE_CHECKING:
+    from deblurkit.engine.runner import TrainingRunner
 
 
 class CheckpointHook(Hook):
@@ -24,7 +27,7 @@ class CheckpointHook(Hook):
         self.every = every
         self.validate_every = validate_every
 
-    def after_iteration(self, runner: Any) -> None:
+    def after_iteration(self, runner: TrainingRunner) -> None:
         """Saves where it is due, and says whether a validation is."""
         last = runner.iter == runner.max_iters
         runner.validation_due = self.validate_every is not None and (runner.iter % self.validate_every == 0 or last)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
+from deblurkit.contracts import Restorer
 
-def averaged(restorer: Any) -> nn.Module:
+if TYPE_CHECKING:
+    from deblurkit.data.prefetch import Batch
+    from deblurkit.engine.runner import TrainingRunner
+
+
+def averaged(restorer: Restorer) -> nn.Module:
     """Returns the generator that is validated, drawn and used: the average where one is kept."""
-    generator: nn.Module = restorer.ema if restorer.ema is not None else restorer.generator
-    return generator
+    return restorer.generator if restorer.ema is None else restorer.ema
 
 
 class EMAHook(Hook):
@@ -36,11 +42,11 @@ class EMAHook(Hook):
         self._average_buffers: list[Tensor] = []
         self._buffers: list[Tensor] = []
 
-    def before_run(self, runner: Any) -> None:
+    def before_run(self, runner: TrainingRunner) -> None:
         """Starts the average, once for a runner."""
         if runner.restorer.ema is not None:
             return
-        generator: nn.Module = runner.restorer.generator
+        generator = runner.restorer.generator
         average = copy.deepcopy(generator).requires_grad_(False).eval()
         if self._start is not None:
             average.load_state_dict(self._start)
@@ -50,7 +56,13 @@ class EMAHook(Hook):
         self._average_buffers, self._buffers = list(average.buffers()), list(generator.buffers())
 
     @torch.no_grad()
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self,
+        runner: TrainingRunner,
+        batch_idx: int,
+        data_batch: Sequence[Batch] | None = None,
+        outputs: dict[str, Tensor] | None = None,
+    ) -> None:
         """Moves the average toward the weights."""
         torch._foreach_lerp_(self._average, self._weights, 1.0 - self.decay)
         if self._buffers:

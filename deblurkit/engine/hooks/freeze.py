@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mmengine.hooks import Hook
+
+if TYPE_CHECKING:
+    from deblurkit.engine.runner import TrainingRunner
 
 
 class FreezeHook(Hook):
@@ -20,7 +23,7 @@ class FreezeHook(Hook):
         self.parts = parts
         self._frozen: set[str] = set()
 
-    def before_train_epoch(self, runner: Any) -> None:
+    def before_train_epoch(self, runner: TrainingRunner) -> None:
         """Freezes and thaw for the epoch that begins; in a distributed run, exchange the gradients that changed."""
         frozen = {name for name, epochs in self.parts.items() if runner.epoch < epochs}
         generator = runner.restorer.generator

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mmengine.hooks import Hook
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from deblurkit.engine.runner import TrainingRunner
 
 
 class ProgressHook(Hook):
@@ -24,15 +27,15 @@ class ProgressHook(Hook):
         self.bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, refresh_per_second=4)
         self.name = name
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: TrainingRunner) -> None:
         """Shows the bar where the run takes up."""
         self.bar.add_task(self.name, total=runner.max_iters, completed=runner.iter)
         self.bar.start()
 
-    def after_iteration(self, runner: Any) -> None:
+    def after_iteration(self, runner: TrainingRunner) -> None:
         """Moves the bar."""
         self.bar.update(self.bar.task_ids[0], completed=runner.iter)
 
-    def after_stop(self, runner: Any) -> None:
+    def after_stop(self, runner: TrainingRunner) -> None:
         """Leaves the bar as it stands, however the run ended."""
         self.bar.stop()

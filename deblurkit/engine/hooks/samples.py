@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,7 +12,9 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from numpy.typing import NDArray
+from torch import nn
 
+from deblurkit.contracts import Dataset
 from deblurkit.data.images import beside, to_uint8, write_image
 from deblurkit.device import Precision
 from deblurkit.engine.hooks.ema import averaged
@@ -22,6 +24,9 @@ from deblurkit.inspection.drawing import Frame, draw_output
 from deblurkit.inspection.looking import evaluating, look_inside
 from deblurkit.names import STRIP, strip_files
 from deblurkit.report.curves.strips import spread
+
+if TYPE_CHECKING:
+    from deblurkit.engine.runner import TrainingRunner
 
 KEPT = 40
 """Strips of a validation set that stay in the work dir; as more come, only every second, fourth, eighth ... stays."""
@@ -52,7 +57,7 @@ class SampleHook(Hook):
 
     def __init__(
         self,
-        sets: dict[str, Any],
+        sets: dict[str, Dataset],
         folder: Path,
         images: int,
         outputs: Sequence[InnerOutput],
@@ -69,23 +74,22 @@ class SampleHook(Hook):
         self.seed = seed
         self._crops: dict[str, list[dict[str, torch.Tensor]]] = {}
 
-    def after_val(self, runner: Any) -> None:
+    def after_val(self, runner: TrainingRunner) -> None:
         """Draws and writes each set's strip."""
         if not is_main_process():
             return
-        restorer = runner.restorer
-        generator = averaged(restorer)
-        devices = [restorer.device] if restorer.device.type == "cuda" else []
+        generator, device = averaged(runner.restorer), runner.device
+        devices = [device] if device.type == "cuda" else []
         for name, dataset in self.sets.items():
             with torch.random.fork_rng(devices):
-                picture = self._strip(generator, restorer.device, name, dataset)
+                picture = self._strip(generator, device, name, dataset)
             folder = self.folder / name
             folder.mkdir(parents=True, exist_ok=True)
             write_image(folder / STRIP.format(runner.iter), picture)
             _thin(folder, self.every, runner.iter)
             runner.visualizer.add_image(f"samples/{name}", picture, runner.iter)
 
-    def _strip(self, generator: Any, device: torch.device, name: str, dataset: Any) -> Image:
+    def _strip(self, generator: nn.Module, device: torch.device, name: str, dataset: Dataset) -> Image:
         if name not in self._crops:
             self._crops[name] = [_crop(draw(dataset, index, self.seed)) for index in spread(len(dataset), self.images)]
         with evaluating(generator):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.dist import all_reduce_dict, is_main_process
@@ -14,6 +15,10 @@ from mmengine.hooks import Hook
 
 from deblurkit.device import peak_memory, usable_cores
 from deblurkit.files import JsonLines, saying
+
+if TYPE_CHECKING:
+    from deblurkit.data.prefetch import Batch
+    from deblurkit.engine.runner import TrainingRunner
 
 _WAITING = 0.05  # share of the time from which on the loader is worth a word
 _JUDGED = 10  # iterations before that is judged, the first one apart: workers start in it
@@ -44,33 +49,39 @@ class ScalarsHook(Hook):
         self._first: tuple[int, float, float] | None = None  # iteration, clock and data_seconds at the first record
         self._advised = False
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: TrainingRunner) -> None:
         """Opens the file and starts the clock."""
         if is_main_process():
             self._lines = JsonLines(self.path)
         self._restart_clock(runner)
 
-    def after_stop(self, runner: Any) -> None:
+    def after_stop(self, runner: TrainingRunner) -> None:
         """Closes the file, however the run ended."""
         if self._lines is not None:
             self._lines.close()
             self._lines = None
 
-    def _restart_clock(self, runner: Any) -> None:
+    def _restart_clock(self, runner: TrainingRunner) -> None:
         self._since = time.perf_counter()
         self._last_iteration = runner.iter
         self._data_seconds = runner.train_loop.waiting.seconds
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(
+        self, runner: TrainingRunner, batch_idx: int, data_batch: Sequence[Batch] | None = None
+    ) -> None:
         """Tells the restorer whether to measure gradients."""
         runner.restorer.measure = self._due(runner)
 
-    def _due(self, runner: Any) -> bool:
+    def _due(self, runner: TrainingRunner) -> bool:
         iteration = runner.iter + 1
         return iteration == 1 or iteration % self.every == 0 or iteration == runner.max_iters
 
     def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, torch.Tensor] | None = None
+        self,
+        runner: TrainingRunner,
+        batch_idx: int,
+        data_batch: Sequence[Batch] | None = None,
+        outputs: dict[str, torch.Tensor] | None = None,
     ) -> None:
         """Records the iteration where it is due; before the schedulers move the learning rates."""
         if not self._due(runner) or outputs is None:
@@ -96,7 +107,7 @@ class ScalarsHook(Hook):
         self._last_iteration = iteration
         self._data_seconds = runner.train_loop.waiting.seconds
 
-    def on_record(self, runner: Any, record: dict[str, Any]) -> None:
+    def on_record(self, runner: TrainingRunner, record: dict[str, Any]) -> None:
         """Appends a record; called by the runner, for validation scores too.
 
         Raises:
@@ -113,7 +124,7 @@ class ScalarsHook(Hook):
         }
         runner.visualizer.add_scalars(scalars, step=record["iteration"])
 
-    def on_save(self, runner: Any) -> None:
+    def on_save(self, runner: TrainingRunner) -> None:
         """Brings the file to the disk, before a checkpoint is renamed.
 
         Raises:
@@ -125,7 +136,12 @@ class ScalarsHook(Hook):
             self._lines.sync()
 
     def _say(
-        self, runner: Any, iteration: int, values: dict[str, float], rates: dict[str, float], clock: dict[str, Any]
+        self,
+        runner: TrainingRunner,
+        iteration: int,
+        values: dict[str, float],
+        rates: dict[str, float],
+        clock: dict[str, Any],
     ) -> None:
         shown = {name: value for name, value in values.items() if name == "loss" or name.split("/")[0] != "grad"}
         numbers = " ".join(f"{name} {value:.4g}" for name, value in shown.items())
@@ -135,7 +151,7 @@ class ScalarsHook(Hook):
             f"iteration {iteration}/{runner.max_iters} lr {rates['lr/generator']:.3g} {numbers} | {speed} eta {eta}"
         )
 
-    def _advise(self, runner: Any) -> None:
+    def _advise(self, runner: TrainingRunner) -> None:
         """Says once what helps, where the loader keeps the training waiting on the whole."""
         now = (runner.iter, time.perf_counter(), runner.train_loop.waiting.seconds)
         if self._first is None:
@@ -163,6 +179,6 @@ def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
     return dict(zip(names, stacked["all"].tolist(), strict=True))
 
 
-def _json(value: Any) -> Any:
+def _json(value: object) -> Any:
     """Returns ``"inf"`` or ``"nan"`` where JSON has no number: a perfect score, an fp16 gradient that overflowed."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

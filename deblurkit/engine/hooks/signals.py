@@ -6,11 +6,14 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.hooks import Hook
 
 from deblurkit.engine.processes import Agreement
+
+if TYPE_CHECKING:
+    from deblurkit.engine.runner import TrainingRunner
 
 
 class Interrupted(SystemExit):
@@ -33,21 +36,21 @@ class SignalHook(Hook):
     def __init__(self) -> None:
         self._number = 0
         self._former: dict[int, Any] = {}
-        self._runner: Any = None
+        self._runner: TrainingRunner | None = None
         self._agreement: Agreement | None = None
 
     def received(self) -> bool:
         """Tells whether this process got a signal."""
         return self._number != 0
 
-    def before_run(self, runner: Any) -> None:
+    def before_run(self, runner: TrainingRunner) -> None:
         """Takes the signals over, where this is the main thread."""
         self._runner = runner
         self._agreement = Agreement()
         if threading.current_thread() is threading.main_thread():
             self._former = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def after_stop(self, runner: Any) -> None:
+    def after_stop(self, runner: TrainingRunner) -> None:
         """Gives the signals back, however the run ended."""
         for number, former in self._former.items():
             signal.signal(number, former)
@@ -55,15 +58,16 @@ class SignalHook(Hook):
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self._number:
-            self._runner.logger.info(f"ended at once by a second signal, {signal.Signals(number).name}")
+            if self._runner is not None:
+                self._runner.logger.info(f"ended at once by a second signal, {signal.Signals(number).name}")
             os._exit(128 + number)
         self._number = number
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: TrainingRunner) -> None:
         """Leaves before the first iteration, where a validation that was made up gave way to a signal."""
         self.after_iteration(runner)
 
-    def after_iteration(self, runner: Any) -> None:
+    def after_iteration(self, runner: TrainingRunner) -> None:
         """Saves and leaves, where a signal came.
 
         Raises:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 
+from deblurkit.contracts import Dataset
 from deblurkit.device import Precision, usable_cores
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.engine.processes import in_every
@@ -19,6 +20,9 @@ from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_ima
 from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.forward import NonFiniteOutputError
 from deblurkit.report.scores import ImageScore
+
+if TYPE_CHECKING:
+    from deblurkit.engine.runner import TrainingRunner
 
 
 class _GaveWayError(BaseException):
@@ -44,7 +48,7 @@ class ValidationHook(Hook):
 
     def __init__(
         self,
-        sets: dict[str, Any],
+        sets: dict[str, Dataset],
         protocol: Protocol,
         precision: Precision,
         inference: str,
@@ -58,11 +62,11 @@ class ValidationHook(Hook):
         self.seed = seed
         self.interrupted = interrupted
 
-    def before_train(self, runner: Any) -> None:
+    def before_train(self, runner: TrainingRunner) -> None:
         """Makes up a validation that the run before this one did not finish."""
         self.after_iteration(runner)
 
-    def after_iteration(self, runner: Any) -> None:
+    def after_iteration(self, runner: TrainingRunner) -> None:
         """Validates where it is due, and saves the result with the state."""
         if not runner.validation_due:
             return
@@ -81,7 +85,7 @@ class ValidationHook(Hook):
         runner.validation_due = False
         runner.save(best=self._is_best(runner, metrics))
 
-    def _validate(self, runner: Any, name: str, dataset: Any) -> dict[str, float] | None:
+    def _validate(self, runner: TrainingRunner, name: str, dataset: Dataset) -> dict[str, float] | None:
         """Returns the mean scores of one set, ``None`` where a signal came; collective."""
         own = in_every(partial(self._own_rows, runner, name, dataset))
         rows: list[ImageScore] = []
@@ -103,7 +107,7 @@ class ValidationHook(Hook):
         runner.logger.info(f"iteration {runner.iter} validation {name}, {summary['images']} images, {weights}: {told}")
         return metrics
 
-    def _own_rows(self, runner: Any, name: str, dataset: Any) -> list[ImageScore] | None:
+    def _own_rows(self, runner: TrainingRunner, name: str, dataset: Dataset) -> list[ImageScore] | None:
         """Returns the scores of this process's share of a set, ``None`` where a signal came."""
         generator = averaged(runner.restorer)
         indices = scored_images(dataset, self.protocol)[get_rank() :: get_world_size()]
@@ -121,11 +125,11 @@ class ValidationHook(Hook):
             watch.remove()
         return [outcome.row for outcome in done]
 
-    def _give_way(self, *_: Any) -> None:
+    def _give_way(self, *_: object) -> None:
         if self.interrupted():
             raise _GaveWayError
 
-    def _is_best(self, runner: Any, metrics: dict[str, float]) -> bool:
+    def _is_best(self, runner: TrainingRunner, metrics: dict[str, float]) -> bool:
         """Tells whether the present weights have the best score so far, and keeps that score."""
         scores = [value for name, value in metrics.items() if name.endswith("/psnr")]
         if not scores:
