@@ -257,7 +257,7 @@ class Setup:
         ours: dict[str, Any] = {
             "randomness": {"seed": self.options.seed, "diff_rank_seed": True},
             "visualizer": self._visualizer(folder, position.iteration),
-            "default_hooks": self._hooks(folder, console, resumption),
+            "default_hooks": self._hooks(console, resumption),
             "env_cfg": {"mp_cfg": {}},
         }
         # What the option file says under `engine` merges over ours, one level deep.
@@ -288,44 +288,28 @@ class Setup:
         self._introduce(runner.logger, position)
         return runner
 
-    def _hooks(self, folder: WorkDir, console: Console, resumption: Resumption | None) -> dict[str, Any]:
+    def _hooks(self, console: Console, resumption: Resumption | None) -> dict[str, Any]:
         """Returns the hooks by the names under which MMEngine knows its own; ``None`` leaves one of those out."""
-        options, train = self.options, self.options.train
-        signals = SignalHook()
+        train, signals = self.options.train, SignalHook()
         hooks: dict[str, Any] = {
             "runtime_info": None,
             "timer": None,
             "sampler_seed": None,
-            "logger": ScalarsHook(options.logging.every, folder.scalars, training_set(options).loader.workers),
+            "logger": ScalarsHook(),
             "param_scheduler": {"type": "ParamSchedulerHook"},
-            "checkpoint": CheckpointHook(train.checkpoint_every, options.val.every if self.val_sets else None),
+            "checkpoint": CheckpointHook(bool(self.val_sets)),
             "signals": signals,
         }
         if train.ema is not None:
             hooks["ema"] = EMAHook(train.ema.decay, None if resumption is None else resumption.found.state["ema"])
         if self.val_sets and self.protocol is not None:
-            hooks["validation"] = ValidationHook(
-                self.val_sets,
-                self.protocol,
-                train.precision,
-                options.val.inference or self.protocol.inference,
-                options.seed,
-                signals.received,
-            )
-            if options.logging.samples:
-                hooks["samples"] = SampleHook(
-                    self.val_sets,
-                    folder.samples,
-                    options.logging.samples,
-                    self.shown,
-                    options.val.every,
-                    train.precision,
-                    options.seed,
-                )
+            hooks["validation"] = ValidationHook(self.val_sets, self.protocol, signals.received)
+            if self.options.logging.samples:
+                hooks["samples"] = SampleHook(self.val_sets, self.shown)
         if train.freeze:
             hooks["freeze"] = FreezeHook(train.freeze)
         if console.is_terminal and get_rank() == 0:
-            hooks["progress"] = ProgressHook(console, options.name)
+            hooks["progress"] = ProgressHook(console)
         return hooks
 
     def _visualizer(self, folder: WorkDir, iteration: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import traceback
 import uuid
@@ -20,7 +21,6 @@ from torch import nn
 from deblurkit import checkpoint
 from deblurkit.engine import state as training_state
 from deblurkit.engine.finite_guard import NonFiniteError
-from deblurkit.engine.hooks.signals import Interrupted
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.files import saying
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from deblurkit.options.schema import Options
 
 _FILE_ONLY = "file_only"  # attribute of a log record that the console, which shows the same otherwise, leaves out
+
+
+class Interrupted(SystemExit):
+    """The run was stopped by a signal, after a checkpoint was written; exit code 128 + the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)
 
 
 @runtime_checkable

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
 from deblurkit.contracts import Restorer
-
-if TYPE_CHECKING:
-    from deblurkit.data.prefetch import Batch
-    from deblurkit.engine.runner import TrainingRunner
+from deblurkit.engine.runner import TrainingRunner
 
 
 def averaged(restorer: Restorer) -> nn.Module:
@@ -25,18 +20,17 @@ def averaged(restorer: Restorer) -> nn.Module:
 class EMAHook(Hook):
     """Keeps ``ema = decay * ema + (1 - decay) * weights`` of the generator; buffers are copied.
 
-    All tensors are updated by two fused calls. Validation, testing and inference use the average.
-
     Args:
         decay: In [0, 1).
         start: The average to go on from; ``None``: it starts at the generator's weights.
     """
 
-    priority = "VERY_HIGH"
+    priority = "VERY_HIGH"  # before anything that looks at the average
 
     def __init__(self, decay: float, start: dict[str, Tensor] | None = None) -> None:
         self.decay = decay
         self._start = start
+        # Lists of tensors, made once: two fused calls an iteration update them all.
         self._average: list[Tensor] = []
         self._weights: list[Tensor] = []
         self._average_buffers: list[Tensor] = []
@@ -56,14 +50,9 @@ class EMAHook(Hook):
         self._average_buffers, self._buffers = list(average.buffers()), list(generator.buffers())
 
     @torch.no_grad()
-    def after_train_iter(
-        self,
-        runner: TrainingRunner,
-        batch_idx: int,
-        data_batch: Sequence[Batch] | None = None,
-        outputs: dict[str, Tensor] | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: TrainingRunner, batch_idx: int, data_batch: object, outputs: object) -> None:
         """Moves the average toward the weights."""
         torch._foreach_lerp_(self._average, self._weights, 1.0 - self.decay)
+        # Running statistics are averages already; an average of them would lag behind the weights.
         if self._buffers:
             torch._foreach_copy_(self._average_buffers, self._buffers)

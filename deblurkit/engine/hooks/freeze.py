@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mmengine.hooks import Hook
 
-if TYPE_CHECKING:
-    from deblurkit.engine.runner import TrainingRunner
+from deblurkit.engine.runner import TrainingRunner
 
 
 class FreezeHook(Hook):
@@ -24,13 +21,13 @@ class FreezeHook(Hook):
         self._frozen: set[str] = set()
 
     def before_train_epoch(self, runner: TrainingRunner) -> None:
-        """Freezes and thaw for the epoch that begins; in a distributed run, exchange the gradients that changed."""
+        """Freezes and thaws the parts for the epoch that begins."""
         frozen = {name for name, epochs in self.parts.items() if runner.epoch < epochs}
-        generator = runner.restorer.generator
         for name in self.parts:
-            part = generator.get_submodule(name)
+            part = runner.restorer.generator.get_submodule(name)
             part.requires_grad_(name not in frozen)
             part.train(name not in frozen)
+        # The wrapper of a distributed run looks once, when it is made, which weights have gradients to exchange.
         if frozen != self._frozen and runner.distributed:
             runner.restorer.distribute()
         self._frozen = frozen

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mmengine.hooks import Hook
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:
-    from deblurkit.engine.runner import TrainingRunner
+from deblurkit.engine.runner import TrainingRunner
 
 
 class ProgressHook(Hook):
     """Shows a bar below the log's lines; the log alone serves where the console is no terminal.
 
     Args:
-        console: The one that the log's handler writes to.
-        name: The experiment's.
+        console: The one that the log's handler writes to: two would write over each other.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, console: Console, name: str) -> None:
+    def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         self.bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, refresh_per_second=4)
-        self.name = name
 
     def before_train(self, runner: TrainingRunner) -> None:
         """Shows the bar where the run takes up."""
-        self.bar.add_task(self.name, total=runner.max_iters, completed=runner.iter)
+        self.bar.add_task(runner.options.name, total=runner.max_iters, completed=runner.iter)
         self.bar.start()
 
     def after_iteration(self, runner: TrainingRunner) -> None:

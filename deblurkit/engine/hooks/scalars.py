@@ -5,55 +5,53 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import all_reduce_dict, is_main_process
 from mmengine.hooks import Hook
 
 from deblurkit.device import peak_memory, usable_cores
+from deblurkit.engine.runner import TrainingRunner
 from deblurkit.files import JsonLines, saying
-
-if TYPE_CHECKING:
-    from deblurkit.data.prefetch import Batch
-    from deblurkit.engine.runner import TrainingRunner
 
 _WAITING = 0.05  # share of the time from which on the loader is worth a word
 _JUDGED = 10  # iterations before that is judged, the first one apart: workers start in it
 
 
+class _Reading(NamedTuple):
+    """A moment of the training, and for how many seconds it had waited for data by then."""
+
+    iteration: int
+    clock: float
+    waited: float
+
+    @classmethod
+    def now(cls, runner: TrainingRunner, iteration: int) -> _Reading:
+        return cls(iteration, time.perf_counter(), runner.train_loop.waiting.seconds)
+
+
 class ScalarsHook(Hook):
-    """Reads the restorer's scalars at logging iterations only: the first, every ``every``-th and the last.
+    """Reads the restorer's scalars at logging iterations only: the first, every ``logging.every``-th and the last.
 
     Values are those of that one iteration; in a distributed run their mean over the processes. ``time`` and
     ``data_time`` are seconds an iteration since the last record, ``eta`` seconds, ``memory`` MiB at the most.
-
-    Args:
-        every: Iterations.
-        path: ``scalars.jsonl``; appended to.
-        workers: ``datasets.train.workers``, for advice on a loader that keeps the training waiting.
     """
 
     priority = "NORMAL"
 
-    def __init__(self, every: int, path: Path, workers: int) -> None:
-        self.every = every
-        self.path = path
-        self.workers = workers
-        self._lines: JsonLines | None = None
-        self._since = 0.0
-        self._last_iteration = 0
-        self._data_seconds = 0.0
-        self._first: tuple[int, float, float] | None = None  # iteration, clock and data_seconds at the first record
+    def __init__(self) -> None:
+        self._lines: JsonLines | None = None  # the main process's
+        self._due = False
+        self._last = _Reading(0, 0.0, 0.0)
+        self._first: _Reading | None = None
         self._advised = False
 
     def before_train(self, runner: TrainingRunner) -> None:
         """Opens the file and starts the clock."""
         if is_main_process():
-            self._lines = JsonLines(self.path)
-        self._restart_clock(runner)
+            self._lines = JsonLines(runner.folder.scalars)
+        self._last = _Reading.now(runner, runner.iter)
 
     def after_stop(self, runner: TrainingRunner) -> None:
         """Closes the file, however the run ended."""
@@ -61,51 +59,41 @@ class ScalarsHook(Hook):
             self._lines.close()
             self._lines = None
 
-    def _restart_clock(self, runner: TrainingRunner) -> None:
-        self._since = time.perf_counter()
-        self._last_iteration = runner.iter
-        self._data_seconds = runner.train_loop.waiting.seconds
-
-    def before_train_iter(
-        self, runner: TrainingRunner, batch_idx: int, data_batch: Sequence[Batch] | None = None
-    ) -> None:
+    def before_train_iter(self, runner: TrainingRunner, batch_idx: int, data_batch: object) -> None:
         """Tells the restorer whether to measure gradients."""
-        runner.restorer.measure = self._due(runner)
-
-    def _due(self, runner: TrainingRunner) -> bool:
         iteration = runner.iter + 1
-        return iteration == 1 or iteration % self.every == 0 or iteration == runner.max_iters
+        self._due = iteration == 1 or iteration % runner.options.logging.every == 0 or iteration == runner.max_iters
+        runner.restorer.measure = self._due
 
     def after_train_iter(
-        self,
-        runner: TrainingRunner,
-        batch_idx: int,
-        data_batch: Sequence[Batch] | None = None,
-        outputs: dict[str, torch.Tensor] | None = None,
+        self, runner: TrainingRunner, batch_idx: int, data_batch: object, outputs: dict[str, torch.Tensor]
     ) -> None:
         """Records the iteration where it is due; before the schedulers move the learning rates."""
-        if not self._due(runner) or outputs is None:
+        if not self._due:
             return
         runner.restorer.guard.check()
-        values = _read(outputs)
+        values = _read(outputs)  # waits for a GPU: the clock is read behind it
         rates = {f"lr/{name}": wrapper.param_groups[0]["lr"] for name, wrapper in runner.optim_wrapper.items()}
-        iteration = runner.iter + 1
-        done = iteration - self._last_iteration
-        seconds = (time.perf_counter() - self._since) / done
-        waiting = (runner.train_loop.waiting.seconds - self._data_seconds) / done
-        clock = {
+        now = _Reading.now(runner, runner.iter + 1)
+        done = now.iteration - self._last.iteration
+        seconds = (now.clock - self._last.clock) / done
+        # The only keys under which a log may hold what another run of the same options would not repeat.
+        clock: dict[str, Any] = {
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "time": round(seconds, 6),
-            "data_time": round(waiting, 6),
-            "eta": round(seconds * (runner.max_iters - iteration)),
+            "data_time": round((now.waited - self._last.waited) / done, 6),
+            "eta": round(seconds * (runner.max_iters - now.iteration)),
             "memory": peak_memory() >> 20,
         }
-        runner.record({"iteration": iteration, "epoch": runner.epoch, **rates, **values}, clock)
-        self._say(runner, iteration, values, rates, clock)
-        self._advise(runner)
-        self._since = time.perf_counter()
-        self._last_iteration = iteration
-        self._data_seconds = runner.train_loop.waiting.seconds
+        runner.record({"iteration": now.iteration, "epoch": runner.epoch, **rates, **values}, clock)
+        shown = [f"{name} {value:.4g}" for name, value in values.items() if not name.startswith("grad/")]
+        waiting = f"{clock['data_time'] / clock['time']:.0%} waiting for data"
+        runner.logger.info(
+            f"iteration {now.iteration}/{runner.max_iters} lr {rates['lr/generator']:.3g} {' '.join(shown)} | "
+            f"{clock['time']:.3f} s/it ({waiting}) eta {datetime.timedelta(seconds=clock['eta'])}"
+        )
+        self._advise(runner, _Reading.now(runner, now.iteration))
+        self._last = _Reading.now(runner, now.iteration)  # what the record itself took counts for no iteration
 
     def on_record(self, runner: TrainingRunner, record: dict[str, Any]) -> None:
         """Appends a record; called by the runner, for validation scores too.
@@ -115,13 +103,12 @@ class ScalarsHook(Hook):
         """
         if self._lines is None:
             return
-        with saying(f"{self.path}: cannot be written"):
+        with saying(f"{runner.folder.scalars}: cannot be written"):
             self._lines.append([{name: _json(value) for name, value in record.items()}])
-        scalars = {
-            name: value
-            for name, value in record.items()
-            if isinstance(value, (int, float)) and name not in ("iteration", "epoch")
-        }
+        scalars: dict[str, float] = {}
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and name not in ("iteration", "epoch"):
+                scalars[name] = value
         runner.visualizer.add_scalars(scalars, step=record["iteration"])
 
     def on_save(self, runner: TrainingRunner) -> None:
@@ -130,49 +117,32 @@ class ScalarsHook(Hook):
         Raises:
             UserError: The disk refuses it.
         """
-        if self._lines is None:
-            return
-        with saying(f"{self.path}: cannot be written"):
-            self._lines.sync()
+        if self._lines is not None:
+            with saying(f"{runner.folder.scalars}: cannot be written"):
+                self._lines.sync()
 
-    def _say(
-        self,
-        runner: TrainingRunner,
-        iteration: int,
-        values: dict[str, float],
-        rates: dict[str, float],
-        clock: dict[str, Any],
-    ) -> None:
-        shown = {name: value for name, value in values.items() if name == "loss" or name.split("/")[0] != "grad"}
-        numbers = " ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        speed = f"{clock['time']:.3f} s/it ({clock['data_time'] / clock['time']:.0%} waiting for data)"
-        eta = datetime.timedelta(seconds=clock["eta"])
-        runner.logger.info(
-            f"iteration {iteration}/{runner.max_iters} lr {rates['lr/generator']:.3g} {numbers} | {speed} eta {eta}"
-        )
-
-    def _advise(self, runner: TrainingRunner) -> None:
+    def _advise(self, runner: TrainingRunner, now: _Reading) -> None:
         """Says once what helps, where the loader keeps the training waiting on the whole."""
-        now = (runner.iter, time.perf_counter(), runner.train_loop.waiting.seconds)
         if self._first is None:
             self._first = now
-        iterations, seconds, waiting = (new - old for new, old in zip(now, self._first, strict=True))
-        if self._advised or iterations < _JUDGED or waiting <= _WAITING * seconds:
+        iterations, seconds, waited = (new - old for new, old in zip(now, self._first, strict=True))
+        if self._advised or iterations < _JUDGED or waited <= _WAITING * seconds:
             return
         self._advised = True
-        cores = usable_cores()
-        workers = f"more datasets.train.workers (now {self.workers}, with {cores} cores)"
-        if not self.workers:
+        entry, cores = runner.options.datasets.train, usable_cores()
+        given = 0 if entry is None else entry.loader.workers
+        workers = f"more datasets.train.workers (now {given}, with {cores} cores)"
+        if not given:
             workers = f"datasets.train.workers (now 0: the training itself reads; there are {cores} cores)"
         runner.logger.info(
-            f"{waiting / seconds:.0%} of the time is spent waiting for data. What helps: {workers}; cache: true, where "
+            f"{waited / seconds:.0%} of the time is spent waiting for data. What helps: {workers}; cache: true, where "
             "the decoded images fit into memory; a packed set of crops (deblurkit prepare-data); fewer or cheaper "
             "transforms in augment"
         )
 
 
 def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Reads all scalars in one transfer; their mean over the processes."""
+    """Returns all scalars, read in one transfer: their mean over the processes."""
     names = list(outputs)
     stacked = {"all": torch.stack([outputs[name].float() for name in names])}
     all_reduce_dict(stacked, op="mean")

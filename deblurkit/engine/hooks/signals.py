@@ -6,32 +6,21 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmengine.hooks import Hook
 
 from deblurkit.engine.processes import Agreement
-
-if TYPE_CHECKING:
-    from deblurkit.engine.runner import TrainingRunner
-
-
-class Interrupted(SystemExit):
-    """The run was stopped by a signal, after a checkpoint was written; exit code 128 + the signal's number."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
-        self.signal = signal.Signals(number)
+from deblurkit.engine.runner import Interrupted, TrainingRunner
 
 
 class SignalHook(Hook):
     """Turns the first signal into an orderly end; a second one ends the process at once.
 
-    The processes of a distributed run agree after every iteration: a cluster may leave them 30 seconds, or less. A
-    validation looks at :meth:`received` itself and gives way.
+    A validation looks at :meth:`received` itself and gives way.
     """
 
-    priority = "LOWEST"
+    priority = "LOWEST"  # when all else of an iteration is done
 
     def __init__(self) -> None:
         self._number = 0
@@ -44,7 +33,7 @@ class SignalHook(Hook):
         return self._number != 0
 
     def before_run(self, runner: TrainingRunner) -> None:
-        """Takes the signals over, where this is the main thread."""
+        """Takes the signals over, where this is the main thread: Python lets no other one do so."""
         self._runner = runner
         self._agreement = Agreement()
         if threading.current_thread() is threading.main_thread():
@@ -74,6 +63,7 @@ class SignalHook(Hook):
             Interrupted: A signal came, to this process or to another of the run.
         """
         assert self._agreement is not None
+        # After every iteration: a cluster may leave the processes of a run 30 seconds, or less.
         number = self._agreement.largest(self._number)
         if not number:
             return

@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 
 from deblurkit.contracts import Dataset
-from deblurkit.device import Precision, usable_cores
+from deblurkit.device import usable_cores
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.engine.processes import in_every
+from deblurkit.engine.runner import TrainingRunner
 from deblurkit.evaluation.aggregate import summarise
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_images
 from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.forward import NonFiniteOutputError
 from deblurkit.report.scores import ImageScore
-
-if TYPE_CHECKING:
-    from deblurkit.engine.runner import TrainingRunner
 
 
 class _GaveWayError(BaseException):
@@ -38,28 +35,14 @@ class ValidationHook(Hook):
     Args:
         sets: Validation sets by name.
         protocol: How they are scored.
-        precision: What the generator computes in.
-        inference: How an image is restored.
-        seed: Of the data sets' random numbers.
         interrupted: Tells whether this process got a signal.
     """
 
     priority = "LOW"
 
-    def __init__(
-        self,
-        sets: dict[str, Dataset],
-        protocol: Protocol,
-        precision: Precision,
-        inference: str,
-        seed: int,
-        interrupted: Callable[[], bool],
-    ) -> None:
+    def __init__(self, sets: dict[str, Dataset], protocol: Protocol, interrupted: Callable[[], bool]) -> None:
         self.sets = sets
         self.protocol = protocol
-        self.precision = precision
-        self.inference = inference
-        self.seed = seed
         self.interrupted = interrupted
 
     def before_train(self, runner: TrainingRunner) -> None:
@@ -109,14 +92,15 @@ class ValidationHook(Hook):
 
     def _own_rows(self, runner: TrainingRunner, name: str, dataset: Dataset) -> list[ImageScore] | None:
         """Returns the scores of this process's share of a set, ``None`` where a signal came."""
-        generator = averaged(runner.restorer)
+        generator, options = averaged(runner.restorer), runner.options
         indices = scored_images(dataset, self.protocol)[get_rank() :: get_world_size()]
-        source = NetworkSource(generator, self.precision, self.inference)
+        inference = options.val.inference or self.protocol.inference
+        source = NetworkSource(generator, options.train.precision, inference)
         self.protocol.to(source.device)
         threads = max(1, min(MOST_THREADS, usable_cores() // get_world_size()))
         watch = generator.register_forward_pre_hook(self._give_way)
         try:
-            done = score_dataset(source, dataset, self.protocol, seed=self.seed, indices=indices, threads=threads)
+            done = score_dataset(source, dataset, self.protocol, seed=options.seed, indices=indices, threads=threads)
         except _GaveWayError:
             return None
         except NonFiniteOutputError as error:
