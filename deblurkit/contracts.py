@@ -279,8 +279,8 @@ def blur_traits(blur: object) -> BlurTraits:
 class Metric(Protocol):
     """Scores one restored image: what to write to add a metric."""
 
-    def __call__(self, restored: np.ndarray, sharp: np.ndarray) -> float:
-        """Returns the score of RGB images ``(h, w, 3)``, uint8 or float in [0, 1]."""
+    def __call__(self, restored: np.ndarray, sharp: np.ndarray | None, /) -> float:
+        """Returns the score of RGB images ``(h, w, 3)``, uint8, or float in [0, 1] where a protocol does not round."""
 
 
 @dataclass(frozen=True)
@@ -290,8 +290,9 @@ class MetricTraits:
     Attributes:
         unit: Behind its values in tables; none by default.
         higher_is_better: True by default.
-        needs_sharp: Whether it compares with a sharp image; true by default. Without, it is called with one argument.
+        needs_sharp: Whether it compares with a sharp image; true by default. Else ``sharp`` is ``None``.
         takes_mask: Whether it takes ``mask``, ``(h, w)``, true where a pixel counts; false by default.
+        can_be_single: Whether its constructor takes ``single``, to compute in float32; false by default.
         notes: What reports must say of it.
         to: ``to(device)``: moves its networks.
     """
@@ -300,6 +301,7 @@ class MetricTraits:
     higher_is_better: bool
     needs_sharp: bool
     takes_mask: bool
+    can_be_single: bool
     notes: Sequence[str]
     to: Callable[[torch.device], Any] | None
 
@@ -311,6 +313,7 @@ def metric_traits(metric: object) -> MetricTraits:
         higher_is_better=getattr(metric, "higher_is_better", True),
         needs_sharp=getattr(metric, "needs_sharp", True),
         takes_mask=getattr(metric, "takes_mask", False),
+        can_be_single=getattr(metric, "can_be_single", False),
         notes=getattr(metric, "notes", ()),
         to=getattr(metric, "to", None),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -100,3 +100,80 @@ class TimeRatio:
     p5: float
     p95: float
     rounds: int
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """The costs of several generators and how they were found.
+
+    Attributes:
+        generators: One entry for each option file.
+        methods: How each figure is defined, by its name.
+        environment: Software and device, see :func:`deblurkit.evaluation.provenance.environment`.
+        ratios: Times held against each other.
+    """
+
+    generators: Sequence[GeneratorCost]
+    methods: Mapping[str, str]
+    environment: Mapping[str, str | int]
+    ratios: Sequence[TimeRatio] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One module that has weights or does the work of one operation.
+
+    Attributes:
+        module: Its name; empty for the network itself.
+        kind: Its class.
+        kernel: ``3x3``, with the number of groups where there are several; empty where it has none.
+        stride: Of a convolution or pooling; empty where it has none.
+        channels_in: Of its first input; ``None`` where that is no map.
+        channels_out: Of its output.
+        output: Shape of its output without the batch, of the last call; empty where that is no tensor.
+        calls: How often it runs for one image; 0: it has weights and does not run.
+        parameters: Of its own, without those of modules inside it.
+        macs: Multiply-accumulates of its own, of all calls together.
+    """
+
+    module: str
+    kind: str
+    kernel: str
+    stride: str
+    channels_in: int | None
+    channels_out: int | None
+    output: str
+    calls: int
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The layers of one network of an option file, in the order in which they run.
+
+    Attributes:
+        name: The experiment's.
+        network: ``generator`` or the critic's name.
+        kind: The registered name of the network.
+        size: Of the image, ``HxW``.
+        computed_size: What the network sees after padding, ``HxW``.
+        layers: The layers.
+    """
+
+    name: str
+    network: str
+    kind: str
+    size: str
+    computed_size: str
+    layers: tuple[Layer, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole network."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Of one image."""
+        return sum(layer.macs for layer in self.layers)

@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
     with cli.progress() as show:
         measured = cost.measure_all(experiments, sizes, timing, show)
         ratios = [] if timing is None else measure_ratios([*experiments.values()], sizes, timing, show)
-    methods, environment = cost.conditions(timing, ratios=bool(ratios))
-    costs.show(measured, methods, environment, ratios)
-    costs.write(args.markdown, costs.markdown(measured, methods, environment, ratios))
-    costs.write(args.json, costs.as_json(measured, methods, environment, ratios))
+    report = cost.cost_report(measured, timing, ratios)
+    costs.show(report)
+    costs.write(args.markdown, costs.markdown(report))
+    costs.write(args.json, costs.as_json(report))
     return cli.OUR_FAULT if any(found.why_incomplete() for found in measured) else 0
 
 

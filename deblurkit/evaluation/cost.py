@@ -1,14 +1,15 @@
-"""What a generator costs: parameters, multiply-accumulates, memory and time of one image."""
+"""Measures what a generator costs: parameters, multiply-accumulates, memory and time of one image."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,14 +20,14 @@ from deblurkit.checkpoint import build_generator
 from deblurkit.device import Precision, check_precision
 from deblurkit.errors import UserError
 from deblurkit.evaluation.provenance import environment
-from deblurkit.inference.forward import restore_whole
+from deblurkit.inference.forward import device_of, restore_whole
 from deblurkit.inference.memory import LiveTensors
 from deblurkit.inference.restore import restore
 from deblurkit.options import shipped
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
 from deblurkit.plugins import load_plugins
-from deblurkit.results import GeneratorCost, Latency, SizeCost
+from deblurkit.results import CostReport, GeneratorCost, Latency, SizeCost, TimeRatio
 
 SIZES = ("256x256", "720x1280")
 """Image sizes measured by default, height first."""
@@ -46,6 +47,8 @@ _METHODS = {
 }
 _LARGEST_TIMED_ON_CPU = 256 * 256  # pixels, unless sizes to time are named
 _FIRST_LINE = 200  # characters of an error that are shown
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,23 +85,28 @@ class Timing:
         return self.device.type != "cpu" or height * width <= _LARGEST_TIMED_ON_CPU
 
 
-def conditions(timing: Timing | None, ratios: bool = False) -> tuple[dict[str, str], dict[str, Any]]:
-    """Returns how the figures come about, by figure, and the environment in which they did.
+def cost_report(
+    generators: Sequence[GeneratorCost], timing: Timing | None, ratios: Sequence[TimeRatio] = ()
+) -> CostReport:
+    """Returns costs with how they come about and the environment in which they did.
 
     Args:
+        generators: From :func:`measure_all`.
         timing: How was timed, or ``None``.
-        ratios: Whether there are ratios of times.
+        ratios: From :func:`deblurkit.evaluation.ratios.measure_ratios`.
     """
-    on_device = {
-        "device_peak": timing is not None and timing.device.type == "cuda",
-        "latency": timing is not None,
-        "ratio": ratios,
-    }
-    methods = {figure: text for figure, text in _METHODS.items() if on_device.get(figure, True)}
+    # A figure that nobody measured is not explained either.
+    explained = {"macs", "live_peak", "published"}
+    if ratios:
+        explained.add("ratio")
     if timing is None:
-        return methods, environment(torch.device("meta"), "fp32")
-    how_often = {"warmup": timing.warmup, "repeats": timing.repeats}
-    return methods, {**environment(timing.device, timing.precision), **how_often}
+        where = environment(torch.device("meta"), "fp32")
+    else:
+        where = environment(timing.device, timing.precision)
+        where |= {"warmup": timing.warmup, "repeats": timing.repeats}
+        explained |= {"latency", "device_peak"} if timing.device.type == "cuda" else {"latency"}
+    methods = {figure: text for figure, text in _METHODS.items() if figure in explained}
+    return CostReport(generators, methods, where, ratios)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -148,7 +156,7 @@ def load_all(files: Sequence[str], overrides: Sequence[str] = (), plugins: Seque
         except UserError as error:
             problems += error.problems
     if problems:
-        raise UserError(*dict.fromkeys(problems))
+        raise UserError(*dict.fromkeys(problems))  # files share bases, and a mistake in one is told once
     return found
 
 
@@ -190,11 +198,13 @@ def measure_generator(
     Raises:
         UserError: A size cannot be read.
     """
-    shapes = {size: parse_size(size) for size in sizes}
-    paper = options.paper.cost if options.paper is not None else None
-    published = paper.model_dump(exclude_none=True) if paper is not None else {}
-    known: dict[str, Any] = {"name": options.name, "file": file, "generator": options.generator["type"]}
+    shapes = {size: parse_size(size) for size in sizes}  # all of them, before a network is built
+    published: dict[str, float] = {}
+    if options.paper is not None and options.paper.cost is not None:
+        published = options.paper.cost.model_dump(exclude_none=True)
     failures: list[str] = []
+    # Counts come from the meta device, where a network of any size runs without time and memory; only the clock
+    # needs weights on a real one.
     with torch.device("meta"):
         counted = _attempt(lambda: build_generator(options).eval(), failures)
     timed = None
@@ -202,11 +212,13 @@ def measure_generator(
         timed = _attempt(lambda: build_generator(options).eval().to(timing.device), failures)
     built = counted if counted is not None else timed
     return GeneratorCost(
-        **known,
+        name=options.name,
+        file=file,
+        generator=options.generator["type"],
         published=published,
         parameters=None if built is None else sum(weight.numel() for weight in built.parameters()),
         sizes=tuple(_measure_size(counted, timed, size, shape, timing) for size, shape in shapes.items()),
-        failures=tuple(dict.fromkeys(failures)),
+        failures=tuple(dict.fromkeys(failures)),  # both attempts tend to fail for one reason
     )
 
 
@@ -214,10 +226,12 @@ def _measure_size(
     counted: nn.Module | None, timed: nn.Module | None, size: str, shape: tuple[int, int], timing: Timing | None
 ) -> SizeCost:
     failures: list[str] = []
-    counts = _attempt(lambda: count(counted, shape), failures) if counted is not None else None
-    latency = peak = None
+    counts = latency = peak = None
+    if counted is not None:
+        counts = _attempt(lambda: count(counted, shape), failures)
     if timed is not None and timing is not None and timing.includes(size):
         latency = _attempt(lambda: time_images(timed, shape, timing), failures)
+        # What the clock could not run, the allocator cannot either: the failure is told once.
         if latency is not None and timing.device.type == "cuda":
             peak = _attempt(lambda: device_peak_bytes(timed, shape, timing), failures)
     return dataclasses.replace(
@@ -225,14 +239,23 @@ def _measure_size(
     )
 
 
-def _attempt(what: Callable[[], Any], failures: list[str]) -> Any:
-    """Returns ``what()``; where it raises (a plugin's network may raise anything), note why and returns ``None``."""
+def _attempt(work: Callable[[], T], failures: list[str]) -> T | None:
+    """Returns ``work()``; where it raises, notes why and returns ``None``."""
     try:
-        return what()
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:_FIRST_LINE]
-        failures.append(f"{type(error).__name__}: {first}")
+        return work()
+    except Exception as error:  # a plugin's network may raise anything
+        failures.append(in_one_line(error))
         return None
+
+
+def in_one_line(error: Exception) -> str:
+    """Returns the class of an exception and the first line of what it says, cut to 200 characters.
+
+    >>> in_one_line(ValueError("too wide"))
+    'ValueError: too wide'
+    """
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first[:_FIRST_LINE]}"
 
 
 @torch.no_grad()
@@ -243,17 +266,27 @@ def count(generator: nn.Module, shape: tuple[int, int]) -> SizeCost:
         generator: In eval mode, on the meta device (where it takes no time) or any other.
         shape: Height and width of the image.
     """
-    image = torch.zeros(1, 3, *shape, device=next((p.device for p in generator.parameters()), "meta"))
-    seen: list[tuple[int, int]] = []
-    hook = generator.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    image = torch.zeros(1, 3, *shape, device=device_of(generator, torch.device("meta")))
     given = [image, *generator.parameters(), *generator.buffers()]
+    with input_sizes(generator) as seen, FlopCounterMode(display=False) as work, LiveTensors(given) as memory:
+        restore_whole(generator, image)
+    return SizeCost(
+        size="{}x{}".format(*shape),
+        computed_size="{}x{}".format(*seen[0]),
+        macs=work.get_total_flops() // 2,  # the counter takes a multiplication and an addition for two
+        live_peak_bytes=memory.peak_bytes,
+    )
+
+
+@contextmanager
+def input_sizes(network: nn.Module) -> Iterator[list[tuple[int, int]]]:
+    """Gives a list that takes up height and width of each input of the network while the block runs."""
+    sizes: list[tuple[int, int]] = []
+    hook = network.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
     try:
-        with FlopCounterMode(display=False) as work, LiveTensors(given) as memory:
-            restore_whole(generator, image)
+        yield sizes
     finally:
         hook.remove()
-    size, computed_size = (f"{height}x{width}" for height, width in (shape, seen[0]))
-    return SizeCost(size, computed_size, macs=work.get_total_flops() // 2, live_peak_bytes=memory.peak_bytes)
 
 
 def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> Latency:
@@ -265,6 +298,7 @@ def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) ->
         timing: How often, and in what precision.
     """
     image = noise_image(shape, timing.device)
+    # The first images pay for what is chosen and allocated only once, and are not counted.
     seconds = [seconds_of(generator, image, timing) for _ in range(timing.warmup + timing.repeats)]
     return latency_of(seconds[timing.warmup :])
 
@@ -301,6 +335,5 @@ def noise_image(shape: tuple[int, int], device: torch.device) -> Tensor:
 
 
 def _synchronise(device: torch.device) -> None:
-    """Waits until the device has done what it was given, so that a clock tells the truth."""
-    if device.type == "cuda":
+    if device.type == "cuda":  # kernels are queued: without this the clock would stop before they have run
         torch.cuda.synchronize(device)

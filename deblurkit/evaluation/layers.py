@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.checkpoint import build_generator
 from deblurkit.errors import UserError, did_you_mean
-from deblurkit.evaluation.cost import parse_size
+from deblurkit.evaluation.cost import in_one_line, input_sizes, parse_size
 from deblurkit.inference.forward import restore_whole
 from deblurkit.options.schema import Options
 from deblurkit.registry import DISCRIMINATORS
-from deblurkit.report.layers import Layer, LayerTable
+from deblurkit.results import Layer, LayerTable
 
 ALL = "all"
 """In place of a network's name: the generator and every critic."""
@@ -29,7 +28,7 @@ _REWRITTEN = "parametrizations"  # where torch keeps the weights that a spectral
 
 @dataclass
 class _Record:
-    """What one module did so far; ``macs`` without those of modules inside it."""
+    """The calls of one module so far; ``macs`` without those of modules inside it."""
 
     calls: int = 0
     macs: int = 0
@@ -51,30 +50,33 @@ def layer_tables(options: Options, file: str, size: str, network: str = "generat
         UserError: There is no such network, or it cannot run on an image of this size, or on the meta device.
     """
     known = ["generator", *options.discriminators]
-    if network not in (*known, ALL):
+    if network == ALL:
+        return [_table(options, file, size, name) for name in known]
+    if network not in known:
         hint = did_you_mean(network, known)
         raise UserError(f"{file}: no network is named {network!r}{hint}; it has {', '.join(known)}; or say {ALL}")
-    chosen = known if network == ALL else [network]
-    return [_table(options, file, size, name) for name in chosen]
+    return [_table(options, file, size, network)]
 
 
 def _table(options: Options, file: str, size: str, name: str) -> LayerTable:
     shape = parse_size(size)
-    critic = options.discriminators.get(name)
-    kind = options.generator["type"] if critic is None else critic["type"]
-    channels = 3 if critic is None else critic.get("in_channels", 3)
+    config = options.discriminators.get(name, options.generator)
+    kind = config["type"]
     try:
+        # On the meta device shapes and counts are exact and nothing is computed, however large the image.
         with torch.device("meta"), torch.no_grad():
-            image = torch.zeros(1, channels, *shape)
-            network = (build_generator(options) if critic is None else DISCRIMINATORS.build(critic)).eval()
-            run = partial(restore_whole, network, image) if critic is None else partial(network, image)
-            layers, seen = take_apart(network, run)
+            if name in options.discriminators:
+                network = DISCRIMINATORS.build(config).eval()
+                run = partial(network, torch.zeros(1, config.get("in_channels", 3), *shape))
+            else:
+                network = build_generator(options).eval()
+                run = partial(restore_whole, network, torch.zeros(1, 3, *shape))
+            layers, (height, width) = take_apart(network, run)
     except UserError:
         raise
     except Exception as error:  # a plugin's network may raise anything
-        said = (str(error).strip().splitlines() or [""])[0]
-        raise UserError(f"{file}: {name}: {kind} cannot be run on {size}: {type(error).__name__}: {said}") from error
-    return LayerTable(options.name, name, kind, size, "{}x{}".format(*seen), layers)
+        raise UserError(f"{file}: {name}: {kind} cannot be run on {size}: {in_one_line(error)}") from error
+    return LayerTable(options.name, name, kind, size, f"{height}x{width}", layers)
 
 
 def take_apart(network: nn.Module, forward: Callable[[], object]) -> tuple[tuple[Layer, ...], tuple[int, int]]:
@@ -87,23 +89,23 @@ def take_apart(network: nn.Module, forward: Callable[[], object]) -> tuple[tuple
         network: Any.
         forward: Runs it once.
     """
-    modules = {name: module for name, module in network.named_modules() if _REWRITTEN not in name.split(".")}
+    modules: dict[str, nn.Module] = {}
+    for name, module in network.named_modules():
+        if _REWRITTEN not in name.split("."):
+            modules[name] = module
     parameters = dict.fromkeys(modules, 0)
     for path, weight in network.named_parameters():
-        owner = path.partition(f".{_REWRITTEN}.")[0] if _REWRITTEN in path.split(".") else path.rpartition(".")[0]
-        parameters[owner] += weight.numel()
-    sizes: list[tuple[int, int]] = []
-    with _recorded(modules) as records:
-        hook = network.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
-        try:
-            forward()
-        finally:
-            hook.remove()
-    names = [*records, *(name for name in modules if name not in records and parameters[name])]
+        # A spectral norm moves `layer.weight` to `layer.parametrizations.weight.original`: it still is the layer's.
+        owner, moved, _ = path.partition(f".{_REWRITTEN}.")
+        parameters[owner if moved else path.rpartition(".")[0]] += weight.numel()
+    with input_sizes(network) as sizes, _recorded(modules) as records:
+        forward()
     layers = []
-    for name in names:
-        record, module = records.get(name, _Record()), modules[name]
-        if parameters[name] or record.macs or not any(True for _ in module.children()):
+    # Modules that never run have no place in the order: they come last, and only because of their weights.
+    for name in dict.fromkeys([*records, *modules]):
+        module, record = modules[name], records.get(name, _Record())
+        ran_alone = record.calls > 0 and next(module.children(), None) is None
+        if parameters[name] or record.macs or ran_alone:
             layers.append(_layer(name, module, record, parameters[name]))
     return tuple(layers), sizes[0]
 
@@ -114,11 +116,12 @@ def _recorded(modules: dict[str, nn.Module]) -> Iterator[dict[str, _Record]]:
     records: dict[str, _Record] = {}
     open_calls: list[list[int]] = []  # of each running module: the count when it began, and what those inside it spent
 
-    def enter(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def enter(name: str, module: nn.Module, inputs: tuple[object, ...]) -> None:
+        # the record is made here and not at the end, so that a block stands before what is inside it
         records.setdefault(name, _Record())
         open_calls.append([work.get_total_flops(), 0])
 
-    def leave(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def leave(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         begun, inside = open_calls.pop()
         spent = work.get_total_flops() - begun
         if open_calls:
@@ -137,7 +140,7 @@ def _recorded(modules: dict[str, nn.Module]) -> Iterator[dict[str, _Record]]:
         yield records
 
 
-def _channels(value: Any) -> int | None:
+def _channels(value: object) -> int | None:
     return value.shape[1] if isinstance(value, Tensor) and value.dim() > 1 else None
 
 
@@ -145,14 +148,16 @@ def _layer(name: str, module: nn.Module, record: _Record, parameters: int) -> La
     kernel = stride = ""
     if isinstance(module, (_ConvNd, nn.MaxPool2d, nn.AvgPool2d)):
         kernel, stride = _sides(module.kernel_size), _sides(module.stride)
-        stride = stride.split("x")[0] if len(set(stride.split("x"))) == 1 else stride
+        first, _, second = stride.partition("x")
+        if first == second:  # tables of papers write `2` and not `2x2`
+            stride = first
     if isinstance(module, _ConvNd) and module.groups > 1:
         kernel += f", {module.groups} groups"
-    kind = type(module).__name__.removeprefix("Parametrized")
+    kind = type(module).__name__.removeprefix("Parametrized")  # torch's name for a layer under spectral norm
     shapes = (record.channels_in, record.channels_out, record.output)
     return Layer(name, kind, kernel, stride, *shapes, record.calls, parameters, record.macs)
 
 
-def _sides(size: Any) -> str:
-    height, width = (size, size) if isinstance(size, int) else size
-    return f"{height}x{width}"
+def _sides(size: int | tuple[int, ...]) -> str:
+    """Writes a kernel or stride: poolings have one number where both sides are the same."""
+    return f"{size}x{size}" if isinstance(size, int) else "x".join(map(str, size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import nn
 
 from deblurkit.checkpoint import build_generator
 from deblurkit.evaluation.cost import Timing, noise_image, parse_size, seconds_of
-from deblurkit.options.schema import Options
+from deblurkit.options.schema import Options, Paper
 from deblurkit.results import TimeRatio
 
 _SET = "gopro"  # whose images `seconds_720p` is about
@@ -39,11 +39,12 @@ def published_pairs(experiments: Sequence[Options]) -> list[Pair]:
     """
     pairs = []
     for first in experiments:
-        own = first.paper.cost.seconds_720p if first.paper is not None and first.paper.cost is not None else None
+        if first.paper is None or first.paper.cost is None or first.paper.cost.seconds_720p is None:
+            continue
         for second in experiments:
-            theirs = _seconds_in(first, second)
-            if second is not first and own is not None and theirs is not None:
-                pairs.append(Pair(first, second, own / theirs))
+            theirs = _seconds_in(first.paper, second)
+            if second is not first and theirs is not None:
+                pairs.append(Pair(first, second, first.paper.cost.seconds_720p / theirs))
     return pairs
 
 
@@ -57,11 +58,13 @@ def measure_ratios(
     jobs = [(pair, size) for pair in published_pairs(experiments) for size in sizes if timing.includes(size)]
     found = []
     for done, (pair, size) in enumerate(jobs, start=1):
-        generators = [build_generator(options).eval().to(timing.device) for options in (pair.first, pair.second)]
-        ratios = in_turn(generators[0], generators[1], parse_size(size), timing)
-        p5, median, p95 = (float(value) for value in np.percentile(ratios, [5, 50, 95]))
-        names = (pair.first.name, pair.second.name)
-        found.append(TimeRatio(*names, size, pair.published, median, p5, p95, len(ratios)))
+        first = build_generator(pair.first).eval().to(timing.device)
+        second = build_generator(pair.second).eval().to(timing.device)
+        ratios = in_turn(first, second, parse_size(size), timing)
+        p5, median, p95 = np.percentile(ratios, [5, 50, 95]).tolist()
+        found.append(
+            TimeRatio(pair.first.name, pair.second.name, size, pair.published, median, p5, p95, rounds=len(ratios))
+        )
         if progress is not None:
             progress("comparing", done, len(jobs))
     return found
@@ -72,14 +75,20 @@ def in_turn(first: nn.Module, second: nn.Module, shape: tuple[int, int], timing:
     image = noise_image(shape, timing.device)
     ratios = []
     for number in range(timing.warmup + timing.repeats):
-        order = (first, second) if number % 2 else (second, first)
-        seconds: Mapping[nn.Module, float] = {network: seconds_of(network, image, timing) for network in order}
-        ratios.append(seconds[first] / seconds[second])
+        # who begins alternates: the second of a round may find caches warm, or the machine hotter
+        if number % 2:
+            ours, theirs = seconds_of(first, image, timing), seconds_of(second, image, timing)
+        else:
+            theirs, ours = seconds_of(second, image, timing), seconds_of(first, image, timing)
+        ratios.append(ours / theirs)
     return ratios[timing.warmup :]
 
 
-def _seconds_in(first: Options, second: Options) -> float | None:
-    if first.paper is None or second.paper is None:
+def _seconds_in(paper: Paper, method: Options) -> float | None:
+    """Returns the seconds that a paper prints of another method; ``None`` where it has none."""
+    if method.paper is None:
         return None
-    rows = [row for row in first.paper.compared if row["method"] in second.paper.called and row["dataset"] == _SET]
-    return next((float(row["seconds"]) for row in rows if "seconds" in row), None)
+    for row in paper.compared:
+        if row["method"] in method.paper.called and row["dataset"] == _SET and "seconds" in row:
+            return float(row["seconds"])
+    return None

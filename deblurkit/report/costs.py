@@ -1,26 +1,26 @@
-"""What generators cost, beside what their papers say, as tables and JSON."""
+"""The costs of generators beside what their papers say, as tables and JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deblurkit.errors import UserError
 from deblurkit.report.tables import NOTHING, WIDE, Table, escape, rich_table
 from deblurkit.report.write import write_text
-from deblurkit.results import GeneratorCost, SizeCost, TimeRatio
+from deblurkit.results import CostReport, GeneratorCost, SizeCost, TimeRatio
 
 GIGA, MIB = 10**9, 2**20
+# The names of figures in `paper.cost` and the image sizes that they are about.
 _GMACS_AT = {"gmacs_256": "256x256", "gmacs_720p": "720x1280"}
 _SECONDS_AT = {"seconds_720p": "720x1280"}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CostComparison:
     """One published figure beside ours.
 
     Attributes:
@@ -36,36 +36,35 @@ class Comparison:
     deviation_percent: float | None
 
 
-def compare(cost: GeneratorCost) -> list[Comparison]:
+def compare(cost: GeneratorCost) -> list[CostComparison]:
     """Returns each published figure of a generator beside the one measured."""
-    at = {size.size: size for size in cost.sizes}
     measured: dict[str, float | None] = {"parameters": cost.parameters, "mib": cost.mib}
-    for figure, size in _GMACS_AT.items():
-        macs = at[size].macs if size in at else None
-        measured[figure] = None if macs is None else macs / GIGA
-    for figure, size in _SECONDS_AT.items():
-        latency = at[size].latency if size in at else None
-        measured[figure] = None if latency is None else latency.median_s
+    for size in cost.sizes:
+        for figure, published_size in _GMACS_AT.items():
+            if size.size == published_size and size.macs is not None:
+                measured[figure] = size.macs / GIGA
+        for figure, published_size in _SECONDS_AT.items():
+            if size.size == published_size and size.latency is not None:
+                measured[figure] = size.latency.median_s
     compared = []
     for figure, published in cost.published.items():
-        ours = measured[figure]
-        percent = None if ours is None or figure in _SECONDS_AT else 100 * (ours - published) / published
-        compared.append(Comparison(figure, published, ours, percent))
+        ours = measured.get(figure)
+        percent = None
+        # Two times differ by their machines first of all, so a deviation of them would tell nothing.
+        if ours is not None and figure not in _SECONDS_AT:
+            percent = 100 * (ours - published) / published
+        compared.append(CostComparison(figure, published, ours, percent))
     return compared
 
 
-def tables(costs: Sequence[GeneratorCost], ratios: Sequence[TimeRatio] = ()) -> list[Table]:
+def tables(report: CostReport) -> list[Table]:
     """Returns the tables of size and work, of published figures and ratios where there are any, of memory and time."""
-    found = [_work(costs), _published(costs), _memory_and_time(costs), _ratios(ratios)]
+    costs = report.generators
+    found = (_work(costs), _published(costs), _memory_and_time(costs), _ratios(report.ratios))
     return [table for table in found if table.rows]
 
 
-def show(
-    costs: Sequence[GeneratorCost],
-    methods: Mapping[str, str],
-    environment: Mapping[str, Any],
-    ratios: Sequence[TimeRatio] = (),
-) -> None:
+def show(report: CostReport) -> None:
     """Prints the tables, what failed, how it was measured and where on standard output."""
     from rich.console import Console
     from rich.text import Text
@@ -73,51 +72,44 @@ def show(
     console = Console()
     if not console.is_terminal:
         console.width = WIDE
-    for table in tables(costs, ratios):
+    for table in tables(report):
         console.print(rich_table(table))
-    for title, lines in _notes(costs, methods, environment).items():
-        console.print(Text("\n".join([f"{title}:", *(f"  {line}" for line in lines)])), soft_wrap=True)
+    for title, lines in _notes(report):
+        # soft_wrap: a line that is copied from a terminal stays one line
+        console.print(Text("\n  ".join([f"{title}:", *lines])), soft_wrap=True)
 
 
-def markdown(
-    costs: Sequence[GeneratorCost],
-    methods: Mapping[str, str],
-    environment: Mapping[str, Any],
-    ratios: Sequence[TimeRatio] = (),
-) -> str:
+def markdown(report: CostReport) -> str:
     """Returns the tables, what failed, how it was measured and where, as a page."""
     lines = ["# What the generators cost", ""]
-    for table in tables(costs, ratios):
+    for table in tables(report):
         lines += markdown_table(table)
-    for title, notes in _notes(costs, methods, environment).items():
+    for title, notes in _notes(report):
         lines += [f"## {title}", "", *(f"- {escape(note)}" for note in notes), ""]
     return "\n".join(lines)
 
 
 def markdown_table(table: Table) -> list[str]:
     """Returns a table's lines in Markdown, its title before and an empty line behind it."""
-    rules = ["---" if index < table.texts else "---:" for index in range(len(table.columns))]
-    cells = [table.columns, *([escape(cell) for cell in row] for row in table.rows)]
-    first, *rest = (f"| {' | '.join(row)} |" for row in cells)
-    return [f"## {table.title}", "", first, f"| {' | '.join(rules)} |", *rest, ""]
+    numbers = len(table.columns) - table.texts
+    rules = ["---"] * table.texts + ["---:"] * numbers  # the colon aligns a column on the right
+    lines = [f"## {table.title}", "", f"| {' | '.join(table.columns)} |", f"| {' | '.join(rules)} |"]
+    for row in table.rows:
+        lines.append(f"| {' | '.join(map(escape, row))} |")
+    return [*lines, ""]
 
 
-def as_json(
-    costs: Sequence[GeneratorCost],
-    methods: Mapping[str, str],
-    environment: Mapping[str, Any],
-    ratios: Sequence[TimeRatio] = (),
-) -> str:
+def as_json(report: CostReport) -> str:
     """Returns everything measured as JSON: ``methods``, ``environment``, ``generators`` and ``ratios``."""
     generators = []
-    for cost in costs:
+    for cost in report.generators:
         compared = [dataclasses.asdict(comparison) for comparison in compare(cost)]
         generators.append({**dataclasses.asdict(cost), "mib": cost.mib, "published": compared})
     content = {
-        "methods": dict(methods),
-        "environment": dict(environment),
+        "methods": dict(report.methods),
+        "environment": dict(report.environment),
         "generators": generators,
-        "ratios": [dataclasses.asdict(ratio) for ratio in ratios],
+        "ratios": [dataclasses.asdict(ratio) for ratio in report.ratios],
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -141,25 +133,22 @@ def write(file: str | None, text: str) -> None:
         write_text(Path(file), text)
 
 
-def _notes(
-    costs: Sequence[GeneratorCost], methods: Mapping[str, str], environment: Mapping[str, Any]
-) -> dict[str, list[str]]:
-    notes = {
-        "Not measured": [line for cost in costs for line in cost.why_incomplete()],
-        "How it was measured": list(methods.values()),
-        "Where": [f"{name}: {value}" for name, value in environment.items()],
-    }
-    return {title: lines for title, lines in notes.items() if lines}
+def _notes(report: CostReport) -> list[tuple[str, list[str]]]:
+    """Returns titles with the lines below them; none without lines."""
+    failed = [line for cost in report.generators for line in cost.why_incomplete()]
+    where = [f"{name}: {value}" for name, value in report.environment.items()]
+    notes = [("Not measured", failed), ("How it was measured", list(report.methods.values())), ("Where", where)]
+    return [(title, lines) for title, lines in notes if lines]
 
 
 def _work(costs: Sequence[GeneratorCost]) -> Table:
     sizes = list(dict.fromkeys(size.size for cost in costs for size in cost.sizes))
     rows = []
     for cost in costs:
-        at = {size.size: size for size in cost.sizes}
         parameters = "failed" if cost.parameters is None else f"{cost.parameters:,}"
-        work = [_gmacs(at[size]) if size in at else NOTHING for size in sizes]
-        rows.append([cost.name, cost.generator, parameters, _number(cost.mib, 2), *work])
+        work = dict.fromkeys(sizes, NOTHING)
+        work.update({size.size: _gmacs(size) for size in cost.sizes})
+        rows.append([cost.name, cost.generator, parameters, _number(cost.mib, 2), *work.values()])
     columns = ["options", "generator", "parameters", "MiB fp32", *(f"GMACs {size}" for size in sizes)]
     return Table("Size and work", columns, rows, texts=2)
 
@@ -183,38 +172,40 @@ def _published(costs: Sequence[GeneratorCost]) -> Table:
 
 
 def _memory_and_time(costs: Sequence[GeneratorCost]) -> Table:
-    every = [size for cost in costs for size in cost.sizes]
-    on_device = any(size.device_peak_bytes is not None for size in every)
-    timed = any(size.latency is not None for size in every)
+    columns = ["options", "size", "live peak MiB"]
+    # Columns of a device and of a clock appear only if some generator has a value in them.
+    on_device = any(size.device_peak_bytes is not None for cost in costs for size in cost.sizes)
+    if on_device:
+        columns.append("device peak MiB")
+    timed = any(size.latency is not None for cost in costs for size in cost.sizes)
+    if timed:
+        columns += ["median s", "p95 s"]
     rows = []
     for cost in costs:
         for size in cost.sizes:
-            times = size.latency
-            cells = ["failed" if size.live_peak_bytes is None else _number(size.live_peak_bytes / MIB, 1)]
+            cells = [cost.name, size.size, _mebibytes(size.live_peak_bytes, "failed")]
             if on_device:
-                cells.append(_number(None if size.device_peak_bytes is None else size.device_peak_bytes / MIB, 1))
-            if timed:
-                cells += [NOTHING] * 2 if times is None else [f"{times.median_s:.4f}", f"{times.p95_s:.4f}"]
-            rows.append([cost.name, size.size, *cells])
-    measured = [*(["device peak MiB"] if on_device else []), *(["median s", "p95 s"] if timed else [])]
-    return Table("Memory and time of one image", ["options", "size", "live peak MiB", *measured], rows, texts=2)
+                cells.append(_mebibytes(size.device_peak_bytes, NOTHING))
+            if timed and size.latency is not None:
+                cells += [f"{size.latency.median_s:.4f}", f"{size.latency.p95_s:.4f}"]
+            elif timed:
+                cells += [NOTHING, NOTHING]
+            rows.append(cells)
+    return Table("Memory and time of one image", columns, rows, texts=2)
 
 
 def _ratios(ratios: Sequence[TimeRatio]) -> Table:
-    rows = [
-        [
-            ratio.name,
-            ratio.against,
-            ratio.size,
-            _number(ratio.median, 3),
-            f"{ratio.p5:.3f} to {ratio.p95:.3f}",
-            _number(ratio.published, 3),
-        ]
-        for ratio in ratios
-    ]
+    rows = []
+    for ratio in ratios:
+        ours, spread = _number(ratio.median, 3), f"{ratio.p5:.3f} to {ratio.p95:.3f}"
+        rows.append([ratio.name, ratio.against, ratio.size, ours, spread, _number(ratio.published, 3)])
     columns = ["options", "in units of", "size", "ours", "5 % to 95 % of rounds", "published for 720x1280"]
     return Table("Times within one paper", columns, rows, texts=3)
 
 
 def _number(value: float | None, decimals: int) -> str:
     return NOTHING if value is None else f"{value:,.{decimals}f}"
+
+
+def _mebibytes(size: int | None, otherwise: str) -> str:
+    return otherwise if size is None else f"{size / MIB:,.1f}"

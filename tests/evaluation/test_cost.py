@@ -17,7 +17,7 @@ from deblurkit.options.load import load_options, options_from_dict
 from deblurkit.options.schema import Options
 from deblurkit.registry import ARCHS
 from deblurkit.report import costs
-from deblurkit.results import GeneratorCost, Latency, SizeCost
+from deblurkit.results import CostReport, GeneratorCost, Latency, SizeCost
 
 CPU = torch.device("cpu")
 
@@ -112,7 +112,7 @@ def test_sizes_that_do_not_divide_are_counted_as_they_are_padded():
     assert (padded.computed_size, padded.macs) == ("32x64", macs(32, 64))
     row = cost.measure_generator(options(), "x.yml", ["720x1272"]).sizes[0]
     assert (row.size, row.computed_size) == ("720x1272", "720x1280")
-    assert f"{macs(720, 1280) / 1e9:.3f} (as 720x1280)" in costs.markdown([_of(row)], {}, {})
+    assert f"{macs(720, 1280) / 1e9:.3f} (as 720x1280)" in costs.markdown(CostReport([_of(row)], {}, {}))
 
 
 def _of(*sizes: SizeCost, failures: tuple[str, ...] = ()) -> GeneratorCost:
@@ -163,7 +163,7 @@ def test_deviations():
         "gmacs_720p": (0.23, pytest.approx(15.0)),
         "seconds_720p": (2.0, None),  # another machine's
     }
-    page = costs.markdown([found], {}, {})
+    page = costs.markdown(CostReport([found], {}, {}))
     assert "| n | parameters | 250 | 200 | +25.00 % |" in page.replace("\\_", "_")
     assert "| n | seconds_720p | 2.000 | 0.500 | - |" in page.replace("\\_", "_")
 
@@ -188,7 +188,7 @@ def test_what_fails_says_why_and_the_rest_goes_on():
     assert (found[0].sizes[1].macs, found[0].sizes[1].latency) == (None, None)
     assert (found[1].parameters, found[2].parameters) == (None, PARAMETERS)
     assert seen == [("measuring", done, 3) for done in (1, 2, 3)]
-    page = costs.markdown(found, {}, {})
+    page = costs.markdown(CostReport(found, {}, {}))
     assert "| the_CostsUnbuildable | CostsUnbuildable | failed | - | failed | failed |" in page.replace("\\_", "_")
     assert "- the_CostsLittle, 64x80: ValueError: at most 64 wide" in page.replace("\\_", "_")
 
@@ -213,7 +213,7 @@ def test_json_holds_every_figure():
         cost.measure_generator(options(published=PUBLISHED), "x.yml", ["16x16"], timing),
         cost.measure_generator(options("CostsUnbuildable"), "y.yml", ["16x16"], timing),
     ]
-    content = json.loads(costs.as_json(measured, *cost.conditions(timing)), parse_constant=pytest.fail)
+    content = json.loads(costs.as_json(cost.cost_report(measured, timing)), parse_constant=pytest.fail)
     assert list(content) == ["methods", "environment", "generators", "ratios"]
     assert set(content["methods"]) == {"macs", "live_peak", "latency", "published"}
     assert {"date", "torch", "device", "threads", "precision", "warmup", "repeats"} <= set(content["environment"])
@@ -234,7 +234,7 @@ def test_json_holds_every_figure():
 def test_markdown_tables_are_whole():
     timing = cost.Timing(CPU, repeats=2, warmup=0)
     measured = [cost.measure_generator(options(published=PUBLISHED), "x.yml", ["16x16"], timing)]
-    page = costs.markdown(measured, *cost.conditions(timing))
+    page = costs.markdown(cost.cost_report(measured, timing))
     headings = [line for line in page.splitlines() if line.startswith("#")]
     assert headings == [
         "# What the generators cost",
@@ -254,10 +254,10 @@ def test_markdown_tables_are_whole():
 
 def test_without_timing_nothing_is_said_of_a_device():
     found = cost.measure_generator(options(), "x.yml", ["16x16"])
-    methods, environment = cost.conditions(None)
-    assert set(methods) == {"macs", "live_peak", "published"}
-    assert environment["device"].startswith("meta")
-    assert "median" not in costs.markdown([found], methods, environment)
+    report = cost.cost_report([found], None)
+    assert set(report.methods) == {"macs", "live_peak", "published"}
+    assert str(report.environment["device"]).startswith("meta")
+    assert "median" not in costs.markdown(report)
 
 
 def test_targets_are_checked_first(tmp_path: Path):
