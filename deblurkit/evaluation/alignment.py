@@ -42,7 +42,7 @@ def align_nothing(image: Array, truth: Array) -> Aligned:
     """Returns the pair as it is.
 
     Raises:
-        ValueError: The images differ in shape, whether a metric would compare them or not.
+        ValueError: The images differ in shape.
     """
     if image.shape != truth.shape:
         raise ValueError(f"images of one shape are compared, these have {image.shape} and {truth.shape}")
@@ -58,13 +58,13 @@ def scale_intensity(image: Array, truth: Array) -> Array:
         image: ``z``, floating point.
         truth: ``x``, of the same shape; the sums run over all pixels and channels, in float64.
     """
-    z, x = (np.asarray(values, np.float64).ravel() for values in (image, truth))
+    z, x = np.asarray(image, np.float64).ravel(), np.asarray(truth, np.float64).ravel()
     power = float(z @ z)
     return image if power == 0 else image * image.dtype.type(float(x @ z) / power)
 
 
 def align_ecc(image: Array, truth: Array) -> Aligned:
-    """Scales an image in intensity and warp it by the homography that correlates best with the true one.
+    """Scales an image in intensity and warps it by the homography that correlates best with the true one.
 
     The homography starts from the identity and maximises the enhanced correlation coefficient of the grey images;
     the image is warped bicubically with its border mirrored, and pixels that come from outside do not count.
@@ -85,22 +85,20 @@ def align_ecc(image: Array, truth: Array) -> Aligned:
     z, x = _as_floats(image, truth, np.float32)
     z = scale_intensity(z, x)
     warp = _find_homography(z, x)
+    everywhere = np.ones(x.shape[:2], np.float32)
     if warp is not None:
+        to_truth = cv2.WARP_INVERSE_MAP  # the search returns where each pixel of the true image comes from
         size = (x.shape[1], x.shape[0])
-        moved = cv2.warpPerspective(
-            z, warp, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
-        )
-        mask = cv2.warpPerspective(
-            np.ones(x.shape[:2], np.float32), warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        )
+        moved = cv2.warpPerspective(z, warp, size, flags=cv2.INTER_CUBIC | to_truth, borderMode=cv2.BORDER_REFLECT)
+        mask = cv2.warpPerspective(everywhere, warp, size, flags=cv2.INTER_NEAREST | to_truth)
         if mask.any():
             return Aligned(moved * mask[..., None], x * mask[..., None], mask, {"ecc": "converged"})
-    return Aligned(z, x, np.ones(x.shape[:2], np.float32), {"ecc": "failed"})
+    return Aligned(z, x, everywhere, {"ecc": "failed"})
 
 
 def _find_homography(image: Array, truth: Array) -> Array | None:
     """Returns the matrix that maps the true image's pixels into ``image``; ``None`` where the search fails."""
-    template, moving = (cv2.cvtColor(side, cv2.COLOR_RGB2GRAY) for side in (truth, image))
+    template, moving = cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     start = np.eye(3, dtype=np.float32)
     no_mask: Any = None  # OpenCV's stubs know None only where the smoothing is not given
     try:
@@ -121,7 +119,7 @@ def spectrum(image: Array) -> Array:
 
 
 def align_shift(image: Array, truth: Array, image_spectrum: Array | None = None) -> Aligned:
-    """Scales an image in intensity and move it by whole pixels to where it correlates best with the true one.
+    """Scales an image in intensity and moves it by whole pixels to where it correlates best with the true one.
 
     The correlation is the circular one of the channels' means; the move is not circular: what leaves the frame is
     lost, and the border that is left empty is zero **in both images** and counts like any other pixel.
@@ -147,20 +145,26 @@ def align_shift(image: Array, truth: Array, image_spectrum: Array | None = None)
     product = spectrum(x) * (spectrum(z) if image_spectrum is None else image_spectrum).conj()
     correlation = fft.irfft2(product, s=x.shape[:2])
     peak = np.unravel_index(int(correlation.argmax()), correlation.shape)
-    down, right = (int(at) - side if at >= side // 2 else int(at) for at, side in zip(peak, x.shape[:2], strict=True))
+    down, right = _signed(int(peak[0]), x.shape[0]), _signed(int(peak[1]), x.shape[1])
     to, source = _overlap((down, right)), _overlap((-down, -right))
     moved, covered = np.zeros_like(x), np.zeros_like(x)
+    # The factor is that of whole images, so what leaves the frame has its share in it.
     moved[to], covered[to] = scale_intensity(z, x)[source], x[to]
     return Aligned(moved, covered, None, {"shift_y": down, "shift_x": right})
 
 
+def _signed(place: int, side: int) -> int:
+    """Turns a place on a circle of ``side`` pixels into a shift: from its middle on, shifts are negative."""
+    return place - side if place >= side // 2 else place
+
+
 def _overlap(shift: tuple[int, int]) -> tuple[slice, slice]:
     """Returns the part of a frame that a frame of the same size covers when it is moved down and right."""
-    rows, columns = (slice(max(by, 0), by if by < 0 else None) for by in shift)
-    return rows, columns
+    down, right = shift
+    return slice(max(down, 0), min(down, 0) or None), slice(max(right, 0), min(right, 0) or None)  # -0 ends nothing
 
 
-def _as_floats(image: Array, truth: Array, dtype: DTypeLike) -> list[Array]:
+def _as_floats(image: Array, truth: Array, dtype: DTypeLike) -> tuple[Array, Array]:
     """Returns both images as floats in [0, 1].
 
     Raises:
@@ -168,7 +172,7 @@ def _as_floats(image: Array, truth: Array, dtype: DTypeLike) -> list[Array]:
     """
     if image.shape != truth.shape or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"images of one shape (h, w, 3) are aligned, these have {image.shape} and {truth.shape}")
-    return [_as_float(side, dtype) for side in (image, truth)]
+    return _as_float(image, dtype), _as_float(truth, dtype)
 
 
 def _as_float(image: Array, dtype: DTypeLike) -> Array:

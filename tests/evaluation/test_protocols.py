@@ -138,7 +138,7 @@ def test_unknown_attributes_are_refused() -> None:
     class Rounded(CroppedY):
         quantisation = "round_8"
 
-    with pytest.raises(ValueError, match=r"quantisation: came 'round_8', expected one of .*did you mean 'round_u8'"):
+    with pytest.raises(ValueError, match=r"quantisation: got 'round_8', expected one of .*did you mean 'round_u8'"):
         Rounded()
 
 
@@ -154,9 +154,9 @@ def test_backbones_go_to_the_metrics_that_use_them() -> None:
     assert len(protocol.notes()) == 3  # LPIPS twice, and the metric of texture and structure
     assert all("random" in note for note in protocol.notes())
     assert all(note in protocol.explain() for note in protocol.notes())
-    with pytest.raises(UserError, match=r"backbones: came 'alx', but its networks are alex, vgg .*mean 'alex'"):
+    with pytest.raises(UserError, match=r"backbones: got 'alx', but its networks are alex, vgg .*mean 'alex'"):
         get_protocol("perceptual-v1", backbones={"alx": "random"})
-    with pytest.raises(UserError, match="came 'vgg', but none of its metrics is a network"):
+    with pytest.raises(UserError, match="got 'vgg', but none of its metrics is a network"):
         get_protocol("gopro-basicsr-v1", backbones={"vgg": "random"})
 
 

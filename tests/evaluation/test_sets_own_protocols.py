@@ -144,7 +144,7 @@ def test_each_sets_protocol_decides_how_its_images_pass(experiment: Any, kohler:
 
 
 def test_backbones_go_to_the_protocols_that_use_them(experiment: Any, kohler: Path) -> None:
-    with pytest.raises(UserError, match=r"backbones: came 'alxe', but none of its metrics is a network"):
+    with pytest.raises(UserError, match=r"backbones: got 'alxe', but none of its metrics is a network"):
         run(experiment, datasets=["pairs", "kohler"], backbones={"alxe": "random"})
 
 

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from deblurkit.contracts import metric_traits
 from deblurkit.registry import METRICS
 
 _WIDTH = 110
@@ -54,24 +55,24 @@ _DEFINITIONS = {
 
 def in_words(component: Mapping[str, Any]) -> str:
     """Says what a metric computes, from its name and arguments; of others, what their docstring begins with."""
-    arguments = {key: str(value) for key, value in component.items() if key != "type"}
     name = str(component["type"])
     metric = METRICS.get(name)
-    definition = _DEFINITIONS[name].format(**_in_full(arguments)) if name in _DEFINITIONS else _first_sentence(metric)
+    arguments = {key: str(value) for key, value in component.items() if key != "type"}
     written = ", ".join([name, *(f"{key}={value}" for key, value in arguments.items())])
-    direction = "" if getattr(metric, "higher_is_better", True) else "lower is better"
-    return ": ".join(filter(None, (written, "; ".join(filter(None, (definition, direction))))))
-
-
-def _in_full(arguments: Mapping[str, str]) -> dict[str, str]:
-    """Returns the metrics' arguments in words, those that are not given as the metrics' own."""
-    return {
-        "channels": _CHANNELS.get(arguments.get("channels", "rgb"), ""),
-        "kind": _SSIM.get(arguments.get("kind", "2d"), ""),
-        "filter": _MS_SSIM_FILTERS.get(arguments.get("filter", "gaussian"), ""),
-        "backbone": _BACKBONES.get(arguments.get("net", "alex"), ""),
-        "version": arguments.get("version", "0.1"),
-    }
+    if name in _DEFINITIONS:
+        # An argument that a protocol leaves out has the metric's own default, which the sentence must name too.
+        computed = _DEFINITIONS[name].format(
+            channels=_CHANNELS.get(arguments.get("channels", "rgb"), ""),
+            kind=_SSIM.get(arguments.get("kind", "2d"), ""),
+            filter=_MS_SSIM_FILTERS.get(arguments.get("filter", "gaussian"), ""),
+            backbone=_BACKBONES.get(arguments.get("net", "alex"), ""),
+            version=arguments.get("version", "0.1"),
+        )
+    else:
+        paragraph = (inspect.getdoc(metric) or "").split("\n\n")[0].replace("\n", " ").replace("``", "")
+        computed = paragraph.split(". ")[0].rstrip(".")
+    direction = "" if metric_traits(metric).higher_is_better else "lower is better"
+    return ": ".join(filter(None, (written, "; ".join(filter(None, (computed, direction))))))
 
 
 def layout(title: str, description: str, rows: Mapping[str, str]) -> str:
@@ -83,8 +84,3 @@ def layout(title: str, description: str, rows: Mapping[str, str]) -> str:
             text, _WIDTH, initial_indent=f"{name}:".ljust(width), subsequent_indent=" " * width, break_on_hyphens=False
         )
     return "\n".join(lines)
-
-
-def _first_sentence(metric: type | None) -> str:
-    text = inspect.getdoc(metric) if metric is not None else None
-    return (text or "").split("\n\n")[0].replace("\n", " ").replace("``", "").split(". ")[0].rstrip(".")

@@ -12,13 +12,14 @@ PSNR: Component = {"type": "PSNR", "channels": "rgb"}
 
 
 class GoPro(Protocol):
-    """What protocols of GoPro share."""
+    """Base of the protocols of GoPro and HIDE."""
 
     data = "GoPro test, linear variant (1,111 images of 1280 x 720), or HIDE test (2,025)"
     expects: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "GoPro": {"variant": "linear", "split": "test"},
         "HIDE": {"split": "test"},
     }
+    # `/` in the authors' folders, `-` in the flat copy that MPRNet and Restormer hand out
     grouping = r"(?P<video>GOPR\d+_\d+_\d+)[/-]"
 
 

@@ -12,7 +12,7 @@ from deblurkit.registry import PROTOCOLS
 
 
 class Kohler(Protocol):
-    """What protocols of Koehler's benchmark share."""
+    """Base of the protocols of Koehler's benchmark."""
 
     data = "Kohler: 4 posters under 12 shakes, 48 photographs of 800 x 800"
     expects: ClassVar[Mapping[str, Mapping[str, str]]] = {"Kohler": {}}
@@ -26,7 +26,7 @@ class Kohler(Protocol):
 
 
 class BestFrame(Kohler):
-    """What those share that compare an image with every sharp frame: of each metric the best value counts."""
+    """Base of those that compare an image with every sharp frame: of each metric the best value counts."""
 
     all_truths = True
     averaging = "mean of the images' scores; of an image, the best over its true frames, each metric by itself"
@@ -44,13 +44,15 @@ class BestFrame(Kohler):
         best: dict[str, float] = {}
         facts: Facts = {}
         for number, truth in enumerate(truths, start=1):
-            if not truth.any():
+            if not truth.any():  # scaled to its intensity, every image would match it
                 continue
             pair = align(truth)
             scores = self.measure(pair)
             if not best or scores["psnr"] > best["psnr"]:
                 facts = {"best_frame": number, **pair.facts}
-            best = {name: max(value, best.get(name, value)) for name, value in scores.items()}
+            # each metric by itself, as the authors do: the best SSIM may be another frame's than the best PSNR
+            for name, value in scores.items():
+                best[name] = max(value, best.get(name, value))
         return Scored(best, facts)
 
     def aligner(self, image: Array) -> Callable[[Array], Aligned]:
@@ -75,8 +77,8 @@ class KohlerOfficial(BestFrame):
     )
 
     def aligner(self, image: Array) -> Callable[[Array], Aligned]:
-        """Return what scales and moves the image onto a true frame; the facts say how far: ``shift_y``, ``shift_x``."""
-        transform = spectrum(image)
+        """Returns what scales and moves the image onto a true frame; facts: ``shift_y`` and ``shift_x``."""
+        transform = spectrum(image)  # once, for about 199 frames
         return lambda truth: align_shift(image, truth, transform)
 
 

@@ -21,7 +21,7 @@ _IMAGES = ("blurred", "sharp")
 
 
 class Legacy(Protocol):
-    """What both scripts share: the generator in training mode, values cut off to 8 bits, a cap on PSNR.
+    """Base of both scripts: the generator in training mode, values cut off to 8 bits, a cap on PSNR.
 
     Attributes:
         cap_db: The PSNR of identical images.
@@ -36,7 +36,9 @@ class Legacy(Protocol):
     def measure(self, pair: Aligned) -> dict[str, float]:
         """Returns every metric's value; the PSNR of identical images is 100 dB in these scripts."""
         scores = super().measure(pair)
-        return {**scores, "psnr": self.cap_db if math.isinf(scores["psnr"]) else scores["psnr"]}
+        if math.isinf(scores["psnr"]):  # any other value stays as it is, even one above the cap
+            scores["psnr"] = self.cap_db
+        return scores
 
 
 @PROTOCOLS.register_module(name="deblurgan-v1-legacy")
@@ -68,13 +70,16 @@ class DeblurGANv1(Legacy):
     )
 
     def prepare(self, sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-        """Reduces the pair to 640 x 360 (bicubic, on 8 bits) and cut the same 256 x 256 window, drawn from ``rng``."""
+        """Reduces the pair to 640 x 360 (bicubic, on 8 bits) and cuts the same 256 x 256 window, drawn from ``rng``."""
         height, width = self.resize
-        top, left = (int(rng.integers(side - self.crop)) for side in self.resize)  # never the last place, as there
+        # The script excludes the last place of the window, on both axes.
+        top = int(rng.integers(height - self.crop))
+        left = int(rng.integers(width - self.crop))
         window = np.s_[top : top + self.crop, left : left + self.crop]
         changed = dict(sample)
         for name in _IMAGES:
             if sample.get(name) is not None:
+                # PIL and 8 bits as in the script: another library's bicubic would reduce to other values
                 reduced = Image.fromarray(to_uint8(sample[name])).resize((width, height), Image.Resampling.BICUBIC)
                 changed[name] = to_tensor(np.asarray(reduced)[window])
         return changed
@@ -105,6 +110,7 @@ class DeblurGANv2(Legacy):
         blurred = sample["blurred"].permute(1, 2, 0).numpy()
         height, width = blurred.shape[:2]
         rows, columns = max(0, self.pad[0] - height), max(0, self.pad[1] - width)
+        # albumentations puts an odd row or column on the far side
         padded = cv2.copyMakeBorder(
             blurred, rows // 2, rows - rows // 2, columns // 2, columns - columns // 2, cv2.BORDER_REFLECT_101
         )

@@ -1,4 +1,4 @@
-"""What every protocol fixes: everything that must be the same before two scores may be compared.
+"""Protocols: all that must be the same before two scores may be compared.
 
 A protocol is a class registered in ``PROTOCOLS`` under its id. What sets it apart from others is stated as class
 attributes, and where attributes do not reach as overridden methods.
@@ -10,13 +10,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from deblurkit.contracts import Metric, metric_traits
 from deblurkit.data.images import to_uint8
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.alignment import Aligned, Facts, align_ecc, align_nothing, align_shift
@@ -35,21 +36,21 @@ _STEPS = ("prepare", "after", "select", "quantise", "score", "measure", "average
 
 
 class Quantisation(NamedTuple):
-    """What happens to an image ``(3, h, w)`` in [0, 1] before it is scored as ``(h, w, 3)``."""
+    """Turns an image ``(3, h, w)`` in [0, 1] into one that is scored, ``(h, w, 3)``."""
 
     description: str
     apply: Callable[[Tensor], Array]
 
 
 class Alignment(NamedTuple):
-    """What happens to a restored and a true image before they are compared."""
+    """Prepares a restored and a true image for their comparison."""
 
     description: str
     apply: Callable[[Array, Array], Aligned]
 
 
 class Scored(NamedTuple):
-    """What was measured on one image.
+    """The scores of one image.
 
     Attributes:
         scores: Each metric's value; empty where nothing could be computed.
@@ -137,26 +138,18 @@ class Protocol:
     source: ClassVar[str] = "this class"
 
     def __init__(self, backbones: Mapping[str, str] | None = None, single: bool = False) -> None:
-        for kind, name, known in (
-            ("quantisation", self.quantisation, QUANTISATIONS),
-            ("alignment", self.alignment, ALIGNMENTS),
-        ):
-            if name not in known:
-                raise ValueError(
-                    f"{kind}: came {name!r}, expected one of {', '.join(known)}{did_you_mean(name, known)}"
-                )
+        # Checked here, or a plugin's mistyped attribute would show at the first image, and as a KeyError.
+        _check_known("quantisation", self.quantisation, QUANTISATIONS)
+        _check_known("alignment", self.alignment, ALIGNMENTS)
         self.single = single
-        components = _with_backbones(self.metrics, self.networks(), backbones or {})
-        self._metrics = {
-            name: METRICS.build(_in_precision(component, single), where=f"{self.id}: metric {name}")
-            for name, component in components.items()
-        }
+        self._metrics = _build_metrics(self, backbones or {})
 
     def to(self, device: torch.device | str) -> None:
         """Moves metrics that are networks to a device."""
         for metric in self._metrics.values():
-            if hasattr(metric, "to"):
-                metric.to(device)
+            move = metric_traits(metric).to
+            if move is not None:
+                move(torch.device(device))
 
     def prepare(self, sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         """Changes a sample before it is restored.
@@ -168,7 +161,7 @@ class Protocol:
         return sample
 
     def after(self, image: Tensor, sample: Mapping[str, Any]) -> Tensor:
-        """Undos in an image ``(3, h, w)`` what :meth:`prepare` did and the comparison must not see.
+        """Undoes in an image ``(3, h, w)`` what :meth:`prepare` did and the comparison must not see.
 
         It is done to the restored image and to the blurred input alike, each before :meth:`quantise`.
 
@@ -184,8 +177,8 @@ class Protocol:
 
     def groups(self, key: str) -> dict[str, str]:
         """Returns what an image belongs to, such as ``{"video": "GOPR0384_11_00"}``; nothing where it is not known."""
-        found = re.match(self.grouping, key) if self.grouping else None
-        return dict(found.groupdict()) if found else {}
+        found = re.match(self.grouping, key)  # an empty pattern matches, and names no groups
+        return found.groupdict() if found else {}
 
     def quantise(self, image: Tensor) -> Array:
         """Turns an image ``(3, h, w)`` in [0, 1] into what is scored: ``(h, w, 3)``, uint8 unless float is scored."""
@@ -194,8 +187,7 @@ class Protocol:
     def score(self, image: Array, truths: Iterable[Array]) -> Scored:
         """Scores one image; may be called from several threads at once.
 
-        Where an image is aligned, no scores are given against a black truth, onto which any image would be scaled
-        until it is black as well; the fact ``truth`` is ``black`` then.
+        Where an image is aligned, no scores are given against a black truth; the fact ``truth`` is ``black`` then.
 
         Args:
             image: As :meth:`quantise` returns it.
@@ -209,6 +201,7 @@ class Protocol:
         if truth is None:
             return Scored(self._without_truth(image), {})
         truth = self._inside(truth)
+        # The factor that fits an image to a black one is zero: every restoration would be perfect.
         if self.alignment != "none" and not truth.any():
             return Scored(self._without_truth(image), {"truth": "black"})
         aligned = ALIGNMENTS[self.alignment].apply(image, truth)
@@ -216,27 +209,34 @@ class Protocol:
 
     def measure(self, pair: Aligned) -> dict[str, float]:
         """Returns every metric's value of an aligned pair."""
-        return {name: _apply(metric, pair) for name, metric in self._metrics.items()}
+        return {name: _value(metric, pair) for name, metric in self._metrics.items()}
 
     def average(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Returns a data set's scores from those of its images: of each metric, over the images that have it."""
-        having = {name: [score[name] for score in scores if name in score] for name in self.metrics}
-        return {name: math.fsum(values) / len(values) for name, values in having.items() if values}
+        means = {}
+        for name in self.metrics:
+            values = [score[name] for score in scores if name in score]
+            if values:
+                means[name] = math.fsum(values) / len(values)
+        return means
 
     def facts_summary(self, facts: Sequence[Facts]) -> list[str]:
         """Says in lines what the facts of a data set's images amount to."""
         searches = [fact["ecc"] for fact in facts if "ecc" in fact]
         failed, black = searches.count("failed"), sum(fact.get("truth") == "black" for fact in facts)
-        counted = {
-            f"{failed} of {len(searches)} ECC alignments did not converge: scored without a warp": failed,
-            f"{black} of {len(facts)} images have a black true image, onto which nothing can be scaled: "
-            "they are not scored": black,
-        }
-        return [line for line, count in counted.items() if count]
+        lines = []
+        if failed:
+            lines.append(f"{failed} of {len(searches)} ECC alignments did not converge: scored without a warp")
+        if black:
+            onto = "onto which nothing can be scaled: they are not scored"
+            lines.append(f"{black} of {len(facts)} images have a black true image, {onto}")
+        return lines
 
     def notes(self) -> list[str]:
         """Says what a reader of the scores must know of how this protocol was built."""
-        found = [note for metric in self._metrics.values() for note in getattr(metric, "notes", [])]
+        found: list[str] = []
+        for metric in self._metrics.values():
+            found += metric_traits(metric).notes
         if self.single:
             found.append("metrics were computed in single precision where they can be; the protocol's own is double")
         return list(dict.fromkeys(found))
@@ -249,12 +249,13 @@ class Protocol:
         told = f"{self.id} is defined on {self.data}; scored were images of"
         if name not in self.expects:
             return [f"{told} {described.get('sharp', name)}"]
+        # A set that was reduced or cropped is another one, whatever its name.
         wanted = {"resize": None, "crop": None, **self.expects[name]}
-        return [
-            f"{told} {name} with {fact}: {described.get(fact)}"
-            for fact, value in wanted.items()
-            if described.get(fact) != value
-        ]
+        found = []
+        for fact, value in wanted.items():
+            if described.get(fact) != value:
+                found.append(f"{told} {name} with {fact}: {described.get(fact)}")
+        return found
 
     @classmethod
     def networks(cls) -> set[str]:
@@ -263,7 +264,7 @@ class Protocol:
 
     @property
     def digest(self) -> str:
-        """A short hash of the attributes but for wording, and of which methods that decide scores are overridden.
+        """A short hash of all attributes except wording, and of which methods that decide scores are overridden.
 
         What an overridden method does is not in it: ``version`` tells of a change there.
         """
@@ -271,11 +272,12 @@ class Protocol:
 
     @classmethod
     def _digest(cls) -> str:
-        names = [name for name in dir(cls) if not name.startswith("_") and name not in _WORDS]
-        values = {name: getattr(cls, name) for name in names}
-        stated = {
-            name: value for name, value in values.items() if not callable(value) and not isinstance(value, property)
-        }
+        stated = {}
+        # All public attributes, those of a subclass too: a plugin may state in one of its own what changes scores.
+        for name in dir(cls):
+            value = getattr(cls, name)
+            if not (name.startswith("_") or name in _WORDS or callable(value) or isinstance(value, property)):
+                stated[name] = value
         stated["overridden"] = [name for name in _STEPS if getattr(cls, name) is not getattr(Protocol, name)]
         text = json.dumps(stated, sort_keys=True, ensure_ascii=False, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -287,26 +289,25 @@ class Protocol:
     @classmethod
     def definition(cls) -> str:
         """Says what the protocol computes; needs no metric's weights."""
-        rows = {
-            "data": cls.data,
-            **({} if cls.preparation == "none" else {"preparation": cls.preparation}),
-            "inference": cls.inference + (", generator in training mode" if cls.training_mode else ""),
-            "quantisation": f"{cls.quantisation}: {QUANTISATIONS[cls.quantisation].description}",
-            "crop_border": f"{cls.crop_border} pixels",
-            "alignment": ALIGNMENTS[cls.alignment].description,
-            "truth": "all true frames of the exposure" if cls.all_truths else "one true image",
-            **{f"metric {name}": in_words(component) for name, component in cls.metrics.items()},
-            "averaging": cls.averaging,
-            "source": cls.source,
-        }
+        rows = {"data": cls.data}
+        if cls.preparation != "none":
+            rows["preparation"] = cls.preparation
+        rows["inference"] = cls.inference + (", generator in training mode" if cls.training_mode else "")
+        rows["quantisation"] = f"{cls.quantisation}: {QUANTISATIONS[cls.quantisation].description}"
+        rows["crop_border"] = f"{cls.crop_border} pixels"
+        rows["alignment"] = ALIGNMENTS[cls.alignment].description
+        rows["truth"] = "all true frames of the exposure" if cls.all_truths else "one true image"
+        for name, component in cls.metrics.items():
+            rows[f"metric {name}"] = in_words(component)
+        rows |= {"averaging": cls.averaging, "source": cls.source}
         return layout(f"{cls.id}, version {cls.version}, digest {cls._digest()}", cls.description, rows)
 
     def _without_truth(self, image: Array) -> dict[str, float]:
-        blind = {name: metric for name, metric in self._metrics.items() if not getattr(metric, "needs_sharp", True)}
+        blind = {name: metric for name, metric in self._metrics.items() if not metric_traits(metric).needs_sharp}
         return {name: float(metric(image, None)) for name, metric in blind.items()}
 
     def _inside(self, image: Array) -> Array:
-        inside = slice(self.crop_border, -self.crop_border or None)
+        inside = slice(self.crop_border, -self.crop_border or None)  # a slice to -0 would be empty
         return image[inside, inside]
 
 
@@ -343,32 +344,38 @@ def get_protocol(
         raise UserError(f"{where}: {name}: {error}") from error
 
 
-def _with_backbones(
-    metrics: Mapping[str, Component], networks: set[str], backbones: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
-    """Returns the metrics with the weights that their networks are to have.
+def _check_known(kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise ValueError(f"{kind}: got {name!r}, expected one of {', '.join(known)}{did_you_mean(name, known)}")
+
+
+def _build_metrics(protocol: Protocol, backbones: Mapping[str, str]) -> dict[str, Metric]:
+    """Returns a protocol's metrics by the names of their scores.
 
     Raises:
-        ValueError: A network is named that no metric uses.
+        ValueError: ``backbones`` names a network that no metric uses.
     """
+    networks = protocol.networks()
     for name in backbones:
         if name not in networks:
             used = f"its networks are {', '.join(sorted(networks))}" if networks else "none of its metrics is a network"
-            raise ValueError(f"backbones: came {name!r}, but {used}{did_you_mean(name, networks)}")
-    return {
-        name: {**component, **({"weights": backbones[component["net"]]} if component.get("net") in backbones else {})}
-        for name, component in metrics.items()
-    }
+            raise ValueError(f"backbones: got {name!r}, but {used}{did_you_mean(name, networks)}")
+    built: dict[str, Metric] = {}
+    for name, component in protocol.metrics.items():
+        config = dict(component)
+        if config.get("net") in backbones:
+            config["weights"] = backbones[config["net"]]
+        if protocol.single and metric_traits(METRICS.get(str(config["type"]))).can_be_single:
+            config["single"] = True
+        built[name] = METRICS.build(config, where=f"{protocol.id}: metric {name}")
+    return built
 
 
-def _in_precision(component: Component, single: bool) -> dict[str, Any]:
-    able = getattr(METRICS.get(str(component["type"])), "can_be_single", False)
-    return {**component, "single": True} if single and able else dict(component)
-
-
-def _apply(metric: Any, pair: Aligned) -> float:
-    if not getattr(metric, "needs_sharp", True):
+def _value(metric: Callable[..., float], pair: Aligned) -> float:
+    """Calls a metric with what it says that it takes."""
+    traits = metric_traits(metric)
+    if not traits.needs_sharp:
         return float(metric(pair.image, None))
-    if pair.mask is not None and getattr(metric, "takes_mask", False):
+    if traits.takes_mask and pair.mask is not None:
         return float(metric(pair.image, pair.truth, pair.mask))
     return float(metric(pair.image, pair.truth))

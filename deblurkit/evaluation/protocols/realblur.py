@@ -10,7 +10,7 @@ from deblurkit.registry import PROTOCOLS
 
 
 class RealBlur(Protocol):
-    """What protocols of RealBlur share."""
+    """Base of the protocols of RealBlur."""
 
     data = "RealBlur-J or RealBlur-R test (980 images each)"
     expects: ClassVar[Mapping[str, Mapping[str, str]]] = {"RealBlur": {"split": "test"}}
