@@ -161,7 +161,7 @@ def _signed(place: int, side: int) -> int:
 def _overlap(shift: tuple[int, int]) -> tuple[slice, slice]:
     """Returns the part of a frame that a frame of the same size covers when it is moved down and right."""
     down, right = shift
-    return slice(max(down, 0), min(down, 0) or None), slice(max(right, 0), min(right, 0) or None)  # -0 ends nothing
+    return slice(max(down, 0), min(down, 0) or None), slice(max(right, 0), min(right, 0) or None)  # [a:0] is empty
 
 
 def _as_floats(image: Array, truth: Array, dtype: DTypeLike) -> tuple[Array, Array]:

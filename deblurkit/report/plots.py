@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import math
 import re
 import statistics
@@ -31,6 +32,7 @@ _ROW_IN = 0.34  # of one row in a plot whose height depends on how many there ar
 _MOST_BINS = 40
 _LAYERS = 4  # a scatter's dots are drawn in so many half-transparent paths: crowds look darker, and the text is short
 _DOT_PT = 4.0
+_LONGEST = 26  # characters of a row's name
 
 # Colours that matplotlib writes and that are replaced by the page's own, which differ in light and dark.
 _INK, _LINE, _BLURRED = "#010203", "#010204", "#010205"
@@ -67,11 +69,12 @@ def histogram(title: str, label: str, series: Mapping[str, Sequence[float]], *, 
     """
     from matplotlib.ticker import MaxNLocator
 
-    kept = {name: [value for value in values if math.isfinite(value)] for name, values in series.items()}
-    dropped = sum(len(values) for values in series.values()) - sum(map(len, kept.values()))
+    kept = {name: _finite(values) for name, values in series.items()}
+    every = list(itertools.chain.from_iterable(kept.values()))
+    dropped = sum(map(len, series.values())) - len(every)
     legend = legend_of(list(kept), blurred)
     with drawing() as (figure, axes):
-        every = [value for values in kept.values() for value in values]
+        # All series share their bins, so that outlines of one shape mean equal distributions.
         bins = min(_MOST_BINS, 4 + math.isqrt(2 * max(map(len, kept.values()), default=0)))
         edges: list[float] = np.histogram_bin_edges(every or [0.0], bins).tolist()
         for colour, values in zip(colours_of(legend), kept.values(), strict=True):
@@ -82,7 +85,7 @@ def histogram(title: str, label: str, series: Mapping[str, Sequence[float]], *, 
         axes.set_xlabel(label)
         axes.set_ylabel("images")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        told = [_spread(name, values) for name, values in kept.items() if values]
+        told = _spreads(kept)
         if dropped:
             told.append(f"{dropped} infinite values are left out")
         return finished(figure, title, f"Histogram of {label}. {'; '.join(told)}.", legend)
@@ -103,17 +106,16 @@ def scatter(
     shown = 0
     with drawing() as (figure, axes):
         for colour, values in zip(colours_of(legend), series.values(), strict=True):
-            dots = np.array([dot for dot in zip(horizontal, values, strict=True) if all(map(math.isfinite, dot))])
+            dots = np.array(list(zip(horizontal, values, strict=True)), np.float64).reshape(-1, 2)
+            dots = dots[np.isfinite(dots).all(axis=1)]
             shown = max(shown, len(dots))
             for layer in range(min(_LAYERS, len(dots))):
                 _dots(axes, dots[layer::_LAYERS], colour)
         axes.axhline(0, color=_INK, linewidth=0.8)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        told = [_spread(name, [value for value in values if math.isfinite(value)]) for name, values in series.items()]
-        return finished(
-            figure, title, f"{labels[1]} against {labels[0]}, {shown} images. {'; '.join(filter(None, told))}.", legend
-        )
+        told = "; ".join(_spreads(series))
+        return finished(figure, title, f"{labels[1]} against {labels[0]}, {shown} images. {told}.", legend)
 
 
 def intervals(title: str, label: str, rows: Mapping[str, tuple[float, Sequence[float] | None]]) -> Plot:
@@ -130,11 +132,11 @@ def intervals(title: str, label: str, rows: Mapping[str, tuple[float, Sequence[f
                 axes.plot(bounds, (place, place), color=_SERIES[0], linewidth=2.2, solid_capstyle="butt")
             axes.plot([value], [place], "o", color=_SERIES[0], markersize=5.5)
         axes.axvline(0, color=_INK, linewidth=0.8)
-        axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel(label)
-        axes.grid(visible=False, axis="y")
-        told = [f"{name} {value:.4g}" + _between(bounds) for name, (value, bounds) in rows.items()]
+        _name_rows(axes, list(rows), label)
+        told = []
+        for name, (value, bounds) in rows.items():
+            interval = "" if bounds is None else f", interval {bounds[0]:.4g} to {bounds[1]:.4g}"
+            told.append(f"{name} {value:.4g}{interval}")
         return finished(figure, title, f"{label}: {'; '.join(told)}.", ())
 
 
@@ -145,7 +147,7 @@ def parts(title: str, rows: Mapping[str, Mapping[str, float]]) -> Plot:
         title: What it shows.
         rows: Seconds by part, of each name; a part that is missing took none.
     """
-    names = list(dict.fromkeys(part for row in rows.values() for part in row))
+    names = list(dict.fromkeys(itertools.chain.from_iterable(rows.values())))
     legend = legend_of(names)
     with drawing(_ROW_IN * len(rows) + 0.75) as (figure, axes):
         before = np.zeros(len(rows))
@@ -153,14 +155,10 @@ def parts(title: str, rows: Mapping[str, Mapping[str, float]]) -> Plot:
             seconds = np.array([row.get(part, 0.0) for row in rows.values()])
             axes.barh(range(len(rows)), seconds, left=before, height=0.62, color=colour)
             before += seconds
-        axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("seconds")
-        axes.grid(visible=False, axis="y")
-        told = [
-            f"{name}: " + ", ".join(f"{part} {seconds:.3g}" for part, seconds in row.items())
-            for name, row in rows.items()
-        ]
+        _name_rows(axes, list(rows), "seconds")
+        told = []
+        for name, row in rows.items():
+            told.append(f"{name}: {', '.join(f'{part} {seconds:.3g}' for part, seconds in row.items())}")
         return finished(figure, title, f"Seconds by part. {'; '.join(told)}.", legend)
 
 
@@ -203,9 +201,23 @@ def drawing(height: float = _HEIGHT_IN) -> Iterator[tuple[Figure, Axes]]:
 
 def _dots(axes: Axes, dots: NDArray[np.float64], colour: str) -> None:
     """Draws dots as one path of lines without length: a marker each would take six times the text."""
-    gap = np.full(len(dots), np.nan)
-    x, y = (np.stack([values, values, gap], axis=1).ravel() for values in dots.T)
+    # Each dot is drawn from itself to itself, and a NaN lifts the pen before the next.
+    path = np.full((len(dots), 3, 2), np.nan)
+    path[:, :2] = dots[:, None]
+    x, y = path.reshape(-1, 2).T
     axes.plot(x, y, color=colour, linewidth=_DOT_PT, solid_capstyle="round", alpha=0.7)
+
+
+def _name_rows(axes: Axes, names: Sequence[str], label: str) -> None:
+    """Names the rows of a plot that has one a name, the first on top, and its horizontal axis."""
+    shown = []
+    for name in names:
+        short = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+        shown.append(short.replace("$", r"\$"))  # a bare one would start a formula
+    axes.set_yticks(range(len(names)), shown)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel(label)
+    axes.grid(visible=False, axis="y")
 
 
 def finished(figure: Figure, title: str, description: str, legend: tuple[tuple[str, str], ...]) -> Plot:
@@ -214,7 +226,8 @@ def finished(figure: Figure, title: str, description: str, legend: tuple[tuple[s
 
     text = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with matplotlib.rc_context({"svg.hashsalt": description}):  # ids that are the same in every run, but not on a page
+    # Ids are hashes of this salt: the same in every run, so that reports can be compared, and no two alike on a page.
+    with matplotlib.rc_context({"svg.hashsalt": description}):
         figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     return Plot(_for_a_page(text.getvalue()), title, description, legend)
 
@@ -222,21 +235,26 @@ def finished(figure: Figure, title: str, description: str, legend: tuple[tuple[s
 def _for_a_page(svg: str) -> str:
     """Keeps the ``<svg>`` element alone, as large as its place, with the page's colours and letters."""
     svg = svg[svg.index("<svg") :]
+    # Without width and height the plot is as wide as its column; screen readers get the description beside it instead.
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 aria-hidden="true" focusable="false"', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # the same in every plot, and nothing refers to them
     svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", svg)
+    # Hundredths of a point are finer than any screen; all further digits are only text.
     svg = re.sub(r'(?<= )(?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found.group()), svg)
     return re.sub("|".join(_VARIABLES), lambda found: f"var(--{_VARIABLES[found.group()]})", svg)
 
 
 def legend_of(names: Sequence[str], blurred: str | None = None) -> tuple[tuple[str, str], ...]:
     """Gives each series its colour's variable; the blurred input has one of its own."""
-    others = [name for name in names if name != blurred]
-    return tuple(
-        (_VARIABLES[_BLURRED if name == blurred else _SERIES[others.index(name) % SERIES]], name) for name in names
-    )
+    legend = []
+    colours = itertools.cycle(_SERIES)
+    for name in names:
+        # the blurred input takes no colour from the others: a candidate has the same with and without it
+        colour = _BLURRED if name == blurred else next(colours)
+        legend.append((_VARIABLES[colour], name))
+    return tuple(legend)
 
 
 def colours_of(legend: Sequence[tuple[str, str]]) -> list[str]:
@@ -245,18 +263,16 @@ def colours_of(legend: Sequence[tuple[str, str]]) -> list[str]:
     return [written[variable] for variable, _ in legend]
 
 
-def _spread(name: str, values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    middle = statistics.median(values)
-    return f"{name}: median {middle:.4g}, from {min(values):.4g} to {max(values):.4g}"
+def _finite(values: Sequence[float]) -> list[float]:
+    return [value for value in values if math.isfinite(value)]
 
 
-def _between(bounds: Sequence[float] | None) -> str:
-    return "" if bounds is None else f", interval {bounds[0]:.4g} to {bounds[1]:.4g}"
-
-
-def _short(name: str, longest: int = 26) -> str:
-    """Cuts a name short; ``$`` would start a formula."""
-    shown = name if len(name) <= longest else f"{name[: longest - 1]}…"
-    return shown.replace("$", r"\$")
+def _spreads(series: Mapping[str, Sequence[float]]) -> list[str]:
+    """Says where the middle and the ends of each series' finite values are."""
+    told = []
+    for name, values in series.items():
+        finite = _finite(values)
+        if finite:
+            middle = statistics.median(finite)
+            told.append(f"{name}: median {middle:.4g}, from {min(finite):.4g} to {max(finite):.4g}")
+    return told

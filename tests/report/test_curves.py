@@ -149,10 +149,10 @@ def test_while_the_training_writes(tmp_path: Path):
     run = read_run(folder, "run")
     assert run.records == 2
     assert run.unread == 0
-    assert run.last["iteration"] == 2
+    assert run.standing.iteration == 2
     folder = work_dir(tmp_path / "broken", [record(1)], end="what?\n[1]\n" + json.dumps(record(5)) + "\n")
     assert "2 lines of scalars.jsonl are no records" in page_of(folder).text
-    assert read_run(folder, "broken").last["iteration"] == 5
+    assert read_run(folder, "broken").standing.iteration == 5
 
 
 def test_values_that_are_not_finite_are_gaps_with_a_count(tmp_path: Path):
@@ -326,7 +326,7 @@ def test_numbers_that_cannot_be_drawn(tmp_path: Path):
 def test_iterations_that_are_none(tmp_path: Path, iteration: Any):
     folder = work_dir(tmp_path / "run", [record(0), record(1), record(iteration)])
     run = read_run(folder, "run")
-    assert (run.records, run.unread, run.last["iteration"]) == (2, 1, 1)
+    assert (run.records, run.unread, run.standing.iteration) == (2, 1, 1)
     assert "1 line of scalars.jsonl is no record and was passed over" in page_of(folder).text
     assert values_table([run]).rows == [["loss", "0.0301", "0.0301 at 0", "0.0301 at 0", "2", "0"]]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deblurkit.report.curves.lines import Line, line_plot
-from deblurkit.report.curves.records import Curve, Run, number_of
+from deblurkit.report.curves.records import Curve, Point, Run
 from deblurkit.report.plots import SERIES, Plot
 from deblurkit.report.tables import NOTHING, Table
 
-# Records do not say which way a score is better: no best is marked but of these.
+# Records do not say which way a score is better: a best is marked only of these.
 _HIGHER_IS_BETTER = re.compile(r"(psnr|m?ssim|cw_ssim)(?![a-z])")
 _LOWER_IS_BETTER = re.compile(r"(lpips|dists|niqe)(?![a-z])")
 _UNITS = {"psnr": "dB", "time": "seconds", "data_time": "seconds", "memory": "MiB"}
@@ -45,14 +45,11 @@ def _starts(*parts: str) -> Callable[[str], bool]:
     return lambda key: key.split("/")[0] in parts
 
 
-def _always(title: str) -> Callable[[str], str]:
-    return lambda key: title
-
-
 def _critic_plot(key: str) -> str:
     parts = key.split("/")
     if parts[0] == "penalty":
         return "Penalties"
+    # `critic/NAME` is its loss, `critic/NAME/sharp` and the like its scores, which have no common scale with losses
     return "Critics' losses" if len(parts) <= 2 else f"{parts[1]}: mean scores"
 
 
@@ -74,7 +71,7 @@ GROUPS = (
         "Gradients of the terms",
         "The norm of each weighted term's gradient at the generator's outputs: what a term really has to say.",
         _starts("grad"),
-        _always("Gradients of the terms"),
+        lambda key: "Gradients of the terms",
     ),
     Group(
         "Critics",
@@ -87,9 +84,9 @@ GROUPS = (
         "Gradient norms",
         "Of all the weights of a network, before clipping.",
         _starts("grad_norm"),
-        _always("Gradient norms"),
+        lambda key: "Gradient norms",
     ),
-    Group("Learning rates", "Of each network's optimizer.", _starts("lr"), _always("Learning rates")),
+    Group("Learning rates", "Of each network's optimizer.", _starts("lr"), lambda key: "Learning rates"),
     Group(
         "Time and memory",
         "Seconds an iteration and the part of them spent waiting for data; the most memory held so far.",
@@ -118,23 +115,30 @@ def plots(group: Group, keys: Sequence[str], runs: Sequence[Run]) -> list[Plot]:
     made = []
     if len(runs) > 1:
         for key in keys:
-            lines = [Line(run.name, run.curves[key], best(key, run.curves[key])) for run in runs if key in run.curves]
-            made.append(line_plot(_full_name(key), _unit([key]), lines))
+            lines = []
+            for _, run, curve in _curves([key], runs):
+                lines.append(Line(run.name, curve, best(key, curve)))
+            made.append(line_plot(_full_name(key), _unit(key), lines))
         return made
-    curves = runs[0].curves
-    for title, held in _by(group.together, keys).items():
+    together: dict[str, list[str]] = {}
+    for key in keys:
+        together.setdefault(group.together(key), []).append(key)
+    for title, held in together.items():
+        # More curves than the page has colours go to a plot of their own: dashes would be hard to tell apart.
         for start in range(0, len(held), SERIES):
             part = held[start : start + SERIES]
+            lines = []
+            for key, _, curve in _curves(part, runs):
+                lines.append(Line(_short_name(key), curve, best(key, curve)))
             numbered = f"{title} ({start // SERIES + 1})" if len(held) > SERIES else title
-            lines = [Line(_short_name(key), curves[key], best(key, curves[key])) for key in part]
-            made.append(line_plot(numbered, _unit(part), lines))
+            made.append(line_plot(numbered, _unit(part[0]), lines))
     return made
 
 
-def best(key: str, curve: Curve) -> tuple[int, float] | None:
-    """Returns iteration and value of the best of a validation score, where it is known which way that one is better."""
+def best(key: str, curve: Curve) -> Point | None:
+    """Returns the best of a validation score, where it is known which way that one is better."""
     metric = key.rsplit("/", 1)[-1]
-    if not key.startswith("val/") or math.isnan(curve.last[1]):
+    if not key.startswith("val/") or math.isnan(curve.last.value):
         return None
     if _HIGHER_IS_BETTER.match(metric):
         return curve.highest
@@ -144,12 +148,13 @@ def best(key: str, curve: Curve) -> tuple[int, float] | None:
 def scores_table(runs: Sequence[Run]) -> Table | None:
     """Returns the table of validation scores: first, last, best and where; ``None`` where nothing was validated."""
     rows = []
-    for key in (key for key in all_keys(runs) if key.startswith("val/")):
-        for run in (run for run in runs if key in run.curves and not math.isnan(run.curves[key].last[1])):
-            curve = run.curves[key]
-            found = best(key, curve)
-            best_cells = [NOTHING, NOTHING] if found is None else [_number(found[1]), f"{found[0]:,}"]
-            rows.append([_full_name(key), run.name, _number(curve.first[1]), _number(curve.last[1]), *best_cells])
+    for key, run, curve in _curves(all_keys(runs), runs):
+        if not key.startswith("val/") or math.isnan(curve.last.value):
+            continue
+        row = [_full_name(key), run.name, _number(curve.first.value), _number(curve.last.value)]
+        found = best(key, curve)
+        row += [NOTHING, NOTHING] if found is None else [_number(found.value), f"{found.iteration:,}"]
+        rows.append(row)
     columns = ["score", "run", "first", "last", "best", "at iteration"]
     return _table("Validation scores", columns, rows, runs) if rows else None
 
@@ -157,14 +162,11 @@ def scores_table(runs: Sequence[Run]) -> Table | None:
 def values_table(runs: Sequence[Run]) -> Table:
     """Returns the table of all quantities: last, lowest and highest value, and how many were not finite."""
     rows = []
-    for key in all_keys(runs):
-        for run in (run for run in runs if key in run.curves):
-            curve = run.curves[key]
-            ends = [
-                _number(value) + ("" if math.isnan(value) else f" at {at:,}")
-                for at, value in (curve.lowest, curve.highest)
-            ]
-            rows.append([key, run.name, _number(curve.last[1]), *ends, f"{curve.count:,}", f"{curve.bad:,}"])
+    for key, run, curve in _curves(all_keys(runs), runs):
+        row = [key, run.name, _number(curve.last.value)]
+        for end in (curve.lowest, curve.highest):
+            row.append(NOTHING if math.isnan(end.value) else f"{_number(end.value)} at {end.iteration:,}")
+        rows.append([*row, f"{curve.count:,}", f"{curve.bad:,}"])
     columns = ["quantity", "run", "last", "lowest", "highest", "records", "not finite"]
     return _table("All values", columns, rows, runs)
 
@@ -173,16 +175,18 @@ def runs_table(runs: Sequence[Run]) -> Table:
     """Returns where each run stands."""
     rows = []
     for run in runs:
-        last = run.last
-        cells = [
-            f"{last['iteration']:,}",
-            _of(last, "epoch", "{:,.0f}"),
-            str(last.get("date", NOTHING)).replace("T", " "),
-            _of(last, "time", "{:.3g} s"),
-            _of(last, "memory", "{:,.0f} MiB"),
-            _left(number_of(last.get("eta"))),
-        ]
-        rows.append([run.name, *cells])
+        at = run.standing
+        rows.append(
+            [
+                run.name,
+                f"{at.iteration:,}",
+                _written(at.epoch, "{:,.0f}"),
+                NOTHING if at.date is None else at.date.replace("T", " "),
+                _written(at.time, "{:.3g} s"),
+                _written(at.memory, "{:,.0f} MiB"),
+                _left(at.eta),
+            ]
+        )
     columns = ["run", "iteration", "epoch", "last record", "an iteration", "memory", "left at that time"]
     return Table("Where each run stands", columns, rows, texts=1)
 
@@ -192,18 +196,20 @@ def all_keys(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(key for run in runs for key in run.curves))
 
 
+def _curves(keys: Sequence[str], runs: Sequence[Run]) -> Iterator[tuple[str, Run, Curve]]:
+    """Yields the curves of the keys, key by key, of each run that records it."""
+    for key in keys:
+        for run in runs:
+            if key in run.curves:
+                yield key, run, run.curves[key]
+
+
 def _table(title: str, columns: list[str], rows: list[list[str]], runs: Sequence[Run]) -> Table:
     """Leaves the second column, of the runs' names, out where there is one run."""
     if len(runs) > 1:
         return Table(title, columns, rows, texts=2)
-    return Table(title, [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows], texts=1)
-
-
-def _by(together: Callable[[str], str], keys: Sequence[str]) -> dict[str, list[str]]:
-    held: dict[str, list[str]] = {}
-    for key in keys:
-        held.setdefault(together(key), []).append(key)
-    return held
+    columns, *rows = ([first, *others] for first, _, *others in (columns, *rows))
+    return Table(title, columns, rows, texts=1)
 
 
 def _full_name(key: str) -> str:
@@ -214,7 +220,8 @@ def _full_name(key: str) -> str:
     """
     parts = key.split("/")
     if parts[0] == "critic" and len(parts) > 1:
-        return f"{parts[1]}: {f'scores of {parts[2]} images' if len(parts) > 2 else 'loss'}"
+        what = f"scores of {parts[2]} images" if len(parts) > 2 else "loss"
+        return f"{parts[1]}: {what}"
     return _NAMES.get(key, ": ".join(parts[1:] or parts))
 
 
@@ -232,23 +239,24 @@ def _short_name(key: str) -> str:
     return _NAMES.get(key, "/".join(parts[1:] or parts))
 
 
-def _unit(keys: Sequence[str]) -> str:
-    return _UNITS.get(keys[0].rsplit("/", 1)[-1], "")
+def _unit(key: str) -> str:
+    return _UNITS.get(key.rsplit("/", 1)[-1], "")
 
 
 def _number(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.5g}"
 
 
-def _of(record: Mapping[str, object], key: str, form: str) -> str:
-    number = number_of(record.get(key))
-    return NOTHING if number is None else form.format(number)
+def _written(value: float | None, form: str) -> str:
+    return NOTHING if value is None else form.format(value)
 
 
 def _left(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
-    minutes = round(seconds / 60)
     if seconds == 0:
         return "finished"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else "< 1 min"
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else "< 1 min"

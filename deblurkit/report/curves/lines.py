@@ -5,18 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deblurkit.report.curves.records import Curve, Values
+from deblurkit.report.curves.records import Curve, Point, Values
 from deblurkit.report.plots import SERIES, Plot, colours_of, drawing, finished, legend_of
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _WIDE = 30.0  # the ratio of greatest to least from which on a logarithmic axis shows more
-_DASHES = ("-", "--", ":")
+_DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 
 
 @dataclass(frozen=True)
@@ -26,12 +22,12 @@ class Line:
     Attributes:
         name: What it is called in the legend.
         curve: Its values.
-        best: Iteration and value to mark, if any.
+        best: What to mark, if anything.
     """
 
     name: str
     curve: Curve
-    best: tuple[int, float] | None = None
+    best: Point | None = None
 
 
 def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
@@ -42,29 +38,36 @@ def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
         label: Of the vertical axis, with the unit; may be empty.
         lines: At least one. Colours repeat after the sixth, with dashes.
     """
-    legend = legend_of([_named(line, place) for place, line in enumerate(lines)])
+    names, styles = [], []
+    for place, line in enumerate(lines):
+        marks = [f"{line.curve.bad} not finite"] if line.curve.bad else []
+        dashes = list(_DASHES)[place // SERIES % len(_DASHES)]
+        if place >= SERIES:
+            marks.append(dashes)  # the legend shows colours alone, and these have been used before
+        names.append(f"{line.name} ({', '.join(marks)})" if marks else line.name)
+        styles.append(_DASHES[dashes])
+    legend = legend_of(names)
     points = [line.curve.drawn() for line in lines]
+    logarithmic = _ranges_widely(points)
     with drawing() as (figure, axes):
-        for place, (colour, line, values) in enumerate(zip(colours_of(legend), lines, points, strict=True)):
-            _draw(axes, values, colour, _DASHES[place // SERIES % len(_DASHES)])
+        for colour, dashes, line, values in zip(colours_of(legend), styles, lines, points, strict=True):
+            iteration, mean, least, greatest = values.T
+            # Where each point is one record there is no range to show behind the line.
+            if np.nanmax(greatest - least, initial=0.0) > 0:
+                axes.fill_between(iteration, least, greatest, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(
+                iteration, mean, color=colour, linestyle=dashes, linewidth=1.4, marker=_marker(mean), markersize=3.5
+            )
             if line.best is not None:
                 axes.plot(*line.best, "o", color=colour, markersize=6)
-        logarithmic = _ranges_widely(points)
         if logarithmic:
             axes.set_yscale("log")
         axes.xaxis.set_major_formatter(_iterations)
         axes.set_xlabel("iteration")
         axes.set_ylabel(", ".join(filter(None, [label, "logarithmic" if logarithmic else ""])))
         axes.margins(x=0.02)
-        told = "; ".join(_told(line) for line in lines)
+        told = "; ".join(map(_told, lines))
         return finished(figure, title, f"{title} over the iterations. {told}.", legend)
-
-
-def _draw(axes: Axes, values: Values, colour: str, dashes: str) -> None:
-    iteration, mean, least, greatest = values.T
-    if np.nanmax(greatest - least, initial=0.0) > 0:
-        axes.fill_between(iteration, least, greatest, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(iteration, mean, color=colour, linewidth=1.4, linestyle=dashes, marker=_marker(mean), markersize=3.5)
 
 
 def _marker(values: Values) -> str:
@@ -93,17 +96,14 @@ def _iterations(value: float, position: float) -> str:
     return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:g}"
 
 
-def _named(line: Line, place: int) -> str:
-    marks = [f"{line.curve.bad} not finite"] if line.curve.bad else []
-    marks += [("solid", "dashed", "dotted")[place // SERIES % len(_DASHES)]] if place >= SERIES else []
-    return f"{line.name} ({', '.join(marks)})" if marks else line.name
-
-
 def _told(line: Line) -> str:
     curve = line.curve
-    if math.isnan(curve.last[1]):
+    if math.isnan(curve.last.value):
         return f"{line.name}: no finite value"
-    told = f"{line.name}: {curve.first[1]:.4g} at iteration {curve.first[0]}, {curve.last[1]:.4g} at {curve.last[0]}"
+    told = f"{line.name}: {curve.first.value:.4g} at iteration {curve.first.iteration}"
+    told += f", {curve.last.value:.4g} at {curve.last.iteration}"
     if line.best is not None:
-        told += f", best {line.best[1]:.4g} at {line.best[0]}"
-    return told + (f", {curve.bad} values not finite" if curve.bad else "")
+        told += f", best {line.best.value:.4g} at {line.best.iteration}"
+    if curve.bad:
+        told += f", {curve.bad} values not finite"
+    return told

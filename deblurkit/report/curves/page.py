@@ -61,15 +61,18 @@ def curves_html(runs: Sequence[Run]) -> str:
     Args:
         runs: At least one, with names that differ.
     """
-    strips, strip_notes = strips_of(runs, several=len(runs) > 1)
+    strips, strip_notes = strips_of(runs)
+    notes = []
+    for run in runs:
+        notes += _notes(run)
     content = {
         "runs": runs,
         "several": len(runs) > 1,
-        "notes": [*(note for run in runs for note in _notes(run)), *strip_notes],
+        "notes": notes + strip_notes,
         "standing": runs_table(runs),
         "scores": scores_table(runs),
         "values": values_table(runs),
-        "sections": {group: plots(group, keys, runs) for group, keys in grouped(all_keys(runs)).items()},
+        "sections": {group: plots(group, held, runs) for group, held in grouped(all_keys(runs)).items()},
         "strips": strips,
         "command": shlex.join(["deblurkit", "curves", *(str(run.folder) for run in runs)]),
     }
@@ -81,8 +84,7 @@ def curves_html(runs: Sequence[Run]) -> str:
 def _names(folders: Sequence[Path]) -> list[str]:
     """Names each folder by as many of its last parts as set it apart."""
     parts = [folder.absolute().parts for folder in folders]
-    longest = max(map(len, parts))
-    for count in range(1, longest + 1):
+    for count in range(1, max(map(len, parts)) + 1):
         names = ["/".join(path[-count:]) for path in parts]
         if len(set(names)) == len(names):
             return names
@@ -90,13 +92,11 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _notes(run: Run) -> list[str]:
-    bad = {key: curve.bad for key, curve in run.curves.items() if curve.bad}
     notes = []
+    bad = [f"{key} {curve.bad:,}" for key, curve in run.curves.items() if curve.bad]
     if bad:
-        told = ", ".join(f"{key} {count:,}" for key, count in bad.items())
-        notes.append(f"{run.name}: values that are not finite are gaps in the curves: {told}")
+        notes.append(f"{run.name}: values that are not finite are gaps in the curves: {', '.join(bad)}")
     if run.unread:
-        verbs = ("is no record", "was") if run.unread == 1 else ("are no records", "were")
-        lines = counted(run.unread, "line")
-        notes.append(f"{run.name}: {lines} of scalars.jsonl {verbs[0]} and {verbs[1]} passed over")
+        said = "is no record and was" if run.unread == 1 else "are no records and were"
+        notes.append(f"{run.name}: {counted(run.unread, 'line')} of scalars.jsonl {said} passed over")
     return notes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,13 @@ _COLUMNS = 5  # of a bin: iteration of its last record, sum, least, greatest, nu
 Values = NDArray[np.float64]
 
 
+class Point(NamedTuple):
+    """One value of a curve; NaN before the first one."""
+
+    iteration: int
+    value: float
+
+
 class Curve:
     """One quantity over a run, in bins of ever more records as it grows.
 
@@ -35,10 +42,10 @@ class Curve:
         records: Records in a bin.
         count: Records that name the quantity.
         bad: Those among them that are NaN or infinite.
-        first: Iteration and value of the first finite record.
-        last: Of the last.
-        lowest: Of the least.
-        highest: Of the greatest.
+        first: The first finite record.
+        last: The last.
+        lowest: The least.
+        highest: The greatest.
     """
 
     def __init__(self) -> None:
@@ -46,7 +53,7 @@ class Curve:
         self.records = 1
         self.count = 0
         self.bad = 0
-        self.first = self.last = self.lowest = self.highest = (0, math.nan)
+        self.first = self.last = self.lowest = self.highest = Point(0, math.nan)
         self._rest = np.empty((0, 2))  # records that do not fill a bin yet
 
     def extend(self, records: Values) -> None:
@@ -60,51 +67,70 @@ class Curve:
         whole = len(records) // self.records * self.records
         self._rest = records[whole:]
         self.bins = np.concatenate([self.bins, _binned(records[:whole], self.records)])
+        # Joining neighbours halves the bins and not the records: memory and plots stay small, and no peak is lost.
         while len(self.bins) > FULL:
-            self._halve()
+            even = len(self.bins) // 2 * 2  # an odd last bin stays as it is
+            self.bins = np.concatenate([_joined(self.bins[:even].reshape(-1, 2, _COLUMNS)), self.bins[even:]])
+            self.records *= 2
 
     def drawn(self) -> Values:
         """Returns at most ``FULL + 1`` points ``(n, 4)``: iteration, mean, least, greatest; NaN for gaps."""
         bins = np.concatenate([self.bins, _binned(self._rest, max(1, len(self._rest)))])
         with np.errstate(invalid="ignore", divide="ignore"):
-            means = bins[:, 1] / bins[:, 4]
+            means = bins[:, 1] / bins[:, 4]  # NaN where no value was finite
         gaps = np.where(bins[:, 4:] > 0, 1.0, math.nan)
         return np.column_stack([bins[:, 0], means, bins[:, 2:4] * gaps])
 
     def _remember(self, finite: Values) -> None:
         values = finite[:, 1]
-        if math.isnan(self.first[1]):
-            self.first = self.lowest = self.highest = _pair(finite[0])
-        self.last = _pair(finite[-1])
-        low, high = _pair(finite[values.argmin()]), _pair(finite[values.argmax()])
-        self.lowest = min(self.lowest, low, key=lambda found: found[1])
-        self.highest = max(self.highest, high, key=lambda found: found[1])
+        points = (finite[0], finite[-1], finite[values.argmin()], finite[values.argmax()])
+        first, self.last, low, high = (Point(int(iteration), float(value)) for iteration, value in points)
+        if math.isnan(self.first.value):
+            self.first = self.lowest = self.highest = first
+        # min and max keep the earlier one of equal values: the best is marked where it was reached.
+        self.lowest = min(self.lowest, low, key=_value_of)
+        self.highest = max(self.highest, high, key=_value_of)
 
-    def _halve(self) -> None:
-        """Joins neighbouring bins; an odd last one stays as it is."""
-        even = len(self.bins) // 2 * 2
-        self.bins = np.concatenate([_joined(self.bins[:even].reshape(-1, 2, _COLUMNS)), self.bins[even:]])
-        self.records *= 2
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run has come: the last value of each, ``None`` where that is missing or no number.
+
+    Attributes:
+        iteration: Of the last record.
+        epoch: Likewise.
+        date: When it was written, as the record says it.
+        time: Seconds that an iteration took.
+        memory: Peak memory in MiB.
+        eta: Seconds left at that time.
+    """
+
+    iteration: int
+    epoch: float | None = None
+    date: str | None = None
+    time: float | None = None
+    memory: float | None = None
+    eta: float | None = None
 
 
 @dataclass
 class Run:
-    """What one work dir tells of its training.
+    """The curves of a training, as its work dir has them.
 
     Attributes:
         name: What it is called on the page.
         folder: The work dir.
+        standing: How far it has come.
         curves: By key of ``scalars.jsonl``.
         records: Number of records read.
-        last: The last value of every key, those that are not drawn among them.
-        unread: Lines that are no records, but for a last one that was not finished.
+        unread: Lines that are no records, except a last one that was not finished.
     """
 
     name: str
     folder: Path
+    standing: Standing = Standing(0)
     curves: dict[str, Curve] = field(default_factory=dict)
     records: int = 0
-    last: dict[str, Any] = field(default_factory=dict)
     unread: int = 0
 
 
@@ -120,54 +146,55 @@ def read_run(folder: Path, name: str) -> Run:
     if not path.is_file():
         raise UserError(f"{folder}: there is no scalars.jsonl in it, expected the work dir of a training")
     run = Run(_sayable(name), folder)
+    latest: dict[str, Any] = {}
+    columns: dict[str, list[tuple[int, float]]] = defaultdict(list)
     with saying(f"{path}: it cannot be read"), path.open("rb") as file:
-        for chunk in _chunks(_parsed(file, run)):
-            _take(run, chunk)
+        for line in file:
+            record = _parsed(line)
+            if record is None:
+                run.unread += line.endswith(b"\n")  # a line without an end is being written just now
+                continue
+            latest |= record
+            for key, value in record.items():
+                number = number_of(value)
+                if number is not None and key not in _NOT_DRAWN:
+                    columns[_sayable(key)].append((record["iteration"], number))
+            run.records += 1
+            if run.records % _CHUNK == 0:
+                _move(columns, run.curves)
+        _move(columns, run.curves)
     if not run.records and run.unread:
         raise UserError(f"{path}: {run.unread:,} lines, none of them a record of a training")
     if not run.records:
         raise UserError(f"{path}: there is no record in it yet; the first is written after the first iteration")
+    run.standing = Standing(
+        iteration=latest["iteration"],
+        epoch=number_of(latest.get("epoch")),
+        date=str(latest["date"]) if "date" in latest else None,
+        time=number_of(latest.get("time")),
+        memory=number_of(latest.get("memory")),
+        eta=number_of(latest.get("eta")),
+    )
     return run
 
 
-def _parsed(lines: Iterable[bytes], run: Run) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if isinstance(record, dict) and _is_iteration(record.get("iteration")):
-            yield record
-        else:
-            run.unread += line.endswith(b"\n")
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Returns a record; ``None`` for whatever else a line may hold."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):  # the latter for thousands of open brackets
+        return None
+    iteration = record.get("iteration") if isinstance(record, dict) else None
+    if not isinstance(iteration, int) or isinstance(iteration, bool) or not 0 <= iteration < _LAST:
+        return None
+    return record
 
 
-def _is_iteration(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LAST
-
-
-def _chunks(records: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    chunk: list[dict[str, Any]] = []
-    for record in records:
-        chunk.append(record)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _take(run: Run, chunk: list[dict[str, Any]]) -> None:
-    columns: dict[str, list[tuple[int, float]]] = {}
-    for record in chunk:
-        iteration = record["iteration"]
-        for key, value in record.items():
-            if key not in _NOT_DRAWN and (number := number_of(value)) is not None:
-                columns.setdefault(_sayable(key), []).append((iteration, number))
-        run.last.update(record)
+def _move(columns: dict[str, list[tuple[int, float]]], curves: dict[str, Curve]) -> None:
+    """Moves what has been read into the curves: many records at a time, as arrays are slow to grow by one."""
     for key, pairs in columns.items():
-        run.curves.setdefault(key, Curve()).extend(np.array(pairs, np.float64))
-    run.records += len(chunk)
+        curves.setdefault(key, Curve()).extend(np.array(pairs, np.float64))
+    columns.clear()
 
 
 def number_of(value: Any) -> float | None:
@@ -184,16 +211,11 @@ def _sayable(name: str) -> str:
 
 def _binned(records: Values, size: int) -> Values:
     """Returns the bins ``(n / size, 5)`` of records ``(n, 2)``."""
-    finite = np.isfinite(records[:, 1:])
-    single = np.column_stack(
-        [
-            records[:, :1],
-            np.where(finite, records[:, 1:], 0.0),
-            np.where(finite, records[:, 1:], math.inf),
-            np.where(finite, records[:, 1:], -math.inf),
-            finite,
-        ]
-    )
+    iterations, values = records[:, 0], records[:, 1]
+    finite = np.isfinite(values)
+    # What is not finite gets the value that changes neither sum nor least nor greatest.
+    sums, least, greatest = (np.where(finite, values, neutral) for neutral in (0.0, math.inf, -math.inf))
+    single = np.column_stack([iterations, sums, least, greatest, finite])
     return _joined(single.reshape(-1, size, _COLUMNS))
 
 
@@ -201,16 +223,9 @@ def _joined(bins: Values) -> Values:
     """Joins bins ``(n, k, 5)`` along the second axis."""
     if not len(bins):
         return np.empty((0, _COLUMNS))
-    return np.column_stack(
-        [
-            bins[:, -1, 0],
-            bins[:, :, 1].sum(1),
-            bins[:, :, 2].min(1),
-            bins[:, :, 3].max(1),
-            bins[:, :, 4].sum(1),
-        ]
-    )
+    last, sums, least, greatest, counts = np.moveaxis(bins, 2, 0)
+    return np.column_stack([last[:, -1], sums.sum(1), least.min(1), greatest.max(1), counts.sum(1)])
 
 
-def _pair(record: Values) -> tuple[int, float]:
-    return int(record[0]), float(record[1])
+def _value_of(point: Point) -> float:
+    return point.value

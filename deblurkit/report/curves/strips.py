@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,20 +39,21 @@ def spread(length: int, wanted: int) -> list[int]:
     return [round(place * (length - 1) / max(count - 1, 1)) for place in range(count)]
 
 
-def strips_of(runs: Iterable[Run], several: bool) -> tuple[dict[str, list[Strip]], list[str]]:
+def strips_of(runs: Sequence[Run]) -> tuple[dict[str, list[Strip]], list[str]]:
     """Returns the strips to show, by the validation set and, of several runs, the run; and notes on those that are not.
 
     A strip may be damaged, or there may be no room for it.
     """
     found: dict[str, list[Strip]] = {}
     notes = []
-    room = MOST_BYTES
+    room = MOST_BYTES  # one for all runs, so that the page of many is as small as that of one
     for run in runs:
         damaged = left_out = 0
         for folder in sorted((run.folder / "samples").glob("*/")):
             files = strip_files(folder)
-            title = f"{run.name}: {folder.name}" if several else folder.name
-            for iteration in [list(files)[place] for place in spread(len(files), _SHOWN)]:
+            title = f"{run.name}: {folder.name}" if len(runs) > 1 else folder.name
+            for place in spread(len(files), _SHOWN):
+                iteration = list(files)[place]
                 data = _jpeg(files[iteration])
                 room -= len(data)
                 if not data:
@@ -66,9 +67,8 @@ def strips_of(runs: Iterable[Run], several: bool) -> tuple[dict[str, list[Strip]
             notes.append(f"{run.name}: {counted(damaged, 'strip')} of samples cannot be read")
         if left_out:
             verb = "is" if left_out == 1 else "are"
-            notes.append(
-                f"{run.name}: {counted(left_out, 'strip')} of samples {verb} left out, or the page would be too large"
-            )
+            why = f"{verb} left out, or the page would be too large"
+            notes.append(f"{run.name}: {counted(left_out, 'strip')} of samples {why}")
     return found, notes
 
 
