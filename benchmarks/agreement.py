@@ -60,7 +60,7 @@ def score(protocol: str, folder: Path, backbones: Mapping[str, str]) -> dict[str
             sharp = _one_truth_each(sharp, Path(scratch, "truths"))
         settings = Settings(protocol=protocol, out=Path(scratch, "report"), device="cpu", backbones=backbones)
         report = score_folders([folder / "restored"], settings, sharp=str(sharp), blurred=str(folder / "blurred"))
-    (entry,) = report.candidates[0].metrics["datasets"].values()
+    (entry,) = report.candidates[0].to_json()["datasets"].values()
     return {side: entry[side] or {} for side in SIDES}
 
 

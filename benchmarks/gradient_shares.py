@@ -127,7 +127,9 @@ def psnr(generator: nn.Module, options: Options) -> tuple[float, float]:
     images = build_dataset(options.datasets.test["sample"], "datasets.test.sample")
     scored = score_dataset(NetworkSource(generator.eval(), "fp32", protocol.inference), images, protocol)
     summary = summarise([outcome.row for outcome in scored], protocol)
-    return summary["blurred"]["psnr"], summary["restored"]["psnr"]
+    if summary.blurred is None or summary.restored is None:
+        raise ValueError("the sample set has its true images")
+    return summary.blurred["psnr"], summary.restored["psnr"]
 
 
 def line(balance: Balance) -> str:

@@ -27,14 +27,25 @@ import cv2
 import numpy as np
 import skimage.data
 
-from deblurkit.evaluation.pictures import MOST_PICTURES, make_pictures, thumbnail
+from deblurkit.evaluation.comparison import compare
+from deblurkit.evaluation.showcase import MOST_PICTURES, make_pictures, thumbnail
+from deblurkit.evaluation.statistics import interval
 from deblurkit.metrics.psnr import PSNR
 from deblurkit.metrics.ssim import SSIM
-from deblurkit.report.comparison import comparison
-from deblurkit.report.model import Candidate, PageContent, Picture
+from deblurkit.report.model import PageContent, Paper, Picture, PublishedRow
 from deblurkit.report.page.page import page_html
-from deblurkit.report.scores import ImageScore
-from deblurkit.report.statistics import interval
+from deblurkit.results import (
+    CandidateResult,
+    DatasetResult,
+    ImageScore,
+    Intervals,
+    Means,
+    ProtocolReference,
+    RestoredFolder,
+    ScoreKind,
+    SecondsPerImage,
+    SecondsSpent,
+)
 
 IMAGES, OPENINGS = 1111, 5
 SIZE = (128, 192)  # of the many images; the scores of larger ones take longer, the page does not
@@ -110,7 +121,7 @@ def content(sets: Mapping[str, Demo], most: Mapping[str, int], title: str) -> Pa
     """Return a page's content: scores, thumbnails and at ``most`` so many pictures of data sets, by their names."""
     names = next(iter(sets.values())).candidates
     rows = {name: {dataset: demo.rows(name) for dataset, demo in sets.items()} for name in names}
-    candidates = [Candidate(name, metrics_of(name, rows[name]), rows[name]) for name in names]
+    candidates = [result_of(name, rows[name]) for name in names]
     pictures: dict[str, list[Picture]] = {}
     for dataset, demo in sets.items():
         shown = {name: rows[name][dataset] for name in names}
@@ -122,66 +133,68 @@ def content(sets: Mapping[str, Demo], most: Mapping[str, int], title: str) -> Pa
     return PageContent(
         title,
         candidates,
-        comparison(candidates) if len(candidates) > 1 else None,
+        compare(candidates),
         pictures,
         thumbnails,
         protocol="Images are rounded to 8 bits.\nPSNR over all pixels and channels; the mean over images.",
         command="python benchmarks/report_page.py --keep report.html",
         options="name: unsharp_mask\nstrength: 0.7\n",
-        paper={
-            "title": "No paper",
-            "published": {},
-            "compared": [{"method": "Someone's", "dataset": "photographs", "psnr": 27.5}],
-        },
+        paper=Paper("No paper", {}, [PublishedRow("Someone's", "photographs", {"psnr": 27.5})]),
     )
 
 
-def metrics_of(name: str, rows: Mapping[str, Sequence[ImageScore]]) -> dict[str, Any]:
-    """Return what ``metrics.json`` would say of a candidate."""
-    return {
-        "name": name,
-        "weights": None,
-        "restored": {"folder": f"unsharp mask, strength {STRENGTHS[name]}"},
-        "trained_on": None,
-        "environment": {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()},
-        "metrics": {"psnr": {"higher_is_better": True, "unit": "dB"}, "ssim": {"higher_is_better": True, "unit": ""}},
-        "datasets": {dataset: figures_of(images) for dataset, images in rows.items()},
-        "notes": ["Gaussian blur and unsharp masks: a demonstration of the page, not of deblurring"],
-    }
+def result_of(name: str, rows: Mapping[str, Sequence[ImageScore]]) -> CandidateResult:
+    """Return what an evaluation would say of a candidate."""
+    return CandidateResult(
+        name=name,
+        metrics={"psnr": ScoreKind("dB"), "ssim": ScoreKind()},
+        weights=None,
+        restored=RestoredFolder(f"unsharp mask, strength {STRENGTHS[name]}"),
+        trained_on=None,
+        date=None,
+        environment={"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()},
+        datasets={dataset: figures_of(images) for dataset, images in rows.items()},
+        notes=["Gaussian blur and unsharp masks: a demonstration of the page, not of deblurring"],
+        rows=rows,
+    )
 
 
-def figures_of(rows: Sequence[ImageScore]) -> dict[str, Any]:
-    """Return what ``metrics.json`` would say of a data set."""
+def figures_of(rows: Sequence[ImageScore]) -> DatasetResult:
+    """Return what an evaluation would say of a data set."""
     before, after = mean([row.blurred or {} for row in rows]), mean([row.restored or {} for row in rows])
     seconds = [row.seconds or 0.0 for row in rows]
     photographs = dict.fromkeys(row.key.split("/")[0] for row in rows)
-    return {
-        "protocol": {"id": "gopro-basicsr-v1", "version": 1},
-        "inference": "whole",
-        "images": len(rows),
-        "scored": len(rows),
-        "blurred": before,
-        "restored": after,
-        "gain": {metric: after[metric] - before[metric] for metric in after},
-        "intervals": {
-            "blurred": {metric: interval([(row.blurred or {})[metric] for row in rows]) for metric in after},
-            "restored": {metric: interval([(row.restored or {})[metric] for row in rows]) for metric in after},
-            "gain": {metric: interval([row.gain(metric) or 0.0 for row in rows]) for metric in after},
-        },
-        "published": None,
-        "seconds_per_image": {"median": statistics.median(seconds), "p95": float(np.quantile(seconds, 0.95))},
-        "seconds": {"decode": 0.11 * sum(seconds), "network": sum(seconds), "metrics": 0.4 * sum(seconds)},
-        "groups": {"photograph": {name: group_of(rows, name) for name in photographs}},
-        "inference_used": {"whole": len(rows)},
-        "data": {"set": "crops of photographs from scikit-image", "blur": "Gaussian, 0.6 to 2.4 pixels"},
-    }
+    return DatasetResult(
+        protocol=ProtocolReference("gopro-basicsr-v1", 1),
+        inference="whole",
+        images=len(rows),
+        scored=len(rows),
+        blurred=before,
+        restored=after,
+        gain={metric: after[metric] - before[metric] for metric in after},
+        intervals=Intervals(
+            blurred=intervals({metric: [(row.blurred or {})[metric] for row in rows] for metric in after}),
+            restored=intervals({metric: [(row.restored or {})[metric] for row in rows] for metric in after}),
+            gain=intervals({metric: [row.gain(metric) or 0.0 for row in rows] for metric in after}),
+        ),
+        seconds_per_image=SecondsPerImage(statistics.median(seconds), float(np.quantile(seconds, 0.95))),
+        seconds=SecondsSpent(0.11 * sum(seconds), sum(seconds), 0.4 * sum(seconds)),
+        groups={"photograph": {name: group_of(rows, name) for name in photographs}},
+        inference_used={"whole": len(rows)},
+        data={"set": "crops of photographs from scikit-image", "blur": "Gaussian, 0.6 to 2.4 pixels"},
+    )
 
 
-def group_of(rows: Sequence[ImageScore], name: str) -> dict[str, Any]:
+def intervals(values: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+    """Return the intervals of means that have one."""
+    found = {metric: interval(listed) for metric, listed in values.items()}
+    return {metric: ends for metric, ends in found.items() if ends is not None}
+
+
+def group_of(rows: Sequence[ImageScore], name: str) -> Means:
     """Return the means over the crops of one photograph."""
     own = [row for row in rows if row.key.startswith(f"{name}/")]
-    sides = {"blurred": [row.blurred or {} for row in own], "restored": [row.restored or {} for row in own]}
-    return {"images": len(own), **{side: mean(scores) for side, scores in sides.items()}}
+    return Means(len(own), mean([row.blurred or {} for row in own]), mean([row.restored or {} for row in own]))
 
 
 def mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:

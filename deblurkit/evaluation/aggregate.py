@@ -4,107 +4,141 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import Outcome
-from deblurkit.report.scores import ImageScore, Scores
-from deblurkit.report.statistics import interval
+from deblurkit.evaluation.statistics import interval
+from deblurkit.results import (
+    DatasetResult,
+    Facts,
+    ImageScore,
+    Interval,
+    Intervals,
+    Means,
+    ProtocolReference,
+    Scores,
+    SecondsPerImage,
+    SecondsSpent,
+)
 
 
-class Summary(TypedDict):
-    """The mean scores of a data set; ``None`` where nothing was scored."""
-
-    images: int
-    blurred: Scores | None
-    restored: Scores | None
-
-
-def summarise(rows: Sequence[ImageScore], protocol: Protocol) -> Summary:
+def summarise(rows: Sequence[ImageScore], protocol: Protocol) -> Means:
     """Returns a data set's scores, averaged as ``protocol`` says."""
     blurred = [row.blurred for row in rows if row.blurred]
     restored = [row.restored for row in rows if row.restored]
-    return {
-        "images": len(rows),
-        "blurred": protocol.average(blurred) if blurred else None,
-        "restored": protocol.average(restored) if restored else None,
-    }
+    return Means(
+        images=len(rows),
+        blurred=protocol.average(blurred) if blurred else None,
+        restored=protocol.average(restored) if restored else None,
+    )
 
 
-def figures(outcomes: Sequence[Outcome], protocol: Protocol, wall: float) -> dict[str, Any]:
-    """Returns what ``metrics.json`` says of a data set, but for what is published of it and its description.
+def dataset_result(
+    outcomes: Sequence[Outcome],
+    protocol: Protocol,
+    wall: float,
+    *,
+    inference: str = "",
+    data: Facts | None = None,
+    published: Mapping[str, float] | None = None,
+) -> DatasetResult:
+    """Returns what is known of one data set.
 
     Args:
         outcomes: Its images'.
         protocol: How they were scored.
         wall: Seconds from the first image to the last.
+        inference: The mode that was asked for; empty where the images were restored elsewhere.
+        data: What the data set says of itself.
+        published: What the candidate's paper states of it.
     """
     rows = [outcome.row for outcome in outcomes]
-    summary = summarise(rows, protocol)
-    return {
-        "images": summary["images"],
-        "scored": sum(row.restored is not None for row in rows),
-        "blurred": summary["blurred"],
-        "restored": summary["restored"],
-        "gain": _gains(rows, summary),
-        "intervals": intervals(rows),
-        "seconds_per_image": _per_image(rows),
-        "seconds": {**_spent(outcomes), "wall": wall},
-        "live_bytes": max((outcome.live_bytes for outcome in outcomes if outcome.live_bytes is not None), default=None),
-        "groups": groups(rows, protocol),
-        "inference_used": dict(Counter(outcome.mode for outcome in outcomes if outcome.mode is not None)),
-    }
+    means, values = summarise(rows, protocol), _values(rows)
+    live = [outcome.live_bytes for outcome in outcomes if outcome.live_bytes is not None]
+    # Means of gains are over the images that have both scores; without one side there are no gains at all.
+    gains = None
+    if means.blurred is not None and means.restored is not None:
+        gains = _mean_gains(values["gain"], means.restored)
+    return DatasetResult(
+        protocol=ProtocolReference(protocol.id, protocol.version, protocol.digest),
+        inference=inference or None,
+        images=means.images,
+        scored=sum(row.restored is not None for row in rows),
+        blurred=means.blurred,
+        restored=means.restored,
+        gain=gains,
+        intervals=Intervals(**{side: _intervals(by_metric) for side, by_metric in values.items()}),
+        seconds_per_image=_per_image(rows),
+        seconds=SecondsSpent(
+            decode=math.fsum(outcome.spent.decode for outcome in outcomes),
+            network=math.fsum(outcome.spent.network for outcome in outcomes),
+            metrics=math.fsum(outcome.spent.metrics for outcome in outcomes),
+            wall=wall,
+        ),
+        live_bytes=max(live, default=None),
+        groups=_groups(rows, protocol),
+        inference_used=dict(Counter(outcome.mode for outcome in outcomes if outcome.mode is not None)),
+        data=data,
+        published=published,
+    )
 
 
-def intervals(rows: Sequence[ImageScore]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Returns 95 % intervals of the means over images: side to metric to bounds; no entry where there is none."""
-    names = list(dict.fromkeys(name for row in rows for name in (row.restored or row.blurred or {})))
-    sides: dict[str, Callable[[ImageScore, str], float | None]] = {
-        "blurred": lambda row, name: (row.blurred or {}).get(name),
-        "restored": lambda row, name: (row.restored or {}).get(name),
-        "gain": lambda row, name: row.gain(name),
-    }
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    for side, value_of in sides.items():
-        values = {name: [value for row in rows if (value := value_of(row, name)) is not None] for name in names}
-        bounds = {name: interval(listed) for name, listed in values.items()}
-        found[side] = {name: pair for name, pair in bounds.items() if pair is not None}
+def _values(rows: Sequence[ImageScore]) -> dict[str, dict[str, list[float]]]:
+    """Returns the images' scores by side (``blurred``, ``restored``, ``gain``) and metric, those that there are."""
+    names: dict[str, None] = {}
+    for row in rows:
+        names |= dict.fromkeys(row.restored or row.blurred or {})
+    values: dict[str, dict[str, list[float]]] = {"blurred": {}, "restored": {}, "gain": {}}
+    for metric in names:
+        for by_metric in values.values():
+            by_metric[metric] = []
+        for row in rows:
+            before, after = (row.blurred or {}).get(metric), (row.restored or {}).get(metric)
+            for side, value in (("blurred", before), ("restored", after), ("gain", row.gain(metric))):
+                if value is not None:
+                    values[side][metric].append(value)
+    return values
+
+
+def _mean_gains(gains: Mapping[str, Sequence[float]], restored: Scores) -> Scores:
+    """Returns the mean gain of each metric that the restored images have; none where it is infinite both ways."""
+    means = {}
+    for metric in restored:
+        if gains.get(metric):
+            mean = sum(gains[metric]) / len(gains[metric])  # sum, not fsum: that refuses infinities of both signs
+            if not math.isnan(mean):
+                means[metric] = mean
+    return means
+
+
+def _intervals(by_metric: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
+    """Returns 95 % intervals of the means over images; no entry where there is none."""
+    found = {}
+    for metric, values in by_metric.items():
+        ends = interval(values)
+        if ends is not None:
+            found[metric] = ends
     return found
 
 
-def groups(rows: Sequence[ImageScore], protocol: Protocol) -> dict[str, dict[str, Summary]]:
+def _groups(rows: Sequence[ImageScore], protocol: Protocol) -> dict[str, dict[str, Means]]:
     """Returns the means of the groups that a protocol reports beside the whole: videos, posters, trajectories."""
     members: dict[str, dict[str, list[ImageScore]]] = {}
     for row in rows:
-        for group, value in protocol.groups(row.key).items():
-            members.setdefault(group, {}).setdefault(value, []).append(row)
-    return {
-        group: {value: summarise(listed, protocol) for value, listed in values.items()}
-        for group, values in members.items()
-    }
+        for kind, name in protocol.groups(row.key).items():
+            members.setdefault(kind, {}).setdefault(name, []).append(row)
+    means: dict[str, dict[str, Means]] = {}
+    for kind, by_name in members.items():
+        means[kind] = {name: summarise(own, protocol) for name, own in by_name.items()}
+    return means
 
 
-def _gains(rows: Sequence[ImageScore], summary: Summary) -> Scores | None:
-    """Returns the mean gains, each over the images that have it; ``None`` where one side has no scores at all."""
-    if summary["blurred"] is None or summary["restored"] is None:
-        return None
-    gains = {name: [gain for row in rows if (gain := row.gain(name)) is not None] for name in summary["restored"]}
-    # sum, not fsum: that refuses infinities of both signs
-    means = {name: sum(listed) / len(listed) for name, listed in gains.items() if listed}
-    return {name: mean for name, mean in means.items() if not math.isnan(mean)}
-
-
-def _per_image(rows: Sequence[ImageScore]) -> dict[str, float] | None:
+def _per_image(rows: Sequence[ImageScore]) -> SecondsPerImage | None:
     seconds = [row.seconds for row in rows if row.seconds is not None]
     if not seconds:
         return None
     median, p95 = np.percentile(seconds, [50, 95])
-    return {"median": float(median), "p95": float(p95)}
-
-
-def _spent(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    parts = ("decode", "network", "metrics")
-    return {part: math.fsum(getattr(outcome.spent, part) for outcome in outcomes) for part in parts}
+    return SecondsPerImage(float(median), float(p95))

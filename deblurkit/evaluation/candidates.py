@@ -1,4 +1,4 @@
-"""What is scored under one name: a checkpoint's network, or a folder of images that somebody restored."""
+"""Candidates: a checkpoint's network, or a folder of images that somebody restored."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
 from deblurkit import checkpoint, names
 from deblurkit.data.dataset import stamp_of
 from deblurkit.device import Precision
 from deblurkit.errors import UserError
 from deblurkit.evaluation import provenance
-from deblurkit.evaluation.folders import open_folder
+from deblurkit.evaluation.folders import FolderSource, open_folder
 from deblurkit.evaluation.sets import ScoredSet
 from deblurkit.evaluation.sources import NetworkSource, Source
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.schema import Loader
+from deblurkit.results import Facts, RestoredFolder, Weights, plain
 from deblurkit.torchfile.read import digest
 
 OpenSource = Callable[[str, ScoredSet], Source]
@@ -32,22 +34,27 @@ _NO_CONDITIONS = {"root", "limit", *Loader.model_fields}
 _WITH_TENSORS = ("generator", "ema", "critics", "losses", "optimizers", "schedulers", "scalers", "rng")
 
 
-class Contender(ABC):
+class Candidate(ABC):
     """One of those that are scored.
 
     Attributes:
         name: What it is called in tables.
-        facts: What ``metrics.json`` says of it alone: ``weights``, ``restored``, ``trained_on``.
+        weights, restored: The network's weights, or the folder of restored images.
+        trained_on: The training set's description of itself; ``None`` where it is not known.
         identity: What its restored images depend on, as plain values.
         published: Scores that its paper states, by test set.
         tested: Its own option file's test sets by name, whose conditions the published scores are of.
+        restores: Whether restoring an image is work, which is not done twice.
     """
 
     name: str
-    facts: dict[str, Any]
+    weights: Weights | None = None
+    restored: RestoredFolder | None = None
+    trained_on: Facts | None = None
     identity: dict[str, Any]
     published: Mapping[str, Mapping[str, float]] = {}
     tested: Mapping[str, Mapping[str, Any]] = {}
+    restores: ClassVar[bool]
 
     def tested_otherwise(self, name: str, test: ScoredSet) -> str | None:
         """Says in which conditions its own test set ``name`` differs from this one; ``None`` where it does not."""
@@ -58,7 +65,8 @@ class Contender(ABC):
         differing = sorted(key for key in {*own, *here} - _NO_CONDITIONS if own.get(key) != here.get(key))
         if not differing:
             return None
-        theirs, ours = (", ".join(f"{key}: {entry.get(key)}" for key in differing) for entry in (own, here))
+        theirs = ", ".join(f"{key}: {own.get(key)}" for key in differing)
+        ours = ", ".join(f"{key}: {here.get(key)}" for key in differing)
         return f"its option file tests {name} with {theirs}, here it is {ours}"
 
     @abstractmethod
@@ -67,11 +75,15 @@ class Contender(ABC):
 
     @abstractmethod
     def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
-        """Returns what a reader of its numbers must know, but for what the restorations themselves brought up."""
+        """Returns what a reader of its numbers must know, except what the restorations themselves brought up."""
 
 
-class Network(Contender):
-    """A checkpoint, read once to see that it can be used, and again when its turn has come.
+class NetworkCandidate(Candidate):
+    """A checkpoint's network.
+
+    The file is read once and the network built once, at the beginning: a checkpoint that cannot be used is refused
+    before any work. The network waits in the CPU's memory for its turn, and is gone when that is over: so the device
+    holds one at a time, and what a checkpoint holds besides never waits.
 
     Args:
         file: The checkpoint, or a published weight file.
@@ -88,16 +100,18 @@ class Network(Contender):
         CheckpointError: The file is not to be used, or its generator is not known.
     """
 
+    restores = True
+
     def __init__(
         self, file: Path, name: str | None, plugins: Sequence[str], device: torch.device, precision: Precision
     ) -> None:
         self.file, self.device, self.precision = file, device, precision
         self._plugins = tuple(plugins)
         state = read_weights(file)
-        checkpoint.load_generator(state, file, self._plugins)
-        weights = {"file": str(file), "sha256": digest(file), **checkpoint.describe_weights(state, file)}
-        self.facts = {"weights": weights, "restored": None, "trained_on": provenance.trained_on(state)}
-        self.identity = {"weights": weights["sha256"], "precision": precision, "device": device.type}
+        self._waiting: nn.Module | None = checkpoint.load_generator(state, file, self._plugins)
+        self.weights = Weights(sha256=digest(file), **checkpoint.describe_weights(state, file))
+        self.trained_on = plain(provenance.trained_on(state))
+        self.identity = {"weights": self.weights.sha256, "precision": precision, "device": device.type}
         self.state = {key: value for key, value in state.items() if key not in _WITH_TENSORS}
         self.name: str = name or state["options"]["name"]
         self.follow(state["options"])
@@ -114,35 +128,33 @@ class Network(Contender):
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenSource]:
-        """Holds the generator on its device within the block."""
-        held = [checkpoint.load_generator(read_weights(self.file), self.file, self._plugins).to(self.device)]
+        """Holds the generator on its device within the block; a second turn would read the file again."""
+        if self._waiting is None:
+            self._waiting = checkpoint.load_generator(read_weights(self.file), self.file, self._plugins)
+        held, self._waiting = [self._waiting.to(self.device)], None
         try:
             yield lambda name, test: NetworkSource(held[0], self.precision, test.inference)
         finally:
-            held.clear()
+            held.clear()  # the function above may live longer
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def notes(self, sets: Mapping[str, ScoredSet]) -> list[str]:
         """Says where the weights come from, and how modes and data differ from the protocols' and the training's."""
-        deviating = [
-            f"inference {test.inference} deviates from {test.protocol.id}'s own, {test.protocol.inference}"
-            for test in sets.values()
-            if test.inference != test.protocol.inference
-        ]
-        return [
-            *provenance.weights_notes(self.state),
-            *dict.fromkeys(deviating),
-            *(
-                f"its published figures of {name} are not shown: {difference}"
-                for name, test in sets.items()
-                if name in self.published and (difference := self.tested_otherwise(name, test))
-            ),
-            *provenance.data_notes(self.state, {name: test.dataset for name, test in sets.items()}),
-        ]
+        found = dict.fromkeys(provenance.weights_notes(self.state))
+        for test in sets.values():
+            own = test.protocol.inference
+            if test.inference != own:
+                found[f"inference {test.inference} deviates from {test.protocol.id}'s own, {own}"] = None
+        for name, test in sets.items():
+            difference = self.tested_otherwise(name, test) if name in self.published else None
+            if difference:
+                found[f"its published figures of {name} are not shown: {difference}"] = None
+        datasets = {name: test.dataset for name, test in sets.items()}
+        return [*found, *provenance.data_notes(self.state, datasets)]
 
 
-class Folder(Contender):
+class FolderCandidate(Candidate):
     """Restored images.
 
     Args:
@@ -153,6 +165,8 @@ class Folder(Contender):
     Raises:
         UserError: An image is missing, too much or of another size; or the protocol is for networks only.
     """
+
+    restores = False
 
     def __init__(self, folder: Path, name: str | None, sets: Mapping[str, ScoredSet]) -> None:
         protocols = {test.protocol.id: test.protocol for test in sets.values()}.values()
@@ -165,21 +179,23 @@ class Folder(Contender):
         refusal = _refusal(self.name)
         if refusal:
             raise UserError(f"{folder}: as a candidate's name, {self.name!r} {refusal}; give another: NAME={folder}")
-        opened = {
-            set_name: open_folder(folder, set_name, test.dataset, test.indices) for set_name, test in sets.items()
-        }
-        self._sources = {set_name: source for set_name, (source, _) in opened.items()}
-        self._notes = [note for _, notes in opened.values() for note in notes]
-        files = {key: path for source in self._sources.values() for key, path in source.files.items()}
-        self.facts = {"weights": None, "restored": {"folder": str(folder)}, "trained_on": None}
+        self._sources: dict[str, FolderSource] = {}
+        self._notes: list[str] = []
+        files: dict[str, Path] = {}
+        for set_name, test in sets.items():
+            source, notes = open_folder(folder, set_name, test.dataset, test.indices)
+            self._sources[set_name] = source
+            self._notes += notes
+            files |= source.files
+        self.restored = RestoredFolder(str(folder))
         stamps = repr([(key, str(path), stamp_of([path])) for key, path in files.items()])
         self.identity = {"restored": hashlib.sha256(stamps.encode()).hexdigest()}
-        self._notes += [
-            f"{folder}: protocol {protocol.id} scores images before they are rounded; these were rounded when they "
-            "were saved"
-            for protocol in protocols
-            if protocol.quantisation == "float"
-        ]
+        for protocol in protocols:
+            if protocol.quantisation == "float":
+                self._notes.append(
+                    f"{folder}: protocol {protocol.id} scores images before they are rounded; these were rounded when "
+                    "they were saved"
+                )
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenSource]:
@@ -245,11 +261,12 @@ def _refusal(name: str) -> str | None:
     return None
 
 
-def settle_names(contenders: Sequence[Contender], given: Sequence[str | None]) -> None:
-    """Number the names that were not given and are alike: ``madn``, ``madn-2``."""
+def settle_names(candidates: Sequence[Candidate], given: Sequence[str | None]) -> None:
+    """Numbers the names that were not given and are alike: ``madn``, ``madn-2``."""
     taken = {name for name in given if name is not None}
-    for contender in (contender for contender, name in zip(contenders, given, strict=True) if name is None):
-        name, number = contender.name, 2
-        while contender.name in taken:
-            contender.name, number = f"{name}-{number}", number + 1
-        taken.add(contender.name)
+    for candidate, own in zip(candidates, given, strict=True):
+        if own is None:
+            name, number = candidate.name, 2
+            while candidate.name in taken:
+                candidate.name, number = f"{name}-{number}", number + 1
+            taken.add(candidate.name)

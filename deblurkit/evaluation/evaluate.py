@@ -1,32 +1,32 @@
-"""Evaluate checkpoints on test sets, or folders of images that were restored elsewhere, and write the report."""
+"""Scores checkpoints on test sets, or folders of images that were restored elsewhere, and writes the report.
+
+What is asked for is put together here and checked before any work; :mod:`run` does the work.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from deblurkit.contracts import dataset_traits
+from deblurkit.data.loader import ImageDataset, describe
 from deblurkit.data.source import open_source
 from deblurkit.device import check_precision, pick_device
 from deblurkit.errors import UserError
 from deblurkit.evaluation import provenance
 from deblurkit.evaluation.candidates import (
-    Contender,
-    Folder,
-    Network,
+    FolderCandidate,
+    NetworkCandidate,
     find_weights,
     settle_names,
     split_names,
     work_dir_of,
 )
 from deblurkit.evaluation.folders import open_references
-from deblurkit.evaluation.judging import Evaluation, judge
-from deblurkit.evaluation.reporting import Report, report
-from deblurkit.evaluation.resume import held
+from deblurkit.evaluation.run import Report, run
 from deblurkit.evaluation.scoring import image_file
-from deblurkit.evaluation.sets import ScoredSet, build_protocols, open_test_sets, scored_set
+from deblurkit.evaluation.sets import Evaluation, build_protocols, open_test_sets, scored_set
 from deblurkit.evaluation.settings import Settings
 from deblurkit.names import entry_name
 from deblurkit.options.load import options_from_dict
@@ -36,9 +36,6 @@ from deblurkit.registry import ARCHS
 if TYPE_CHECKING:
     from deblurkit.options.schema import Options
 
-_SEED = 0
-"""Of every test: windows that a test set cuts at random are the same for all experiments, whatever their own seeds."""
-
 
 def evaluate(
     options: Options | None = None,
@@ -47,7 +44,7 @@ def evaluate(
     work_dir: str | Path | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Restores and score the test sets of an experiment and writes its report: see :mod:`deblurkit.report.write`.
+    """Restores and scores the test sets of an experiment and writes its report: see :mod:`deblurkit.report.write`.
 
     A run that is interrupted goes on where it stopped when it is started again with the same arguments.
 
@@ -67,7 +64,7 @@ def evaluate(
         TypeError: A setting is not one of :class:`Settings`.
     """
     done = evaluate_all(options, [] if weights is None else [weights], Settings(**settings), work_dir)
-    return dict(done.candidates[0].metrics)
+    return done.candidates[0].to_json()
 
 
 def evaluate_all(
@@ -92,17 +89,21 @@ def evaluate_all(
     device = pick_device(settings.device)
     load_plugins(settings.plugins)
     named = split_names(weights) or [(None, _weights_of(options, work_dir))]
-    networks = [Network(file, name, settings.plugins, device, settings.precision) for name, file in named]
-    settle_names(networks, [name for name, _ in named])
-    chosen = _options_for(networks, options, settings.say)
+    candidates = [NetworkCandidate(file, name, settings.plugins, device, settings.precision) for name, file in named]
+    settle_names(candidates, [name for name, _ in named])
+    chosen = _options_for(candidates, options, settings.say)
     opened = open_test_sets(chosen, settings, device)
-    if settings.save_images:
-        _check_keys(opened.sets)
-    evaluation = _shared_by_all(settings, opened.sets, opened.missing, device, settings.precision)
+    if settings.save_images:  # names under which no image can be saved are refused before any work
+        for test in opened.sets.values():
+            traits = dataset_traits(test.dataset)
+            for key in traits.keys() if traits.keys is not None else ():
+                image_file(Path("images"), key)
+
+    base = Path(work_dir or work_dir_of(candidates[0].file, chosen.name))
+    folder = Path(settings.out or base / ("report" if len(candidates) == 1 else "comparison"))
+    # The command of the report needs an option file where the checkpoint's own options are not those that were used.
+    kept = None if chosen.to_dict() == candidates[0].state["options"] else folder / "options.yml"
     modes = {test.inference for test in opened.sets.values()}
-    base = Path(work_dir or work_dir_of(networks[0].file, chosen.name))
-    folder = Path(settings.out or base / ("report" if len(networks) == 1 else "comparison"))
-    kept = None if chosen.to_dict() == networks[0].state["options"] else folder / "options.yml"
     flags: dict[str, Any] = {
         "-opt": None if kept is None else str(kept),
         "--weights": [str(file) if name is None else f"{name}={file}" for name, file in named],
@@ -112,8 +113,9 @@ def evaluate_all(
         "--precision": settings.precision,
         "--inference": modes.pop() if len(modes) == 1 else settings.inference,
     }
+    evaluation = Evaluation(settings, opened.sets, opened.missing, device, settings.precision)
     command = provenance.command("test", flags)
-    return _judge_and_report(evaluation, networks, folder, command, chosen, kept)
+    return run(evaluation, candidates, folder, command=command, options=chosen, keep_options=kept)
 
 
 def score_folders(
@@ -146,75 +148,27 @@ def score_folders(
         name = _set_name(data, dataset)
     else:
         dataset, name = open_references(str(sharp), blurred, protocol.all_truths), "images"
-    sets = {name: scored_set(dataset, protocol)}
-    evaluation = _shared_by_all(settings, sets, [], device, precision="")
+    evaluation = Evaluation(settings, {name: scored_set(dataset, protocol)}, [], device, precision="")
     named = split_names(restored)
-    folders = [Folder(folder, given, sets) for given, folder in named]
-    settle_names(folders, [given for given, _ in named])
-    out = Path(settings.out or "report")
-    flags = {
+    candidates = [FolderCandidate(folder, given, evaluation.sets) for given, folder in named]
+    settle_names(candidates, [given for given, _ in named])
+    flags: dict[str, Any] = {
         "--restored": [str(text) for text in restored],
         "--sharp": sharp,
         "--blurred": blurred,
         "--data": data,
         **_flags(settings, protocol.id),
     }
-    return _judge_and_report(evaluation, folders, out, provenance.command("score", flags))
+    return run(evaluation, candidates, Path(settings.out or "report"), command=provenance.command("score", flags))
 
 
-def _set_name(data: str, dataset: Any) -> str:
+def _set_name(data: str, dataset: ImageDataset) -> str:
     """Returns what a report calls a data set that a command line names; it names files and folders, too."""
-    name = str(provenance.describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
+    name = str(describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
     try:
         return entry_name(name)
     except ValueError as error:
         raise UserError(f"--data {data}: the set calls itself {name[:100]!a}, but {error}") from None
-
-
-def _shared_by_all(
-    settings: Settings,
-    sets: Mapping[str, ScoredSet],
-    missing: Sequence[str],
-    device: torch.device,
-    precision: str,
-) -> Evaluation:
-    return Evaluation(
-        sets,
-        missing,
-        device,
-        precision,
-        _SEED,
-        settings.save_images,
-        settings.backbones,
-        settings.plugins,
-        settings.progress,
-        settings.say,
-    )
-
-
-def _judge_and_report(
-    evaluation: Evaluation,
-    contenders: Sequence[Contender],
-    out: Path,
-    command: str,
-    options: Options | None = None,
-    keep_options: Path | None = None,
-) -> Report:
-    """Scores all that is scored, one after the other, and writes the report; ``out`` is ours meanwhile."""
-    several = len(contenders) > 1
-    folders = [out / contender.name if several else out for contender in contenders]
-    with held(out, folders):
-        judged = [
-            judge(contender, evaluation, folder, several) for contender, folder in zip(contenders, folders, strict=True)
-        ]
-        return report(evaluation, judged, out, command=command, options=options, keep_options=keep_options)
-
-
-def _check_keys(sets: Mapping[str, ScoredSet]) -> None:
-    """Refuses names under which no image can be saved, before any work."""
-    for test in sets.values():
-        for key in test.dataset.keys() if hasattr(test.dataset, "keys") else ():
-            image_file(Path("images"), key)
 
 
 def _flags(settings: Settings, protocol: str | None) -> dict[str, Any]:
@@ -234,17 +188,19 @@ def _weights_of(options: Options | None, work_dir: str | Path | None) -> Path:
     return find_weights(Path(work_dir or Path("work_dirs") / options.name))
 
 
-def _options_for(networks: Sequence[Network], options: Options | None, say: Callable[[str], None]) -> Options:
-    """Returns the options whose test sets are used, and see that a single checkpoint is one of theirs."""
-    first = networks[0]
+def _options_for(
+    candidates: Sequence[NetworkCandidate], options: Options | None, say: Callable[[str], None]
+) -> Options:
+    """Returns the options whose test sets are used, and refuses a single checkpoint that is not one of theirs."""
+    first = candidates[0]
     if options is None:
         if first.foreign:
             layout = first.state["layout"]
             raise UserError(f"{first.file}: weights of {layout} name no test sets: give the options that do (-opt)")
-        if len(networks) > 1:
+        if len(candidates) > 1:
             say(f"the test sets are those that {first.file} was trained with")
         return _options_of(first)
-    if len(networks) == 1:
+    if len(candidates) == 1:
         if not _same_generator(options, first):
             raise UserError(
                 f"{first.file}: it holds another generator than the options of {options.name}: "
@@ -255,15 +211,15 @@ def _options_for(networks: Sequence[Network], options: Options | None, say: Call
     return options
 
 
-def _same_generator(options: Options, network: Network) -> bool:
-    """Tell whether a checkpoint holds the options' generator; weights trained elsewhere need to share its type only."""
+def _same_generator(options: Options, network: NetworkCandidate) -> bool:
+    """Tells whether a checkpoint holds the options' generator; weights trained elsewhere need only share its type."""
     held = network.state["options"]["generator"]
     if network.foreign:
         return options.generator["type"] == held["type"]
     return ARCHS.split(options.generator)[0] == ARCHS.split(held)[0]  # how its weights started is no part of it
 
 
-def _options_of(network: Network) -> Options:
+def _options_of(network: NetworkCandidate) -> Options:
     try:
         return options_from_dict(network.state["options"], str(network.file))
     except UserError as error:

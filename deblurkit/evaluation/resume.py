@@ -1,4 +1,7 @@
-"""What of an unfinished evaluation has reached the disk: a line for what is evaluated, then one for each image."""
+"""What a killed evaluation goes on from: a journal of the images that were scored, and the restored images themselves.
+
+A journal is append-only: a line for what is evaluated, then one for each image.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,32 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import cv2
+import numpy as np
+import scipy
+import torch
+
+import deblurkit
+from deblurkit.contracts import dataset_traits
+from deblurkit.data.loader import ImageDataset, describe
 from deblurkit.evaluation.scoring import Outcome, Spent
 from deblurkit.files import JsonLines, Lock, saying
-from deblurkit.report.scores import ImageScore
+from deblurkit.results import ImageScore
+from deblurkit.torchfile.read import digest
+
+if TYPE_CHECKING:
+    from deblurkit.evaluation.sets import Evaluation
 
 UNFINISHED = "unfinished"
-"""The folder, beside the report's files, of the journals."""
+"""The folder, beside the report's files, of journals and kept images; it goes when the report is written."""
 
 _LAYOUT = 2  # goes up whenever a line's keys or their meaning change
 
@@ -101,21 +118,68 @@ def held(out: Path, folders: Sequence[Path]) -> Iterator[None]:
             (out / UNFINISHED).rmdir()
 
 
-def remove(file: Path) -> None:
-    """Removes a journal whose report is written, and its folder where it is empty."""
-    file.unlink(missing_ok=True)
-    if file.parent.is_dir() and not any(file.parent.iterdir()):
-        file.parent.rmdir()
+def journal_file(folder: Path, name: str) -> Path:
+    """Returns the journal of a data set below a report's folder."""
+    return folder / UNFINISHED / f"{name}.jsonl"
 
 
-def digest_of(dataset: Any, count: int) -> str:
+def kept_images(folder: Path, name: str) -> Path:
+    """Returns where the restored images of a data set are kept until the report is written."""
+    return folder / UNFINISHED / "images" / name
+
+
+def remove(folder: Path, name: str) -> None:
+    """Removes what was kept of a data set whose report is written, and the folders where they are empty."""
+    journal_file(folder, name).unlink(missing_ok=True)
+    images = kept_images(folder, name)
+    shutil.rmtree(images, ignore_errors=True)
+    for emptied in (images.parent, folder / UNFINISHED):
+        if emptied.is_dir() and not any(emptied.iterdir()):
+            emptied.rmdir()
+
+
+def fingerprint(identity: Mapping[str, Any], evaluation: Evaluation, name: str) -> dict[str, Any]:
+    """Returns what an image's row depends on; rows of another fingerprint are not gone on with.
+
+    Args:
+        identity: What the candidate's restored images depend on.
+        evaluation: How, and on what.
+        name: The data set's.
+    """
+    test, settings = evaluation.sets[name], evaluation.settings
+    protocol = test.protocol
+    return {
+        "deblurkit": deblurkit.__version__,
+        "libraries": [torch.__version__, np.__version__, cv2.__version__, scipy.__version__],
+        "protocol": [protocol.id, protocol.version, protocol.digest, protocol.single],
+        "backbones": [{net: _digest_of_file(file) for net, file in settings.backbones.items()}, protocol.notes()],
+        "plugins": {plugin: _digest_of_file(plugin) for plugin in settings.plugins},
+        "candidate": identity,
+        "inference": test.inference,
+        "data set": describe(test.dataset),
+        "images": len(test.dataset),
+        "files": _digest_of_set(test.dataset),
+        "chosen": hashlib.sha256(repr(list(test.indices)).encode()).hexdigest(),
+        "seed": evaluation.seed,
+        "saved images": settings.save_images,
+    }
+
+
+def _digest_of_file(file: str) -> str:
+    if not os.path.isfile(file):
+        return file  # a word such as random, a module's name
+    return digest(Path(file))
+
+
+def _digest_of_set(dataset: ImageDataset) -> str:
     """Returns a digest of the names of a data set's images and, where it can tell, of what changes with their files."""
-    digest = hashlib.sha256()
-    for key in dataset.keys() if hasattr(dataset, "keys") else ():
-        digest.update(f"{key}\n".encode())
-    for index in range(count) if hasattr(dataset, "stamp") else ():
-        digest.update(repr(list(dataset.stamp(index))).encode())
-    return digest.hexdigest()
+    traits, found = dataset_traits(dataset), hashlib.sha256()
+    for key in traits.keys() if traits.keys is not None else ():
+        found.update(f"{key}\n".encode())
+    if traits.stamp is not None:
+        for index in range(len(dataset)):
+            found.update(repr(list(traits.stamp(index))).encode())
+    return found.hexdigest()
 
 
 def _line(outcome: Outcome) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from deblurkit.evaluation.protocols.protocol import Protocol, Scored
 from deblurkit.evaluation.sources import Restored, Source
 from deblurkit.inference.forward import NonFiniteOutputError
 from deblurkit.metrics.images import Array
-from deblurkit.report.scores import ImageScore
+from deblurkit.results import ImageScore
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number of all."""
@@ -84,12 +84,12 @@ class Keeping:
     """What is done with each image beyond scoring it; all of it in the threads that score.
 
     Attributes:
-        folder: Where restored images go, as ``<key>.png``.
+        file: Tells where a restored image goes, from its index and key.
         picture: Makes a thumbnail of a restored image, uint8 ``(h, w, 3)``.
         record: Told of each outcome once its restored image is saved, one call at a time, in any order.
     """
 
-    folder: Path | None = None
+    file: Callable[[int, str], Path] | None = None
     picture: Callable[[np.ndarray], bytes] | None = None
     record: Callable[[Outcome], None] | None = None
 
@@ -147,17 +147,17 @@ def score_dataset(
 
 def restore_again(
     source: Source, dataset: ImageDataset, protocol: Protocol, seed: int, indices: Sequence[int]
-) -> Iterator[tuple[int, dict[str, Any], Tensor]]:
+) -> Iterator[tuple[int, Tensor]]:
     """Restores a few images exactly as :func:`score_dataset` does.
 
     Yields:
-        An index, its sample, and its restored image ``(3, h, w)`` in [0, 1].
+        An index, and its restored image ``(3, h, w)`` in [0, 1].
     """
     work = _Work(source, dataset, protocol, seed, Keeping())
     with source.running(protocol.training_mode):
         for index in indices:
             ready = work.read(index)
-            yield index, ready.sample, work.restore(ready).image
+            yield index, work.restore(ready).image
 
 
 def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
@@ -283,16 +283,16 @@ class _Work:
 
     def _keep(self, outcome: Outcome, restored: Restored) -> Outcome:
         keeping = self.keeping
-        if keeping.folder is not None or keeping.picture is not None:
+        if keeping.file is not None or keeping.picture is not None:
             pixels = to_uint8(restored.image)
             if keeping.picture is not None:
                 outcome = replace(outcome, thumbnail=keeping.picture(pixels))
-            if keeping.folder is not None:
-                file = image_file(keeping.folder, outcome.row.key)
+            if keeping.file is not None:
+                file = keeping.file(outcome.index, outcome.row.key)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_image(file, pixels)
         if keeping.record is not None:
-            with self._recording:
+            with self._recording:  # after the image: what is recorded is never done again
                 keeping.record(outcome)
         return outcome
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
+from deblurkit.contracts import metric_traits
 from deblurkit.data.loader import ImageDataset, build_dataset
 from deblurkit.errors import MissingSetError, UserError, did_you_mean
 from deblurkit.evaluation.protocols.protocol import Protocol, find_protocol, get_protocol
-from deblurkit.evaluation.scoring import check_truths, scored_images
+from deblurkit.evaluation.resume import kept_images
+from deblurkit.evaluation.scoring import check_truths, image_file, scored_images
 from deblurkit.evaluation.settings import Settings
 from deblurkit.inference.restore import check_inference
 from deblurkit.registry import METRICS
+from deblurkit.results import ScoreKind
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import Options, TestSet
@@ -37,6 +41,48 @@ class ScoredSet:
     protocol: Protocol
     inference: str = ""
     entry: TestSet | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is the same for all candidates.
+
+    Attributes:
+        settings: How to score.
+        sets: The data by name, each with its protocol.
+        missing: A line for each set that was to be scored and is not on this machine.
+        device: Where networks and metrics compute.
+        precision: What networks compute in; empty where none does.
+    """
+
+    settings: Settings
+    sets: Mapping[str, ScoredSet]
+    missing: Sequence[str]
+    device: torch.device
+    precision: str
+
+    seed: ClassVar[int] = 0
+    """Of every test: windows that a test set cuts at random are the same for all experiments, whatever their seeds."""
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The protocols of all sets, each once."""
+        return list({test.protocol.id: test.protocol for test in self.sets.values()}.values())
+
+    def images_folder(self, folder: Path, name: str) -> Path:
+        """Returns where restored images of a data set are saved, below a report's folder, if they are."""
+        return folder / "images" / name
+
+    def restored_file(self, folder: Path, name: str, index: int, key: str) -> Path:
+        """Returns where a restored image lies until the pages are written; longer, if restored images are saved.
+
+        Until then every restored image of every candidate is kept, as PNG: which ones the pages show is known when all
+        are scored, and of several candidates an image of the first one may be chosen for the score of the last. So the
+        disk needs as much room meanwhile as ``--save-images`` takes for good, and memory none.
+        """
+        if self.settings.save_images:
+            return image_file(self.images_folder(folder, name), key)
+        return kept_images(folder, name) / f"{index:06}.png"  # keys need not be fit to name files
 
 
 @dataclass(frozen=True)
@@ -68,16 +114,14 @@ def open_test_sets(options: Options, settings: Settings, device: torch.device) -
     find_protocol(default, asked)  # also where all sets name their own
     datasets, missing = _open_datasets(entries, required=bool(settings.datasets))
     entries = {name: entry for name, entry in entries.items() if name in datasets}
-    wanted = {name: entry.protocol or default for name, entry in entries.items()}
-    places = {
-        protocol: f"datasets.test.{name}.protocol" if entries[name].protocol else asked
-        for name, protocol in wanted.items()
-    }
+    places: dict[str, str] = {}
+    for name, entry in entries.items():
+        places[entry.protocol or default] = f"datasets.test.{name}.protocol" if entry.protocol else asked
     protocols = build_protocols(places, settings, device)
     mode = settings.inference or options.val.inference
     sets = {}
     for name, dataset in datasets.items():
-        chosen = protocols[wanted[name]]
+        chosen = protocols[entries[name].protocol or default]
         sets[name] = scored_set(dataset, chosen, check_inference(mode or chosen.inference), entries[name])
     for line in [*missing, *_kept_protocols(entries, settings.protocol)]:
         settings.say(line)
@@ -85,7 +129,9 @@ def open_test_sets(options: Options, settings: Settings, device: torch.device) -
     return OpenedSets(sets, None if own else default, missing)
 
 
-def scored_set(dataset: Any, protocol: Protocol, inference: str = "", entry: TestSet | None = None) -> ScoredSet:
+def scored_set(
+    dataset: ImageDataset, protocol: Protocol, inference: str = "", entry: TestSet | None = None
+) -> ScoredSet:
     """Puts a data set and its protocol together.
 
     Raises:
@@ -110,29 +156,30 @@ def build_protocols(places: Mapping[str, str], settings: Settings, device: torch
     used = {net for kind in found.values() for net in kind.networks()}
     protocols = {}
     for name, place in places.items():
-        # What nobody uses goes to all, which refuse it in words.
-        chosen = {
-            net: file for net, file in settings.backbones.items() if net in found[name].networks() or net not in used
-        }
+        chosen = {}
+        for net, file in settings.backbones.items():
+            if (
+                net in found[name].networks() or net not in used
+            ):  # what nobody uses goes to all, which refuse it in words
+                chosen[net] = file
         protocols[name] = get_protocol(name, place, backbones=chosen, single=settings.single)
         protocols[name].to(device)
     describe_metrics(protocols.values())
     return protocols
 
 
-def describe_metrics(protocols: Iterable[Protocol]) -> dict[str, dict[str, Any]]:
-    """Returns, of each score that the protocols give, its ``unit`` and whether higher is better.
+def describe_metrics(protocols: Iterable[Protocol]) -> dict[str, ScoreKind]:
+    """Returns how each score is read that the protocols give.
 
     Raises:
         UserError: Two protocols give scores of one name that are read in different ways.
     """
-    described: dict[str, dict[str, Any]] = {}
+    described: dict[str, ScoreKind] = {}
     for protocol in protocols:
         for name, component in protocol.metrics.items():
-            metric = METRICS.get(str(component["type"]))
-            unit, better = getattr(metric, "unit", ""), getattr(metric, "higher_is_better", True)
-            facts = described.setdefault(name, {"unit": unit, "higher_is_better": better})
-            if facts != {"unit": unit, "higher_is_better": better}:
+            traits = metric_traits(METRICS.get(str(component["type"])))
+            kind = ScoreKind(traits.unit, traits.higher_is_better)
+            if described.setdefault(name, kind) != kind:
                 raise UserError(
                     f"{protocol.id}: another protocol's {name!r} has another unit or direction: one report cannot hold "
                     "both; score the sets one by one (--dataset)"
@@ -153,13 +200,13 @@ def _choose_entries(options: Options, names: Sequence[str] | None) -> dict[str, 
     return {name: known[name] for name in (names or known)}
 
 
-def _open_datasets(entries: Mapping[str, TestSet], required: bool) -> tuple[dict[str, Any], list[str]]:
+def _open_datasets(entries: Mapping[str, TestSet], required: bool) -> tuple[dict[str, ImageDataset], list[str]]:
     """Returns the sets that are there, and a line for each that is not.
 
     Raises:
         UserError: One is not in order; or is missing, where all are required; or none is there.
     """
-    opened: dict[str, Any] = {}
+    opened: dict[str, ImageDataset] = {}
     missing: list[str] = []
     problems: list[str] = []
     for name, entry in entries.items():

@@ -1,30 +1,29 @@
-"""What a report is made of: plain values and encoded pictures, whoever computed them."""
+"""What a report is made of: results and encoded pictures, whoever computed them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from deblurkit.report.scores import ImageScore
-
-Rows = Mapping[str, Sequence[ImageScore]]
-"""Each data set's images."""
+from deblurkit.results import CandidateResult, Comparison
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One network, or one folder of restored images, that was scored.
+class PublishedRow:
+    """Figures of one method on one data set, as a paper prints them; ``values`` by column."""
 
-    Attributes:
-        name: What it is called in tables.
-        metrics: The content of its ``metrics.json``.
-        rows: Its images by data set.
-    """
+    method: str
+    dataset: str
+    values: Mapping[str, str | float]
 
-    name: str
-    metrics: Mapping[str, Any]
-    rows: Rows
+
+@dataclass(frozen=True)
+class Paper:
+    """What an experiment's paper prints: its own scores by data set, and the rows that it compares with."""
+
+    title: str
+    published: Mapping[str, Mapping[str, float]]
+    compared: Sequence[PublishedRow]
 
 
 @dataclass(frozen=True)
@@ -56,23 +55,33 @@ class PageContent:
     Attributes:
         title: The page's heading.
         candidates: One for the report of one network; several are compared.
-        comparison: The content of ``comparison.json``; ``None`` for one candidate.
+        comparison: Of these candidates; of one alone it holds its own means.
         pictures: Crops by data set, at most a dozen in all.
         thumbnails: By data set and key: a small encoded JPEG or WebP of the restored image (the first candidate's).
         files: By data set and key: paths of full images relative to the page, by the names of ``Picture.panels``.
         protocol: The protocol explained, several lines.
         command: What to run to get these numbers again.
         options: The option file's text; ``None`` where there is none.
-        paper: ``title`` of the experiment's paper and the rows that it has ``compared``.
+        paper: What the experiment's paper prints.
     """
 
     title: str
-    candidates: Sequence[Candidate]
-    comparison: Mapping[str, Any] | None
+    candidates: Sequence[CandidateResult]
+    comparison: Comparison
     pictures: Mapping[str, Sequence[Picture]]
     thumbnails: Mapping[str, Mapping[str, bytes]]
     protocol: str
     command: str
     options: str | None = None
-    paper: Mapping[str, Any] | None = None
+    paper: Paper | None = None
     files: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+
+    @property
+    def several(self) -> bool:
+        """Whether candidates are compared."""
+        return len(self.candidates) > 1
+
+    def datasets(self) -> list[str]:
+        """Returns the names of the data sets that all candidates have."""
+        first, *others = self.candidates
+        return [name for name in first.rows if all(name in other.rows for other in others)]

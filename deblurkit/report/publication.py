@@ -8,13 +8,14 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from deblurkit.report.comparison import scorings_compared
-from deblurkit.report.model import Candidate
-from deblurkit.report.scorings import by_set, with_version
-from deblurkit.report.tables import NOTHING, Scale, Value, printed, scale
+from deblurkit.report.comparison import metrics_of
+from deblurkit.report.model import Paper
+from deblurkit.report.scorings import by_set, scorings_compared
+from deblurkit.report.tables import NOTHING, Scale, printed, scale
 from deblurkit.report.templating import text_environment
+from deblurkit.results import CandidateResult, Comparison
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -23,7 +24,6 @@ Column = tuple[str, str]
 """Data set and metric."""
 
 _DASH = "--"
-_KEYS = ("method", "dataset")
 _MARKS = {0: "bold", 1: "underline"}
 _FEWEST_WITH_SECOND = 3  # of two, the second best is the worse
 _ESCAPES = str.maketrans(
@@ -48,7 +48,7 @@ class _Row:
     method: str
     kind: Literal["blurred", "published", "scored"]
     inference: str
-    values: Mapping[Column, Value]
+    values: Mapping[Column, str | float]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class _Cell:
     mark: str = ""
 
 
-def latex(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: Mapping[str, Any] | None = None) -> str:
+def latex(candidates: Sequence[CandidateResult], compared: Comparison, paper: Paper | None = None) -> str:
     """Returns a table for a paper, which needs the package ``booktabs``.
 
     Rows are the blurred input, what others published (marked, never measured by us) and the candidates; columns are
@@ -68,21 +68,23 @@ def latex(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: M
 
     Args:
         candidates: Whose figures these are.
-        compared: The content of ``comparison.json``, made of one candidate or several.
-        paper: ``title`` and ``compared``: rows of ``method``, ``dataset`` and values.
+        compared: These candidates, one or several.
+        paper: What the experiment's paper prints.
     """
     columns, rows = _columns(compared), _rows(candidates, compared, paper)
-    scales = [scale(metric, compared["metrics"]) for _, metric in columns]
+    scales = [scale(metric, compared.metrics) for _, metric in columns]
     marks = _marks(columns, scales, [row for row in rows if row.kind == "scored"])
-    lines = [
-        (row, [_cell(row, column, written, marks) for column, written in zip(columns, scales, strict=True)])
-        for row in rows
-    ]
+    lines: list[tuple[_Row, list[_Cell]]] = []
+    for row in rows:
+        cells = []
+        for column, written in zip(columns, scales, strict=True):
+            cells.append(_cell(row, column, written, marks))
+        lines.append((row, cells))
     content = {
-        "notes": [" ".join(note.split()) for note in compared["notes"]],
+        "notes": [" ".join(note.split()) for note in compared.notes],  # a line break would end the comment
         "scorings": scorings_compared(compared),
         "modes": list(dict.fromkeys(row.inference for row in rows if row.inference)),
-        "images": {name: entry["images"] for name, entry in compared["datasets"].items() if entry["images"]},
+        "images": {name: entry.images for name, entry in compared.datasets.items() if entry.images},
         "datasets": _spans(columns),
         "scales": scales,
         "lines": lines,
@@ -94,31 +96,21 @@ def latex(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: M
     return _template().render(content)
 
 
-def csv_table(
-    candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: Mapping[str, Any] | None = None
-) -> str:
-    """Returns the same table with all decimals.
+def csv_table(candidates: Sequence[CandidateResult], compared: Comparison, paper: Paper | None = None) -> str:
+    """Returns the same table with all decimals; for the arguments see :func:`latex`.
 
     Columns are ``method``, ``kind`` (``blurred``, ``published`` or ``scored``), ``protocol`` (of each data set, where
     they differ; empty for what is published: it is rarely known), ``inference``, and one for each data set and metric.
-
-    Args:
-        candidates: See :func:`latex`.
-        compared: See there.
-        paper: See there.
     """
     columns = _columns(compared)
-    ours = by_set({name: with_version(entry["protocol"]) for name, entry in compared["datasets"].items()})
+    ours = by_set({name: entry.protocol.title for name, entry in compared.datasets.items()})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["method", "kind", "protocol", "inference", *(f"{dataset} {metric}" for dataset, metric in columns)]
-    )
+    titles = [f"{dataset} {metric}" for dataset, metric in columns]
+    writer.writerow(["method", "kind", "protocol", "inference", *titles])
     for row in _rows(candidates, compared, paper):
         protocol = "" if row.kind == "published" else ours
-        writer.writerow(
-            [row.method, row.kind, protocol, row.inference, *(row.values.get(column) for column in columns)]
-        )
+        writer.writerow([row.method, row.kind, protocol, row.inference, *map(row.values.get, columns)])
     return text.getvalue()
 
 
@@ -131,60 +123,65 @@ def escape(text: object) -> str:
     return " ".join(str(text).split()).translate(_ESCAPES)
 
 
-def _columns(compared: Mapping[str, Any]) -> list[Column]:
-    return [
-        (dataset, metric)
-        for dataset, entry in compared["datasets"].items()
-        for metric in dict.fromkeys(name for means in entry["restored"].values() for name in means or {})
-    ]
+def _columns(compared: Comparison) -> list[Column]:
+    columns = []
+    for dataset, entry in compared.datasets.items():
+        columns += [(dataset, metric) for metric in metrics_of(entry)]
+    return columns
 
 
 def _spans(columns: Sequence[Column]) -> list[tuple[str, int, int]]:
     """Returns each data set with its first and last column, counted from 1 behind the methods' column."""
-    datasets = [dataset for dataset, _ in columns]
-    return [
-        (name, datasets.index(name) + 2, datasets.index(name) + 1 + datasets.count(name))
-        for name in dict.fromkeys(datasets)
-    ]
+    spans: dict[str, tuple[str, int, int]] = {}
+    for number, (dataset, _) in enumerate(columns, 2):
+        _, first, _ = spans.get(dataset, (dataset, number, number))
+        spans[dataset] = (dataset, first, number)
+    return list(spans.values())
 
 
-def _rows(candidates: Sequence[Candidate], compared: Mapping[str, Any], paper: Mapping[str, Any] | None) -> list[_Row]:
-    sets = compared["datasets"]
-    blurred = _by_column({name: entry["blurred"] for name, entry in sets.items()})
+def _rows(candidates: Sequence[CandidateResult], compared: Comparison, paper: Paper | None) -> list[_Row]:
+    blurred: dict[Column, str | float] = {}
+    for dataset, entry in compared.datasets.items():
+        blurred |= _by_column(dataset, entry.blurred)
     rows = [_Row("Blurred input", "blurred", "", blurred)] if blurred else []
     known = set(_columns(compared))
     rows += [row for row in _published(candidates, paper) if known & set(row.values)]
-    for name, described in compared["candidates"].items():
-        values = _by_column({dataset: entry["restored"][name] for dataset, entry in sets.items()})
-        modes = by_set({dataset: described["inference"][dataset] or "" for dataset in sets})
-        rows.append(_Row(name, "scored", modes, values))
+    for name, candidate in compared.candidates.items():
+        values: dict[Column, str | float] = {}
+        modes = {}
+        for dataset, entry in compared.datasets.items():
+            values |= _by_column(dataset, entry.restored[name])
+            modes[dataset] = candidate.inference[dataset] or ""
+        rows.append(_Row(name, "scored", by_set(modes), values))
     return rows
 
 
-def _published(candidates: Sequence[Candidate], paper: Mapping[str, Any] | None) -> Iterator[_Row]:
+def _published(candidates: Sequence[CandidateResult], paper: Paper | None) -> Iterator[_Row]:
     """Gives each method that a paper compares with a row, then the experiments' own published figures."""
-    rows: list[tuple[str, dict[Column, Value]]] = []
-    for row in paper["compared"] if paper else ():
-        method, dataset = (str(row.get(key, NOTHING)) for key in _KEYS)
-        values: dict[Column, Value] = {(dataset, key): value for key, value in row.items() if key not in _KEYS}
-        known = next((others for name, others in rows if name == method and not others.keys() & values.keys()), None)
-        if known is None:  # the method's first row, or a second figure of the same kind
-            rows.append((method, values))
-        else:
-            known |= values
-    yield from (_Row(method, "published", "", values) for method, values in rows)
-    own = {candidate.name: values for candidate in candidates if (values := _by_column(_own(candidate)))}
-    distinct = [name for index, name in enumerate(own) if own[name] not in list(own.values())[:index]]
-    for name in distinct:
-        yield _Row("Original paper" if len(distinct) == 1 else f"Original paper of {name}", "published", "", own[name])
+    rows: list[tuple[str, dict[Column, str | float]]] = []
+    for row in paper.compared if paper is not None else ():
+        values = _by_column(row.dataset, row.values)
+        for method, others in rows:
+            if method == row.method and not others.keys() & values.keys():
+                others |= values
+                break
+        else:  # the method's first row, or a second figure of the same kind
+            rows.append((row.method, values))
+    for method, values in rows:
+        yield _Row(method, "published", "", values)
+    own: dict[str, dict[Column, str | float]] = {}
+    for candidate in candidates:
+        values = {}
+        for dataset, entry in candidate.datasets.items():
+            values |= _by_column(dataset, entry.published)
+        if values and values not in own.values():  # candidates of one paper share a row
+            own[candidate.name] = values
+    for name, values in own.items():
+        yield _Row("Original paper" if len(own) == 1 else f"Original paper of {name}", "published", "", values)
 
 
-def _own(candidate: Candidate) -> dict[str, Mapping[str, Value] | None]:
-    return {name: entry["published"] for name, entry in candidate.metrics["datasets"].items()}
-
-
-def _by_column(scores: Mapping[str, Mapping[str, Value] | None]) -> dict[Column, Value]:
-    return {(dataset, metric): value for dataset, part in scores.items() for metric, value in (part or {}).items()}
+def _by_column(dataset: str, values: Mapping[str, str | float] | None) -> dict[Column, str | float]:
+    return {(dataset, metric): value for metric, value in (values or {}).items()}
 
 
 def _marks(columns: Sequence[Column], scales: Sequence[Scale], scored: Sequence[_Row]) -> dict[tuple[Column, str], str]:
@@ -192,16 +189,23 @@ def _marks(columns: Sequence[Column], scales: Sequence[Scale], scored: Sequence[
     marks: dict[tuple[Column, str], str] = {}
     if len(scored) < 2:
         return marks
+    marked = 2 if len(scored) >= _FEWEST_WITH_SECOND else 1
     for column, written in zip(columns, scales, strict=True):
-        order = written.order(row.values.get(column) for row in scored)
-        kept = order[: 2 if len(scored) >= _FEWEST_WITH_SECOND else 1]
-        marks |= {(column, text): _MARKS[place] for place, text in enumerate(kept)}
+        best = written.order(_number(row, column) for row in scored)[:marked]
+        for place, text in enumerate(best):
+            marks[column, text] = _MARKS[place]
     return marks
 
 
-def _cell(row: _Row, column: Column, written: Scale, marks: Mapping[tuple[Column, str], str]) -> _Cell:
+def _number(row: _Row, column: Column) -> float | None:
+    """Returns what a row of scores has in a column; only published figures may be words."""
     value = row.values.get(column)
-    text = printed(value) if row.kind == "published" else written.write(value)
+    return None if value is None else float(value)
+
+
+def _cell(row: _Row, column: Column, written: Scale, marks: Mapping[tuple[Column, str], str]) -> _Cell:
+    published = row.kind == "published"
+    text = printed(row.values.get(column)) if published else written.write(_number(row, column))
     mark = marks.get((column, text), "") if row.kind == "scored" else ""
     return _Cell({NOTHING: _DASH, "inf": r"$\infty$"}.get(text, text), mark)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from deblurkit.results import CandidateResult, ComparedDataset, Comparison, DatasetResult, ProtocolReference
 
 
 @dataclass(frozen=True)
@@ -12,49 +13,42 @@ class Scoring:
     """A protocol and the data sets that were scored by it.
 
     Attributes:
-        protocol: ``id``, ``version`` and, where it is known, ``digest``.
+        protocol: The protocol.
         sets: The data sets' names.
         modes: The inference modes in which their images were restored; none where that is not known.
     """
 
-    protocol: Mapping[str, Any]
+    protocol: ProtocolReference
     sets: Sequence[str]
     modes: Sequence[str]
 
 
-def scorings(datasets: Mapping[str, Mapping[str, Any]], modes: Mapping[str, Iterable[str | None]]) -> list[Scoring]:
-    """Returns a report's protocols, each once, in the order of the data sets.
+def scorings_of(result: CandidateResult) -> list[Scoring]:
+    """Returns the protocols of one candidate, each once, in the order of its data sets."""
+    return _scorings(result.datasets, {name: [entry.inference] for name, entry in result.datasets.items()})
 
-    Args:
-        datasets: ``datasets`` of ``metrics.json`` or ``comparison.json``.
-        modes: Each data set's inference modes; ``None`` stands for images that were restored elsewhere.
-    """
-    found: dict[str, list[str]] = {}
+
+def scorings_compared(compared: Comparison) -> list[Scoring]:
+    """Returns the protocols of a comparison, each once, in the order of its data sets."""
+    modes: dict[str, list[str | None]] = {}
+    for name in compared.datasets:
+        modes[name] = [candidate.inference[name] for candidate in compared.candidates.values()]
+    return _scorings(compared.datasets, modes)
+
+
+def _scorings(
+    datasets: Mapping[str, DatasetResult | ComparedDataset], modes: Mapping[str, Iterable[str | None]]
+) -> list[Scoring]:
+    sets_of: dict[str, list[str]] = {}
     for name, entry in datasets.items():
-        found.setdefault(with_version(entry["protocol"]), []).append(name)
-    return [
-        Scoring(
-            datasets[sets[0]]["protocol"],
-            sets,
-            list(dict.fromkeys(mode for name in sets for mode in modes[name] if mode is not None)),
-        )
-        for sets in found.values()
-    ]
-
-
-def scorings_of(metrics: Mapping[str, Any]) -> list[Scoring]:
-    """Returns the protocols of one candidate's ``metrics.json``."""
-    datasets = metrics["datasets"]
-    return scorings(datasets, {name: [entry["inference"]] for name, entry in datasets.items()})
-
-
-def with_version(protocol: Mapping[str, Any]) -> str:
-    """Names a protocol with its version.
-
-    >>> with_version({"id": "gopro-basicsr-v1", "version": 1})
-    'gopro-basicsr-v1 version 1'
-    """
-    return f"{protocol['id']} version {protocol['version']}"
+        sets_of.setdefault(entry.protocol.title, []).append(name)
+    found = []
+    for sets in sets_of.values():
+        used: dict[str, None] = {}
+        for name in sets:
+            used |= dict.fromkeys(mode for mode in modes[name] if mode is not None)  # None: restored elsewhere
+        found.append(Scoring(datasets[sets[0]].protocol, sets, list(used)))
+    return found
 
 
 def by_set(texts: Mapping[str, str]) -> str:
@@ -68,8 +62,8 @@ def by_set(texts: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {text}" for name, text in texts.items())
 
 
-def set_titles(datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def set_titles(datasets: Mapping[str, DatasetResult | ComparedDataset]) -> dict[str, str]:
     """Returns what a table calls each data set: by its name, with its protocol where these differ between the sets."""
-    protocols = {name: entry["protocol"] for name, entry in datasets.items()}
-    alike = len({with_version(protocol) for protocol in protocols.values()}) <= 1
-    return {name: name if alike else f"{name}, by {protocol['id']}" for name, protocol in protocols.items()}
+    if len({entry.protocol.title for entry in datasets.values()}) <= 1:
+        return {name: name for name in datasets}
+    return {name: f"{name}, by {entry.protocol.id}" for name, entry in datasets.items()}

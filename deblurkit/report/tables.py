@@ -1,24 +1,18 @@
-"""Tables for the terminal and for ``report.md``, made from plain values."""
+"""Tables for the terminal and for ``report.md``."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
-from deblurkit.report.model import Candidate
-from deblurkit.report.scores import ImageScore, ranked, ranked_by_score, share_gained
-from deblurkit.report.scorings import scorings_of, set_titles
-from deblurkit.report.statistics import INTERVALS
-from deblurkit.report.templating import text_environment
+from deblurkit.report.model import Paper
+from deblurkit.report.scorings import set_titles
+from deblurkit.results import LEVEL, RESAMPLES, CandidateResult, DatasetResult, ScoreKind
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
     from rich.table import Table as RichTable
-
-Value = float | str | None
-"""A score in plain values: infinities are the texts that ``float`` reads."""
 
 NOTHING = "-"
 """What stands where there is no value."""
@@ -26,11 +20,14 @@ NOTHING = "-"
 OWN_METHOD = "the paper itself"
 """What the row is called that a paper prints of its own method."""
 
+ABOUT_INTERVALS = (
+    f"Intervals in brackets: {100 * LEVEL:.0f} %, percentile bootstrap of the mean over images, {RESAMPLES} resamples. "
+    "Frames of one video are alike: over independent scenes the intervals would be wider."
+)
+
+WIDE = 200  # columns where no terminal says how many there are: a file should hold no broken rows
 _POWER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ARROWS = {1: " ↑", -1: " ↓", 0: ""}
-_EXTREMES = 3  # best and worst images listed for each data set
-_GROUPS = 30  # videos, posters or scenes listed for each data set
-WIDE = 200  # columns where no terminal says how many there are: a file should hold no broken rows
 
 
 @dataclass(frozen=True)
@@ -56,37 +53,40 @@ class Scale:
     @property
     def sign(self) -> int:
         """1 where higher is better, -1 where lower is, 0 where it is not known."""
-        return 0 if self.higher_is_better is None else 1 if self.higher_is_better else -1
+        return {True: 1, False: -1, None: 0}[self.higher_is_better]
 
     @property
     def digits(self) -> int:
         """Decimals that are written: two of decibels, four of others."""
         return 2 if "psnr" in self.name else 4
 
-    def write(self, value: Value, signed: bool = False) -> str:
+    def write(self, value: float | None, signed: bool = False) -> str:
         """Writes one score; ``-`` where there is none, and no sign where nothing but zeros is left.
 
         >>> Scale("psnr").write(27.8251), Scale("psnr").write(0.25, signed=True), Scale("ssim").write(-0.00004)
         ('27.83', '+0.25', '0.0000')
-        >>> Scale("ssim").write(None), Scale("psnr").write("inf")
+        >>> Scale("ssim").write(None), Scale("psnr").write(float("inf"))
         ('-', 'inf')
         """
         if value is None:
             return NOTHING
-        text = f"{float(value):{'+' if signed else ''}.{self.digits}f}"
+        text = f"{value:{'+' if signed else ''}.{self.digits}f}"
         return text if float(text) else text.lstrip("+-")
 
-    def tone(self, change: Value) -> int:
+    def tone(self, change: float | None) -> int:
         """Returns 1 where a change, as it is written, is for the better, -1 where for the worse, 0 for neither."""
-        change = 0.0 if change is None else self.sign * float(self.write(change))
-        return (change > 0) - (change < 0)
+        if change is None:
+            return 0
+        written = self.sign * float(self.write(change))
+        return (written > 0) - (written < 0)
 
-    def order(self, values: Iterable[Value]) -> list[str]:
+    def order(self, values: Iterable[float | None]) -> list[str]:
         """Returns the different numbers as they are written, the best first; none where no direction is known."""
-        texts = {self.write(value) for value in values if value is not None} if self.sign else set()
-        return sorted(texts, key=float, reverse=self.sign > 0)
+        if not self.sign:
+            return []
+        return sorted({self.write(value) for value in values if value is not None}, key=float, reverse=self.sign > 0)
 
-    def with_interval(self, value: Value, ends: Sequence[float] | None, signed: bool = False) -> str:
+    def with_interval(self, value: float | None, ends: Sequence[float] | None, signed: bool = False) -> str:
         """Writes a mean and, where there is one, its interval: ``27.83 [27.61, 28.05]``."""
         written = self.write(value, signed)
         return written if ends is None else f"{written} [{', '.join(self.write(end, signed) for end in ends)}]"
@@ -108,19 +108,28 @@ class Table:
     rows: Sequence[Sequence[str]]
     texts: int = 1
 
+    def without_empty(self, *optional: str) -> Table:
+        """Leaves out those of the ``optional`` columns in which no row has a value."""
+        empty = set()
+        for index, column in enumerate(self.columns):
+            if column in optional and all(row[index] == NOTHING for row in self.rows):
+                empty.add(index)
+        if not empty:
+            return self
+        kept = itemgetter(*(index for index in range(len(self.columns)) if index not in empty))
+        rows = [list(kept(row)) for row in self.rows]
+        return Table(
+            self.title, list(kept(self.columns)), rows, self.texts - sum(index < self.texts for index in empty)
+        )
 
-def scale(name: str, described: Mapping[str, Mapping[str, Any]]) -> Scale:
-    """Returns the scale of a score.
 
-    Args:
-        name: The score's name.
-        described: ``metrics`` of ``metrics.json``: by name ``unit`` and ``higher_is_better``.
-    """
-    facts = described.get(name, {})
-    return Scale(name, facts.get("unit", ""), facts.get("higher_is_better"))
+def scale(name: str, known: Mapping[str, ScoreKind]) -> Scale:
+    """Returns the scale of a score; without unit and direction where ``known`` lacks it."""
+    kind = known.get(name)
+    return Scale(name) if kind is None else Scale(name, kind.unit, kind.higher_is_better)
 
 
-def printed(value: Value) -> str:
+def printed(value: str | float | None) -> str:
     """Writes a published figure with the decimals that it was given with: more would claim too much.
 
     >>> printed(30.2), printed(None)
@@ -146,43 +155,35 @@ def p_value(value: float | None) -> str:
     return f"{digits}{times}10{str(int(exponent)).translate(_POWER)}"
 
 
-def headline(metrics: Mapping[str, Any]) -> Table:
-    """Returns the table of all data sets: blurred, restored, gain and, labelled, the published value.
-
-    Args:
-        metrics: The content of ``metrics.json``.
-    """
+def headline(result: CandidateResult) -> Table:
+    """Returns the table of all data sets: blurred, restored, gain and, labelled, the published value."""
     columns = ["data set", "score", "images", "blurred", "restored", "gain", "published", "s/image"]
-    titles = set_titles(metrics["datasets"])
-    rows = [row for name, entry in metrics["datasets"].items() for row in _headline_rows(titles[name], entry, metrics)]
-    unused = [
-        index
-        for index, column in enumerate(columns)
-        if column in ("published", "s/image") and all(row[index] == NOTHING for row in rows)
-    ]
-    kept = [[cell for index, cell in enumerate(row) if index not in unused] for row in (columns, *rows)]
-    return Table("Scores", kept[0], kept[1:], texts=2)
+    titles = set_titles(result.datasets)
+    rows: list[list[str]] = []
+    for name, entry in result.datasets.items():
+        rows += _headline_rows(titles[name], entry, result.metrics)
+    return Table("Scores", columns, rows, texts=2).without_empty("published", "s/image")
 
 
-def published(paper: Mapping[str, Any] | None) -> Table | None:
+def published(paper: Paper | None) -> Table | None:
     """Returns all that a paper prints: its own rows, then those that it compares with; ``None`` without any.
 
     Its own stand here too because a table of scores has only those of data sets that were scored.
-
-    Args:
-        paper: ``title``, ``published``: values by data set, and ``compared``: rows of ``method``, ``dataset`` and
-            values.
     """
-    if not paper:
+    if paper is None or not (paper.published or paper.compared):
         return None
-    own = [{"method": OWN_METHOD, "dataset": name, **values} for name, values in paper["published"].items()]
-    rows = [*own, *paper["compared"]]
-    if not rows:
-        return None
-    columns = ["method", "dataset", *(key for row in rows for key in row if key not in ("method", "dataset"))]
-    columns = list(dict.fromkeys(columns))
-    cells = [[printed(row.get(column)) for column in columns] for row in rows]
-    return Table("Published", ["method", "data set", *columns[2:]], cells, texts=2)
+    found: list[tuple[str, str, Mapping[str, str | float]]] = []
+    for dataset, own in paper.published.items():
+        found.append((OWN_METHOD, dataset, own))
+    for row in paper.compared:
+        found.append((row.method, row.dataset, row.values))
+    columns: dict[str, None] = {}
+    for _, _, values in found:
+        columns |= dict.fromkeys(values)
+    rows = []
+    for method, dataset, values in found:
+        rows.append([method, dataset, *(printed(values.get(column)) for column in columns)])
+    return Table("Published", ["method", "data set", *columns], rows, texts=2)
 
 
 def as_text(*tables: Table) -> str:
@@ -214,148 +215,27 @@ def rich_table(table: Table) -> RichTable:
     return shown
 
 
-def report_markdown(
-    candidate: Candidate,
-    protocol: str,
-    command: str,
-    strips: Mapping[str, Mapping[str, str]],
-    paper: Mapping[str, Any] | None = None,
-) -> str:
-    """Returns ``report.md``.
-
-    Args:
-        candidate: What was scored.
-        protocol: The protocol explained, several lines.
-        command: What to run to get these numbers again.
-        strips: Pictures ``blurred | restored | sharp`` by data set: caption to path relative to the page.
-        paper: See :func:`published`.
-    """
-    metrics = candidate.metrics
-    content = {
-        "name": candidate.name,
-        "metrics": metrics,
-        "scorings": scorings_of(metrics),
-        "headline": headline(metrics),
-        "about_intervals": INTERVALS,
-        "paper": paper,
-        "published": published(paper),
-        "data": _data(metrics),
-        "datasets": [_dataset(name, rows, metrics, strips.get(name, {})) for name, rows in candidate.rows.items()],
-        "environment": Table("Environment", ["", ""], _environment_rows(metrics["environment"]), texts=2),
-        "protocol": protocol,
-        "command": command,
-    }
-    return render("report.md.j2", content)
-
-
-def render(template: str, content: Mapping[str, Any]) -> str:
-    """Fills in one of the Markdown templates; a name that it misses is an error."""
-    return _environment().get_template(template).render(content)
-
-
 def escape(text: object) -> str:
-    """Returns ``text`` so that it cannot end a table cell or starts markup."""
+    """Returns ``text`` so that it can neither end a table cell nor start markup."""
     escaped = " ".join(str(text).split())
     for character in "\\`*_|<[":
         escaped = escaped.replace(character, "\\" + character)
     return escaped
 
 
-@functools.cache
-def _environment() -> Environment:
-    return text_environment({"md": escape})
-
-
-def _headline_rows(name: str, entry: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[list[str]]:
-    before, after, gain, others = (entry[key] or {} for key in ("blurred", "restored", "gain", "published"))
-    ends = entry["intervals"]
-    seconds = entry["seconds_per_image"]
-    scored = entry["scored"]
-    images = str(entry["images"]) if scored in (0, entry["images"]) else f"{scored} of {entry['images']}"
-    for metric in list(dict.fromkeys([*before, *after, *others])) or [NOTHING]:
-        written = scale(metric, metrics["metrics"])
+def _headline_rows(name: str, entry: DatasetResult, known: Mapping[str, ScoreKind]) -> Iterator[list[str]]:
+    before, after, gain, others = entry.blurred or {}, entry.restored or {}, entry.gain or {}, entry.published or {}
+    ends, seconds = entry.intervals, entry.seconds_per_image
+    images = str(entry.images) if entry.scored in (0, entry.images) else f"{entry.scored} of {entry.images}"
+    for metric in list(dict.fromkeys([*before, *after, *others])) or [NOTHING]:  # one row where nothing is known
+        written = scale(metric, known)
         yield [
             name,
             written.title,
             images,
-            written.with_interval(before.get(metric), ends["blurred"].get(metric)),
-            written.with_interval(after.get(metric), ends["restored"].get(metric)),
-            written.with_interval(gain.get(metric), ends["gain"].get(metric), signed=True),
+            written.with_interval(before.get(metric), ends.blurred.get(metric)),
+            written.with_interval(after.get(metric), ends.restored.get(metric)),
+            written.with_interval(gain.get(metric), ends.gain.get(metric), signed=True),
             printed(others.get(metric)),
-            NOTHING if seconds is None else f"{seconds['median']:.3f}",
+            NOTHING if seconds is None else f"{seconds.median:.3f}",
         ]
-
-
-def _data(metrics: Mapping[str, Any]) -> Table | None:
-    """Returns what is known of the data that were trained and tested on."""
-    described = {"training": metrics.get("trained_on")}
-    described |= {name: entry.get("data") for name, entry in metrics["datasets"].items()}
-    rows = [[name, _listed(facts)] for name, facts in described.items() if facts]
-    return Table("Data", ["data set", "what it is"], rows, texts=2) if rows else None
-
-
-def _environment_rows(environment: Mapping[str, Any]) -> list[list[str]]:
-    return [[name, str(value)] for name, value in environment.items() if value not in (None, "")]
-
-
-def _dataset(
-    name: str, rows: Sequence[ImageScore], metrics: Mapping[str, Any], strips: Mapping[str, str]
-) -> dict[str, Any]:
-    """Returns what the page says of one data set."""
-    entry = metrics["datasets"][name]
-    scales = [scale(metric, metrics["metrics"]) for metric in entry["restored"] or {}]
-    gains, shown = _extremes(rows, scales)
-    timed, seconds = entry["seconds_per_image"], entry["seconds"] or {}
-    return {
-        "name": name,
-        "protocol": entry["protocol"]["id"],
-        "images": len(rows),
-        "first": scales[0] if scales else None,
-        "share": share_gained(rows, scales[0].name, scales[0].sign >= 0) if scales else None,
-        "by_gain": gains,
-        "extremes": shown,
-        "groups": [_group(title, group, scales) for title, group in entry["groups"].items() if len(group) > 1],
-        "strips": strips,
-        "seconds": ", ".join(f"{part} {value:.1f}" for part, value in seconds.items() if value is not None),
-        "per_image": None if timed is None else f"median {timed['median']:.3f}, 95th percentile {timed['p95']:.3f}",
-        "inference": _listed(entry["inference_used"]),
-    }
-
-
-def _extremes(rows: Sequence[ImageScore], scales: Sequence[Scale]) -> tuple[bool, Table | None]:
-    """Returns whether images are ranked by gain (else by score: nothing is known of the blurred), and both ends."""
-    if not scales:
-        return False, None
-    first, higher = scales[0].name, scales[0].sign >= 0
-    by_gain = ranked(rows, first, higher)
-    order = by_gain or ranked_by_score(rows, first, higher)
-    chosen = order if len(order) <= 2 * _EXTREMES else [*order[:_EXTREMES], *order[-_EXTREMES:]]
-    sides = ("blurred", "restored", "gain") if by_gain else ("restored",)
-    columns = ["image", *(f"{each.name} {side}" for each in scales for side in sides)]
-    cells = []
-    for row in chosen:
-        values = [_values(row, each) for each in scales]
-        cells.append([row.key, *(value[side] for value in values for side in sides)])
-    return bool(by_gain), Table("Extremes", columns, cells)
-
-
-def _values(row: ImageScore, written: Scale) -> dict[str, str]:
-    return {
-        "blurred": written.write((row.blurred or {}).get(written.name)),
-        "restored": written.write((row.restored or {}).get(written.name)),
-        "gain": written.write(row.gain(written.name), signed=True),
-    }
-
-
-def _group(title: str, group: Mapping[str, Mapping[str, Any]], scales: Sequence[Scale]) -> dict[str, Any]:
-    rows = []
-    for value, part in list(group.items())[:_GROUPS]:
-        sides = (part["blurred"] or {}, part["restored"] or {})
-        cells = [each.write(side.get(each.name)) for each in scales for side in sides]
-        rows.append([value, str(part["images"]), *cells])
-    columns = [title, "images", *(f"{each.name} {side}" for each in scales for side in ("blurred", "restored"))]
-    return {"table": Table(f"By {title}", columns, rows), "left_out": max(0, len(group) - _GROUPS)}
-
-
-def _listed(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}: {value}" for key, value in facts.items())

@@ -6,17 +6,16 @@ import math
 
 import pytest
 
-from deblurkit.evaluation.aggregate import figures
+from deblurkit.evaluation.aggregate import dataset_result
 from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.evaluation.scoring import Outcome, Spent
-from deblurkit.report.scores import ImageScore, Scores
+from deblurkit.results import ImageScore, Scores
 
 
 def gains(*pairs: tuple[Scores | None, Scores | None]) -> Scores | None:
     rows = [ImageScore(str(number), *pair, None) for number, pair in enumerate(pairs)]
     outcomes = [Outcome(number, row, None, None, (), Spent(0.0, 0.0, 0.0)) for number, row in enumerate(rows)]
-    found: Scores | None = figures(outcomes, get_protocol("gopro-basicsr-v1"), 1.0)["gain"]
-    return found
+    return dataset_result(outcomes, get_protocol("gopro-basicsr-v1"), 1.0).gain
 
 
 def test_a_gain_is_over_the_images_that_have_both_scores() -> None:

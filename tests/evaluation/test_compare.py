@@ -58,7 +58,7 @@ def test_a_folder_each_and_the_comparison_above(experiment: Any, two: list[str],
     single = json.loads(Path("both/strong/metrics.json").read_text(encoding="utf-8"))
     assert single["datasets"]["pairs"]["restored"] == alone["datasets"]["pairs"]["restored"]
     assert (single["name"], alone["name"]) == ("strong", "sharpener")
-    strong, weak = (candidate.metrics["datasets"]["pairs"]["restored"]["psnr"] for candidate in report.candidates)
+    strong, weak = (candidate.to_json()["datasets"]["pairs"]["restored"]["psnr"] for candidate in report.candidates)
     assert pair["difference"] == pytest.approx(strong - weak)
     assert strong > weak
     assert pair["interval"][0] < pair["difference"] < pair["interval"][1]
@@ -74,9 +74,9 @@ def test_names_that_were_not_given_are_numbered() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-    contenders = [Named("madn"), Named("madn"), Named("madn-2"), Named("madn")]
-    settle_names(contenders, [None, "madn", "madn-2", None])  # type: ignore[arg-type]
-    assert [contender.name for contender in contenders] == ["madn-3", "madn", "madn-2", "madn-4"]
+    candidates = [Named("madn"), Named("madn"), Named("madn-2"), Named("madn")]
+    settle_names(candidates, [None, "madn", "madn-2", None])  # type: ignore[arg-type]
+    assert [candidate.name for candidate in candidates] == ["madn-3", "madn", "madn-2", "madn-4"]
 
 
 def test_names_are_checked(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_one_run_at_a_time(experiment: Any, two: list[str]) -> None:
 
     report = evaluate_all(None, two[:1], settings(experiment, out="out", progress=again))
     assert refused == ["--out out: another run is writing its report there"]
-    assert report.candidates[0].metrics["datasets"]["pairs"]["images"] == 6
+    assert report.candidates[0].to_json()["datasets"]["pairs"]["images"] == 6
     assert not Path("out/unfinished").exists()
 
 

@@ -49,7 +49,7 @@ def test_crops_of_a_test_set_are_scored_as_saved(experiment: Any, rewrite: Calla
     metrics = evaluate(options, experiment.best, datasets=["pairs"], out="cropped", save_images=True, device="cpu")
     assert metrics["datasets"]["pairs"]["data"]["crop"] == "48 x 48 pixels (h x w)"
     report = score_folders(["cropped"], settings(out="scored"), data=f"{experiment.options}:test.pairs")
-    scored = report.candidates[0].metrics["datasets"]["pairs"]
+    scored = report.candidates[0].to_json()["datasets"]["pairs"]
     assert scored["restored"] == metrics["datasets"]["pairs"]["restored"]
 
 
@@ -62,13 +62,13 @@ def test_saved_images_score_as_the_network_did(experiment: Any, saved: tuple[Pat
     out, metrics = saved
     report = score_folders([out / place], settings(out="scored"), data=f"{experiment.options}:test.pairs")
     (candidate,) = report.candidates
-    (scored,) = candidate.metrics["datasets"].values()
+    (scored,) = candidate.to_json()["datasets"].values()
     for side in ("blurred", "restored", "gain", "intervals"):
         assert scored[side] == metrics["datasets"]["pairs"][side]
     assert scored["seconds_per_image"] is None
-    assert candidate.metrics["weights"] is None
-    assert candidate.metrics["restored"] == {"folder": str(out / place)}
-    assert json.loads(Path("scored/metrics.json").read_text(encoding="utf-8")) == candidate.metrics
+    assert candidate.to_json()["weights"] is None
+    assert candidate.to_json()["restored"] == {"folder": str(out / place)}
+    assert json.loads(Path("scored/metrics.json").read_text(encoding="utf-8")) == candidate.to_json()
     assert sorted(path.name for path in Path("scored").iterdir() if path.is_file()) == [
         *("metrics.json", "per_image.csv", "report.html", "report.md", "tables.csv", "tables.tex")
     ]
@@ -150,7 +150,7 @@ def test_a_limited_set_may_have_more_restored_images(experiment: Any) -> None:
     folder = folder_with(experiment, lambda scene, number: f"{scene}/{number}")
     limited = data_of(experiment)[:-1] + ", limit: 2}"
     report = score_folders([folder], settings(), data=limited)
-    assert report.candidates[0].metrics["datasets"]["PairedImages"]["images"] == 2
+    assert report.candidates[0].to_json()["datasets"]["PairedImages"]["images"] == 2
 
 
 def flat(folder: Path, blur: float, shift: int = 0) -> Path:
@@ -172,7 +172,7 @@ def flat_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_several_candidates(flat_folders: Path) -> None:
     report = score_folders(["A=good", "bad"], settings(out="out"), sharp="sharp", blurred="blurred")
     assert [candidate.name for candidate in report.candidates] == ["A", "bad"]
-    good, bad = (candidate.metrics["datasets"]["images"] for candidate in report.candidates)
+    good, bad = (candidate.to_json()["datasets"]["images"] for candidate in report.candidates)
     assert good["restored"]["psnr"] > bad["restored"]["psnr"] > good["blurred"]["psnr"]
     compared = json.loads(Path("out/comparison.json").read_text(encoding="utf-8"))
     assert [pair["difference"] > 0 for pair in compared["datasets"]["images"]["pairs"]] == [True, True]
@@ -182,7 +182,7 @@ def test_several_candidates(flat_folders: Path) -> None:
 
 def test_without_blurred_images_their_columns_are_empty(flat_folders: Path) -> None:
     report = score_folders(["good"], settings(out="out"), sharp="sharp")
-    entry = report.candidates[0].metrics["datasets"]["images"]
+    entry = report.candidates[0].to_json()["datasets"]["images"]
     assert (entry["blurred"], entry["gain"], entry["scored"]) == (None, None, 2)
     header, *rows = Path("out/per_image.csv").read_text(encoding="utf-8").splitlines()
     assert header.startswith("dataset,image,psnr_blurred,psnr_restored")
@@ -192,7 +192,7 @@ def test_without_blurred_images_their_columns_are_empty(flat_folders: Path) -> N
 
 def test_unrounded_protocols_say_what_files_have_lost(flat_folders: Path) -> None:
     report = score_folders(["good"], settings(protocol="gopro-float-v1"), sharp="sharp", blurred="blurred")
-    assert any("before they are rounded" in note for note in report.candidates[0].metrics["notes"])
+    assert any("before they are rounded" in note for note in report.candidates[0].to_json()["notes"])
 
 
 def test_how_restored_images_were_stored_is_said(flat_folders: Path) -> None:
@@ -202,7 +202,7 @@ def test_how_restored_images_were_stored_is_said(flat_folders: Path) -> None:
     other = read_image("good/astronaut.png")
     cv2.imwrite("good/astronaut.png", np.dstack([other[..., ::-1], np.full(other.shape[:2], 90, np.uint8)]))
     report = score_folders(["good"], settings(out="out"), sharp="sharp")
-    stored = [note for note in report.candidates[0].metrics["notes"] if "restored images" in note]
+    stored = [note for note in report.candidates[0].to_json()["notes"] if "restored images" in note]
     assert stored == [
         "good: 1 of 2 restored images have an alpha channel, which is left out",
         "good: 1 of 2 restored images are JPEG: the scores are also those of its losses",
@@ -211,7 +211,7 @@ def test_how_restored_images_were_stored_is_said(flat_folders: Path) -> None:
     Path("good/coffee.jpg").unlink()
     write_image(Path("good/coffee.png"), image)
     report = score_folders(["good"], settings(out="out"), sharp="sharp")
-    stored = [note for note in report.candidates[0].metrics["notes"] if "restored images" in note]
+    stored = [note for note in report.candidates[0].to_json()["notes"] if "restored images" in note]
     assert stored == ["good: 1 of 2 restored images are grey: scored as three equal channels"]
 
 
@@ -230,7 +230,7 @@ def test_many_true_images_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     report = score_folders(["restored"], settings(protocol="kohler-official-v1", out="out"), sharp="sharp")
     rows = report.candidates[0].rows["images"]
     assert [(row.key, row.restored_facts["best_frame"]) for row in rows] == [("Blurry1_1", 9), ("Blurry1_2", 10)]
-    groups = report.candidates[0].metrics["datasets"]["images"]["groups"]
+    groups = report.candidates[0].to_json()["datasets"]["images"]["groups"]
     assert sorted(groups["trajectory"]) == ["1", "2"]
     with pytest.raises(UserError, match="against many true images: expected a folder of them for each image"):
         score_folders(["restored"], settings(protocol="kohler-official-v1"), sharp="restored")

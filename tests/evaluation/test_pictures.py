@@ -12,9 +12,9 @@ import skimage.data
 from PIL import Image
 
 from deblurkit.data.images import decode_image
-from deblurkit.evaluation.pictures import MOST_PICTURES, corner, error_map, make_pictures, pictures_per_set, thumbnail
+from deblurkit.evaluation.showcase import MOST_PICTURES, corner, error_map, make_pictures, pictures_per_set, thumbnail
 from deblurkit.report.plots import ERROR_LEVELS, error_colours
-from deblurkit.report.scores import ImageScore
+from deblurkit.results import ImageScore
 
 SHARP = skimage.data.astronaut()
 BLURRED = cv2.GaussianBlur(SHARP, (0, 0), 2)

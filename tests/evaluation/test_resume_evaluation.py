@@ -17,11 +17,10 @@ import pytest
 
 from deblurkit import evaluate
 from deblurkit.evaluation.evaluate import Settings, evaluate_all
-from deblurkit.evaluation.judging import journal_file
-from deblurkit.evaluation.resume import Journal
+from deblurkit.evaluation.resume import Journal, journal_file
 from deblurkit.evaluation.scoring import Outcome, Spent
 from deblurkit.options.load import load_options
-from deblurkit.report.scores import ImageScore
+from deblurkit.results import ImageScore
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOCKS = re.compile(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deblurkit.data.images import read_image, to_tensor, to_uint8
 from deblurkit.errors import UserError
-from deblurkit.evaluation.aggregate import figures, summarise
+from deblurkit.evaluation.aggregate import dataset_result, summarise
 from deblurkit.evaluation.protocols.protocol import Scored, get_protocol
 from deblurkit.evaluation.scoring import (
     Keeping,
@@ -31,6 +31,7 @@ from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.forward import NonFiniteOutputError
 from deblurkit.metrics.psnr import psnr
 from deblurkit.metrics.ssim import ssim
+from deblurkit.results import plain
 
 PROTOCOL = get_protocol("gopro-basicsr-v1")
 
@@ -143,13 +144,13 @@ def test_summary() -> None:
     outcomes = score_dataset(NetworkSource(Shift()), Crops(), PROTOCOL)
     rows = [outcome.row for outcome in outcomes]
     summary = summarise(rows, PROTOCOL)
-    assert summary["images"] == 3
-    assert summary["blurred"]["psnr"] == pytest.approx((rows[0].blurred["psnr"] + rows[1].blurred["psnr"]) / 2)
-    assert summary["restored"] == {"psnr": float("inf"), "ssim": 1.0}
+    assert summary.images == 3
+    assert summary.blurred["psnr"] == pytest.approx((rows[0].blurred["psnr"] + rows[1].blurred["psnr"]) / 2)
+    assert summary.restored == {"psnr": float("inf"), "ssim": 1.0}
     blind = summarise(rows[2:], PROTOCOL)
-    assert (blind["blurred"], blind["restored"]) == (None, None)
+    assert (blind.blurred, blind.restored) == (None, None)
 
-    entry = figures(outcomes, PROTOCOL, 2.5)
+    entry = plain(dataset_result(outcomes, PROTOCOL, 2.5))
     assert (entry["images"], entry["scored"], entry["inference_used"]) == (3, 2, {"whole": 3})
     assert entry["gain"]["ssim"] == pytest.approx(1.0 - entry["blurred"]["ssim"])
     low, high = entry["intervals"]["blurred"]["psnr"]
@@ -168,7 +169,7 @@ def test_restored_images_are_saved_under_their_keys_before_they_are_recorded(tmp
         assert (tmp_path / f"{outcome.row.key}.png").is_file()
         recorded.append(outcome)
 
-    keeping = Keeping(tmp_path, lambda image: bytes(image[0, 0]), record)
+    keeping = Keeping(lambda index, key: image_file(tmp_path, key), lambda image: bytes(image[0, 0]), record)
     outcomes = score_dataset(NetworkSource(Shift()), Crops(), PROTOCOL, keeping=keeping)
     sample = Crops().sample(0, np.random.default_rng((0, 0, 0)))
     restored = to_uint8(sample["sharp"])

@@ -17,7 +17,7 @@ from deblurkit import checkpoint, evaluate
 from deblurkit.data.images import write_image
 from deblurkit.errors import UserError
 from deblurkit.evaluation.evaluate import Settings, evaluate_all
-from deblurkit.evaluation.judging import journal_file
+from deblurkit.evaluation.resume import journal_file
 from deblurkit.evaluation.sets import open_test_sets
 from deblurkit.options.load import load_options
 
@@ -194,7 +194,7 @@ def test_published_figures_stand_only_under_the_conditions_that_they_are_of(
     named = [f"own={experiment.best}", f"other={tmp_path / 'other.pth'}"]
     settings = Settings(device="cpu", datasets=["pairs"], out="both")
     report = evaluate_all(load_options(experiment.options), named, settings)
-    own, another = (candidate.metrics for candidate in report.candidates)
+    own, another = (candidate.to_json() for candidate in report.candidates)
     assert own["datasets"]["pairs"]["published"] == {"psnr": 30.18, "ssim": 0.9312}
     assert another["datasets"]["pairs"]["published"] is None
     words = (

@@ -22,7 +22,7 @@ from mutations import ODD_VALUES, changed_bytes, changed_tree, odd_tensors
 from deblurkit import checkpoint
 from deblurkit.data.images import write_image
 from deblurkit.engine.work_dir import WorkDir
-from deblurkit.evaluation.candidates import Network
+from deblurkit.evaluation.candidates import NetworkCandidate
 from deblurkit.evaluation.evaluate import Settings, evaluate_all
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.options.load import options_from_dict
@@ -67,7 +67,7 @@ class Room:
             self.cases += 1
             self.resumable += self.tally.attempt(self._resume) is not None
             self.tally.attempt(lambda: Deblurrer(self.file, device="cpu", memory=0.2)(PHOTOGRAPH))
-            network = self.tally.attempt(lambda: Network(self.file, None, (), CPU, "fp32"))
+            network = self.tally.attempt(lambda: NetworkCandidate(self.file, None, (), CPU, "fp32"))
             if network is not None:
                 assert Path(network.name).name == network.name
                 self.tally.attempt(lambda: options_from_dict(network.state["options"], str(self.file)))

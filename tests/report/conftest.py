@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deblurkit.evaluation.pictures import MOST_PICTURES, make_pictures, thumbnail
+from deblurkit.evaluation.showcase import MOST_PICTURES, make_pictures, thumbnail
 from deblurkit.report.model import PageContent
 from deblurkit.report.page.page import page_html
-from deblurkit.report.scores import ImageScore
+from deblurkit.results import ImageScore
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -23,8 +23,10 @@ def one() -> PageContent:
     """One candidate on two data sets."""
     sets = {"photographs": Demo(30, (120, 180), ["gentle"]), "small": Demo(4, (40, 60), ["gentle"])}
     made = content(sets, {"photographs": 4, "small": 1}, "An unsharp mask")
-    made.candidates[0].metrics["datasets"]["photographs"]["published"] = {"psnr": 30.2, "ssim": 0.93}
-    return made
+    (own,) = made.candidates
+    photographs = dataclasses.replace(own.datasets["photographs"], published={"psnr": 30.2, "ssim": 0.93})
+    own = dataclasses.replace(own, datasets={**own.datasets, "photographs": photographs})
+    return dataclasses.replace(made, candidates=[own])
 
 
 @pytest.fixture(scope="session")

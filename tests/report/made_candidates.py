@@ -1,4 +1,4 @@
-"""Candidates with made-up scores, described as ``metrics.json`` does."""
+"""Candidates with made-up scores."""
 
 from __future__ import annotations
 
@@ -6,76 +6,90 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deblurkit.report.model import Candidate, PageContent
-from deblurkit.report.scores import ImageScore
-from deblurkit.report.statistics import interval
-from deblurkit.report.write import plain
+from deblurkit.evaluation.comparison import compare
+from deblurkit.evaluation.statistics import interval
+from deblurkit.report.model import PageContent, Paper, PublishedRow
+from deblurkit.results import (
+    CandidateResult,
+    DatasetResult,
+    ImageScore,
+    Intervals,
+    Means,
+    ProtocolReference,
+    RestoredFolder,
+    ScoreKind,
+    SecondsPerImage,
+    SecondsSpent,
+    Weights,
+)
 
-SCALES = {
-    "psnr": {"higher_is_better": True, "unit": "dB"},
-    "ssim": {"higher_is_better": True, "unit": ""},
-    "lpips": {"higher_is_better": False, "unit": ""},
-}
-PAPER = {
-    "title": "Blur & how_to",
-    "published": {},
-    "compared": [
-        {"method": "Nah", "dataset": "gopro", "psnr": 29.08, "ssim": 0.9135},
-        {"method": "A|B", "dataset": "gopro", "psnr": 27, "seconds": 0.85},
+SCALES = {"psnr": ScoreKind("dB"), "ssim": ScoreKind(), "lpips": ScoreKind(higher_is_better=False)}
+PROTOCOL = ProtocolReference("gopro-basicsr-v1", 1)
+PAPER = Paper(
+    "Blur & how_to",
+    {},
+    [
+        PublishedRow("Nah", "gopro", {"psnr": 29.08, "ssim": 0.9135}),
+        PublishedRow("A|B", "gopro", {"psnr": 27, "seconds": 0.85}),
     ],
-}
+)
 
 
 def candidate(
     name: str,
     rows: Mapping[str, Sequence[ImageScore]],
-    protocol: Mapping[str, Any] | None = None,
+    protocol: ProtocolReference = PROTOCOL,
     inference: str | None = "whole",
     **changed: Any,
-) -> Candidate:
+) -> CandidateResult:
     """Describe ``rows`` as an evaluation would, all sets by one protocol; ``changed`` replaces what it says of all."""
-    metrics = {
-        "name": name,
+    datasets = {dataset: entry(images, inference=inference, protocol=protocol) for dataset, images in rows.items()}
+    described: dict[str, Any] = {
         "metrics": SCALES,
-        "weights": {"file": "w.pth", "sha256": "0" * 64, "iteration": 5, "ema": False},
+        "weights": Weights("w.pth", "0" * 64, 5, False),
         "restored": None,
         "trained_on": {"set": "GoPro", "variant": "linear"},
+        "date": None,
         "environment": {"device": "cpu (a|b)"},
-        "datasets": {
-            dataset: entry(images, inference=inference, **({} if protocol is None else {"protocol": protocol}))
-            for dataset, images in rows.items()
-        },
+        "datasets": datasets,
         "notes": [],
-        **changed,
     }
-    return Candidate(name, plain(metrics), rows)
+    return CandidateResult(name=name, rows=rows, **{**described, **changed})
 
 
-def entry(rows: Sequence[ImageScore], **changed: Any) -> dict[str, Any]:
-    """Return what ``metrics.json`` says of one data set."""
+def in_folder(folder: str) -> dict[str, Any]:
+    """Return what is said of a candidate whose images lie in a folder."""
+    return {"weights": None, "restored": RestoredFolder(folder), "trained_on": None}
+
+
+def entry(rows: Sequence[ImageScore], **changed: Any) -> DatasetResult:
+    """Return what is known of one data set."""
     scored = [row for row in rows if row.restored]
     sides = {side: columns([getattr(row, side) or {} for row in scored]) for side in ("blurred", "restored")}
     sides["gain"] = columns(
         [{name: gain for name in row.restored or {} if (gain := row.gain(name)) is not None} for row in scored]
     )
     blurred, restored = (mean([getattr(row, side) or {} for row in scored]) for side in ("blurred", "restored"))
-    return {
-        "protocol": {"id": "gopro-basicsr-v1", "version": 1},
+    described: dict[str, Any] = {
+        "protocol": PROTOCOL,
         "inference": "whole",
         "images": len(rows),
         "scored": len(scored),
         "blurred": blurred or None,
         "restored": restored or None,
         "gain": {name: restored[name] - blurred[name] for name in restored if name in blurred} or None,
-        "intervals": {side: ends(values) for side, values in sides.items()},
-        "published": None,
-        "seconds_per_image": {"median": 0.25, "p95": 0.475},
-        "seconds": {"decode": 0.04, "network": 1.0, "metrics": 0.5, "wall": 1.25},
-        "groups": {},
+        "intervals": Intervals(**{side: ends(values) for side, values in sides.items()}),
+        "seconds_per_image": SecondsPerImage(0.25, 0.475),
+        "seconds": SecondsSpent(0.04, 1.0, 0.5, 1.25),
         "inference_used": {"whole": len(rows)},
         "data": {"set": "GoPro", "variant": "gamma", "images": 3},
-        **changed,
     }
+    return DatasetResult(**{**described, **changed})
+
+
+def videos(ssim: float) -> dict[str, Means]:
+    """Return the means of two groups."""
+    return {name: Means(1, {"psnr": 26.0, "ssim": ssim}, {"psnr": 27.5, "ssim": ssim + 0.0625}) for name in ("a", "b")}
 
 
 def mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -101,9 +115,9 @@ def images(psnr: Sequence[float], lpips: Sequence[float] | None = None, blurred:
     ]
 
 
-def content_of(*candidates: Candidate, **changed: Any) -> PageContent:
+def content_of(*candidates: CandidateResult, **changed: Any) -> PageContent:
     """What a page of the candidates shows, without pictures."""
-    plain_facts: dict[str, Any] = {"title": ", ".join(each.name for each in candidates), "comparison": None}
-    plain_facts |= {"pictures": {}, "thumbnails": {}, "protocol": "explained"}
-    plain_facts |= {"command": "deblurkit test --weights w.pth"}
-    return PageContent(candidates=candidates, **{**plain_facts, **changed})
+    shown: dict[str, Any] = {"title": ", ".join(each.name for each in candidates), "comparison": compare(candidates)}
+    shown |= {"pictures": {}, "thumbnails": {}, "protocol": "explained"}
+    shown |= {"command": "deblurkit test --weights w.pth"}
+    return PageContent(candidates=candidates, **{**shown, **changed})

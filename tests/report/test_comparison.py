@@ -6,12 +6,12 @@ import json
 import math
 
 import pytest
-from made_candidates import PAPER, candidate, images
+from made_candidates import PAPER, candidate, images, in_folder
 
 from deblurkit.errors import UserError
-from deblurkit.report.comparison import comparison, comparison_markdown, comparison_tables
-from deblurkit.report.scores import ImageScore
-from deblurkit.report.write import plain
+from deblurkit.evaluation.comparison import compare
+from deblurkit.report.comparison import comparison_markdown, comparison_tables
+from deblurkit.results import ImageScore, ProtocolReference
 
 BASE = [27.0, 28.0, 29.0, 30.0, 31.0, 32.0, 33.0]
 
@@ -22,7 +22,7 @@ def two() -> list:
 
 
 def test_two_candidates():
-    compared = comparison(two())
+    compared = compare(two()).to_json()
     entry = compared["datasets"]["gopro"]
     assert entry["images"] == 7
     assert entry["blurred"] == {"psnr": 20.0, "lpips": 0.5}
@@ -35,13 +35,13 @@ def test_two_candidates():
     assert lpips["difference"] == pytest.approx(-0.1)
     assert compared["candidates"]["A"]["metrics"] == "A/metrics.json"
     assert compared["notes"] == []
-    json.dumps(plain(compared), allow_nan=False)
+    json.dumps(compared, allow_nan=False)
 
 
 def test_only_images_that_all_have_are_compared():
     first, second = two()
     fewer = candidate("C", {"gopro": [*first.rows["gopro"][2:], ImageScore("other", None, {"psnr": 90.0}, None)]})
-    compared = comparison([first, second, fewer])
+    compared = compare([first, second, fewer]).to_json()
     entry = compared["datasets"]["gopro"]
     assert entry["images"] == 5
     assert entry["restored"]["B|2"]["psnr"] == 31.0
@@ -59,7 +59,7 @@ def test_only_images_that_all_have_are_compared():
 def test_a_metric_that_one_lacks_is_not_compared():
     first, second = two()
     psnr_only = [ImageScore(row.key, row.blurred, {"psnr": 25.0}, 0.1) for row in second.rows["gopro"]]
-    compared = comparison([first, candidate("D", {"gopro": psnr_only})])
+    compared = compare([first, candidate("D", {"gopro": psnr_only})]).to_json()
     entry = compared["datasets"]["gopro"]
     assert [pair["metric"] for pair in entry["pairs"]] == ["psnr"]
     assert set(entry["restored"]["D"]) == set(entry["restored"]["A"]) == set(entry["blurred"]) == {"psnr"}
@@ -76,24 +76,24 @@ def test_means_are_over_the_same_images_where_a_metric_is_not_always_defined():
             rows.append(ImageScore(str(key), {"psnr": 20.0, "niqe": 9.0 + key}, scores, None))
         return candidate(name, {"gopro": rows})
 
-    compared = comparison([made("A", 3.0, 3.0, None), made("B", 3.0, 3.0, 30.0)])
+    compared = compare([made("A", 3.0, 3.0, None), made("B", 3.0, 3.0, 30.0)]).to_json()
     entry = compared["datasets"]["gopro"]
     assert {name: means["niqe"] for name, means in entry["restored"].items()} == {"A": 3.0, "B": 3.0}
-    assert {name: ends["niqe"] for name, ends in entry["intervals"].items()} == {"A": [3.0, 3.0], "B": (3.0, 3.0)}
+    assert {name: ends["niqe"] for name, ends in entry["intervals"].items()} == {"A": [3.0, 3.0], "B": [3.0, 3.0]}
     assert entry["restored"]["A"]["psnr"] == entry["restored"]["B"]["psnr"] == 31.0
     assert entry["blurred"] == {"psnr": 20.0, "niqe": 9.5}
     (pair,) = (pair for pair in entry["pairs"] if pair["metric"] == "niqe")
     assert (pair["images"], pair["difference"]) == (2, 0.0)
     assert compared["notes"] == ["gopro: niqe is compared on 2 of 3 images: those on which all have it"]
-    alone = comparison([made("A", 3.0, 3.0, None)])
+    alone = compare([made("A", 3.0, 3.0, None)]).to_json()
     assert (alone["datasets"]["gopro"]["restored"]["A"]["niqe"], alone["notes"]) == (3.0, [])
 
 
 def test_infinite_scores():
     """Identical images: the mean is infinite, the pair is compared without them."""
     perfect = images([math.inf, *BASE[1:]])
-    compared = plain(comparison([candidate("A", {"gopro": perfect}), two()[1]]))
-    entry = compared["datasets"]["gopro"]
+    compared = compare([candidate("A", {"gopro": perfect}), two()[1]])
+    entry = compared.to_json()["datasets"]["gopro"]
     assert entry["restored"]["A"]["psnr"] == "inf"
     assert "psnr" not in entry["intervals"]["A"]
     assert (entry["pairs"][0]["images"], entry["pairs"][0]["excluded"], entry["pairs"][0]["difference"]) == (6, 1, 0.0)
@@ -107,7 +107,7 @@ def test_notes_say_what_differs():
     changed = {"notes": ["both", "own"], "inference": "tlc:256"}
     elsewhere = images(BASE, blurred=21.0)
     third = candidate("C", {"gopro": elsewhere, "hide": images(BASE)}, **changed)
-    notes = comparison([candidate("A", first.rows, notes=["both"]), third])["notes"]
+    notes = compare([candidate("A", first.rows, notes=["both"]), third]).notes
     assert notes == [
         "both",
         "C: own",
@@ -117,24 +117,24 @@ def test_notes_say_what_differs():
     ]
 
 
-@pytest.mark.parametrize("other", [{"id": "realblur-ecc-v1", "version": 1}, {"id": "gopro-basicsr-v1", "version": 2}])
-def test_protocols_must_be_equal(other: dict):
+@pytest.mark.parametrize("other", [ProtocolReference("realblur-ecc-v1", 1), ProtocolReference("gopro-basicsr-v1", 2)])
+def test_protocols_must_be_equal(other: ProtocolReference):
     first, second = two()
     scored_otherwise = candidate("B", second.rows, protocol=other)
     refusal = r"^gopro: B was scored by .* but A by gopro-basicsr-v1 version 1: not comparable$"
     with pytest.raises(UserError, match=refusal):
-        comparison([first, scored_otherwise])
+        compare([first, scored_otherwise])
 
 
 def test_images_without_truth_are_not_compared():
     blind = [ImageScore("a", None, None, 0.1)]
-    compared = comparison([candidate(name, {"lai": blind}) for name in "AB"])
-    assert compared["datasets"]["lai"]["images"] == 0
+    compared = compare([candidate(name, {"lai": blind}) for name in "AB"])
+    assert compared.datasets["lai"].images == 0
     assert comparison_tables(compared) == []
 
 
 def test_the_page():
-    page = comparison_markdown(comparison(two()), "explained", "deblurkit test", PAPER)
+    page = comparison_markdown(compare(two()), "explained", "deblurkit test", PAPER)
     for part in (
         "# A, B\\|2\n",
         "| candidate | inference | psnr (dB) ↑ | lpips ↓ |\n| --- | --- | ---: | ---: |\n| blurred | - | 20.00 | 0.50",
@@ -149,11 +149,9 @@ def test_the_page():
 
 
 def test_folders_of_restored_images_are_named():
-    from_folder = candidate(
-        "X", {"gopro": images(BASE)}, weights=None, restored={"folder": "their/out"}, inference=None
-    )
-    page = comparison_markdown(comparison([from_folder, two()[0]]), "", "")
+    from_folder = candidate("X", {"gopro": images(BASE)}, inference=None, **in_folder("their/out"))
+    page = comparison_markdown(compare([from_folder, two()[0]]), "", "")
     assert "- X: `their/out`, figures in `X/metrics.json`" in page
     assert "inference modes differ: X restored elsewhere, A whole" in page
-    alone = comparison_tables(comparison([from_folder]))
+    alone = comparison_tables(compare([from_folder]))
     assert [table.columns for table in alone] == [["candidate", "psnr (dB) ↑", "lpips ↓"]]  # no mode is known

@@ -10,12 +10,10 @@ import math
 from pathlib import Path
 
 import pytest
-from made_candidates import PAPER, candidate, content_of, entry
+from made_candidates import PAPER, candidate, content_of, entry, in_folder, videos
 
-from deblurkit.report.comparison import comparison
-from deblurkit.report.model import Candidate
-from deblurkit.report.scores import ImageScore
-from deblurkit.report.write import plain, write_comparison, write_report
+from deblurkit.report.write import write_comparison, write_report
+from deblurkit.results import CandidateResult, ImageScore, ProtocolReference
 
 GOLDEN = Path(__file__).resolve().parents[1] / "files" / "golden"
 BLURRED = [(24.0, 0.75), (25.5, 0.8125), (26.25, 0.8125), (27.0, 0.875), (28.5, 0.875), (30.0, 0.9375), (31.5, 0.9375)]
@@ -36,7 +34,7 @@ def gopro(name: str) -> list[ImageScore]:
     return rows
 
 
-def ours() -> Candidate:
+def ours() -> CandidateResult:
     """What has most to tell: three data sets, facts of a protocol, groups, published figures, notes."""
     shifts = {"ecc": "converged", "best": 3}
     kohler = [
@@ -44,13 +42,9 @@ def ours() -> Candidate:
         ImageScore("1_2", None, {"psnr": 24.25}, 0.5, {}, shifts),
     ]
     rows = {"gopro": gopro("ours"), "kohler": kohler, "blind": [ImageScore("x|y", None, None, 1.0)]}
-    videos = {
-        name: {"images": 1, "blurred": {"psnr": 26.0, "ssim": 0.75}, "restored": {"psnr": 27.5, "ssim": 0.8125}}
-        for name in ("a", "b")
-    }
-    other = {"id": "kohler-aligned-v1", "version": 2, "digest": "12ab"}
+    other = ProtocolReference("kohler-aligned-v1", 2, "12ab")
     entries = {
-        "gopro": entry(rows["gopro"], published={"psnr": 30.18, "lpips": 0.1}, groups={"video": videos}),
+        "gopro": entry(rows["gopro"], published={"psnr": 30.18, "lpips": 0.1}, groups={"video": videos(0.75)}),
         "kohler": entry(kohler, protocol=other, inference="x8", inference_used={"x8": 2}, data={"set": "Kohler"}),
         "blind": entry(rows["blind"], data=None),
     }
@@ -58,14 +52,13 @@ def ours() -> Candidate:
     return candidate("ours", rows, datasets=entries, notes=notes)
 
 
-def several() -> list[Candidate]:
+def several() -> list[CandidateResult]:
     """Three, of which the last is of a folder: their data sets, images and metrics are not all the same."""
     third = gopro("third")[:6]
-    unknown = {"weights": None, "restored": {"folder": "their/out"}, "trained_on": None}
     return [
         ours(),
         candidate("theirs_2", {"gopro": gopro("theirs_2"), "blind": [ImageScore("x|y", None, None, 1.0)]}),
-        candidate("third", {"gopro": third}, inference=None, **unknown),
+        candidate("third", {"gopro": third}, inference=None, **in_folder("their/out")),
     ]
 
 
@@ -76,7 +69,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_report(out / "one", content_of(ours(), paper=PAPER), {"gopro": {"best: a|1": "strips/gopro/best.png"}})
     both = several()
     for name, compared in (("two", both[:2]), ("three", both)):
-        write_comparison(out / name, content_of(*compared, comparison=plain(comparison(compared)), paper=PAPER))
+        write_comparison(out / name, content_of(*compared, paper=PAPER))
     return out
 
 

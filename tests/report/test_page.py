@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from deblurkit.report.comparison import comparison
-from deblurkit.report.model import Candidate, PageContent
+from deblurkit.evaluation.comparison import compare
+from deblurkit.report.model import PageContent, Paper, PublishedRow
 from deblurkit.report.page.embedded import data_uri, image_tables, thumbnails
 from deblurkit.report.page.facts import facts, provenance
 from deblurkit.report.page.headline import blocks
 from deblurkit.report.page.numbers import MINUS, between, shown
 from deblurkit.report.page.page import page_html
-from deblurkit.report.scores import ImageScore
 from deblurkit.report.tables import NOTHING, p_value
+from deblurkit.results import CandidateResult, DatasetResult, ImageScore, ProtocolReference, ScoreKind, SecondsPerImage
 
 HOSTILE = "</script><script>hacked()</script>\"><img src=x onerror=hacked()>'&amp;"
 VOID = {"meta", "link", "img", "input", "br", "wbr", "hr"}
@@ -67,18 +67,20 @@ def read(page: str) -> Reader:
 
 def minimal(rows: list[ImageScore], **entry: Any) -> PageContent:
     """A content with nothing that need not be there."""
-    how = {"protocol": {"id": "gopro-float-v1", "version": 1}, "inference": "whole"}
-    figures = {**how, "images": len(rows), "blurred": None, "restored": None, "gain": None, "published": None, **entry}
-    metrics = {
-        "name": "net",
-        "metrics": {"psnr": {"higher_is_better": True, "unit": "dB"}, "lpips": {"higher_is_better": False, "unit": ""}},
-        "weights": None,
-        "environment": {},
-        "datasets": {"set": figures},
-        "notes": [],
-    }
-    candidate = Candidate("net", metrics, {"set": rows})
-    return PageContent("net", [candidate], None, {}, {}, protocol="", command="deblurkit test")
+    figures = DatasetResult(ProtocolReference("gopro-float-v1", 1), "whole", len(rows), len(rows), **entry)
+    candidate = CandidateResult(
+        name="net",
+        metrics={"psnr": ScoreKind("dB"), "lpips": ScoreKind(higher_is_better=False)},
+        weights=None,
+        restored=None,
+        trained_on=None,
+        date=None,
+        environment={},
+        datasets={"set": figures},
+        notes=[],
+        rows={"set": rows},
+    )
+    return PageContent("net", [candidate], compare([candidate]), {}, {}, protocol="", command="deblurkit test")
 
 
 def hostile(one: PageContent) -> PageContent:
@@ -86,11 +88,13 @@ def hostile(one: PageContent) -> PageContent:
     candidate = one.candidates[0]
     rows = [dataclasses.replace(row, key=f"{number}{HOSTILE}") for number, row in enumerate(candidate.rows["small"])]
     rows[0] = dataclasses.replace(rows[0], restored_facts={HOSTILE: HOSTILE})
-    entry = candidate.metrics["datasets"]["small"]
-    named = Candidate(
-        HOSTILE,
-        {**candidate.metrics, "datasets": {HOSTILE: entry}, "notes": [HOSTILE], "environment": {HOSTILE: HOSTILE}},
-        {HOSTILE: rows},
+    named = dataclasses.replace(
+        candidate,
+        name=HOSTILE,
+        datasets={HOSTILE: candidate.datasets["small"]},
+        notes=[HOSTILE],
+        environment={HOSTILE: HOSTILE},
+        rows={HOSTILE: rows},
     )
     (picture,) = one.pictures["small"]
     panels = {name.replace("gentle", HOSTILE): data for name, data in picture.panels.items()}
@@ -99,17 +103,13 @@ def hostile(one: PageContent) -> PageContent:
     return PageContent(
         HOSTILE,
         [named],
-        None,
+        compare([named]),
         {HOSTILE: [picture]},
         {HOSTILE: {row.key: next(iter(one.thumbnails["small"].values())) for row in rows}},
         protocol=HOSTILE,
         command=HOSTILE,
         options=HOSTILE,
-        paper={
-            "title": HOSTILE,
-            "published": {},
-            "compared": [{"method": HOSTILE, "dataset": HOSTILE, HOSTILE: HOSTILE}],
-        },
+        paper=Paper(HOSTILE, {}, [PublishedRow(HOSTILE, HOSTILE, {HOSTILE: HOSTILE})]),
         files={HOSTILE: {rows[0].key: {"sharp": "javascript:hacked()"}}},
     )
 
@@ -118,9 +118,9 @@ UNSCORED = minimal([ImageScore("a", None, None, None)])
 INFINITE = minimal(
     [ImageScore("a", {"psnr": 30.0}, {"psnr": math.inf}, 0.5), ImageScore("b", {"psnr": 1.0}, {"psnr": 0.5}, 0.4)],
     blurred={"psnr": 15.5},
-    restored={"psnr": "inf"},
-    gain={"psnr": "inf"},
-    seconds_per_image={"median": 0.45, "p95": 0.5},
+    restored={"psnr": math.inf},
+    gain={"psnr": math.inf},
+    seconds_per_image=SecondsPerImage(0.45, 0.5),
 )
 UNKNOWN_BLURRED = minimal([ImageScore("a", None, {"lpips": 0.25}, None)], restored={"lpips": 0.25})
 EMPTY = minimal([])
@@ -156,7 +156,7 @@ def test_sections_are_listed_in_the_contents(one_page: str):
 
 def test_the_headline_says_blurred_restored_gain_and_published(one: PageContent, one_page: str):
     page = read(one_page)
-    figures = one.candidates[0].metrics["datasets"]["photographs"]
+    figures = one.candidates[0].to_json()["datasets"]["photographs"]
     for side in ("blurred", "restored"):
         assert f"{figures[side]['psnr']:.2f}" in page.text
     low, high = figures["intervals"]["gain"]["psnr"]
@@ -172,8 +172,7 @@ def test_the_headline_says_blurred_restored_gain_and_published(one: PageContent,
 
 def test_a_comparison_says_difference_interval_and_test(two: PageContent, two_page: str):
     page = read(two_page)
-    assert two.comparison is not None
-    pair = two.comparison["datasets"]["photographs"]["pairs"][0]
+    pair = two.comparison.to_json()["datasets"]["photographs"]["pairs"][0]
     assert shown(pair["difference"], "psnr", signed=True) in page.text
     assert between(pair["interval"], "psnr", signed=True) in page.text
     assert f"p = {p_value(pair['p_value'])}" in page.text
@@ -190,10 +189,7 @@ def test_whatever_is_missing_the_page_is_made(content: PageContent):
     assert not any(attributes.get("id") == "look" for _, attributes in page.elements)
     compared = dataclasses.replace(content.candidates[0], name="other")
     candidates = [content.candidates[0], compared]
-    for candidate in candidates:
-        for figures in candidate.metrics["datasets"].values():
-            figures.setdefault("intervals", {"blurred": {}, "restored": {}, "gain": {}})
-    read(page_html(dataclasses.replace(content, candidates=candidates, comparison=comparison(candidates))))
+    read(page_html(dataclasses.replace(content, candidates=candidates, comparison=compare(candidates))))
 
 
 def test_infinite_scores_are_shown_as_such():
@@ -248,10 +244,7 @@ def test_what_all_candidates_share_is_said_once(two: PageContent):
 
 
 def test_a_date_alone_sets_no_environments_apart(two: PageContent):
-    dated = [
-        dataclasses.replace(each, metrics={**each.metrics, "environment": {"python": "3", "date": each.name}})
-        for each in two.candidates
-    ]
+    dated = [dataclasses.replace(each, environment={"python": "3"}, date=each.name) for each in two.candidates]
     shared, *own = provenance(dataclasses.replace(two, candidates=dated))
     assert shared.tables["Environment"] == [("python", "3")]
     assert [origin.tables["Restored images"][-1] for origin in own] == [
@@ -272,10 +265,10 @@ def test_a_gain_is_good_or_bad_as_it_reads(gain: float, text: str, tone: str):
 
 
 def test_candidates_that_read_the_same_are_both_the_best(two: PageContent):
-    assert two.comparison is not None
-    entry = two.comparison["datasets"]["photographs"]
-    close = {**entry, "restored": {"gentle": {"psnr": 30.001}, "strong": {"psnr": 29.999}}}
-    (block,) = blocks(dataclasses.replace(two, comparison={**two.comparison, "datasets": {"photographs": close}}))
+    entry = two.comparison.datasets["photographs"]
+    close = dataclasses.replace(entry, restored={"gentle": {"psnr": 30.001}, "strong": {"psnr": 29.999}})
+    compared = dataclasses.replace(two.comparison, datasets={"photographs": close})
+    (block,) = blocks(dataclasses.replace(two, comparison=compared))
     assert [row.cells[0].best for row in block.rows] == [False, True, True]
 
 

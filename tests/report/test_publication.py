@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from made_candidates import PAPER, candidate, entry, images
 
-from deblurkit.report.comparison import comparison
+from deblurkit.evaluation.comparison import compare
+from deblurkit.report.model import Paper, PublishedRow
 from deblurkit.report.publication import csv_table, escape, latex
-from deblurkit.report.scores import ImageScore
+from deblurkit.results import ImageScore
 
 NASTY = r"[50%] a_b & {c} #1 $x^2$ ~ \end <|> *"
 
@@ -31,7 +32,7 @@ def cells(table: str, method: str) -> list[str]:
 def several(*names: str) -> tuple:
     values = {"A": ([27.004, 29.0], [0.2, 0.3]), "B": ([27.0, 29.0], [0.4, 0.3]), "C": ([26.0, 26.0], [0.5, 0.3])}
     found = [candidate(name, {"gopro": images(*values[name])}) for name in names]
-    return found, comparison(found)
+    return found, compare(found)
 
 
 def test_best_and_second_are_marked_as_they_are_printed():
@@ -57,20 +58,20 @@ def test_published_rows_are_marked_and_never_the_best():
         candidate(name, {"gopro": rows}, datasets={"gopro": entry(rows, published={"psnr": 31.5, "lpips": 0.1})})
         for name in "AB"
     ]
-    table = latex(ours, comparison(ours), PAPER)
+    table = latex(ours, compare(ours), PAPER)
     assert cells(table, r"Nah$^\dagger$") == ["29.08", "--"]
     assert cells(table, r"A\textbar{}B$^\dagger$") == ["27", "--"]  # as printed; seconds are no column here
     assert cells(table, r"Original paper$^\dagger$") == ["31.5", "0.1"]  # once, though both candidates have it
     assert cells(table, "A") == [r"\textbf{27.50}", r"\textbf{0.5000}"]
     assert r"$^\dagger$As published in \emph{Blur \& how\_to}; not measured by us" in table
     other = candidate("C", {"gopro": rows}, datasets={"gopro": entry(rows, published={"psnr": 29.0})})
-    assert cells(latex([*ours, other], comparison([*ours, other])), r"Original paper of C$^\dagger$") == ["29.0", "--"]
+    assert cells(latex([*ours, other], compare([*ours, other])), r"Original paper of C$^\dagger$") == ["29.0", "--"]
 
 
 def test_two_figures_of_one_method_are_two_rows():
-    quoted = [{"method": "Nah", "dataset": "gopro", "psnr": value} for value in (29.08, 28.6)]
+    quoted = [PublishedRow("Nah", "gopro", {"psnr": value}) for value in (29.08, 28.6)]
     found, compared = several("A")
-    table = csv_table(found, compared, {"title": "T", "compared": quoted})
+    table = csv_table(found, compared, Paper("T", {}, quoted))
     assert [row[4] for row in csv.reader(table.splitlines()) if row[0] == "Nah"] == ["29.08", "28.6"]
 
 
@@ -79,7 +80,7 @@ def test_the_caption_says_how():
     tiled = candidate(
         "B", second.rows, inference="tlc:256", notes=["LPIPS (alex): random\nbackbone, this is not LPIPS"]
     )
-    table = latex([first, tiled], comparison([first, tiled]))
+    table = latex([first, tiled], compare([first, tiled]))
     assert r"\texttt{gopro-basicsr-v1}, version 1, inference \texttt{whole}, \texttt{tlc:256}." in table
     assert "Images: gopro 2." in table
     assert "% Mind: B: LPIPS (alex): random backbone, this is not LPIPS\n" in table
@@ -89,7 +90,7 @@ def test_the_caption_says_how():
 def test_several_data_sets_and_missing_scores():
     sets = {"gopro": images([27.0, math.inf]), "lai": [ImageScore("x", None, None, 0.1)], "hide": images([25.0])}
     ours = candidate("A", sets)
-    table = latex([ours], comparison([ours]))
+    table = latex([ours], compare([ours]))
     assert r"\multicolumn{2}{c}{gopro}" in table
     assert r"\cmidrule(lr){4-5}" in table
     assert "lai" not in table
@@ -99,7 +100,7 @@ def test_several_data_sets_and_missing_scores():
 @pytest.mark.parametrize("candidates", [["A"], ["A", "B", "C"]])
 def test_latex_is_well_formed(candidates: list[str]):
     found, compared = several(*candidates)
-    table = latex(found, compared, {"title": NASTY, "compared": [{"method": NASTY, "dataset": "gopro", "psnr": 1}]})
+    table = latex(found, compared, Paper(NASTY, {}, [PublishedRow(NASTY, "gopro", {"psnr": 1})]))
     assert re.findall(r"\\begin{(\w+)}", table) == re.findall(r"\\end{(\w+)}", table)[::-1] == ["table", "tabular"]
     plain = re.sub(r"\\[\\{}$&#_%]", "", table)
     assert plain.count("{") == plain.count("}")
@@ -118,8 +119,8 @@ def test_escape():
 def test_latex_compiles(tmp_path: Path):
     rows = images([27.0, 28.0])
     found = [candidate(name, {NASTY: rows, "hide": rows}, notes=[NASTY]) for name in (NASTY, "*", "ü")]
-    compared = [{"method": method, "dataset": "hide", "psnr": 1} for method in (NASTY, "[x", "*")]
-    table = latex(found, comparison(found), {"title": NASTY, "compared": compared})
+    compared = [PublishedRow(method, "hide", {"psnr": 1}) for method in (NASTY, "[x", "*")]
+    table = latex(found, compare(found), Paper(NASTY, {}, compared))
     document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + table + "\\end{document}\n"
     (tmp_path / "t.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
@@ -130,7 +131,7 @@ def test_latex_compiles(tmp_path: Path):
 def test_csv_keeps_all_decimals():
     third = 1 / 3
     ours = candidate("A, or B", {"gopro": images([27 + third])})
-    table = list(csv.reader(csv_table([ours], comparison([ours]), PAPER).splitlines()))
+    table = list(csv.reader(csv_table([ours], compare([ours]), PAPER).splitlines()))
     assert table == [
         ["method", "kind", "protocol", "inference", "gopro psnr", "gopro lpips"],
         ["Blurred input", "blurred", "gopro-basicsr-v1 version 1", "", "20.0", "0.5"],

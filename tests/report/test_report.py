@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_candidates import PAPER, candidate, content_of, entry, images
+from made_candidates import PAPER, candidate, content_of, entry, images, in_folder
 
-from deblurkit.report.comparison import comparison
-from deblurkit.report.model import Candidate
-from deblurkit.report.scores import ImageScore, ranked, ranked_by_score, share_gained
-from deblurkit.report.tables import as_text, escape, headline, published, report_markdown, scale
-from deblurkit.report.write import per_image_csv, plain, write_comparison, write_report, write_text
+from deblurkit.report.markdown import report_markdown
+from deblurkit.report.model import Paper
+from deblurkit.report.ranking import ranked, ranked_by_score, share_gained
+from deblurkit.report.tables import as_text, escape, headline, published, scale
+from deblurkit.report.write import per_image_csv, write_comparison, write_report, write_text
+from deblurkit.results import CandidateResult, ImageScore, Means, ScoreKind, SecondsSpent, plain
 
 ROWS = {
     "gopro": [
@@ -30,11 +31,8 @@ FILES = ["metrics.json", "per_image.csv", "report.html", "report.md", "tables.cs
 
 
 @pytest.fixture
-def scored() -> Candidate:
-    videos = {
-        name: {"images": 1, "blurred": {"psnr": 26.0, "ssim": 0.8}, "restored": {"psnr": 27.5, "ssim": 0.85}}
-        for name in ("a", "b")
-    }
+def scored() -> CandidateResult:
+    videos = {name: Means(1, {"psnr": 26.0, "ssim": 0.8}, {"psnr": 27.5, "ssim": 0.85}) for name in ("a", "b")}
     gopro = entry(ROWS["gopro"], published={"psnr": 30.18, "lpips": 0.1}, groups={"video": videos})
     blind = entry(ROWS["blind"], data=None)
     notes = ["gopro: limited to 3 of 1111 images"]
@@ -45,19 +43,19 @@ def test_published() -> None:
     table = published(PAPER)
     assert table.columns == ["method", "data set", "psnr", "ssim", "seconds"]
     assert table.rows == [["Nah", "gopro", "29.08", "0.9135", "-"], ["A|B", "gopro", "27", "-", "0.85"]]
-    assert published({"title": "A paper", "published": {}, "compared": []}) is published(None) is None
+    assert published(Paper("A paper", {}, [])) is published(None) is None
 
 
 def test_what_a_paper_prints_of_itself_is_shown_whether_scored_here_or_not() -> None:
     """A data set that is not among those tested, such as a user study, has no table of scores to stand in."""
-    table = published({**PAPER, "published": {"user_study": {"mean": 7.2}}})
+    table = published(dataclasses.replace(PAPER, published={"user_study": {"mean": 7.2}}))
     assert table is not None
     assert table.columns == ["method", "data set", "mean", "psnr", "ssim", "seconds"]
     assert table.rows[0] == ["the paper itself", "user_study", "7.2", "-", "-", "-"]
 
 
-def test_headline(scored: Candidate) -> None:
-    table = headline(scored.metrics)
+def test_headline(scored: CandidateResult) -> None:
+    table = headline(scored)
     assert table.columns == ["data set", "score", "images", "blurred", "restored", "gain", "published", "s/image"]
     gain = "+0.0333 [0.0000, +0.0500]"
     assert table.rows == [
@@ -68,17 +66,17 @@ def test_headline(scored: Candidate) -> None:
     ]
 
 
-def test_headline_of_a_folder(scored: Candidate) -> None:
+def test_headline_of_a_folder(scored: CandidateResult) -> None:
     """What is known of nothing has no column: no paper and no time; part of the images has scores."""
     part = entry(images([27.0, 28.0]), images=5, seconds_per_image=None)
-    table = headline(candidate("folder", {}, datasets={"gopro": part}).metrics)
+    table = headline(candidate("folder", {}, datasets={"gopro": part}))
     assert table.columns == ["data set", "score", "images", "blurred", "restored", "gain"]
     assert table.rows[1] == ["gopro", "lpips ↓", "2 of 5", *["0.5000 [0.5000, 0.5000]"] * 2, "0.0000 [0.0000, 0.0000]"]
 
 
-def test_tables_print_aligned_and_unbroken(scored: Candidate) -> None:
-    printed = as_text(headline(scored.metrics))
-    assert as_text(headline(scored.metrics), headline(scored.metrics)) == f"{printed}\n\n{printed}"
+def test_tables_print_aligned_and_unbroken(scored: CandidateResult) -> None:
+    printed = as_text(headline(scored))
+    assert as_text(headline(scored), headline(scored)) == f"{printed}\n\n{printed}"
     assert printed.startswith("Scores\n  data set   score         images ")
     assert "  gopro      ssim ↑             3   0.8833 [0.8000, 0.9500]   0.9167 [0.8500, 1.0000]" in printed
 
@@ -97,7 +95,7 @@ def test_gains() -> None:
 
 
 def test_scales() -> None:
-    known = {"lpips": {"higher_is_better": False, "unit": ""}, "psnr": {"higher_is_better": True, "unit": "dB"}}
+    known = {"lpips": ScoreKind(higher_is_better=False), "psnr": ScoreKind("dB")}
     assert [scale(name, known).title for name in ("psnr", "lpips", "other")] == ["psnr (dB) ↑", "lpips ↓", "other"]
     assert [scale(name, known).sign for name in ("psnr", "lpips", "other")] == [1, -1, 0]
 
@@ -129,7 +127,7 @@ def test_values_that_json_cannot_hold() -> None:
         plain({"a": math.nan})
 
 
-def test_files(tmp_path: Path, scored: Candidate) -> None:
+def test_files(tmp_path: Path, scored: CandidateResult) -> None:
     out = tmp_path / "new" / "Bericht ü"
     strips = {"gopro": {"best: a|1": "strips/gopro/best.png"}}
     write_report(out, content_of(scored, paper=PAPER), strips)
@@ -159,12 +157,12 @@ def test_files(tmp_path: Path, scored: Candidate) -> None:
     assert "\n\n\n" not in page
 
 
-def test_nothing_is_replaced_unless_all_is_rendered(tmp_path: Path, scored: Candidate) -> None:
+def test_nothing_is_replaced_unless_all_is_rendered(tmp_path: Path, scored: CandidateResult) -> None:
     write_report(tmp_path, content_of(scored), {})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    not_plain = dataclasses.replace(scored, metrics={**scored.metrics, "notes": [math.inf]})
-    for broken in (not_plain, dataclasses.replace(scored, metrics={**scored.metrics, "environment": None})):
-        with pytest.raises((ValueError, AttributeError)):
+    not_plain = dataclasses.replace(scored, environment={"load": math.nan})
+    for broken in (not_plain, dataclasses.replace(scored, environment=None)):
+        with pytest.raises((ValueError, TypeError)):
             write_report(tmp_path, content_of(broken), {})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -178,7 +176,7 @@ def test_no_file_stays_half_written(tmp_path: Path) -> None:
 
 def test_files_of_a_comparison(tmp_path: Path) -> None:
     both = [candidate(name, {"gopro": images([value] * 7)}) for name, value in (("A", 27.0), ("B", math.inf))]
-    write_comparison(tmp_path, content_of(*both, comparison=plain(comparison(both))))
+    write_comparison(tmp_path, content_of(*both))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "comparison.json",
         "comparison.md",
@@ -194,7 +192,7 @@ def test_files_of_a_comparison(tmp_path: Path) -> None:
 
 def test_long_tables_show_both_ends() -> None:
     many = [ImageScore(f"i{n:02}", {"psnr": 20.0}, {"psnr": 20.0 + n}, 0.1) for n in range(20)]
-    groups = {"scene": {f"s{n:02}": {"images": 1, "blurred": None, "restored": {"psnr": 20.0}} for n in range(40)}}
+    groups = {"scene": {f"s{n:02}": Means(1, None, {"psnr": 20.0}) for n in range(40)}}
     long = candidate("long", {"gopro": many}, datasets={"gopro": entry(many, groups=groups)})
     text = report_markdown(long, "", "", {})
     listed = [line.split(" | ")[0][2:] for line in text.splitlines() if line.startswith("| i")]
@@ -212,10 +210,11 @@ def test_lower_is_better_first() -> None:
 def test_restorations_made_elsewhere() -> None:
     """A folder of images, with neither weights nor blurred input nor times."""
     rows = [ImageScore(f"i{n}", None, {"psnr": 20.0 + n}, None) for n in range(3)]
-    unknown = {"weights": None, "restored": {"folder": "their/out"}, "trained_on": None}
     untold = {"inference": None, "inference_used": {}, "data": {}}
-    timeless = entry(rows, seconds_per_image=None, seconds={"decode": 1.0, "metrics": None}, **untold)
-    text = report_markdown(candidate("theirs", {"s": rows}, datasets={"s": timeless}, **unknown), "", "", {})
+    timeless = entry(rows, seconds_per_image=None, seconds=SecondsSpent(decode=1.0), **untold)
+    text = report_markdown(
+        candidate("theirs", {"s": rows}, datasets={"s": timeless}, **in_folder("their/out")), "", "", {}
+    )
     assert "Scored by `gopro-basicsr-v1` (version 1).\n" in text
     assert "Scored as they lie in `their/out`; how they were made is not known here." in text
     assert "The best and the worst in psnr:\n\n| image | psnr restored |\n| --- | ---: |\n| i2 | 22.00 |\n" in text
@@ -230,7 +229,7 @@ def test_escape() -> None:
 
 
 def test_reports_need_no_torch() -> None:
-    modules = "write, comparison, publication, statistics, plots, page.page"
+    modules = "write, comparison, publication, plots, page.page"
     imports = "; ".join(f"import deblurkit.report.{module}" for module in modules.split(", "))
     code = (
         f"import sys, deblurkit.cli; {imports}; sys.exit(bool({{'torch', 'matplotlib', 'jinja2'}} & set(sys.modules)))"

@@ -19,7 +19,7 @@ from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_images
 from deblurkit.evaluation.sources import NetworkSource
 from deblurkit.inference.forward import NonFiniteOutputError
-from deblurkit.report.scores import ImageScore
+from deblurkit.results import ImageScore
 
 
 class _GaveWayError(BaseException):
@@ -78,16 +78,16 @@ class ValidationHook(Hook):
                 return None
             rows += part
         summary = summarise(rows, self.protocol)
-        if summary["restored"] is None or summary["blurred"] is None:
-            runner.logger.info(f"validation {name}: {summary['images']} images without truth, nothing to score")
+        if summary.restored is None or summary.blurred is None:
+            runner.logger.info(f"validation {name}: {summary.images} images without truth, nothing to score")
             return {}
-        metrics = {f"val/{name}/{metric}": value for metric, value in summary["restored"].items()}
+        metrics = {f"val/{name}/{metric}": value for metric, value in summary.restored.items()}
         told = ", ".join(
-            f"{metric} {value:.3f} (blurred {summary['blurred'][metric]:.3f})"
-            for metric, value in summary["restored"].items()
+            f"{metric} {value:.3f} (blurred {summary.blurred[metric]:.3f})"
+            for metric, value in summary.restored.items()
         )
         weights = "averaged weights" if runner.restorer.ema is not None else "weights"
-        runner.logger.info(f"iteration {runner.iter} validation {name}, {summary['images']} images, {weights}: {told}")
+        runner.logger.info(f"iteration {runner.iter} validation {name}, {summary.images} images, {weights}: {told}")
         return metrics
 
     def _own_rows(self, runner: TrainingRunner, name: str, dataset: Dataset) -> list[ImageScore] | None:

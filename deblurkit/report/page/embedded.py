@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from deblurkit.report.model import PageContent, Picture
-from deblurkit.report.page.numbers import datasets_of, scale_of, shown
-from deblurkit.report.scores import ImageScore, Scores
+from deblurkit.report.page.numbers import scale_of, shown
+from deblurkit.results import ImageScore, Scores
 
 _THUMBNAIL_BYTES = 4_500_000  # of all thumbnails: beside a dozen crops they leave the page below 25 MB
 _DIGITS = 5  # decimals of single images' scores: what is shown, and one more to sort by
+_UNSCORED = ImageScore("", None, None, None)
+
+Rows = Mapping[str, Mapping[str, ImageScore]]
+"""One data set's images by candidate and key."""
 
 
 def image_tables(content: PageContent) -> list[dict[str, Any]]:
@@ -22,21 +27,41 @@ def image_tables(content: PageContent) -> list[dict[str, Any]]:
     Scores are lists in the order of ``keys``, by metric; infinite ones are ``"inf"`` and ``"-inf"``, missing ones
     ``None``.
     """
-    return [_image_table(content, name, content.candidates[0].rows[name]) for name in datasets_of(content)]
+    return [_image_table(content, name) for name in content.datasets()]
 
 
-def pictures(content: PageContent) -> list[dict[str, Any]]:
-    """Returns the crops, of all data sets: ``dataset, key, title, size, corner, gain, panels`` and their ``sources``.
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """A crop as the page's script takes it.
 
-    ``panels`` are ``name``, ``label`` and ``score`` in the order in which they are offered; ``sources`` are data URIs
-    by name, apart, so that they can stand where they are not read before they are shown.
+    Attributes:
+        dataset: The data set's name.
+        key: The image's key.
+        title: Why it is shown.
+        size: Height and width of the whole image.
+        corner: Row and column of the crop's upper left pixel.
+        gain: The image's gain in words; empty where several candidates are compared.
+        panels: ``name``, ``label`` and ``score`` of each, in the order in which they are offered.
+        sources: Data URIs by name, apart, so that they can stand where they are not read before they are shown.
     """
+
+    dataset: str
+    key: str
+    title: str
+    size: list[int]
+    corner: list[int]
+    gain: str
+    panels: list[dict[str, str]]
+    sources: dict[str, str]
+
+
+def pictures(content: PageContent) -> list[EmbeddedPicture]:
+    """Returns the crops, of all data sets."""
     made = []
-    for name, shown_of_set in content.pictures.items():
-        rows = {
-            candidate.name: {row.key: row for row in candidate.rows.get(name, ())} for candidate in content.candidates
-        }
-        made += [_picture(content, name, picture, rows) for picture in shown_of_set]
+    for name, chosen in content.pictures.items():
+        rows = _rows_by_key(content, name)
+        for picture in chosen:
+            made.append(_picture(content, name, picture, rows))
     return made
 
 
@@ -61,99 +86,105 @@ def data_uri(data: bytes) -> str:
     Raises:
         ValueError: It is neither WebP nor PNG nor JPEG.
     """
-    starts = {b"RIFF": "webp", b"\x89PNG": "png", b"\xff\xd8": "jpeg"}
-    kind = next((kind for start, kind in starts.items() if data.startswith(start)), None)
-    if kind is None:
-        raise ValueError(f"neither WebP nor PNG nor JPEG: it starts with {data[:8]!r}")
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    for start, kind in ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg")):
+        if data.startswith(start):
+            return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    raise ValueError(f"neither WebP nor PNG nor JPEG: it starts with {data[:8]!r}")
 
 
-def _image_table(content: PageContent, name: str, rows: Sequence[ImageScore]) -> dict[str, Any]:
-    keys = [row.key for row in rows]
-    own = [{row.key: row for row in candidate.rows.get(name, ())} for candidate in content.candidates]
-    named = list(dict.fromkeys(metric for images in own for row in images.values() for metric in row.restored or {}))
-    files = content.files.get(name, {})
+def _rows_by_key(content: PageContent, name: str) -> dict[str, dict[str, ImageScore]]:
+    found = {}
+    for candidate in content.candidates:
+        found[candidate.name] = {row.key: row for row in candidate.rows.get(name, ())}
+    return found
+
+
+def _image_table(content: PageContent, name: str) -> dict[str, Any]:
+    lead, own = content.candidates[0], _rows_by_key(content, name)
+    keys = [row.key for row in lead.rows[name]]
+    scales = []
+    for metric in restored_metrics(content, name):
+        scales.append(scale_of(content, metric))
+    blurred: dict[str, list[float | str | None]] = {}
+    for each in scales:
+        blurred[each.name] = [_number(row.blurred, each.name) for row in lead.rows[name]]
+    candidates = []
+    for candidate, images in own.items():
+        rows = [images.get(key, _UNSCORED) for key in keys]
+        restored = {}
+        for each in scales:
+            restored[each.name] = [_number(row.restored, each.name) for row in rows]
+        seconds = [_rounded(row.seconds) for row in rows]
+        candidates.append({"name": candidate, "restored": restored, "seconds": seconds})
+    files = []
+    for key in keys if content.files.get(name) else ():
+        paths = content.files[name].get(key, {})
+        files.append({panel: quote(path) for panel, path in paths.items()})
     return {
         "name": name,
-        "protocol": content.candidates[0].metrics["datasets"][name]["protocol"]["id"],
+        "protocol": lead.datasets[name].protocol.id,
         "keys": keys,
-        "facts": [_facts([images[key] for images in own if key in images]) for key in keys],
-        "files": [{panel: quote(path) for panel, path in files.get(key, {}).items()} for key in keys] if files else [],
-        "metrics": [
-            {"name": each.name, "title": each.title, "digits": each.digits, "sign": each.sign}
-            for each in (scale_of(content, metric) for metric in named)
-        ],
-        "blurred": {metric: [_number(row.blurred, metric) for row in rows] for metric in named},
-        "candidates": [
-            {
-                "name": candidate.name,
-                "restored": {
-                    metric: [_number(images[key].restored if key in images else None, metric) for key in keys]
-                    for metric in named
-                },
-                "seconds": [_rounded(images[key].seconds if key in images else None) for key in keys],
-            }
-            for candidate, images in zip(content.candidates, own, strict=True)
-        ],
+        "facts": [_facts(own, key) for key in keys],
+        "files": files,
+        "metrics": [{"name": one.name, "title": one.title, "digits": one.digits, "sign": one.sign} for one in scales],
+        "blurred": blurred,
+        "candidates": candidates,
     }
 
 
-def _facts(rows: Sequence[ImageScore]) -> str:
+def restored_metrics(content: PageContent, name: str) -> list[str]:
+    """Returns the metrics that any restored image of a data set has."""
+    found: dict[str, None] = {}
+    for candidate in content.candidates:
+        for row in candidate.rows.get(name, ()):
+            found |= dict.fromkeys(row.restored or {})
+    return list(found)
+
+
+def _facts(rows: Rows, key: str) -> str:
     """Says what the protocol found out about one image, each fact once."""
-    found = {f"{side} {key} {value}" for row in rows for side, key, value in _named_facts(row)}
+    found = set()
+    for images in rows.values():
+        row = images.get(key, _UNSCORED)
+        for side, facts in (("blurred", row.blurred_facts), ("restored", row.restored_facts)):
+            found |= {f"{side} {name} {value}" for name, value in facts.items()}
     return ", ".join(sorted(found))
 
 
-def _named_facts(row: ImageScore) -> list[tuple[str, str, Any]]:
-    sides = {"blurred": row.blurred_facts, "restored": row.restored_facts}
-    return [(side, key, value) for side, facts in sides.items() for key, value in facts.items()]
+def _picture(content: PageContent, name: str, picture: Picture, rows: Rows) -> EmbeddedPicture:
+    first = rows[content.candidates[0].name].get(picture.key, _UNSCORED)
+    metric = next(iter(first.restored or {}), "")
+    gain = None if content.several else first.gain(metric)
+    written = "" if gain is None else f"{shown(gain, metric, signed=True)} {scale_of(content, metric).unit}".strip()
+    panels: list[dict[str, str]] = []
+    sources: dict[str, str] = {}
+    for panel, data in picture.panels.items():
+        label = _panel_label(panel, content.several)
+        panels.append({"name": panel, "label": label, "score": _panel_score(panel, picture.key, metric, rows)})
+        sources[panel] = data_uri(data)
+    for panel, data in picture.errors.items():
+        label = f"error of {_panel_label(panel, content.several)}"
+        panels.append({"name": f"error/{panel}", "label": label, "score": ""})
+        sources[f"error/{panel}"] = data_uri(data)
+    size, corner = list(picture.size), list(picture.corner)
+    return EmbeddedPicture(name, picture.key, picture.title, size, corner, written, panels, sources)
 
 
-def _picture(
-    content: PageContent, name: str, picture: Picture, rows: Mapping[str, Mapping[str, ImageScore]]
-) -> dict[str, Any]:
-    single = len(content.candidates) == 1
-    first = rows[content.candidates[0].name].get(picture.key)
-    metric = next(iter((first.restored if first else None) or {}), "")
-    gain = first.gain(metric) if first and single else None
-    panels = [
-        {"name": panel, "label": _panel_label(panel, single), "score": _panel_score(panel, picture.key, metric, rows)}
-        for panel in picture.panels
-    ]
-    maps = [
-        {"name": f"error/{panel}", "label": f"error of {_panel_label(panel, single)}", "score": ""}
-        for panel in picture.errors
-    ]
-    sources = {panel: data_uri(data) for panel, data in picture.panels.items()}
-    sources |= {f"error/{panel}": data_uri(data) for panel, data in picture.errors.items()}
-    return {
-        "dataset": name,
-        "key": picture.key,
-        "title": picture.title,
-        "size": list(picture.size),
-        "corner": list(picture.corner),
-        "gain": "" if gain is None else f"{shown(gain, metric, signed=True)} {scale_of(content, metric).unit}".strip(),
-        "metric": metric,
-        "panels": [*panels, *maps],
-        "sources": sources,
-    }
-
-
-def _panel_label(panel: str, single: bool) -> str:
+def _panel_label(panel: str, several: bool) -> str:
     if not panel.startswith("restored/"):
         return panel
-    return "restored" if single else panel.removeprefix("restored/")
+    return panel.removeprefix("restored/") if several else "restored"
 
 
-def _panel_score(panel: str, key: str, metric: str, rows: Mapping[str, Mapping[str, ImageScore]]) -> str:
+def _panel_score(panel: str, key: str, metric: str, rows: Rows) -> str:
     """Writes the score of the whole image that a panel is a crop of; nothing where it has none."""
+    if panel == "sharp":
+        return ""
     if panel == "blurred":
-        scores = next(iter(rows.values())).get(key, ImageScore(key, None, None, None)).blurred
+        scores = next(iter(rows.values())).get(key, _UNSCORED).blurred
     else:
-        scores = rows.get(panel.removeprefix("restored/"), {}).get(key, ImageScore(key, None, None, None)).restored
-    return (
-        "" if panel == "sharp" or metric not in (scores or {}) else f"{metric} {shown((scores or {})[metric], metric)}"
-    )
+        scores = rows.get(panel.removeprefix("restored/"), {}).get(key, _UNSCORED).restored
+    return f"{metric} {shown(scores[metric], metric)}" if scores and metric in scores else ""
 
 
 def _number(scores: Scores | None, metric: str) -> float | str | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from deblurkit.report.model import Candidate, PageContent
-from deblurkit.report.page.numbers import datasets_of, gain_of, shown
+from deblurkit.report.model import PageContent
+from deblurkit.report.page.numbers import shown
 from deblurkit.report.tables import NOTHING, Table
+from deblurkit.results import CandidateResult, Facts, Means, gain_of, plain
 
 _OWN = ("Weights", "Restored images")  # what makes a candidate: never taken apart
 
-Facts = list[tuple[str, str]]
+Sheet = list[tuple[str, str]]
+"""Names and texts."""
 
 
 @dataclass(frozen=True)
@@ -20,41 +21,45 @@ class Provenance:
     """What is known of a candidate's origin: its name, empty for what all share, and facts by the title of a table."""
 
     name: str
-    tables: Mapping[str, Facts]
+    tables: Mapping[str, Sheet]
 
 
 def provenance(content: PageContent) -> list[Provenance]:
     """Returns weights or folder, training, data and environment: first the facts that all candidates share."""
-    every = {candidate.name: _tables(candidate) for candidate in content.candidates}
-    shared = {
-        title: [fact for fact in known if all(fact in own.get(title, []) for own in every.values())]
-        for title, known in next(iter(every.values())).items()
-        if len(every) == 1 or title not in _OWN
-    }
-    found = [Provenance("", shared)]
-    for name, tables in every.items():
-        own = {title: [fact for fact in known if fact not in shared.get(title, [])] for title, known in tables.items()}
-        found.append(Provenance(name, own))
-    kept = [Provenance(each.name, {title: known for title, known in each.tables.items() if known}) for each in found]
-    return [each for each in kept if each.tables]
+    every = {candidate.name: _sheets(candidate) for candidate in content.candidates}
+    shared: dict[str, Sheet] = {}
+    for title, sheet in next(iter(every.values())).items():
+        if len(every) == 1 or title not in _OWN:
+            shared[title] = [fact for fact in sheet if all(fact in own.get(title, []) for own in every.values())]
+    found = [_known("", shared)]
+    for name, sheets in every.items():
+        own = {}
+        for title, sheet in sheets.items():
+            own[title] = [fact for fact in sheet if fact not in shared.get(title, [])]
+        found.append(_known(name, own))
+    return [each for each in found if each.tables]
+
+
+def _known(name: str, sheets: Mapping[str, Sheet]) -> Provenance:
+    return Provenance(name, {title: sheet for title, sheet in sheets.items() if sheet})
 
 
 def group_tables(content: PageContent) -> list[Table]:
-    """Returns the means over groups of images (videos, posters), one table a data set and group."""
+    """Returns the means over groups of images (videos, posters), one table a data set and kind of group."""
     made = []
-    for name in datasets_of(content):
-        entry = content.candidates[0].metrics["datasets"][name]
-        made += [_group_table(content, name, group) for group in entry.get("groups") or {}]
+    for name in content.datasets():
+        for kind in content.candidates[0].datasets[name].groups:
+            made.append(_group_table(content, name, kind))
     return made
 
 
-def facts(values: Mapping[str, Any]) -> Facts:
+def facts(values: Facts) -> Sheet:
     """Writes a mapping as names and texts; what is nested becomes ``outer: inner`` names, lists one text.
 
     >>> facts({"set": "GoPro", "crop": {"size": [1, 2], "seed": 3}})
     [('set', 'GoPro'), ('crop: size', '1, 2'), ('crop: seed', '3')]
     """
-    written: Facts = []
+    written: Sheet = []
     for name, value in values.items():
         if isinstance(value, Mapping):
             written += [(f"{name}: {inner}", text) for inner, text in facts(value)]
@@ -65,40 +70,48 @@ def facts(values: Mapping[str, Any]) -> Facts:
     return written
 
 
-def _tables(candidate: Candidate) -> dict[str, Facts]:
+def _sheets(candidate: CandidateResult) -> dict[str, Sheet]:
     """Returns what is known of one candidate; the date with what makes it, so that all may share the environment."""
-    metrics = candidate.metrics
-    tables = {
-        **dict(zip(_OWN, (metrics.get("weights"), metrics.get("restored")), strict=True)),
-        "Trained on": metrics.get("trained_on"),
-        **{f"Data set {name}": entry.get("data") for name, entry in metrics["datasets"].items()},
-        "Environment": metrics.get("environment"),
-    }
-    known = {title: dict(table) for title, table in tables.items() if table}
-    own = next((known[title] for title in _OWN if title in known), None)
-    if own is not None and "date" in known.get("Environment", {}):
-        own["evaluated"] = known["Environment"].pop("date")
-    return {title: facts(table) for title, table in known.items() if table}
+    sheets: dict[str, Sheet] = {}
+    for title, origin in zip(_OWN, (candidate.weights, candidate.restored), strict=True):
+        if origin is not None:
+            sheets[title] = facts(plain(origin))
+    sheets["Trained on"] = facts(candidate.trained_on or {})
+    for name, entry in candidate.datasets.items():
+        sheets[f"Data set {name}"] = facts(entry.data or {})
+    environment = facts(candidate.environment)
+    if candidate.date is not None:
+        own = next((sheets[title] for title in _OWN if title in sheets), None)
+        if own is not None:
+            own.append(("evaluated", candidate.date))
+        else:
+            environment.insert(0, ("date", candidate.date))
+    sheets["Environment"] = environment
+    return {title: sheet for title, sheet in sheets.items() if sheet}
 
 
-def _group_table(content: PageContent, name: str, group: str) -> Table:
-    several = len(content.candidates) > 1
-    entries = [candidate.metrics["datasets"][name] for candidate in content.candidates]
-    found = [(entry.get("groups") or {}).get(group, {}) for entry in entries]
-    metrics = list(dict.fromkeys(metric for means in found[0].values() for metric in means["restored"] or {}))
-    columns = [group, "images"]
+def _group_table(content: PageContent, name: str, kind: str) -> Table:
+    entries = [candidate.datasets[name] for candidate in content.candidates]
+    first = entries[0].groups[kind]
+    metrics: dict[str, None] = {}
+    for means in first.values():
+        metrics |= dict.fromkeys(means.restored or {})
+    columns = [kind, "images"]
     for metric in metrics:
         columns.append(f"{metric} blurred")
-        for candidate in content.candidates:
-            columns += [f"{metric} {candidate.name}"] if several else [f"{metric} restored", f"{metric} gain"]
+        if content.several:
+            columns += [f"{metric} {candidate.name}" for candidate in content.candidates]
+        else:
+            columns += [f"{metric} restored", f"{metric} gain"]
     rows = []
-    for value, first in found[0].items():
-        row = [str(value), str(first["images"])]
+    for group, means in first.items():
+        row = [str(group), str(means.images)]
         for metric in metrics:
-            row.append(shown((first["blurred"] or {}).get(metric), metric))
-            for means in found:
-                own = means.get(value, {})
-                row.append(shown((own.get("restored") or {}).get(metric), metric))
-                row += [] if several else [shown(gain_of(own, metric), metric, signed=True)]
+            row.append(shown((means.blurred or {}).get(metric), metric))
+            for entry in entries:
+                own = entry.groups.get(kind, {}).get(group, Means(0, None, None))
+                row.append(shown((own.restored or {}).get(metric), metric))
+            if not content.several:
+                row.append(shown(gain_of(means.blurred, means.restored, metric), metric, signed=True))
         rows.append(row)
-    return Table(f"{name}, by {group}, {entries[0]['protocol']['id']}", columns, rows)
+    return Table(f"{name}, by {kind}, {entries[0].protocol.id}", columns, rows)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from deblurkit.report.comparison import metrics_of
 from deblurkit.report.model import PageContent
-from deblurkit.report.page.numbers import between, datasets_of, gain_of, minus, scale_of, shown
+from deblurkit.report.page.numbers import between, minus, scale_of, shown
 from deblurkit.report.tables import NOTHING, Scale, p_value, printed
+from deblurkit.results import ComparedDataset, DatasetResult, Interval, Pair, gain_of
 
 _TONES = {1: "good", 0: "", -1: "bad"}
 
@@ -88,119 +89,129 @@ class Card:
 def cards(content: PageContent) -> list[Card]:
     """Returns one card for each data set: the gain of one candidate, or the first difference between several."""
     made = []
-    for name in datasets_of(content):
-        entry = content.candidates[0].metrics["datasets"][name]
-        scores = list(entry["restored"] or {})
-        if not scores:
-            made.append(
-                Card(name, scored(entry), "no scores", "", details=["Restored; the true images are not known."])
-            )
-        elif content.comparison is not None:
-            made.append(_difference_card(content, content.comparison["datasets"][name], name, scores[0]))
+    for name in content.datasets():
+        entry = content.candidates[0].datasets[name]
+        metric = next(iter(entry.restored or {}), None)
+        if metric is None:
+            unknown = ["Restored; the true images are not known."]
+            made.append(Card(name, scored(entry), "no scores", "", details=unknown))
+        elif content.several:
+            made.append(_difference_card(content, name, metric))
         else:
-            made.append(_gain_card(scale_of(content, scores[0]), name, entry))
+            made.append(_gain_card(scale_of(content, metric), name, entry))
     return made
 
 
 def blocks(content: PageContent) -> list[Block]:
     """Returns the tables of scores: one a data set, of several candidates one a data set and metric."""
-    if content.comparison is None:
-        return [_by_metric(content, name, entry) for name, entry in content.candidates[0].metrics["datasets"].items()]
-    return [
-        _by_candidate(content, entry, name, metric)
-        for name, entry in content.comparison["datasets"].items()
-        for metric in dict.fromkeys(metric for means in entry["restored"].values() for metric in means or {})
-    ]
+    made = []
+    if not content.several:
+        for name, own in content.candidates[0].datasets.items():
+            made.append(_by_metric(content, name, own))
+        return made
+    for name, entry in content.comparison.datasets.items():
+        for metric in metrics_of(entry):
+            made.append(_by_candidate(content, entry, name, metric))
+    return made
 
 
 def differences(content: PageContent) -> list[Block]:
     """Returns the tables of paired comparisons, one a data set; none for one candidate."""
     columns = ["pair", "score", "difference", "p", "images"]
     made = []
-    for name, entry in (content.comparison or {}).get("datasets", {}).items():
-        rows = [_pair(content, pair) for pair in entry["pairs"]]
-        if rows:
-            tests = "; ".join(dict.fromkeys(pair["test"] for pair in entry["pairs"]))
+    for name, entry in content.comparison.datasets.items():
+        if entry.pairs:
+            tests = "; ".join(dict.fromkeys(pair.result.test for pair in entry.pairs))
+            rows = [_pair(content, pair) for pair in entry.pairs]
             made.append(Block(name, "", scored(entry), columns, rows, f"p: {tests}"))
     return made
 
 
-def scored(entry: Mapping[str, Any]) -> str:
+def scored(entry: DatasetResult | ComparedDataset) -> str:
     """Says how many images a data set has, and by which protocol they were scored."""
-    return f"{count(entry)}, {entry['protocol']['id']}"
+    known = entry.scored if isinstance(entry, DatasetResult) else entry.images
+    return f"{count(entry.images, known)}, {entry.protocol.id}"
 
 
-def count(entry: Mapping[str, Any]) -> str:
+def count(images: int, scored: int) -> str:
     """Says how many images a data set has.
 
-    >>> count({"images": 1}), count({"images": 980, "scored": 977})
+    >>> count(1, 1), count(980, 977)
     ('1 image', '980 images, 977 scored')
     """
-    images, scored = entry["images"], entry.get("scored", entry["images"])
     return f"{images} image{'' if images == 1 else 's'}" + ("" if scored == images else f", {scored} scored")
 
 
-def _gain_card(scale: Scale, name: str, entry: Mapping[str, Any]) -> Card:
+def _gain_card(scale: Scale, name: str, entry: DatasetResult) -> Card:
     metric = scale.name
-    gain = (entry["gain"] or {}).get(metric)
-    before, after = (entry["blurred"] or {}).get(metric), entry["restored"][metric]
-    published = (entry.get("published") or {}).get(metric)
+    gain = (entry.gain or {}).get(metric)
+    before, after = (entry.blurred or {}).get(metric), (entry.restored or {}).get(metric)
+    published = (entry.published or {}).get(metric)
     details = []
     if before is not None:
         details.append(f"{shown(before, metric)} blurred → {shown(after, metric)} restored")
     if published is not None:
         details.append(f"published: {printed(published)}, the paper's own, not measured here")
-    side, value = ("restored", after) if gain is None else ("gain", gain)
-    cell = _cell(entry, side, value, scale)
+    if gain is None:  # nothing is known of the blurred images
+        side, cell = "restored", _mean_cell(after, entry.intervals.restored.get(metric), scale)
+    else:
+        side, cell = "gain", _gain_cell(gain, entry.intervals.gain.get(metric), scale)
     return Card(name, scored(entry), f"{side}, {metric}", cell.text, scale.unit, cell.interval, cell.tone, details)
 
 
-def _difference_card(content: PageContent, entry: Mapping[str, Any], name: str, metric: str) -> Card:
-    means = {**entry["restored"], **({"blurred": entry["blurred"]} if entry["blurred"] else {})}
-    details = [f"{side}: {shown((scores or {}).get(metric), metric)}" for side, scores in means.items()]
-    pair = next((pair for pair in entry["pairs"] if pair["metric"] == metric), None)
+def _difference_card(content: PageContent, name: str, metric: str) -> Card:
+    entry = content.comparison.datasets[name]
+    details = [f"{own}: {shown(means.get(metric), metric)}" for own, means in entry.restored.items()]
+    if entry.blurred:
+        details.append(f"blurred: {shown(entry.blurred.get(metric), metric)}")
+    pair = next((pair for pair in entry.pairs if pair.metric == metric), None)
     if pair is None:
         return Card(name, scored(entry), metric, NOTHING, details=details)
-    value, interval = shown(pair["difference"], metric, signed=True), between(pair["interval"], metric, signed=True)
-    label = f"{minus(pair['first'], pair['second'])}, {metric}"
-    details.append(pair["test"] if pair["p_value"] is None else f"p = {p_value(pair['p_value'])}")
-    return Card(name, scored(entry), label, value, scale_of(content, metric).unit, interval, details=details)
-
-
-def _by_metric(content: PageContent, name: str, entry: Mapping[str, Any]) -> Block:
-    published = entry.get("published") or {}
-    rows = []
-    for metric in dict.fromkeys([*(entry["restored"] or {}), *published]):
-        scale = scale_of(content, metric)
-        means = [_cell(entry, side, (entry[side] or {}).get(metric), scale) for side in ("blurred", "restored", "gain")]
-        rows.append(Row(scale.title, [*means, Cell(printed(published.get(metric)))]))
-    return _without_published(
-        Block(name, "", scored(entry), ["score", "blurred", "restored", "gain", "published"], rows)
+    found = pair.result
+    details.append(found.test if found.p_value is None else f"p = {p_value(found.p_value)}")
+    return Card(
+        name,
+        scored(entry),
+        f"{minus(pair.first, pair.second)}, {metric}",
+        shown(found.difference, metric, signed=True),
+        scale_of(content, metric).unit,
+        between(found.interval, metric, signed=True),
+        details=details,
     )
 
 
-def _by_candidate(content: PageContent, entry: Mapping[str, Any], name: str, metric: str) -> Block:
+def _by_metric(content: PageContent, name: str, entry: DatasetResult) -> Block:
+    published = entry.published or {}
+    rows = []
+    for metric in dict.fromkeys([*(entry.restored or {}), *published]):
+        scale = scale_of(content, metric)
+        cells = [
+            _mean_cell((entry.blurred or {}).get(metric), entry.intervals.blurred.get(metric), scale),
+            _mean_cell((entry.restored or {}).get(metric), entry.intervals.restored.get(metric), scale),
+            _gain_cell((entry.gain or {}).get(metric), entry.intervals.gain.get(metric), scale),
+            Cell(printed(published.get(metric))),
+        ]
+        rows.append(Row(scale.title, cells))
+    columns = ["score", "blurred", "restored", "gain", "published"]
+    return _without_published(Block(name, "", scored(entry), columns, rows))
+
+
+def _by_candidate(content: PageContent, entry: ComparedDataset, name: str, metric: str) -> Block:
     """Returns the means over the images that all candidates have; the gains' intervals only where those are its own."""
     scale = scale_of(content, metric)
-    means = {own: (scores or {}).get(metric) for own, scores in entry["restored"].items()}
-    best = scale.order(means.values())[:1]
-    first = content.candidates[0].metrics["datasets"][name]
-    blurred = _cell(first, "blurred", (entry["blurred"] or {}).get(metric), scale)
+    before = (entry.blurred or {}).get(metric)
+    best = scale.order(means.get(metric) for means in entry.restored.values())[:1]
+    blurred = _mean_cell(before, content.candidates[0].datasets[name].intervals.blurred.get(metric), scale)
     rows = [Row("blurred input", [blurred, Cell(NOTHING), Cell(NOTHING)])]
     for candidate in content.candidates:
-        own, value = candidate.metrics["datasets"][name], means[candidate.name]
-        ends = entry["intervals"][candidate.name].get(metric)
-        if (own["restored"] or {}).get(metric) == value:  # over the same images as its own report's
-            gain = _cell(own, "gain", (own["gain"] or {}).get(metric), scale)
+        own, value = candidate.datasets[name], entry.restored[candidate.name].get(metric)
+        ends = entry.intervals[candidate.name].get(metric)
+        if (own.restored or {}).get(metric) == value:  # over the same images as its own report's
+            gain = _gain_cell((own.gain or {}).get(metric), own.intervals.gain.get(metric), scale)
         else:
-            common = {"blurred": entry["blurred"], "restored": {metric: value}}
-            gain = _cell({}, "gain", gain_of(common, metric), scale)
-        cells = [
-            Cell(shown(value, metric), between(ends, metric), best=scale.write(value) in best),
-            gain,
-            Cell(printed((own.get("published") or {}).get(metric))),
-        ]
-        rows.append(Row(candidate.name, cells))
+            gain = _gain_cell(gain_of(entry.blurred, entry.restored[candidate.name], metric), None, scale)
+        mean = Cell(shown(value, metric), between(ends, metric), best=scale.write(value) in best)
+        rows.append(Row(candidate.name, [mean, gain, Cell(printed((own.published or {}).get(metric)))]))
     columns = ["candidate", "mean", "gain", "published"]
     return _without_published(Block(name, scale.title, scored(entry), columns, rows))
 
@@ -213,22 +224,23 @@ def _without_published(block: Block) -> Block:
     return dataclasses.replace(block, columns=block.columns[:-1], rows=rows)
 
 
-def _pair(content: PageContent, pair: Mapping[str, Any]) -> Row:
-    metric = pair["metric"]
-    interval = between(pair["interval"], metric, signed=True)
-    left_out = f", {pair['excluded']} left out" if pair["excluded"] else ""
+def _pair(content: PageContent, pair: Pair) -> Row:
+    metric, found = pair.metric, pair.result
+    left_out = f", {found.excluded} left out" if found.excluded else ""
     cells = [
         Cell(scale_of(content, metric).title),
-        Cell(shown(pair["difference"], metric, signed=True), interval),
-        Cell(p_value(pair["p_value"])),
-        Cell(f"{pair['images']}{left_out}"),
+        Cell(shown(found.difference, metric, signed=True), between(found.interval, metric, signed=True)),
+        Cell(p_value(found.p_value)),
+        Cell(f"{found.images}{left_out}"),
     ]
-    return Row(minus(pair["first"], pair["second"]), cells)
+    return Row(minus(pair.first, pair.second), cells)
 
 
-def _cell(entry: Mapping[str, Any], side: str, value: float | str | None, scale: Scale) -> Cell:
-    """Writes a mean with its interval; a gain with its sign and whether it is for the better."""
-    signed = side == "gain"
-    ends = (entry.get("intervals") or {}).get(side, {}).get(scale.name)
-    tone = _TONES[scale.tone(value)] if signed else ""
-    return Cell(shown(value, scale.name, signed), between(ends, scale.name, signed), tone)
+def _mean_cell(value: float | None, ends: Interval | None, scale: Scale) -> Cell:
+    return Cell(shown(value, scale.name), between(ends, scale.name))
+
+
+def _gain_cell(value: float | None, ends: Interval | None, scale: Scale) -> Cell:
+    """Writes a gain with its interval, its sign and whether it is for the better."""
+    name, tone = scale.name, _TONES[scale.tone(value)]
+    return Cell(shown(value, name, signed=True), between(ends, name, signed=True), tone)

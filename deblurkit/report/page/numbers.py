@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from deblurkit.report.model import PageContent
 from deblurkit.report.tables import NOTHING, Scale, scale
@@ -12,10 +10,10 @@ from deblurkit.report.tables import NOTHING, Scale, scale
 MINUS, INFINITY = "\N{MINUS SIGN}", "\N{INFINITY}"
 
 
-def shown(value: float | str | None, metric: str, signed: bool = False) -> str:
+def shown(value: float | None, metric: str, signed: bool = False) -> str:
     """Writes one score with a minus sign as wide as a plus.
 
-    >>> shown(0.25, "psnr", signed=True), shown("inf", "psnr"), shown(-0.25, "psnr") == MINUS + "0.25"
+    >>> shown(0.25, "psnr", signed=True), shown(float("inf"), "psnr"), shown(-0.25, "psnr") == MINUS + "0.25"
     ('+0.25', '∞', True)
     """
     if value is None:
@@ -37,24 +35,9 @@ def minus(first: str, second: str) -> str:
     return f"{first} {MINUS} {second}"
 
 
-def gain_of(entry: Mapping[str, Any], metric: str) -> float | None:
-    """Returns the gain of the means of some images in one metric; ``None`` where there is none or both are infinite.
-
-    That of a whole data set stands in ``metrics.json``.
-    """
-    before, after = ((entry.get(side) or {}).get(metric) for side in ("blurred", "restored"))
-    if before is None or after is None:
-        return None
-    gain = float(after) - float(before)
-    return None if math.isnan(gain) else gain
-
-
 def scale_of(content: PageContent, metric: str) -> Scale:
     """Returns a metric's unit and direction as the first candidate that has it says."""
-    known = (candidate.metrics.get("metrics", {}) for candidate in content.candidates)
-    return scale(metric, next((described for described in known if metric in described), {}))
-
-
-def datasets_of(content: PageContent) -> list[str]:
-    """Returns the names of the data sets that all candidates have."""
-    return [name for name in content.candidates[0].rows if all(name in own.rows for own in content.candidates)]
+    for candidate in content.candidates:
+        if metric in candidate.metrics:
+            return scale(metric, candidate.metrics)
+    return Scale(metric)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deblurkit.report.model import Candidate, PageContent
+from deblurkit.report.model import PageContent
 from deblurkit.report.page.embedded import image_tables, pictures, thumbnails
 from deblurkit.report.page.facts import group_tables, provenance
 from deblurkit.report.page.figures import dataset_figures, difference_figures, speed_figures
@@ -12,9 +12,9 @@ from deblurkit.report.page.headline import blocks, cards, differences
 from deblurkit.report.page.speed import speed_table
 from deblurkit.report.plots import ERROR_LEVELS, error_colours
 from deblurkit.report.scorings import by_set, scorings_of
-from deblurkit.report.statistics import INTERVALS
-from deblurkit.report.tables import published
+from deblurkit.report.tables import ABOUT_INTERVALS, published
 from deblurkit.report.templating import html_page
+from deblurkit.results import CandidateResult
 
 _STYLES = ("theme.css", "layout.css", "viewer.css")
 _SCRIPTS = ("data.js", "theme.js", "view.js", "pointers.js", "viewer.js", "table.js")
@@ -33,11 +33,11 @@ def page_html(content: PageContent) -> str:
     values = {
         "content": content,
         "lead": content.candidates[0],
-        "several": len(content.candidates) > 1,
-        "scorings": scorings_of(content.candidates[0].metrics),
+        "several": content.several,
+        "scorings": scorings_of(content.candidates[0]),
         "modes_of": {candidate.name: _modes(candidate) for candidate in content.candidates},
         "notes": _notes(content),
-        "intervals_explained": INTERVALS,
+        "intervals_explained": ABOUT_INTERVALS,
         "cards": cards(content),
         "blocks": blocks(content),
         "differences": differences(content),
@@ -58,20 +58,21 @@ def page_html(content: PageContent) -> str:
     return html_page([Path(__file__).parent], "page.html.j2", _STYLES, _SCRIPTS, values)
 
 
-def _modes(candidate: Candidate) -> str:
+def _modes(candidate: CandidateResult) -> str:
     """Writes the inference modes of a candidate's data sets."""
-    entries = candidate.metrics["datasets"].items()
-    return by_set({name: entry["inference"] or "elsewhere" for name, entry in entries})
+    return by_set({name: entry.inference or "elsewhere" for name, entry in candidate.datasets.items()})
 
 
 def _notes(content: PageContent) -> list[str]:
     """Returns what a reader must mind, each note once; of several candidates with the name where it is not all's."""
-    own = {candidate.name: candidate.metrics.get("notes", []) for candidate in content.candidates}
-    notes = list((content.comparison or {}).get("notes", []))
-    for note in dict.fromkeys(note for candidate in own.values() for note in candidate):
-        names = [name for name, said in own.items() if note in said]
-        notes.append(note if len(names) == len(own) else f"{', '.join(names)}: {note}")
-    return list(dict.fromkeys(notes))
+    notes = dict.fromkeys(content.comparison.notes)
+    names_of: dict[str, list[str]] = {}
+    for candidate in content.candidates:
+        for note in dict.fromkeys(candidate.notes):
+            names_of.setdefault(note, []).append(candidate.name)
+    for note, names in names_of.items():
+        notes[note if len(names) == len(content.candidates) else f"{', '.join(names)}: {note}"] = None
+    return list(notes)
 
 
 def _gradient(stops: int = 16) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from deblurkit.report.model import PageContent
-from deblurkit.report.page.numbers import datasets_of
 from deblurkit.report.tables import NOTHING, Table
+from deblurkit.results import DatasetResult
 
 _MIB = 2**20
-_SECONDS = {"decode": "decoding, s", "network": "network, s", "metrics": "scoring, s", "wall": "wall clock, s"}
 _MEMORY = "live tensors at most, MiB"
 
 
@@ -19,33 +17,38 @@ def speed_table(content: PageContent) -> Table | None:
 
     ``None`` where nothing was measured, as when restored images were scored that came from elsewhere.
     """
-    several = len(content.candidates) > 1
-    found = [
-        (
-            {"data set": name, **({"candidate": candidate.name} if several else {})},
-            dict(_measured(candidate.metrics["datasets"][name])),
-        )
-        for name in datasets_of(content)
-        for candidate in content.candidates
-    ]
-    known = dict.fromkeys(column for _, measured in found for column in measured)
+    known: dict[str, None] = {}
+    measured: list[tuple[list[str], dict[str, str]]] = []
+    for name in content.datasets():
+        for candidate in content.candidates:
+            values = dict(_measured(candidate.datasets[name]))
+            known |= dict.fromkeys(values)
+            measured.append(([name, candidate.name] if content.several else [name], values))
     if not known:
         return None
-    columns = [*found[0][0], *known]
-    rows = [[(named | measured).get(column, NOTHING) for column in columns] for named, measured in found]
+    named = ["data set", "candidate"] if content.several else ["data set"]
+    rows = []
+    for names, values in measured:
+        rows.append([*names, *(values.get(column, NOTHING) for column in known)])
     title = "Time and memory" if _MEMORY in known else "Time"
-    return Table(title, columns, rows, texts=len(found[0][0]))
+    return Table(title, [*named, *known], rows, texts=len(named))
 
 
-def _measured(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    seconds = entry.get("seconds_per_image") or {}
-    for name in ("median", "p95"):
-        if seconds.get(name) is not None:
-            yield f"{name}, s", f"{seconds[name]:.3f}"
-    for name, column in _SECONDS.items():
-        if (entry.get("seconds") or {}).get(name) is not None:
-            yield column, f"{entry['seconds'][name]:.1f}"
-    if entry.get("live_bytes") is not None:
-        yield _MEMORY, f"{entry['live_bytes'] / _MIB:,.0f}"
-    if entry.get("inference_used"):
-        yield "inference used", ", ".join(f"{mode}: {images}" for mode, images in entry["inference_used"].items())
+def _measured(entry: DatasetResult) -> Iterator[tuple[str, str]]:
+    """Yields what is known, as column and text."""
+    if entry.seconds_per_image is not None:
+        yield "median, s", f"{entry.seconds_per_image.median:.3f}"
+        yield "p95, s", f"{entry.seconds_per_image.p95:.3f}"
+    spent = entry.seconds
+    for column, value in (
+        ("decoding, s", spent.decode),
+        ("network, s", spent.network),
+        ("scoring, s", spent.metrics),
+        ("wall clock, s", spent.wall),
+    ):
+        if value is not None:
+            yield column, f"{value:.1f}"
+    if entry.live_bytes is not None:
+        yield _MEMORY, f"{entry.live_bytes / _MIB:,.0f}"
+    if entry.inference_used:
+        yield "inference used", ", ".join(f"{mode}: {images}" for mode, images in entry.inference_used.items())

@@ -8,49 +8,21 @@ would be found again on images like these, not on other scenes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.95
-RESAMPLES = 9999
+from deblurkit.results import LEVEL, RESAMPLES, Interval, PairTest
+
 FEWEST_TESTED = 6  # a two-sided signed-rank test of five images cannot fall below 0.0625
 _EXACT_UP_TO = 50
 _ALL_SIGNS_UP_TO = 13
 _SEED = 0
 _BLOCK = 2**20  # numbers drawn at once, which bounds the memory
 
-INTERVALS = (
-    f"Intervals in brackets: {100 * LEVEL:.0f} %, percentile bootstrap of the mean over images, {RESAMPLES} resamples. "
-    "Frames of one video are alike: over independent scenes the intervals would be wider."
-)
-"""What a report says of its intervals."""
 
-
-@dataclass(frozen=True)
-class Paired:
-    """Two candidates' scores of the same images, compared.
-
-    Attributes:
-        images: Number of images compared.
-        excluded: Number of images left out because a score, and so the difference, is infinite.
-        difference: Mean of first - second; ``None`` where no image is left.
-        interval: Of that mean; ``None`` for fewer than 2 images.
-        p_value: Two-sided; ``None`` where nothing was tested.
-        test: The test in words, or why there is none.
-    """
-
-    images: int
-    excluded: int
-    difference: float | None
-    interval: tuple[float, float] | None
-    p_value: float | None
-    test: str
-
-
-def interval(values: Sequence[float] | NDArray[np.float64], level: float = LEVEL) -> tuple[float, float] | None:
+def interval(values: Sequence[float] | NDArray[np.float64], level: float = LEVEL) -> Interval | None:
     """Returns a confidence interval of the mean, by bootstrap over ``values``.
 
     The percentile bootstrap, which for a mean covers as often as BCa (in simulations of ours from 12 to 200 normal,
@@ -85,7 +57,7 @@ def interval(values: Sequence[float] | NDArray[np.float64], level: float = LEVEL
     return float(found.low), float(found.high)
 
 
-def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
+def paired(first: Sequence[float], second: Sequence[float]) -> PairTest:
     """Compares two candidates' scores of the same images.
 
     The interval is a bootstrap of the mean difference over images. The test is Wilcoxon's signed-rank test of the
@@ -113,7 +85,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Paired:
         every = np.subtract(np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64))
     differences = every[np.isfinite(every)]
     p_value, test = _signed_rank(differences)
-    return Paired(
+    return PairTest(
         images=differences.size,
         excluded=every.size - differences.size,
         difference=float(differences.mean()) if differences.size else None,

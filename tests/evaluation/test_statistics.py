@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deblurkit.report.statistics import interval, paired
+from deblurkit.evaluation.statistics import interval, paired
 
 
 def test_intervals_cover_as_often_as_they_say():

@@ -1,0 +1,261 @@
+"""One evaluation, from data sets and candidates to the written report.
+
+Each candidate in turn restores and scores all data sets (:mod:`scoring`), or goes on where an earlier run stopped
+(:mod:`resume`); its outcomes become a result (:mod:`aggregate`). Once all are scored they are compared
+(:mod:`comparison`), and the pages are written with the images that the scores single out (:mod:`showcase`).
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deblurkit.data.loader import describe
+from deblurkit.evaluation import provenance
+from deblurkit.evaluation.aggregate import dataset_result
+from deblurkit.evaluation.candidates import Candidate, OpenSource
+from deblurkit.evaluation.comparison import compare
+from deblurkit.evaluation.resume import Journal, fingerprint, held, journal_file, kept_images, remove
+from deblurkit.evaluation.scoring import Keeping, Outcome, image_file, score_dataset, undefined_notes
+from deblurkit.evaluation.sets import Evaluation, describe_metrics
+from deblurkit.evaluation.showcase import ScoredCandidate, Showcase, thumbnail
+from deblurkit.options.dump import options_text, write_options
+from deblurkit.report.comparison import comparison_tables
+from deblurkit.report.model import PageContent, Paper, PublishedRow
+from deblurkit.report.tables import as_text, headline
+from deblurkit.report.write import write_comparison, write_report
+from deblurkit.results import CandidateResult, Comparison, DatasetResult, plain
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import Options
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        candidates: What was scored.
+        compared: These candidates side by side.
+    """
+
+    folder: Path
+    candidates: Sequence[CandidateResult]
+    compared: Comparison
+
+    def text(self) -> str:
+        """Returns what a terminal shows: the scores, what to mind, and where the report lies."""
+        if len(self.candidates) > 1:
+            tables, notes = comparison_tables(self.compared), self.compared.notes
+        else:
+            tables, notes = [headline(self.candidates[0])], self.candidates[0].notes
+        return "\n".join([as_text(*tables), *notes, f"report: {self.folder}"])
+
+
+def run(
+    evaluation: Evaluation,
+    candidates: Sequence[Candidate],
+    out: Path,
+    *,
+    command: str,
+    options: Options | None = None,
+    keep_options: Path | None = None,
+) -> Report:
+    """Scores the candidates, one after the other, and writes the report; ``out`` is ours meanwhile.
+
+    Args:
+        evaluation: On what, and how.
+        candidates: What is scored; of several, each gets a folder of its own below ``out``.
+        out: The report's folder; made where it is missing.
+        command: What to run to get these numbers again.
+        options: Whose test sets these are.
+        keep_options: Where to write them, if ``command`` needs them.
+
+    Raises:
+        UserError: An image cannot be read or scored, or another run is writing to ``out``.
+        NonFiniteOutputError: The generator returned pixels that are no numbers; names the image.
+    """
+    several = len(candidates) > 1
+    folders = [out / candidate.name if several else out for candidate in candidates]
+    with held(out, folders):
+        scored: list[ScoredCandidate] = []
+        for candidate, folder in zip(candidates, folders, strict=True):
+            scored.append(_score(candidate, evaluation, folder, several))
+        compared = compare([each.result for each in scored])
+        if options is not None and keep_options is not None:
+            write_options(options, keep_options)
+        _write_pages(evaluation, scored, compared, out, command, options)
+        # Last: until the report stands, a run that is killed goes on from the journals.
+        for folder in folders:
+            for name in evaluation.sets:
+                remove(folder, name)
+    return Report(out, [each.result for each in scored], compared)
+
+
+def _score(candidate: Candidate, evaluation: Evaluation, folder: Path, one_of_several: bool) -> ScoredCandidate:
+    """Scores one candidate on all data sets; of several, progress and messages name it."""
+    datasets: dict[str, DatasetResult] = {}
+    outcomes: dict[str, list[Outcome]] = {}
+    notes: list[str] = []
+    with candidate.opened() as open_source:
+        for name in evaluation.sets:
+            title = f"{candidate.name}, {name}" if one_of_several else name
+            outcomes[name], datasets[name], more = _score_set(candidate, evaluation, name, folder, open_source, title)
+            notes += more
+    thumbnails: dict[str, dict[str, bytes]] = {}
+    for name, listed in outcomes.items():
+        thumbnails[name] = {each.row.key: each.thumbnail for each in listed if each.thumbnail is not None}
+    environment = provenance.environment(evaluation.device, evaluation.precision)
+    result = CandidateResult(
+        name=candidate.name,
+        metrics=describe_metrics(evaluation.protocols),
+        weights=candidate.weights,
+        restored=candidate.restored,
+        trained_on=candidate.trained_on,
+        date=environment.pop("date"),
+        environment=environment,
+        datasets=datasets,
+        notes=_all_notes(candidate, evaluation, notes),
+        rows={name: [outcome.row for outcome in listed] for name, listed in outcomes.items()},
+    )
+    return ScoredCandidate(candidate, folder, result, thumbnails)
+
+
+def _score_set(
+    candidate: Candidate, evaluation: Evaluation, name: str, folder: Path, open_source: OpenSource, title: str
+) -> tuple[list[Outcome], DatasetResult, list[str]]:
+    """Returns the outcomes of one data set, what they come to, and notes."""
+    test, settings = evaluation.sets[name], evaluation.settings
+    protocol = test.protocol
+    journal = Journal(journal_file(folder, name), fingerprint(candidate.identity, evaluation, name))
+    known = dict(journal.outcomes)
+    if settings.save_images:  # an image that was removed since is restored again
+        images = evaluation.images_folder(folder, name)
+        known = {index: each for index, each in known.items() if image_file(images, each.row.key).is_file()}
+    if known:
+        done = f"{len(known)} of {len(test.indices)}"
+        settings.say(f"{title}: {done} images were scored by an earlier run; going on from there")
+    else:
+        shutil.rmtree(kept_images(folder, name), ignore_errors=True)  # they may be another candidate's
+    if journal.differing:
+        differ = ", ".join(journal.differing)
+        settings.say(f"{title}: an earlier run was interrupted, but differed in {differ}; starting anew")
+
+    source = open_source(name, test)
+    source.resume(
+        Counter(outcome.mode for outcome in known.values() if outcome.mode is not None),
+        Counter(event for outcome in known.values() for event in outcome.events),
+    )
+    # Which images the pages show is known when all are scored; until then each is kept, so that none is restored twice.
+    keep = None
+    if candidate.restores or settings.save_images:
+        keep = functools.partial(evaluation.restored_file, folder, name)
+    try:
+        outcomes = score_dataset(
+            source,
+            test.dataset,
+            protocol,
+            seed=evaluation.seed,
+            indices=test.indices,
+            done=known,
+            keeping=Keeping(keep, thumbnail, journal.record),
+            progress=None if settings.progress is None else functools.partial(settings.progress, title),
+        )
+    finally:
+        journal.close()
+
+    # Scores that a paper states are of its own conditions, and shown beside scores of these only.
+    alike = candidate.tested_otherwise(name, test) is None
+    result = dataset_result(
+        outcomes,
+        protocol,
+        journal.elapsed,
+        inference=test.inference,
+        data=plain(describe(test.dataset)),
+        published=candidate.published.get(name) if alike else None,
+    )
+    notes = [f"{name}: {note}" for note in source.notes()]
+    rows = [outcome.row for outcome in outcomes]
+    for side, facts in (
+        ("restored", [row.restored_facts for row in rows]),
+        ("blurred", [row.blurred_facts for row in rows]),
+    ):
+        for line in [*protocol.facts_summary(facts), *undefined_notes(facts)]:
+            notes.append(f"{name}, {side}: {line}")
+    return outcomes, result, notes
+
+
+def _all_notes(candidate: Candidate, evaluation: Evaluation, notes: Sequence[str]) -> list[str]:
+    """Returns what a reader of the figures must know, each note once."""
+    every = [
+        *candidate.notes(evaluation.sets),
+        *evaluation.missing,
+        *provenance.set_notes(evaluation.sets),
+        *dict.fromkeys(notes),
+    ]
+    for protocol in evaluation.protocols:
+        every += protocol.notes()
+    return list(dict.fromkeys(every))
+
+
+def _write_pages(
+    evaluation: Evaluation,
+    scored: Sequence[ScoredCandidate],
+    compared: Comparison,
+    out: Path,
+    command: str,
+    options: Options | None,
+) -> None:
+    """Writes the pages of each candidate and, of several, those of the comparison above them."""
+    showcase = Showcase(evaluation, scored)
+    showcase.restore_lacking()
+
+    def content(shown: Sequence[ScoredCandidate], comparison: Comparison, page: Path) -> PageContent:
+        names = [each.result.name for each in shown]
+        return PageContent(
+            title=", ".join(names),
+            candidates=[each.result for each in shown],
+            comparison=comparison,
+            pictures=showcase.pictures(names),
+            thumbnails=shown[0].thumbnails,
+            files=_saved_files(evaluation, shown, page),
+            protocol="\n\n".join(protocol.explain() for protocol in evaluation.protocols),
+            command=command,
+            options=None if options is None else options_text(options),
+            paper=_paper(options),
+        )
+
+    for each in scored:
+        alone = compare([each.result])
+        write_report(each.folder, content([each], alone, each.folder), showcase.strips(each.result.name))
+    if len(scored) > 1:
+        write_comparison(out, content(scored, compared, out))
+
+
+def _paper(options: Options | None) -> Paper | None:
+    if options is None or options.paper is None:
+        return None
+    rows = []
+    for row in options.paper.compared:
+        values = {key: value for key, value in row.items() if key not in ("method", "dataset")}
+        rows.append(PublishedRow(str(row.get("method", "-")), str(row.get("dataset", "-")), values))
+    return Paper(options.paper.title, options.paper.published, rows)
+
+
+def _saved_files(
+    evaluation: Evaluation, shown: Sequence[ScoredCandidate], page: Path
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Returns the paths of saved images, relative to a page in the folder ``page``, by data set, key and panel."""
+    found: dict[str, dict[str, dict[str, str]]] = {name: {} for name in evaluation.sets}
+    for each in shown if evaluation.settings.save_images else ():
+        for name, rows in each.result.rows.items():
+            for row in rows:
+                path = image_file(evaluation.images_folder(each.folder, name), row.key).relative_to(page)
+                found[name].setdefault(row.key, {})[f"restored/{each.result.name}"] = path.as_posix()
+    return found
