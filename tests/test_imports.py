@@ -30,6 +30,7 @@ LEVELS = [
         "errors",
         "device",
         "results",
+        "costs",
         "files",
         "names",
         "torchfile",

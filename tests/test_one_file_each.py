@@ -1,4 +1,4 @@
-"""One file is enough for a component of any kind: an option file names the files, and all of them take part in a run."""
+"""One file is enough for a component of any kind: an option file names the files, and a run uses all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 FILES = {
-    "generator": '''
+    "generator": """
 from torch import nn
 from deblurkit.registry import ARCHS
 
@@ -23,8 +23,8 @@ class LoneNet(nn.Module):
 
     def forward(self, blurred):
         return blurred + self.conv(blurred)
-''',
-    "discriminator": '''
+""",
+    "discriminator": """
 from torch import nn
 from deblurkit.registry import DISCRIMINATORS
 
@@ -36,8 +36,8 @@ class LoneCritic(nn.Module):
 
     def forward(self, image):
         return self.conv(image)
-''',
-    "loss": '''
+""",
+    "loss": """
 from torch import nn
 from deblurkit.registry import LOSSES
 
@@ -45,15 +45,15 @@ from deblurkit.registry import LOSSES
 class LoneLoss(nn.Module):
     def forward(self, pred, target):
         return (pred - target).abs().mean()
-''',
-    "view": '''
+""",
+    "view": """
 from deblurkit.registry import VIEWS
 
 @VIEWS.register_module()
 def lone_view(image):
     return image.flip(-1)
-''',
-    "dataset": '''
+""",
+    "dataset": """
 import numpy as np
 from deblurkit.data.dataset import Pairs
 from deblurkit.registry import DATASETS
@@ -69,8 +69,8 @@ class LonePairs(Pairs):
     def load(self, index):
         sharp = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
         return {"blurred": np.roll(sharp, 1, axis=1), "sharp": sharp, "key": self.keys()[index]}
-''',
-    "transform": '''
+""",
+    "transform": """
 from pathlib import Path
 from deblurkit.registry import TRANSFORMS
 
@@ -82,8 +82,8 @@ class LoneTransform:
     def __call__(self, pair, rng):
         Path(self.note).write_text("transformed")
         return pair
-''',
-    "blur": '''
+""",
+    "blur": """
 import numpy as np
 from deblurkit.registry import BLURS
 
@@ -96,8 +96,8 @@ class LoneBlur:
 
     def expose(self, linear, drawn):
         return linear + drawn["share"] * (np.roll(linear, 1, axis=1) - linear), linear
-''',
-    "metric": '''
+""",
+    "metric": """
 from deblurkit.registry import METRICS
 
 @METRICS.register_module()
@@ -106,8 +106,8 @@ class LoneMetric:
 
     def __call__(self, restored, sharp):
         return 0.25
-''',
-    "protocol": '''
+""",
+    "protocol": """
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.registry import PROTOCOLS
 
@@ -117,7 +117,7 @@ class LoneProtocol(Protocol):
     version = 1
     description = "A score of one file, beside the PSNR."
     metrics = {"psnr": {"type": "PSNR"}, "lone": {"type": "LoneMetric"}}
-''',
+""",
 }
 
 OPTIONS = """

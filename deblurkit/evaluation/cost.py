@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.checkpoint import build_generator
+from deblurkit.costs import CostReport, GeneratorCost, Latency, SizeCost, TimeRatio
 from deblurkit.device import Precision, check_precision
 from deblurkit.errors import UserError
 from deblurkit.evaluation.provenance import environment
@@ -27,7 +28,6 @@ from deblurkit.options import shipped
 from deblurkit.options.load import load_options
 from deblurkit.options.schema import Options
 from deblurkit.plugins import load_plugins
-from deblurkit.results import CostReport, GeneratorCost, Latency, SizeCost, TimeRatio
 
 SIZES = ("256x256", "720x1280")
 """Image sizes measured by default, height first."""

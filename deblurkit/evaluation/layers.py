@@ -13,12 +13,12 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils.flop_counter import FlopCounterMode
 
 from deblurkit.checkpoint import build_generator
+from deblurkit.costs import Layer, LayerTable
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.cost import in_one_line, input_sizes, parse_size
 from deblurkit.inference.forward import restore_whole
 from deblurkit.options.schema import Options
 from deblurkit.registry import DISCRIMINATORS
-from deblurkit.results import Layer, LayerTable
 
 ALL = "all"
 """In place of a network's name: the generator and every critic."""

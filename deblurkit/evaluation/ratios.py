@@ -9,9 +9,9 @@ import numpy as np
 from torch import nn
 
 from deblurkit.checkpoint import build_generator
+from deblurkit.costs import TimeRatio
 from deblurkit.evaluation.cost import Timing, noise_image, parse_size, seconds_of
 from deblurkit.options.schema import Options, Paper
-from deblurkit.results import TimeRatio
 
 _SET = "gopro"  # whose images `seconds_720p` is about
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deblurkit.costs import CostReport, GeneratorCost, SizeCost, TimeRatio
 from deblurkit.errors import UserError
 from deblurkit.report.tables import NOTHING, WIDE, Table, escape, rich_table
 from deblurkit.report.write import write_text
-from deblurkit.results import CostReport, GeneratorCost, SizeCost, TimeRatio
 
 GIGA, MIB = 10**9, 2**20
 # The names of figures in `paper.cost` and the image sizes that they are about.

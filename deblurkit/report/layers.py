@@ -8,9 +8,9 @@ import io
 import json
 from collections.abc import Sequence
 
+from deblurkit.costs import Layer, LayerTable
 from deblurkit.report.costs import markdown_table
 from deblurkit.report.tables import NOTHING, Table, as_text
-from deblurkit.results import Layer, LayerTable
 
 _COLUMNS = ("module", "kind", "kernel", "stride", "in", "out", "output", "calls", "parameters", "MACs")
 _NOTE = (

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from deblurkit.costs import CostReport, GeneratorCost, Latency, SizeCost
 from deblurkit.errors import UserError
 from deblurkit.evaluation import cost
 from deblurkit.inference.memory import LiveTensors
@@ -17,7 +18,6 @@ from deblurkit.options.load import load_options, options_from_dict
 from deblurkit.options.schema import Options
 from deblurkit.registry import ARCHS
 from deblurkit.report import costs
-from deblurkit.results import CostReport, GeneratorCost, Latency, SizeCost
 
 CPU = torch.device("cpu")
 

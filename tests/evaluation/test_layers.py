@@ -13,13 +13,13 @@ from shrunk import SHRUNK
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from deblurkit.costs import Layer, LayerTable
 from deblurkit.errors import UserError
 from deblurkit.evaluation.cost import count
 from deblurkit.evaluation.layers import layer_tables, take_apart
 from deblurkit.options.schema import Options
 from deblurkit.registry import ARCHS, DISCRIMINATORS
 from deblurkit.report.layers import layers_csv, layers_json, layers_markdown, layers_text
-from deblurkit.results import Layer, LayerTable
 
 GENERATORS = [name for name in ARCHS.names() if ARCHS.get(name).__module__.startswith("deblurkit.")]
 CRITICS = [name for name in DISCRIMINATORS.names() if DISCRIMINATORS.get(name).__module__.startswith("deblurkit.")]
