@@ -222,6 +222,7 @@ class Setup:
             with problems.gathered(f"datasets.val.{name}"):
                 self.val_sets[name] = build_dataset(val_entry, f"datasets.val.{name}")
         problems.raise_any()
+        # From here on each step needs the one before it, so the first problem ends the build.
         self.restorer, self.optimizers, self.schedulers = build_step(self.parts, options, device, self.notes.append)
         self.batches = len(self.dataset) // get_world_size() // entry.loader.batch_size  # in a pass over the set
         taken = self.restorer.generator_batches
@@ -282,6 +283,7 @@ class Setup:
                 **extra,
             },
         )
+        # After the resumption: a wrapper sends the first process's weights to the others when it is made.
         if get_world_size() > 1:
             self.restorer.distribute()
         self._logger = runner.logger

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 
-from deblurkit.contracts import Restorer
 from deblurkit.data.prefetch import Batch
 from deblurkit.engine.build import Problems, build_parts, build_step, training_set
-from deblurkit.engine.optim import NetworkOptimizer
 from deblurkit.engine.processes import start_processes
 from deblurkit.errors import UserError
 from deblurkit.evaluation.protocols.protocol import get_protocol
@@ -52,34 +49,26 @@ def dry_run(options: Options, device: str | None = None) -> None:
     fewer = "" if images == full else f" (a training has {full} images in each)"
     shape = tuple(batches[0]["blurred"].shape)
     console.print(f"synthetic batches of {shape}{fewer}, {taken} an iteration, on {chosen}")
-    try:
-        _iterate(options, restorer, batches, optimizers, console)
-    except ValueError as error:
-        raise UserError(f"the training step refuses a batch of this size: {error}") from error
+    # The first iteration of a warm-up and the first behind it stand for the two kinds that a training has.
+    kinds = {"generator": options.train.critic_warmup}
+    if options.discriminators:
+        kinds = {"critics and generator": options.train.critic_warmup}
+        if options.train.critic_warmup:
+            kinds = {"critics alone (critic_warmup)": 0, **kinds}
+    restorer.measure = True
+    for kind, iteration in kinds.items():
+        restorer.iteration = iteration
+        try:
+            scalars = restorer.train_step(batches, optim_wrapper=optimizers)
+            restorer.guard.check()
+        except ValueError as error:
+            raise UserError(f"the training step refuses a batch of this size: {error}") from error
+        told = ", ".join(f"{name} {float(value):.4g}" for name, value in scalars.items())
+        console.print(f"one iteration, {kind}: {told}")
     blurred = batches[0]["blurred"][:1].to(chosen)
     image = restore(restorer.generator.eval(), blurred, options.train.precision)
     console.print(f"restoring {tuple(blurred.shape)}: {tuple(image.shape)} in [0, 1]")
     console.print("dry run passed: nothing was read from datasets, nothing was written")
-
-
-def _iterate(
-    options: Options,
-    restorer: Restorer,
-    batches: Sequence[Batch],
-    optimizers: Mapping[str, NetworkOptimizer],
-    console: Console,
-) -> None:
-    warmup = options.train.critic_warmup
-    # The first iteration of a warm-up and the first behind it stand for the two kinds that a training has.
-    kinds = {"critics alone (critic_warmup)": 0} if warmup and options.discriminators else {}
-    kinds["critics and generator" if options.discriminators else "generator"] = warmup
-    restorer.measure = True
-    for kind, iteration in kinds.items():
-        restorer.iteration = iteration
-        scalars = restorer.train_step(batches, optim_wrapper=optimizers)
-        restorer.guard.check()
-        told = ", ".join(f"{name} {float(value):.4g}" for name, value in scalars.items())
-        console.print(f"one iteration, {kind}: {told}")
 
 
 def _synthetic_batch(entry: DatasetEntry, images: int, seed: int) -> Batch:

@@ -35,13 +35,7 @@ class TrainLoaders:
     """
 
     def __init__(
-        self,
-        loader: Loader,
-        seed: int,
-        dataset: Dataset,
-        epoch_length: int,
-        restorer: Restorer,
-        device: torch.device,
+        self, loader: Loader, seed: int, dataset: Dataset, epoch_length: int, restorer: Restorer, device: torch.device
     ) -> None:
         self.loader = loader
         self.seed = seed

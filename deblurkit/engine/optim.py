@@ -70,9 +70,8 @@ class NetworkOptimizer(OptimWrapper):
         Raises:
             ValueError: The state is of another optimizer, or of other weights.
         """
-        groups = self.optimizer.param_groups
-        settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
-        self.optimizer.load_state_dict(saved)
+        settings = [dict(group) for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(saved)  # which takes the saved settings, too
         for group, values in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(values)
         for weight, kept in self.optimizer.state.items():
@@ -88,11 +87,12 @@ class NetworkOptimizer(OptimWrapper):
         """
         norm = None
         if measure or self.clip_grad_norm is not None:
-            self.scaler.unscale_(self.optimizer)
+            self.scaler.unscale_(self.optimizer)  # the limit is meant for the gradients of the loss itself
             parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
             norm = nn.utils.get_total_norm([p.grad for p in parameters])
             if self.clip_grad_norm is not None:
                 nn.utils.clip_grads_with_norm_(parameters, self.clip_grad_norm, norm)
+        # Without fp16 the scaler is off, and steps the optimizer as it is.
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm
@@ -119,11 +119,7 @@ def _refuse_other_state(weight: Tensor, kept: dict[str, Any], example: dict[str,
 
 
 def kept_of_a_weight(config: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the state that an optimizer keeps of one 2x2 weight; ``None`` for one that takes no plain step.
-
-    Args:
-        config: The optimizer as the option file writes it.
-    """
+    """Returns the state that an optimizer of the options keeps of a 2x2 weight; ``None``: it takes no plain step."""
     arguments = dict(config)
     weight = nn.Parameter(torch.zeros(2, 2))
     weight.grad = torch.zeros(2, 2)
@@ -191,8 +187,7 @@ def advance(schedulers: Sequence[_ParamScheduler], steps: int, validations: Sequ
     Args:
         schedulers: As :func:`build_schedulers` returns them, not yet stepped.
         steps: Epochs or iterations done, whichever they count.
-        validations: Scores of the validations so far, each with the epochs that were complete then: schedules that
-            look at scores see them again.
+        validations: Those so far, which schedules that look at scores see again.
     """
     scored: dict[int, list[dict]] = {}
     for epoch, scores in validations:
@@ -210,13 +205,7 @@ def advance(schedulers: Sequence[_ParamScheduler], steps: int, validations: Sequ
 def scale_rates(options: Options, optimizers: dict[str, NetworkOptimizer], batch: int) -> list[str]:
     """Scales every learning rate by ``batch / engine.auto_scale_lr.base_batch_size``, where that is enabled.
 
-    Args:
-        options: The run's.
-        optimizers: Of each network.
-        batch: The effective one.
-
-    Returns:
-        What the log must say.
+    Returns what the log must say. ``batch`` is the effective one.
     """
     settings = options.engine.get("auto_scale_lr") or {}
     if not settings.get("enable", False):

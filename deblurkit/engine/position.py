@@ -64,7 +64,7 @@ class Length:
         """Returns the position of a checkpoint in epochs of this length.
 
         Complete epochs stay complete, and of the one that was begun the same share is done: with another batch size or
-        number of processes the run goes on with the images that it has not seen, but for a few at the seam. The number
+        number of processes the run goes on with the images that it has not seen, except a few at the seam. The number
         of iterations goes on as it was.
 
         Args:

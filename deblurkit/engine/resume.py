@@ -26,12 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """The checkpoint that a run takes up.
-
-    Attributes:
-        path: Its file.
-        state: Its content.
-    """
+    """The checkpoint that a run takes up: its file and its content."""
 
     path: Path
     state: dict[str, Any]
@@ -111,6 +106,7 @@ def _chosen(folder: WorkDir, resume: bool | str | Path, overwrite: bool, say: Ca
 
 
 def _same_file(path: Path, digest: str) -> Found:
+    """Returns the checkpoint that the first process chose, read by another one."""
     where = f"process {get_rank()}: {path}"
     if not path.is_file():
         raise CheckpointError(f"{where}: not there, the first process resumes it; all must see the same work dir")
@@ -129,6 +125,7 @@ def take_up(setup: Setup, found: Found, folder: WorkDir) -> Resumption:
     changed = changes(found.state["options"], setup.options.to_dict())
     position = in_every(lambda: _restore(setup, found, changed))
     new_measure = any(change.rule.new_measure for change in changed)
+    # Asked of one folder, for all: processes with different best scores would not all save at the next validation.
     best, doubt = decided_by_first(lambda: _best_that_counts(found.state, folder, new_measure))
     lines = [f"changed since the checkpoint: {change}" for change in changed]
     wrote = len(found.state["rng"])
@@ -144,6 +141,7 @@ def take_up(setup: Setup, found: Found, folder: WorkDir) -> Resumption:
 
 def _restore(setup: Setup, found: Found, changed: Sequence[Change]) -> Position:
     state, where = found.state, str(found.path)
+    # The options first: of two reasons against a resumption the user can do something about this one.
     refused = [f"{where}: {change}" for change in changed if change.rule.effect is Effect.REFUSED]
     if refused:
         raise UserError(
@@ -152,6 +150,7 @@ def _restore(setup: Setup, found: Found, changed: Sequence[Change]) -> Position:
     _refuse_older_epochs(state, where)
     position = setup.length.taken_up(state["position"], where)
     restore_networks(setup.restorer, state, where)
+    # Schedules first: an optimizer that takes up its averages keeps the rates that it finds.
     _advance_schedules(setup, position, state, where)
     restore_optimizers(setup.options, setup.optimizers, state, where)
     setup.loaders.record.go_on_from(state)

@@ -7,7 +7,6 @@ import signal
 import sys
 import traceback
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
@@ -20,7 +19,6 @@ from torch import nn
 
 from deblurkit import checkpoint
 from deblurkit.engine import state as training_state
-from deblurkit.engine.finite_guard import NonFiniteError
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.files import saying
@@ -122,31 +120,27 @@ class TrainingRunner(Runner):
         """Returns a logger into ``log.txt`` and onto the console: plain lines, or above a progress bar."""
         logger = MMLogger(self._experiment_name, log_level=log_level)
         logger.handlers.clear()
-        handlers: list[logging.Handler] = []
-        if is_main_process():
-            terminal = self.console.is_terminal
-            handlers = [
-                _LogFile(log_file or self.folder.log, mode="a", encoding="utf-8"),
-                RichHandler(console=self.console, show_path=False, show_level=False, highlighter=None)
-                if terminal
-                else logging.StreamHandler(sys.stdout),
-            ]
-            plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
-            for handler in handlers:
-                handler.setFormatter(logging.Formatter("%(message)s") if isinstance(handler, RichHandler) else plain)
-                handler.setLevel(log_level)
-                if not isinstance(handler, logging.FileHandler):
-                    handler.addFilter(lambda record: _FILE_ONLY not in vars(record))
-        for handler in handlers or [logging.NullHandler()]:
+        if not is_main_process():
+            logger.addHandler(logging.NullHandler())  # without any, warnings would go to stderr
+            return logger
+        file = _LogFile(log_file or self.folder.log, mode="a", encoding="utf-8")
+        shown: logging.Handler = logging.StreamHandler(sys.stdout)
+        plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+        file.setFormatter(plain)
+        shown.setFormatter(plain)
+        if self.console.is_terminal:  # Rich writes above a progress bar, and shows the time in a column of its own
+            shown = RichHandler(console=self.console, show_path=False, show_level=False, highlighter=None)
+            shown.setFormatter(logging.Formatter("%(message)s"))
+        shown.addFilter(lambda record: _FILE_ONLY not in vars(record))
+        for handler in (file, shown):
+            handler.setLevel(log_level)
             logger.addHandler(handler)
         return logger
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
-        where = (
-            torch.cuda.get_device_name(self.device)
-            if self.device.type == "cuda"
-            else f"{torch.get_num_threads()} threads"
-        )
+        where = f"{torch.get_num_threads()} threads"
+        if self.device.type == "cuda":
+            where = torch.cuda.get_device_name(self.device)
         self.logger.info(
             f"{self.options.name} in {self.folder.path} | torch {torch.__version__} on {self.device} ({where}), "
             f"{self.world_size} process(es), seed {self.options.seed}, precision {self.options.train.precision}"
@@ -192,16 +186,12 @@ class TrainingRunner(Runner):
             raise
         finally:
             self.logger.info(why, extra={_FILE_ONLY: True})
-            self._give_back()
-
-    def _give_back(self) -> None:
-        """Has each hook give back what it took, whatever becomes of the others."""
-        for hook in self.hooks:
-            try:
-                if isinstance(hook, Releases):
-                    hook.after_stop(self)
-            except Exception as error:
-                self.logger.warning(f"{type(hook).__name__} could not clean up: {error}")
+            for hook in self.hooks:
+                try:  # one that fails keeps none of the others from giving back what it took
+                    if isinstance(hook, Releases):
+                        hook.after_stop(self)
+                except Exception as error:
+                    self.logger.warning(f"{type(hook).__name__} could not clean up: {error}")
 
     def record(self, values: dict[str, Any], clock: dict[str, Any]) -> None:
         """Gives a record to the hooks that keep them; ``clock`` holds the wall-clock keys."""
@@ -215,37 +205,31 @@ class TrainingRunner(Runner):
             "best": dict(self.best),
         }
 
-    def capture(self) -> dict[str, Any]:
-        """Returns the whole state, having made sure that it is worth keeping; collective."""
+    def save(self, best: bool = False) -> None:
+        """Writes the checkpoint of the present iteration, points ``last`` at it, removes the oldest; collective.
+
+        Args:
+            best: Write the same as ``best_psnr.pth``, too.
+
+        Raises:
+            NonFiniteError: A weight is not finite; nothing is written.
+            UserError: The disk refuses it.
+        """
         networks = self.restorer.networks()
         if self.restorer.ema is not None:
             networks["the averaged generator"] = self.restorer.ema
         self.restorer.guard.check_weights(self.iter, networks.items())
-        return training_state.capture(self)
-
-    def write(self, state: dict[str, Any], path: Path) -> None:
-        """Writes a state, the log's records before it.
-
-        Raises:
-            UserError: The disk refuses it.
-        """
-        self.call_hook("on_save")
-        with saying(f"{path}: cannot be written"):
-            path.parent.mkdir(exist_ok=True)
-            checkpoint.save(state, path)
-
-    def save(self, best: bool = False) -> None:
-        """Writes the checkpoint of the present iteration, point ``last`` at it, remove the oldest; collective.
-
-        Args:
-            best: Write the same as ``best_psnr.pth``, too.
-        """
-        state = self.capture()
+        state = training_state.capture(self)  # in every process: each has random streams and pools of its own
         if is_main_process():
             path = self.folder.iteration_file(self.iter)
+            files = [path]
             if best:  # before the state that says so: a process that is killed in between validates once more
-                self.write(state, self.folder.best)
-            self.write(state, path)
+                files.insert(0, self.folder.best)
+            for file in files:
+                self.call_hook("on_save")  # the log's records reach the disk before a state that stands behind them
+                with saying(f"{file}: cannot be written"):
+                    file.parent.mkdir(exist_ok=True)
+                    checkpoint.save(state, file)
             with saying(f"{self.folder.last}: cannot be written"):
                 self.folder.point_last(path)
             with saying(f"{self.folder.checkpoints}: cannot be written"):
@@ -257,10 +241,6 @@ class TrainingRunner(Runner):
     def saved(self) -> bool:
         """Whether the present state is in a checkpoint already."""
         return self._saved == (self.iter, self.validation_due)
-
-    def non_finite(self, problem: str) -> NonFiniteError:
-        """Returns the error of a value that is not finite, with the iteration."""
-        return NonFiniteError(f"iteration {self.iter}: {problem}")
 
 
 class _LogFile(logging.FileHandler):

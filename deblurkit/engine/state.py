@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, get_rank
-from torch import nn
 
 import deblurkit
 from deblurkit.checkpoint import FORMAT, CheckpointError, compare, fill
@@ -24,20 +23,24 @@ if TYPE_CHECKING:
 
 
 def capture(runner: TrainingRunner) -> dict[str, Any]:
-    """Returns all that a resumed run needs; collective, since each process has random streams and pools of its own.
-
-    The schedules are not in it: the rate of a step is computed from the options and the position.
-    """
+    """Returns all that a resumed run needs; collective, since each process has random streams and pools of its own."""
     restorer, optimizers = runner.restorer, dict(runner.optim_wrapper.items())
+    # Of a loss its buffers alone: its parameters are those of frozen helpers such as VGG, which no checkpoint holds.
+    losses: dict[str, dict[str, Any]] = {}
+    for name, loss in restorer.losses.items():
+        losses[name] = dict(loss.state_dict())
+        for frozen, _ in loss.named_parameters():
+            losses[name].pop(frozen, None)
     return {
         "format": FORMAT,
         "generator": restorer.generator.state_dict(),
         "ema": None if restorer.ema is None else restorer.ema.state_dict(),
         "critics": {name: critic.state_dict() for name, critic in restorer.critics.items()},
-        "losses": all_gather_object({name: _own_state(loss) for name, loss in restorer.losses.items()}),
+        "losses": all_gather_object(losses),
         "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
         "scalers": {name: plain(optimizer.scaler.state_dict()) for name, optimizer in optimizers.items()},
         "rng": all_gather_object(random_state()),
+        # No schedules: the rate of a step follows from the options and the position.
         **runner.train_loop.state_dict(),
         **runner.state_dict(),
         **runner.train_loop.dataloader.record.state_dict(),
@@ -52,12 +55,7 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
 
 
 def restore_networks(restorer: Restorer, state: dict[str, Any], where: str) -> None:
-    """Puts the weights of generator and critics and the losses' own state back.
-
-    Args:
-        restorer: Holds the networks of the options.
-        state: A checkpoint.
-        where: The checkpoint, for messages.
+    """Puts the weights of generator and critics and the losses' own state back; the EMA hook takes up the average.
 
     Raises:
         CheckpointError: It holds other networks.
@@ -116,24 +114,13 @@ def _same_names(where: str, section: str, saved: Mapping[str, Any], present: Map
         )
 
 
-def _own_state(loss: nn.Module) -> dict[str, Any]:
-    """Returns a loss's buffers: its parameters are frozen helpers such as VGG, which no checkpoint holds."""
-    frozen = {name for name, _ in loss.named_parameters()}
-    return {name: value for name, value in loss.state_dict().items() if name not in frozen}
-
-
 def random_state() -> dict[str, Any]:
     """Returns the state of Python's, numpy's and torch's global generators."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
+    words = torch.from_numpy(np.asarray(keys, dtype=np.int64))
     return {
         "python": plain(random.getstate()),
-        "numpy": [
-            str(kind),
-            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
-            int(position),
-            int(has_gauss),
-            float(gauss),
-        ],
+        "numpy": [str(kind), words, int(position), int(has_gauss), float(gauss)],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -141,10 +128,12 @@ def random_state() -> dict[str, Any]:
 
 def set_random_state(state: dict[str, Any]) -> None:
     """Puts the global generators back to what :func:`random_state` returned."""
+    # A checkpoint holds lists; the generators ask for what they gave, tuples and 32-bit words.
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
+    # With another number of GPUs each keeps the stream that it began with.
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])

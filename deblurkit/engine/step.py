@@ -92,8 +92,9 @@ class GANRestorer(nn.Module):
     @property
     def critic_batches(self) -> int:
         """Batches that the critics draw for themselves in an iteration; 0: they see the generator's."""
-        own = self.critics and self.parts.critic_batches == "own"
-        return self.parts.accumulate * self.parts.critic_steps if own else 0
+        if not self.critics or self.parts.critic_batches == "same":
+            return 0
+        return self.parts.accumulate * self.parts.critic_steps
 
     def networks(self) -> dict[str, nn.Module]:
         """Returns the networks that are trained, by the name of their optimizer."""
@@ -134,8 +135,11 @@ class GANRestorer(nn.Module):
         critic_groups = [own[start : start + parts.accumulate] for start in starts] or [group] * parts.critic_steps
 
         # Where critics and generator see one and the same batch, one forward pass serves both steps.
-        shared = self._restored(batches[0]) if games and not warming_up and len(batches) == 1 else None
-        fakes = {} if shared is None else {id(batches[0]): _detached(shared)}
+        shared: Named | None = None
+        fakes: dict[int, Named] = {}
+        if games and not warming_up and len(batches) == 1:
+            shared = self._restored(batches[0])
+            fakes[id(batches[0])] = {name: _map(Tensor.detach, value) for name, value in shared.items()}
 
         # Critic steps. The generator stands still: its images come without a graph, so no gradient reaches it, and the
         # steps on the same batches can share them.
@@ -227,7 +231,9 @@ class GANRestorer(nn.Module):
             if penalty is not None:
                 log[f"penalty/{term.name}"] = penalty.detach()
                 loss = loss + penalty
-            losses[name] = losses[name] + loss if name in losses else loss
+            if name in losses:
+                loss = losses[name] + loss
+            losses[name] = loss
         watched = {f"critic/{name}": loss.detach() for name, loss in losses.items()}
         self.guard.watch(self.iteration + 1, named["key"], watched)
         return losses, {**log, **watched}
@@ -364,7 +370,3 @@ def _leaves(value: Output) -> Iterator[Tensor]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _leaves(item)
-
-
-def _detached(named: Named) -> Named:
-    return {name: _map(Tensor.detach, value) for name, value in named.items()}

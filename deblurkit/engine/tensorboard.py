@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class TensorboardFrom(TensorboardVisBackend):
     def _init_env(self) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        # TensorBoard forgets what is at and after this step; a run from the beginning has nothing to forget.
         purge_step = self.iteration + 1 if self.iteration else None
         self._tensorboard = SummaryWriter(self._save_dir, purge_step=purge_step)
         # A thread of the writer's own writes: what the disk says to it, it prints with a traceback and forgets.
@@ -48,35 +50,32 @@ class TensorboardFrom(TensorboardVisBackend):
         write = events.write
 
         def written(data: bytes) -> None:
-            try:
+            with self._tolerant():
                 write(data)
-            except OSError as error:
-                self._miss(error)
 
         events.write = written
 
     def add_scalars(self, scalar_dict: dict[str, float], step: int = 0, file_path: str | None = None) -> None:
-        """Records numbers; where the disk refuses them, says so once."""
-        try:
+        """Records numbers."""
+        with self._tolerant():
             super().add_scalars(scalar_dict, step, file_path)
-        except OSError as error:
-            self._miss(error)
 
     def add_image(self, name: str, image: NDArray[np.uint8], step: int = 0) -> None:
-        """Records a picture; where the disk refuses it, says so once."""
-        try:
+        """Records a picture."""
+        with self._tolerant():
             super().add_image(name, image, step)
-        except OSError as error:
-            self._miss(error)
 
     def close(self) -> None:
-        """Closes the file; what the disk says to that is said already."""
-        try:
+        """Closes the file."""
+        with self._tolerant():
             super().close()
-        except OSError as error:
-            self._miss(error)
 
-    def _miss(self, error: OSError) -> None:
-        if not self._missed:
-            self._missed = True
-            self.say(f"{self._save_dir}: cannot be written: {error.strerror}; the run goes on without TensorBoard")
+    @contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        """Says once what the disk refuses; the run goes on without it."""
+        try:
+            yield
+        except OSError as error:
+            if not self._missed:
+                self._missed = True
+                self.say(f"{self._save_dir}: cannot be written: {error.strerror}; the run goes on without TensorBoard")

@@ -54,7 +54,7 @@ def train(
         UserError: Something that was asked for cannot be done.
         Interrupted: A signal ended the run, after a checkpoint.
     """
-    training_set(options)  # refuses what lacks anything, before processes start and a folder is made
+    training_set(options)  # refuses options that lack something, before processes start and a folder is made
     place_of_work = start_processes(launcher, device)
     folder = WorkDir(Path(work_dir) if work_dir is not None else Path("work_dirs") / options.name)
     console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
@@ -74,6 +74,7 @@ def _train(
     init_from: str | Path | None,
     launcher: str,
 ) -> None:
+    # All is built, and the checkpoint taken up, before anything is written: a run that is refused leaves no trace.
     found = find(folder, resume, overwrite, console.print)
     fresh = found is None and init_from is None
     setup = in_every(partial(Setup, options, device, pretrained=fresh))
@@ -83,7 +84,7 @@ def _train(
         return
     if resumption is None and init_from is not None:
         in_every(partial(_take_weights, setup, Path(init_from), console.print))
-    # From here on the folder is changed: all that can be refused has been.
+    # From here on the folder is changed.
     abandoned = decided_by_first(partial(_prepare, folder, options, overwrite, resumption))
     runner = setup.runner(folder, console, resumption, launcher)
     if abandoned is not None:

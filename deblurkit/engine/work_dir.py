@@ -146,16 +146,12 @@ class WorkDir:
         write_atomically(self.last, f"{path.name}\n", hidden=True)
 
     def prune(self, keep: int, every: int, validate_every: int) -> None:
-        """Removes all checkpoints by iteration but the ``keep`` newest.
+        """Removes all checkpoints by iteration except the ``keep`` newest.
 
-        Those that were written for the sake of a validation alone do not count: the next one makes them superfluous.
-
-        Args:
-            keep: How many stay.
-            every: Iterations between checkpoints.
-            validate_every: Iterations between validations.
+        ``every`` and ``validate_every`` are the iterations between checkpoints and between validations.
         """
 
+        # One that was written for the sake of a validation alone does not count: the next makes it superfluous.
         def counts(iteration: int) -> bool:
             return iteration % every == 0 or iteration % validate_every != 0
 
@@ -170,16 +166,11 @@ class WorkDir:
         """Makes the folder that of a run which stands at an iteration: nothing in it is of a later one.
 
         Where checkpoints lie beyond, a branch of the run is left for good: they and what was recorded of it go to a
-        folder of their own. Else the process was killed, and what it had recorded since will be recorded again.
-
-        Args:
-            iteration: Where the run stands.
-            validated: Whether the validation of this iteration counts as done.
-
-        Returns:
-            The folder that holds the abandoned branch, if there is one.
+        folder of their own, which is returned. Else the process was killed, and what it had recorded since will be
+        recorded again. ``validated`` tells whether the validation of this iteration counts as done.
         """
         later = [file for file, number in self.iterations().items() if number > iteration]
+        # A best checkpoint that does not load goes, too: nobody knows of which iteration it is.
         best = self.iteration_of_best() if self.best.is_file() else 0
         if best is None or best > iteration:
             later.append(self.best)

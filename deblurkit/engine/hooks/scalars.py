@@ -104,7 +104,7 @@ class ScalarsHook(Hook):
         if self._lines is None:
             return
         with saying(f"{runner.folder.scalars}: cannot be written"):
-            self._lines.append([{name: _json(value) for name, value in record.items()}])
+            self._lines.append([as_json(record)])
         scalars: dict[str, float] = {}
         for name, value in record.items():
             if isinstance(value, (int, float)) and name not in ("iteration", "epoch"):
@@ -130,10 +130,9 @@ class ScalarsHook(Hook):
             return
         self._advised = True
         entry, cores = runner.options.datasets.train, usable_cores()
-        given = 0 if entry is None else entry.loader.workers
-        workers = f"more datasets.train.workers (now {given}, with {cores} cores)"
-        if not given:
-            workers = f"datasets.train.workers (now 0: the training itself reads; there are {cores} cores)"
+        workers = f"datasets.train.workers (now 0: the training itself reads; there are {cores} cores)"
+        if entry is not None and entry.loader.workers:
+            workers = f"more datasets.train.workers (now {entry.loader.workers}, with {cores} cores)"
         runner.logger.info(
             f"{waited / seconds:.0%} of the time is spent waiting for data. What helps: {workers}; cache: true, where "
             "the decoded images fit into memory; a packed set of crops (deblurkit prepare-data); fewer or cheaper "
@@ -149,6 +148,13 @@ def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
     return dict(zip(names, stacked["all"].tolist(), strict=True))
 
 
-def _json(value: object) -> Any:
-    """Returns ``"inf"`` or ``"nan"`` where JSON has no number: a perfect score, an fp16 gradient that overflowed."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+def as_json(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns a record with ``"inf"`` or ``"nan"`` where JSON has no number.
+
+    A perfect score is infinite, and so is a gradient that overflowed in fp16.
+    """
+    written = dict(record)
+    for name, value in record.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            written[name] = str(value)
+    return written

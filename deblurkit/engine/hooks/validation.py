@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 
 from deblurkit.contracts import Dataset
 from deblurkit.device import usable_cores
+from deblurkit.engine.finite_guard import NonFiniteError
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.engine.processes import in_every
 from deblurkit.engine.runner import TrainingRunner
@@ -77,6 +78,7 @@ class ValidationHook(Hook):
                 runner.logger.info(f"validation of {name} at iteration {runner.iter} gives way to a signal")
                 return None
             rows += part
+        # Every process has all rows, and so the same best score and schedules.
         summary = summarise(rows, self.protocol)
         if summary.restored is None or summary.blurred is None:
             runner.logger.info(f"validation {name}: {summary.images} images without truth, nothing to score")
@@ -86,25 +88,27 @@ class ValidationHook(Hook):
             f"{metric} {value:.3f} (blurred {summary.blurred[metric]:.3f})"
             for metric, value in summary.restored.items()
         )
-        weights = "averaged weights" if runner.restorer.ema is not None else "weights"
+        weights = "weights" if runner.restorer.ema is None else "averaged weights"
         runner.logger.info(f"iteration {runner.iter} validation {name}, {summary.images} images, {weights}: {told}")
         return metrics
 
     def _own_rows(self, runner: TrainingRunner, name: str, dataset: Dataset) -> list[ImageScore] | None:
         """Returns the scores of this process's share of a set, ``None`` where a signal came."""
         generator, options = averaged(runner.restorer), runner.options
+        # The processes take turns through the set, which shares easy and hard sequences between them.
         indices = scored_images(dataset, self.protocol)[get_rank() :: get_world_size()]
         inference = options.val.inference or self.protocol.inference
         source = NetworkSource(generator, options.train.precision, inference)
         self.protocol.to(source.device)
         threads = max(1, min(MOST_THREADS, usable_cores() // get_world_size()))
+        # A signal is looked for at each call of the generator: a whole set may take longer than a cluster waits.
         watch = generator.register_forward_pre_hook(self._give_way)
         try:
             done = score_dataset(source, dataset, self.protocol, seed=options.seed, indices=indices, threads=threads)
         except _GaveWayError:
             return None
         except NonFiniteOutputError as error:
-            raise runner.non_finite(f"validation of {name}: {error}") from None
+            raise NonFiniteError(f"iteration {runner.iter}: validation of {name}: {error}") from None
         finally:
             watch.remove()
         return [outcome.row for outcome in done]
