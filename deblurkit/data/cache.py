@@ -28,7 +28,10 @@ class DecodedPairs:
     """
 
     def __init__(self, pairs: Iterable[dict[str, Any]]) -> None:
-        self._file = _nameless_file()
+        try:
+            self._file: IO[bytes] = os.fdopen(os.memfd_create("decoded images"), "w+b")
+        except AttributeError:  # outside Linux, and in some builds of Python there
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (held as long as the images are)
         self._index: list[dict[str, Any]] = []
         place = 0
         for pair in pairs:
@@ -51,10 +54,12 @@ class DecodedPairs:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Returns a pair; its images are views of the block, which cannot be written to."""
-        return {
-            name: value.view(self._memory) if isinstance(value, _Place) else value
-            for name, value in self._index[index].items()
-        }
+        pair = dict(self._index[index])
+        for name, value in pair.items():
+            if isinstance(value, _Place):
+                image = np.frombuffer(self._memory, value.dtype, math.prod(value.shape), value.offset)
+                pair[name] = image.reshape(value.shape)
+        return pair
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Hands over the file, not what it holds."""
@@ -70,22 +75,13 @@ class _Place(NamedTuple):
     shape: tuple[int, ...]
     dtype: str
 
-    def view(self, memory: mmap.mmap) -> np.ndarray:
-        return np.frombuffer(memory, self.dtype, math.prod(self.shape), self.offset).reshape(self.shape)
-
 
 def _reopened(descriptor: Any, index: list[dict[str, Any]]) -> DecodedPairs:
-    pairs = DecodedPairs.__new__(DecodedPairs)
+    pairs = DecodedPairs.__new__(DecodedPairs)  # __init__ would write the images once more
     pairs._file = os.fdopen(descriptor.detach(), "rb")
     pairs._index = index
     pairs._map()
     return pairs
-
-
-def _nameless_file() -> IO[bytes]:
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("decoded images"), "w+b")
-    return tempfile.TemporaryFile()
 
 
 def refuse_too_large(needed: int, count: int) -> None:

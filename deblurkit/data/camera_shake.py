@@ -59,5 +59,5 @@ class CameraShake:
             raise UserError(f"CameraShake cuts {self.margin} pixels off each side, the image has {sharp.shape[:2]}")
         trajectory = random_trajectory(rng, rng.uniform(*self.extent), rng.uniform(*self.roll), self.steps)
         blurred = shake(np.ascontiguousarray(sharp), trajectory, rng)
-        inside = slice(self.margin, -self.margin or None)
+        inside = slice(self.margin, -self.margin or None)  # -0 would cut everything off
         return {"blurred": blurred[inside, inside], "sharp": sharp[inside, inside]}

@@ -19,7 +19,7 @@ class ColourJitter:
 
     All of it is one affine map of a pixel's three stored (encoded) values, 0 to 255 or 0 to 65535, rounded and clipped
     to that range. Where the blur was averaged in stored values (GoPro's linear variant) the changed blurred image is
-    the blur of the changed sharp one, but for clipping; of blur that was averaged in light it differs from that at
+    the blur of the changed sharp one, except for clipping; of blur that was averaged in light it differs from that at
     strong edges, by up to some 10 levels of 255 at the defaults.
 
     Args:
@@ -41,36 +41,30 @@ class ColourJitter:
         hue: float = 10.0,
         shuffle: bool = False,
     ) -> None:
-        limits = {"brightness": (brightness, 1), "contrast": (contrast, 1), "saturation": (saturation, 1)}
-        for name, (value, most) in {**limits, "hue": (hue, 180)}.items():
+        limits = [("brightness", brightness, 1), ("contrast", contrast, 1), ("saturation", saturation, 1)]
+        for name, value, most in [*limits, ("hue", hue, 180)]:
             if not 0 <= value <= most:
                 raise ValueError(f"{name}: got {value}, expected a number from 0 to {most}")
         self.brightness, self.contrast, self.saturation = brightness, contrast, saturation
-        self.hue = hue
-        self.shuffle = shuffle
+        self.hue, self.shuffle = hue, shuffle
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
         """Returns the pair in other colours."""
-        brightness, contrast, saturation = (
-            1 + spread * rng.uniform(-1, 1) for spread in (self.brightness, self.contrast, self.saturation)
-        )
-        turn = _about_grey(math.radians(rng.uniform(-self.hue, self.hue)))
+        brightness = 1 + self.brightness * rng.uniform(-1, 1)
+        contrast = 1 + self.contrast * rng.uniform(-1, 1)
+        saturation = 1 + self.saturation * rng.uniform(-1, 1)
+        # Hue: a rotation of RGB about the axis of greys, which stay as they are.
+        axis = np.full(3, 1 / math.sqrt(3))
+        turn, _ = cv2.Rodrigues(axis * math.radians(rng.uniform(-self.hue, self.hue)))
         order = rng.permutation(3) if self.shuffle else np.arange(3)
         saturate = saturation * np.eye(3) + (1 - saturation) * np.tile(_GREY, (3, 1))
         matrix = brightness * contrast * (saturate @ turn)[order]
+        # Contrast: one middle for both images, as their own means differ a little and would set them apart.
         middle = float(pair["blurred"].mean(axis=(0, 1)) @ _GREY)
         offset = np.full((3, 1), brightness * (1 - contrast) * middle)
-        return {name: _mapped(image, np.hstack([matrix, offset])) for name, image in pair.items()}
-
-
-def _about_grey(angle: float) -> np.ndarray:
-    """Returns the rotation of RGB about the axis of greys by an angle in radians, ``(3, 3)``."""
-    axis = np.full(3, 1 / math.sqrt(3))
-    matrix, _ = cv2.Rodrigues(axis * angle)
-    return np.asarray(matrix)
-
-
-def _mapped(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    changed = cv2.transform(image.astype(np.float32), matrix.astype(np.float32))
-    highest = np.iinfo(image.dtype).max
-    return np.asarray(np.clip(np.rint(changed), 0, highest), dtype=image.dtype)
+        affine = np.hstack([matrix, offset]).astype(np.float32)
+        changed = {}
+        for name, image in pair.items():
+            levels = np.rint(cv2.transform(image.astype(np.float32), affine))
+            changed[name] = np.asarray(np.clip(levels, 0, np.iinfo(image.dtype).max), dtype=image.dtype)
+        return changed

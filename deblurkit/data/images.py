@@ -55,7 +55,11 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         ImageReadError: The file cannot be read or decoded, is cut short, or has floating-point pixels.
     """
-    return decode_image(_bytes_of(path), str(path))
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageReadError(f"{path}: it cannot be read: {error.strerror or error}") from error
+    return decode_image(data, str(path))
 
 
 def decode_image(data: bytes, place: str) -> np.ndarray:
@@ -72,7 +76,8 @@ def decode_image(data: bytes, place: str) -> np.ndarray:
     if image is None:
         with contextlib.suppress(cv2.error):  # reported below, with the file's name
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-            image = None if decoded is None else cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+            if decoded is not None:
+                image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     if image is None:
         raise ImageReadError(f"{place}: it cannot be decoded: not an image, damaged or cut short")
     if image.dtype not in (np.uint8, np.uint16):
@@ -185,19 +190,13 @@ def beside(images: Sequence[np.ndarray], gap_px: int) -> np.ndarray:
     return joined
 
 
-def _bytes_of(path: str | os.PathLike[str]) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ImageReadError(f"{path}: it cannot be read: {error.strerror or error}") from error
-
-
 def _decode_tiff_with_alpha(data: bytes) -> np.ndarray | None:
     """Decodes an 8-bit TIFF with alpha, whose colours OpenCV would multiply by the alpha; else ``None``."""
     if data[:4] not in (b"II*\0", b"MM\0*"):
         return None
     try:
         with Image.open(io.BytesIO(data)) as image:
+            # Tag 258 is bits a sample: Pillow would round 16 to 8.
             if image.mode != "RGBA" or 16 in image.tag_v2.get(258, ()):  # type: ignore[attr-defined]
                 return None
             return np.array(image)[:, :, :3].copy()
@@ -206,7 +205,7 @@ def _decode_tiff_with_alpha(data: bytes) -> np.ndarray | None:
 
 
 def _ends_well(path: str | os.PathLike[str], kind: str | None) -> bool:
-    """Tells whether the file's last bytes are those that its format ends with, where it has such."""
+    """Tells whether the file ends as its format does, unlike one that was cut short."""
     with open(path, "rb") as file:
         head = file.read(8)
         length = file.seek(0, os.SEEK_END)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils import data as torch_data
+from torch.utils.data import Sampler, default_collate
 
+from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.dataset import Pairs
 from deblurkit.errors import MissingSetError, UserError
 from deblurkit.plugins import load_plugins, loaded_plugins
@@ -23,6 +26,10 @@ from deblurkit.registry import DATASETS
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Loader
+
+
+ImageDataset = Dataset
+"""The older name of the contract."""
 
 
 class Draw(NamedTuple):
@@ -54,22 +61,8 @@ class CriticBatches:
     start: int
 
 
-class ImageDataset(Protocol):
-    """What every registered data set has.
-
-    It may also have ``finish(batch)``, which is given a batch whose tensors lie on the device where it will be used,
-    and returns it with ``blurred``, ``sharp`` and ``key``: what is better done there than in workers.
-    """
-
-    def __len__(self) -> int:
-        """Returns the number of images."""
-
-    def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """Returns one sample: float32 ``(3, h, w)`` tensors in [0, 1] by name, and ``key``."""
-
-
 def build_dataset(entry: DatasetEntry, where: str) -> Any:
-    """Builds a data set, check its files, and applies ``limit`` and ``cache``.
+    """Builds a data set, checks its files, and applies ``limit`` and ``cache``.
 
     Args:
         entry: The data set as the option file describes it.
@@ -81,23 +74,27 @@ def build_dataset(entry: DatasetEntry, where: str) -> Any:
     """
     try:
         dataset = DATASETS.build(entry.component, where=where)
-        if hasattr(dataset, "verify"):
-            dataset.verify()
+        traits = dataset_traits(dataset)
+        if traits.verify is not None:
+            traits.verify()
         if entry.loader.cache:
-            if not hasattr(dataset, "cache"):
+            if traits.cache is None:
                 raise UserError(f"cache: a {type(dataset).__name__} cannot be cached: it has no method cache(count)")
-            dataset.cache(entry.limit)
+            traits.cache(entry.limit)
     except UserError as error:
         lines = [line if line.startswith(where) else f"{where}: {line}" for line in error.problems]
         if isinstance(error, MissingSetError):
             raise MissingSetError(*lines, brief=error.brief) from error
         raise UserError(*lines) from error
-    return dataset if entry.limit is None or entry.limit >= len(dataset) else FirstImages(dataset, entry.limit)
+    if entry.limit is None or entry.limit >= len(dataset):
+        return dataset
+    return FirstImages(dataset, entry.limit)
 
 
-def describe(dataset: Any) -> dict[str, str | int]:
-    """Returns what a data set says of itself; of one that cannot, its type's name."""
-    return dict(dataset.describe()) if hasattr(dataset, "describe") else {"set": type(dataset).__name__}
+def describe(dataset: object) -> dict[str, str | int]:
+    """Returns a data set's description of itself; where it has none, its type's name."""
+    own = dataset_traits(dataset).describe
+    return dict(own()) if own is not None else {"set": type(dataset).__name__}
 
 
 class FirstImages:
@@ -108,11 +105,11 @@ class FirstImages:
         count: How many images to keep.
     """
 
-    def __init__(self, dataset: Any, count: int) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, count: int) -> None:
+        self.dataset: Any = dataset  # with whatever else it has
         self.count = count
         if isinstance(dataset, Pairs):
-            dataset.used = count
+            dataset.used = count  # no transform may mix in an image that is left out
 
     def __len__(self) -> int:
         """Returns the number of images kept."""
@@ -120,17 +117,19 @@ class FirstImages:
 
     def __getattr__(self, name: str) -> Any:
         """Returns what the whole set has: its samples, sizes, notes; of its keys those of the images kept."""
-        if name == "dataset":  # while it is unpickled
+        if name == "dataset":  # while it is unpickled, which would go on for ever
             raise AttributeError(name)
-        found = getattr(self.dataset, name)
-        return (lambda: found()[: self.count]) if name == "keys" else found
+        if name == "keys":
+            keys = self.dataset.keys
+            return lambda: keys()[: self.count]
+        return getattr(self.dataset, name)
 
     def describe(self) -> dict[str, str | int]:
         """Returns what the whole set says of itself, and the limit."""
         return {**describe(self.dataset), "limit": self.count}
 
 
-class SeededSamples(Dataset[dict[str, Any]]):
+class SeededSamples(torch_data.Dataset[dict[str, Any]]):
     """Samples whose random numbers depend on (seed, epoch, index, stream) and on nothing else.
 
     It can be sent to spawned workers together with the plugins that its data set may come from.
@@ -140,7 +139,7 @@ class SeededSamples(Dataset[dict[str, Any]]):
         seed: The run's.
     """
 
-    def __init__(self, dataset: ImageDataset, seed: int) -> None:
+    def __init__(self, dataset: Dataset, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
 
@@ -153,7 +152,7 @@ class SeededSamples(Dataset[dict[str, Any]]):
         """Returns a batch's samples, or the user's mistake that one of them met (see :class:`Batches`)."""
         try:
             return [self[position] for position in positions]
-        except UserError as error:
+        except UserError as error:  # returned, as one that is raised comes out of a worker as text
             return error
 
     def __len__(self) -> int:
@@ -203,12 +202,12 @@ class EpochBatchSampler(Sampler[list[Draw]]):
         batches_per_epoch: int | None = None,
         stream: int = 0,
     ) -> None:
-        self.stream = stream
-        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.size, self.batch_size, self.seed, self.stream = size, batch_size, seed, stream
         self.start_epoch, self.start_batch = start_epoch, start_batch
         self.rank, self.world = rank, world
-        available = size // world // batch_size
-        self.batches = available if batches_per_epoch is None else min(available, batches_per_epoch)
+        self.batches = size // world // batch_size
+        if batches_per_epoch is not None:
+            self.batches = min(self.batches, batches_per_epoch)
         if self.batches < 1:
             raise ValueError(f"{size} images over {world} processes make no batch of {batch_size}")
 
@@ -218,6 +217,7 @@ class EpochBatchSampler(Sampler[list[Draw]]):
         while True:
             # Odd fourth numbers keep this apart from the samples' own generators, whose are even.
             random = np.random.default_rng([self.seed, epoch, 0, 2 * self.stream + 1])
+            # Every process shuffles the whole epoch alike, and takes its share of the order.
             order = random.permutation(self.size)[self.rank :: self.world]
             for number in range(batch, self.batches):
                 chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
@@ -245,7 +245,7 @@ class TwoStreams(Sampler[list[Draw]]):
             yield from islice(generator, self.counts.of_generator)
 
 
-class Batches(DataLoader[dict[str, Any]]):
+class Batches(torch_data.DataLoader[dict[str, Any]]):
     """A loader that raises a :class:`UserError` met in a worker as it was, not wrapped in the worker's traceback."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
@@ -261,7 +261,7 @@ class Batches(DataLoader[dict[str, Any]]):
 
 
 def build_train_loader(
-    dataset: ImageDataset,
+    dataset: Dataset,
     loader: Loader,
     seed: int,
     *,
@@ -292,22 +292,19 @@ def build_train_loader(
     Raises:
         UserError: The set is smaller than one batch of every process.
     """
-    wanted = loader.batch_size * world
-    if len(dataset) < wanted:
-        per = f" in each of {world} processes" if world > 1 else ""
-        raise UserError(
-            f"datasets.train: batch_size: {loader.batch_size}{per} needs at least {wanted} images; "
-            f"the set has {len(dataset)}"
-        )
     size, batch_size = len(dataset), loader.batch_size
+    if size < batch_size * world:
+        per = f" in each of {world} processes" if world > 1 else ""
+        least = f"needs at least {batch_size * world} images; the set has {size}"
+        raise UserError(f"datasets.train: batch_size: {batch_size}{per} {least}")
     generator = EpochBatchSampler(size, batch_size, seed, start_epoch, start_batch, rank, world, used_batches)
     sampler: Sampler[list[Draw]] = generator
     if critics is not None:
-        start = divmod(critics.start, size // world // batch_size)
+        start = divmod(critics.start, size // world // batch_size)  # epoch and batch: critics use whole epochs
         own = EpochBatchSampler(size, batch_size, seed, *start, rank, world, stream=1)
         sampler = TwoStreams(own, generator, critics)
     workers: dict[str, Any] = {}
-    if loader.workers:
+    if loader.workers:  # without any, torch refuses the two
         workers = {"prefetch_factor": loader.prefetch, "persistent_workers": loader.persistent}
     return Batches(
         SeededSamples(dataset, seed),
@@ -333,8 +330,7 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     if len(sizes) > 1:
         found = ", ".join(f"{key} {height} x {width}" for (height, width), key in sizes.items())
         raise UserError(f"images of one batch differ in size (h x w): {found}; give the set a crop, or batch_size 1")
-    batch: dict[str, Any] = default_collate(samples)
-    return batch
+    return dict(default_collate(samples))
 
 
 def _collate_or_error(samples: list[dict[str, Any]] | UserError) -> dict[str, Any] | UserError:
@@ -354,7 +350,7 @@ def _start_worker(_: int) -> None:
     # Ctrl-C and a scheduler's SIGTERM reach the whole group, but the main process needs its workers to go on to the
     # next checkpoint; from the main process itself a SIGTERM must end them, or it would wait for them for ever.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # elsewhere SIGTERM ends a worker, whoever sends it
+    if sys.platform == "linux":  # elsewhere SIGTERM ends a worker, whoever sends it
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         threading.Thread(target=_obey_parent, daemon=True).start()
 

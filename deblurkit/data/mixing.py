@@ -32,8 +32,7 @@ class CutBlur:
     def __init__(self, ratio: float = 0.7, probability: float = 0.5) -> None:
         if not 0 < ratio <= 1:
             raise ValueError(f"ratio: got {ratio}, expected a number above 0 and up to 1")
-        self.ratio = ratio
-        self.probability = _checked(probability)
+        self.ratio, self.probability = ratio, _checked(probability)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
         """Returns the pair with another ``blurred``, or as it is.
@@ -51,7 +50,7 @@ class CutBlur:
         top = int(rng.integers(height - sides[0] + 1))
         left = int(rng.integers(width - sides[1] + 1))
         part = slice(top, top + sides[0]), slice(left, left + sides[1])
-        mixed = pair[outside].copy()
+        mixed = pair[outside].copy()  # the image itself may be a view of a cache or of a file
         mixed[part] = pair[inside][part]
         return {**pair, "blurred": mixed}
 
@@ -79,8 +78,7 @@ class Mixup:
     def __init__(self, alpha: float = 1.2, probability: float = 0.5) -> None:
         if alpha <= 0:
             raise ValueError(f"alpha: got {alpha}, expected a positive number")
-        self.alpha = alpha
-        self.probability = _checked(probability)
+        self.alpha, self.probability = alpha, _checked(probability)
 
     def __call__(self, pair: Pair, rng: np.random.Generator, partner: Callable[[], Pair] | None = None) -> Pair:
         """Returns the blended pair, or the pair as it is.
@@ -93,15 +91,15 @@ class Mixup:
         if rng.random() >= self.probability:
             return pair
         share = rng.beta(self.alpha, self.alpha)
-        other = partner()
-        return {name: _blend(image, other[name], share) for name, image in pair.items()}
-
-
-def _blend(image: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
-    if image.shape != other.shape or image.dtype != other.dtype:
-        kinds = [f"{array.shape[0]} x {array.shape[1]} {array.dtype}" for array in (image, other)]
-        raise UserError(f"Mixup needs two pairs of one kind, got {' and '.join(kinds)}: put it after a crop")
-    return np.asarray(np.rint(share * image + (1 - share) * other), dtype=image.dtype)
+        partners = partner()
+        mixed = {}
+        for name, image in pair.items():
+            other = partners[name]
+            if image.shape != other.shape or image.dtype != other.dtype:
+                kinds = " and ".join(f"{one.shape[0]} x {one.shape[1]} {one.dtype}" for one in (image, other))
+                raise UserError(f"Mixup needs two pairs of one kind, got {kinds}: put it after a crop")
+            mixed[name] = np.asarray(np.rint(share * image + (1 - share) * other), dtype=image.dtype)
+        return mixed
 
 
 def _checked(probability: float) -> float:

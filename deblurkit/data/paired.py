@@ -39,16 +39,14 @@ class PairedImages(ImagePairs):
         self, blurred: str, sharp: str, resize: Size | None = None, crop: Size | None = None, augment: Augment = ()
     ) -> None:
         problems: list[str] = []
-        found = {
-            side: images_by_key(side, pattern, problems) for side, pattern in [("blurred", blurred), ("sharp", sharp)]
-        }
-        if all(found.values()):  # else every image would be an orphan
-            problems += _orphans(found["blurred"], found["sharp"], "blurred", "sharp")
-            problems += _orphans(found["sharp"], found["blurred"], "sharp", "blurred")
+        here = images_by_key("blurred", blurred, problems)
+        there = images_by_key("sharp", sharp, problems)
+        if here and there:  # else every image would be an orphan
+            problems += _orphans(here, there, "blurred", "sharp")
+            problems += _orphans(there, here, "sharp", "blurred")
         if problems:
             raise UserError(*problems)
-        files = [PairFiles(key, path, found["sharp"][key]) for key, path in sorted(found["blurred"].items())]
-        super().__init__(files, resize, crop, augment)
+        super().__init__([PairFiles(key, path, there[key]) for key, path in here.items()], resize, crop, augment)
         self._facts = {"blurred": blurred, "sharp": sharp}
 
     def describe(self) -> dict[str, str | int]:
@@ -73,7 +71,7 @@ class BlurredImages(ImagePairs):
         found = images_by_key("blurred", blurred, problems)
         if problems:
             raise UserError(*problems)
-        super().__init__([PairFiles(key, path, None) for key, path in sorted(found.items())], resize)
+        super().__init__([PairFiles(key, path, None) for key, path in found.items()], resize)
         self._facts = {"blurred": blurred}
 
     def describe(self) -> dict[str, str | int]:
@@ -84,8 +82,8 @@ class BlurredImages(ImagePairs):
 def find_images(pattern: str) -> list[tuple[str, Path]]:
     """Returns ``(key, path)`` of every image that a folder or glob names, sorted by path.
 
-    Hidden files and folders are passed over. Links are followed, but for those that lead to a folder they lie in. Keys
-    are in Unicode's composed form (NFC), in which the same name has the same letters on every system.
+    Hidden files and folders are passed over. Links are followed, except to a folder that they lie in. Keys are in
+    Unicode's composed form (NFC), in which the same name has the same letters on every system.
 
     Args:
         pattern: As :class:`PairedImages` takes it.
@@ -95,8 +93,12 @@ def find_images(pattern: str) -> list[tuple[str, Path]]:
     for path, captured, inside in _expand(fixed, wild, _around(fixed)):
         for image, below in _images_at(path, inside):
             parts = [*captured, *below]
-            parts[-1:] = [_without_suffix(part) for part in parts[-1:]]
+            if parts:
+                # Not Path.stem: a wildcard may stand for a part of the name that has dots and no ending.
+                ending = next((suffix for suffix in IMAGE_SUFFIXES if parts[-1].lower().endswith(suffix)), "")
+                parts[-1] = parts[-1][: len(parts[-1]) - len(ending)]
             key = "/".join(filter(None, parts)) or image.stem
+            # "**" can reach an image in several ways: the first counts.
             paths.setdefault(image, unicodedata.normalize("NFC", key))
     return [(key, path) for path, key in sorted(paths.items())]
 
@@ -120,7 +122,7 @@ def images_by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Pat
         problems.append(f"{side}: {error.filename}: it cannot be looked into: {error.strerror}")
         return {}
     for key, path in found:
-        if not _is_utf8(key):
+        if any("\ud800" <= letter <= "\udfff" for letter in key):  # what Python makes of bytes that are no UTF-8
             twice.append(f"{side}: {os.fsencode(path)!r}: its name is not valid UTF-8; rename it")
         elif key in images:
             twice.append(f"{side}: {images[key]} and {path} have the same key {key!r}; remove one")
@@ -130,14 +132,6 @@ def images_by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Pat
     if not images:
         problems.append(_nothing_found(side, pattern))
     return dict(sorted(images.items()))
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def no_folder(folder: Path) -> str:
@@ -159,9 +153,8 @@ def _nothing_found(side: str, pattern: str) -> str:
 
 
 def _orphans(these: dict[str, Path], those: dict[str, Path], side: str, other: str) -> list[str]:
-    return shorten(
-        f"{side}: {path} has no {other} image (key {key!r})" for key, path in sorted(these.items()) if key not in those
-    )
+    lonely = [(key, path) for key, path in these.items() if key not in those]
+    return shorten(f"{side}: {path} has no {other} image (key {key!r})" for key, path in lonely)
 
 
 def _split(pattern: str) -> tuple[Path, list[str]]:
@@ -185,16 +178,17 @@ def _expand(folder: Path, parts: list[str], inside: frozenset[str]) -> Iterator[
             yield from _expand(folder / part, rest, inside | _around(folder / part))
         return
     if part == "**":
-        yield from _expand(folder, rest, inside)
-    matches = re.compile(".*" if part == "**" else "(.*)".join(map(re.escape, part.split("*"))))
+        yield from _expand(folder, rest, inside)  # it stands for no folder, too
+    matches = re.compile("(.*)".join(map(re.escape, part.split("*"))))
     for path, is_folder in _children(folder, inside):
         match = matches.fullmatch(path.name)
         if match is None or (part == "**" and not is_folder):
             continue
-        captured = [path.name] if part == "**" else ["_".join(filter(None, match.groups()))]
-        around = inside | _around(path) if is_folder else inside
-        for found, more, within in _expand(path, parts if part == "**" else rest, around):
-            yield found, [*captured, *more], within
+        captured, left = "_".join(filter(None, match.groups())), rest
+        if part == "**":
+            captured, left = path.name, parts
+        for found, more, within in _expand(path, left, inside | _around(path) if is_folder else inside):
+            yield found, [captured, *more], within
 
 
 def _images_at(path: Path, inside: frozenset[str]) -> Iterator[tuple[Path, list[str]]]:
@@ -205,7 +199,8 @@ def _images_at(path: Path, inside: frozenset[str]) -> Iterator[tuple[Path, list[
         return
     for child, is_folder in _children(path, inside):
         if is_folder:
-            yield from ((image, [child.name, *below]) for image, below in _images_at(child, inside | _around(child)))
+            for image, below in _images_at(child, inside | _around(child)):
+                yield image, [child.name, *below]
         elif is_image(child):
             yield child, [child.name]
 
@@ -228,8 +223,3 @@ def _around(folder: Path) -> frozenset[str]:
     """Returns the folder and all folders that it lies in, without links."""
     real = Path(os.path.realpath(folder))
     return frozenset(map(str, (real, *real.parents)))
-
-
-def _without_suffix(name: str) -> str:
-    ending = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
-    return name[: len(name) - len(ending)]

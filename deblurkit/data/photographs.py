@@ -1,4 +1,4 @@
-"""The photographs that the sample set is made of: all of them come with scikit-image and are free to use.
+"""The photographs of the sample set: all of them come with scikit-image and are free to use.
 
 Only photographs whose documentation in scikit-image states CC0, the public domain or no known copyright restrictions
 are used; others that it bundles (the stereo motorcycle, for one) are left out.

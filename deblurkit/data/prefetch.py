@@ -40,13 +40,18 @@ class DeviceBatches:
         """
         batches: Any = iter(self.loader)
         try:
-            yield from self._ahead(batches) if self.device.type == "cuda" else map(self._placed, batches)
+            if self.device.type == "cuda":
+                yield from self._ahead(batches)
+            else:
+                yield from map(self._placed, batches)
         finally:
             batches.close()
 
     def _placed(self, batch: Batch) -> Batch:
         batch = _each_tensor(batch, lambda tensor: tensor.to(self.device, non_blocking=self.device.type == "cuda"))
-        return batch if self.finish is None else self.finish(batch)
+        if self.finish is not None:
+            batch = self.finish(batch)
+        return batch
 
     def _ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         stream = torch.cuda.Stream(self.device)
@@ -56,8 +61,10 @@ class DeviceBatches:
                 batch = next(batches, None)
             except UserError as error:  # the one before it is still to be used
                 return error
+            if batch is None:
+                return None
             with torch.cuda.stream(stream):
-                return None if batch is None else self._placed(batch)
+                return self._placed(batch)
 
         def keep(tensor: Tensor) -> None:
             # Its memory belongs to the stream that made it, which must not reuse it while the other one reads it.
@@ -69,14 +76,17 @@ class DeviceBatches:
             if isinstance(following, UserError):
                 raise following
             batch = following
+            # The training must not read the batch before its copy has ended.
             torch.cuda.current_stream(self.device).wait_stream(stream)
             _each_tensor(batch, keep)
             following = prepare()
             yield batch
 
 
-def _each_tensor(value: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Applies ``function`` to every tensor in a dict, at any depth; leave all else."""
+def _each_tensor(value: object, function: Callable[[Tensor], Any]) -> Any:
+    """Applies ``function`` to every tensor in a dict, at any depth, and leaves all else."""
     if isinstance(value, dict):
         return {name: _each_tensor(item, function) for name, item in value.items()}
-    return function(value) if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        return function(value)
+    return value

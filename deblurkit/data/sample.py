@@ -66,11 +66,11 @@ class SamplePairs(ImagePairs):
             raise ValueError(f"split: got {split!r}, expected 'train' or 'test'")
         self.root = Path(root) if root else default_root()
         manifest = ensure_sample_set(self.root)
-        files = [
-            PairFiles(image["key"], *(self.root / split / folder / f"{image['key']}.png" for folder in _FOLDERS))
-            for image in manifest["images"]
-            if image["split"] == split
-        ]
+        files = []
+        for image in manifest["images"]:
+            if image["split"] == split:
+                key, name = image["key"], f"{image['key']}.png"
+                files.append(PairFiles(key, self.root / split / "blurred" / name, self.root / split / "sharp" / name))
         super().__init__(files, resize, crop, augment)
         self.split = split
 
@@ -125,12 +125,19 @@ def make_sample_set(folder: Path) -> dict[str, Any]:
     for split in ("train", "test"):
         for name in _FOLDERS:
             (folder / split / name).mkdir(parents=True)
+    images: list[dict[str, Any]] = []
     with ThreadPoolExecutor(min(2, usable_cores())) as pool:  # OpenCV and the PNG coder release Python's lock
-        images = [image for made in pool.map(lambda p: list(_images_of(p, folder)), PHOTOGRAPHS) for image in made]
+        for made in pool.map(lambda photograph: list(_images_of(photograph, folder)), PHOTOGRAPHS):
+            images += made
+    photographs = []
+    for photograph in PHOTOGRAPHS:
+        facts = {"file": photograph.file, "title": photograph.title, "licence": photograph.licence}
+        digest = hashlib.sha256(photograph_file(photograph).read_bytes()).hexdigest()
+        photographs.append({**facts, "split": photograph.split, "sha256": digest})
     manifest = {
         "name": _NAME,
         "version": SAMPLE_VERSION,
-        "photographs": [_provenance(photograph) for photograph in PHOTOGRAPHS],
+        "photographs": photographs,
         "images": sorted(images, key=lambda image: (image["split"], image["key"])),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -140,22 +147,28 @@ def make_sample_set(folder: Path) -> dict[str, Any]:
 def _whole_manifest(root: Path) -> dict[str, Any] | None:
     """Returns the manifest where it is ours, of this version, and every file is there in its full length."""
     try:
-        manifest = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
-        whole = manifest["version"] == SAMPLE_VERSION and all(
-            (root / image["split"] / folder / f"{image['key']}.png").stat().st_size == image[folder]["bytes"]
-            for image in manifest["images"]
-            for folder in _FOLDERS
-        )
+        manifest: dict[str, Any] = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["version"] != SAMPLE_VERSION:
+            return None
+        for image in manifest["images"]:
+            for folder in _FOLDERS:
+                file = root / image["split"] / folder / f"{image['key']}.png"
+                if file.stat().st_size != image[folder]["bytes"]:
+                    return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return manifest if whole else None
+    return manifest
 
 
 def _make_room(root: Path) -> None:
     """Deletes a damaged or older set of ours; anything else may be the user's and is only put aside."""
-    if _is_ours(root):
+    try:
+        ours = json.loads((root / "manifest.json").read_text(encoding="utf-8"))["name"] == _NAME
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if ours:
         doomed = unfinished_folder(root)
-        root.rename(doomed / root.name)
+        root.rename(doomed / root.name)  # at one go: what is deleted file by file would still bear the name
         shutil.rmtree(doomed, ignore_errors=True)
     elif any(root.iterdir()):
         number = 1
@@ -167,19 +180,16 @@ def _make_room(root: Path) -> None:
         root.rmdir()
 
 
-def _is_ours(root: Path) -> bool:
-    try:
-        return bool(json.loads((root / "manifest.json").read_text(encoding="utf-8"))["name"] == _NAME)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
 def _images_of(photograph: Photograph, folder: Path) -> Iterator[dict[str, Any]]:
     original = read_image(photograph_file(photograph))
     for number in range(photograph.images):
         rng = np.random.default_rng([_SEED, SAMPLE_VERSION, PHOTOGRAPHS.index(photograph), number])
         scale = photograph.scales[number % len(photograph.scales)]
-        scene = _reduced(original, scale)
+        scene = original
+        if scale != 1:
+            height, width = (int(side / scale) for side in original.shape[:2])
+            scene = cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA)
+        # The order of the draws belongs to the frozen set: place, extent, roll, path, noise.
         top, left = _corner(photograph, scene.shape[0], scene.shape[1], number, rng)
         region = scene[top : top + _SIDE + 2 * _MARGIN, left : left + _SIDE + 2 * _MARGIN]
         extent, roll = rng.uniform(*_EXTENT), rng.uniform(*_ROLL_DEG)
@@ -193,12 +203,8 @@ def _images_of(photograph: Photograph, folder: Path) -> Iterator[dict[str, Any]]
             path = folder / photograph.split / name / f"{key}.png"
             write_image(path, pair[name])
             record[name] = {"sha256": hashlib.sha256(pair[name].tobytes()).hexdigest(), "bytes": path.stat().st_size}
-        yield record | {"blurred_psnr": round(_psnr(pair["blurred"], pair["sharp"]), 4)}
-
-
-def _reduced(image: np.ndarray, factor: float) -> np.ndarray:
-    height, width = (int(side / factor) for side in image.shape[:2])
-    return image if factor == 1 else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        error = np.mean((pair["blurred"].astype(np.float64) - pair["sharp"]) ** 2)
+        yield record | {"blurred_psnr": round(10 * math.log10(255**2 / error), 4)}
 
 
 def _corner(photograph: Photograph, height: int, width: int, number: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -208,18 +214,3 @@ def _corner(photograph: Photograph, height: int, width: int, number: int, rng: n
         return int(rng.integers(free_rows + 1)), int(rng.integers(free_columns + 1))
     row, column = divmod(number, _GRID[1])
     return free_rows * row // (_GRID[0] - 1), free_columns * column // (_GRID[1] - 1)
-
-
-def _psnr(blurred: np.ndarray, sharp: np.ndarray) -> float:
-    error = np.mean((blurred.astype(np.float64) - sharp) ** 2)
-    return 10 * math.log10(255**2 / error)
-
-
-def _provenance(photograph: Photograph) -> dict[str, str]:
-    return {
-        "file": photograph.file,
-        "title": photograph.title,
-        "licence": photograph.licence,
-        "split": photograph.split,
-        "sha256": hashlib.sha256(photograph_file(photograph).read_bytes()).hexdigest(),
-    }

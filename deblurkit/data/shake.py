@@ -1,4 +1,4 @@
-"""A model of camera shake: what a photograph becomes when the hand moves while the shutter is open.
+"""A model of camera shake: a photograph by a hand that moves while the shutter is open.
 
 The camera translates and rolls along a random path. The light that reaches a pixel during the exposure is the mean,
 *in linear light*, of the scene seen from every point of the path. The sensor adds noise and the camera writes
@@ -146,10 +146,5 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.asarray(np.floor(encoded * 255 + 0.5), dtype=np.uint8)
 
 
-def _decoding_table() -> np.ndarray:
-    encoded = np.arange(256) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    return np.asarray(linear, dtype=np.float32)
-
-
-_DECODED = _decoding_table()
+_ENCODED = np.arange(256) / 255
+_DECODED = np.where(_ENCODED <= 0.04045, _ENCODED / 12.92, ((_ENCODED + 0.055) / 1.055) ** 2.4).astype(np.float32)

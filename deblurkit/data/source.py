@@ -20,9 +20,12 @@ _FORM = "expected OPTIONS.yml:train, OPTIONS.yml:test.NAME, or '{type: NAME, ...
 def named_entries(options: Options) -> dict[str, DatasetEntry]:
     """Returns an experiment's data sets by the names that command lines use: ``train``, ``val.NAME``, ``test.NAME``."""
     sets = options.datasets
-    named = {"train": sets.train} if sets.train is not None else {}
+    named: dict[str, DatasetEntry] = {}
+    if sets.train is not None:
+        named["train"] = sets.train
     for group, entries in (("val", sets.val), ("test", sets.test)):
-        named |= {f"{group}.{name}": entry for name, entry in entries.items()}
+        for name, entry in entries.items():
+            named[f"{group}.{name}"] = entry
     return named
 
 
