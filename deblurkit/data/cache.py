@@ -85,14 +85,9 @@ def _reopened(descriptor: Any, index: list[dict[str, Any]]) -> DecodedPairs:
 
 
 def refuse_too_large(needed: int, count: int) -> None:
-    """Refuses to keep more than fits into the memory that is free; where several processes train here, their share.
+    """Refuses to keep ``count`` pairs of ``needed`` bytes in more memory than is free.
 
-    Args:
-        needed: Bytes.
-        count: Pairs that take them, for the message.
-
-    Raises:
-        UserError: It does not fit.
+    Where several processes train on this machine, each may take its share.
     """
     free = free_memory()
     sharers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun

@@ -116,11 +116,7 @@ class Pairs(ABC):
         return {**sample, "key": key}
 
     def transformed(self, index: int, steps: Sequence[Any], rng: np.random.Generator) -> tuple[str, Pair]:
-        """Returns a pair's key, and its images after the given transforms.
-
-        Raises:
-            UserError: As :meth:`sample`; names the pair.
-        """
+        """Returns a pair's key, and its images after the given transforms; errors of those name the pair."""
         images = dict(self.read(index))
         key: str = images.pop("key")
         for done, step in enumerate(steps):
@@ -154,11 +150,7 @@ class Pairs(ABC):
         return facts
 
     def sample_size(self, index: int) -> tuple[int, int]:
-        """Returns ``(h, w)`` of a sample after ``resize`` and ``crop``; what ``augment`` does is not known here.
-
-        Raises:
-            UserError: See :meth:`size`.
-        """
+        """Returns ``(h, w)`` of a sample after ``resize`` and ``crop``; what ``augment`` does is not known here."""
         if self.crop is not None:
             return self.crop.size
         return self.resize.size if self.resize is not None else self.size(index)

@@ -63,15 +63,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def decode_image(data: bytes, place: str) -> np.ndarray:
-    """Decodes the bytes of an image file as :func:`read_image` does.
-
-    Args:
-        data: The whole file.
-        place: What messages call it.
-
-    Raises:
-        ImageReadError: As :func:`read_image`.
-    """
+    """Decodes a whole image file, which messages call ``place``, as :func:`read_image` does."""
     image = _decode_tiff_with_alpha(data)
     if image is None:
         with contextlib.suppress(cv2.error):  # reported below, with the file's name
@@ -135,11 +127,11 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
 
 def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -> bytes:
-    """Returns the bytes of an image file.
+    """Returns the bytes of an image file of the format that ``suffix`` names.
 
     Args:
         image: RGB ``(h, w, 3)``, ``uint8``, or ``uint16`` for PNG and TIFF.
-        suffix: The format's file name ending.
+        suffix: A file name's ending.
         settings: OpenCV's ``IMWRITE_`` keys and values.
     """
     bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
@@ -147,11 +139,7 @@ def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
-    """Turns ``uint8`` or ``uint16`` ``(h, w, c)`` into float32 ``(c, h, w)`` in [0, 1].
-
-    Raises:
-        ValueError: The array is of another type.
-    """
+    """Turns ``uint8`` or ``uint16`` ``(h, w, c)`` into float32 ``(c, h, w)`` in [0, 1]."""
     if image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"expected uint8 or uint16, got {image.dtype}")
     highest = np.float32(np.iinfo(image.dtype).max)

@@ -33,13 +33,7 @@ ImageDataset = Dataset
 
 
 class Draw(NamedTuple):
-    """One sample of a training.
-
-    Attributes:
-        epoch: The pass over the set.
-        image: Its index.
-        stream: 0: the generator's passes; 1: those of critics that draw batches of their own.
-    """
+    """One sample of a training; stream 0 is the generator's, 1 that of critics that draw batches of their own."""
 
     epoch: int
     image: int
@@ -48,17 +42,11 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class CriticBatches:
-    """The batches that critics draw for themselves, before those that the generator takes in the same iteration.
+    """The batches that critics draw for themselves, before those that the generator takes in the same iteration."""
 
-    Attributes:
-        of_critics: Batches that the critics take in an iteration.
-        of_generator: Batches that the generator takes.
-        start: The first batch of the critics' endless stream.
-    """
-
-    of_critics: int
-    of_generator: int
-    start: int
+    of_critics: int  # batches that the critics take in an iteration
+    of_generator: int  # batches that the generator takes
+    start: int  # the first batch of the critics' endless stream
 
 
 def build_dataset(entry: DatasetEntry, where: str) -> Any:
@@ -98,12 +86,7 @@ def describe(dataset: object) -> dict[str, str | int]:
 
 
 class FirstImages:
-    """The first ``count`` images of a data set.
-
-    Args:
-        dataset: The whole set.
-        count: How many images to keep.
-    """
+    """The first ``count`` images of a data set."""
 
     def __init__(self, dataset: Dataset, count: int) -> None:
         self.dataset: Any = dataset  # with whatever else it has
@@ -133,10 +116,6 @@ class SeededSamples(torch_data.Dataset[dict[str, Any]]):
     """Samples whose random numbers depend on (seed, epoch, index, stream) and on nothing else.
 
     It can be sent to spawned workers together with the plugins that its data set may come from.
-
-    Args:
-        dataset: Where the samples come from.
-        seed: The run's.
     """
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
@@ -179,10 +158,8 @@ class EpochBatchSampler(Sampler[list[Draw]]):
         size: Images in the set.
         batch_size: Images in a batch of one process.
         seed: The run's.
-        start_epoch: Epoch of the first batch, from 0.
-        start_batch: Batch of that epoch to begin with, from 0.
-        rank: This process's number.
-        world: Number of processes.
+        start_epoch, start_batch: Epoch, and batch of that epoch, to begin with, from 0.
+        rank, world: This process's number, and the number of processes.
         batches_per_epoch: Use only so many batches of an epoch (of each process), where fewer than there are.
         stream: See :class:`Draw`.
 
@@ -226,13 +203,7 @@ class EpochBatchSampler(Sampler[list[Draw]]):
 
 
 class TwoStreams(Sampler[list[Draw]]):
-    """The batches of each iteration, without end: first the critics' own, then the generator's.
-
-    Args:
-        critics: Makes the critics' batches.
-        generator: Makes the generator's.
-        counts: How many of each an iteration takes.
-    """
+    """The batches of each iteration, without end: first the critics' own, then the generator's."""
 
     def __init__(self, critics: EpochBatchSampler, generator: EpochBatchSampler, counts: CriticBatches) -> None:
         self.critics, self.generator, self.counts = critics, generator, counts
@@ -249,11 +220,7 @@ class Batches(torch_data.DataLoader[dict[str, Any]]):
     """A loader that raises a :class:`UserError` met in a worker as it was, not wrapped in the worker's traceback."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """Yields batches.
-
-        Raises:
-            UserError: A sample could not be made.
-        """
+        """Yields batches, until a sample cannot be made."""
         for batch in super().__iter__():
             if isinstance(batch, UserError):
                 raise batch

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from deblurkit.data.transforms import Pair
+from deblurkit.data.transforms import Pair, draw_window
 from deblurkit.errors import UserError
 from deblurkit.registry import TRANSFORMS
 
@@ -47,9 +47,7 @@ class CutBlur:
         inside, outside = ("sharp", "blurred") if rng.random() < 0.5 else ("blurred", "sharp")
         height, width = pair["blurred"].shape[:2]
         sides = max(1, round(height * self.ratio)), max(1, round(width * self.ratio))
-        top = int(rng.integers(height - sides[0] + 1))
-        left = int(rng.integers(width - sides[1] + 1))
-        part = slice(top, top + sides[0]), slice(left, left + sides[1])
+        part = draw_window((height, width), sides, rng)
         mixed = pair[outside].copy()  # the image itself may be a view of a cache or of a file
         mixed[part] = pair[inside][part]
         return {**pair, "blurred": mixed}

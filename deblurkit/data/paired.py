@@ -80,13 +80,10 @@ class BlurredImages(ImagePairs):
 
 
 def find_images(pattern: str) -> list[tuple[str, Path]]:
-    """Returns ``(key, path)`` of every image that a folder or glob names, sorted by path.
+    """Returns ``(key, path)`` of every image that a folder or glob names, sorted by path; see :class:`PairedImages`.
 
     Hidden files and folders are passed over. Links are followed, except to a folder that they lie in. Keys are in
     Unicode's composed form (NFC), in which the same name has the same letters on every system.
-
-    Args:
-        pattern: As :class:`PairedImages` takes it.
     """
     fixed, wild = _split(pattern)
     paths: dict[Path, str] = {}
@@ -106,10 +103,8 @@ def find_images(pattern: str) -> list[tuple[str, Path]]:
 def images_by_key(side: str, pattern: str, problems: list[str]) -> dict[str, Path]:
     """Returns the images that a folder or glob names by their keys, sorted.
 
-    Args:
-        side: What messages call them.
-        pattern: As :class:`PairedImages` takes it.
-        problems: Takes a line for each thing wrong: nothing found, keys that occur twice, names that cannot be read.
+    ``problems`` takes a line for each thing wrong: nothing found, keys that occur twice, names that cannot be read.
+    Messages call the images ``side``.
     """
     if not isinstance(pattern, str) or not pattern:
         problems.append(f"{side}: got {pattern!r}, expected the path of a folder or a glob")

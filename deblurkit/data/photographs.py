@@ -15,23 +15,14 @@ from deblurkit.errors import UserError
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph, which belongs to one split as a whole.
+    """One photograph, which belongs to one split as a whole."""
 
-    Attributes:
-        file: Name in scikit-image's data folder.
-        title: What it shows.
-        licence: Terms and source as scikit-image documents them.
-        split: ``train`` or ``test``.
-        images: How many images are made of it.
-        scales: Factors by which it is reduced first, used in turn: 2 means half the width.
-    """
-
-    file: str
+    file: str  # name in scikit-image's data folder
     title: str
-    licence: str
-    split: str
-    images: int
-    scales: tuple[float, ...] = (1.0,)
+    licence: str  # terms and source as scikit-image documents them
+    split: str  # train or test
+    images: int  # how many are made of it
+    scales: tuple[float, ...] = (1.0,)  # factors by which it is reduced first, used in turn: 2 means half the width
 
     @property
     def name(self) -> str:

@@ -35,8 +35,7 @@ class DeviceBatches:
     def __iter__(self) -> Iterator[Batch]:
         """Yields batches; closing this generator closes the loader's, and its workers end when nothing holds it.
 
-        Raises:
-            UserError: A sample of the batch could not be made; the batches before it have been given out.
+        A UserError of a sample that could not be made is raised once the batches before it have been given out.
         """
         batches: Any = iter(self.loader)
         try:
@@ -49,9 +48,7 @@ class DeviceBatches:
 
     def _placed(self, batch: Batch) -> Batch:
         batch = _each_tensor(batch, lambda tensor: tensor.to(self.device, non_blocking=self.device.type == "cuda"))
-        if self.finish is not None:
-            batch = self.finish(batch)
-        return batch
+        return batch if self.finish is None else self.finish(batch)
 
     def _ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         stream = torch.cuda.Stream(self.device)
@@ -87,6 +84,4 @@ def _each_tensor(value: object, function: Callable[[Tensor], Any]) -> Any:
     """Applies ``function`` to every tensor in a dict, at any depth, and leaves all else."""
     if isinstance(value, dict):
         return {name: _each_tensor(item, function) for name, item in value.items()}
-    if isinstance(value, Tensor):
-        return function(value)
-    return value
+    return function(value) if isinstance(value, Tensor) else value

@@ -21,10 +21,8 @@ import numpy as np
 class Trajectory:
     """The camera's path during one exposure, sampled at equal steps of time.
 
-    Attributes:
-        x: Shift of the image to the right at each step, in pixels ``(steps,)``.
-        y: Shift of the image downwards at each step, in pixels ``(steps,)``.
-        roll_deg: Rotation of the image about its centre at each step, in degrees ``(steps,)``.
+    Attributes, each ``(steps,)``: the shift of the image to the right (``x``) and downwards (``y``) in pixels, and its
+    rotation about its centre in degrees.
     """
 
     x: np.ndarray
@@ -71,13 +69,8 @@ def random_trajectory(
 def expose(linear: np.ndarray, trajectory: Trajectory) -> np.ndarray:
     """Averages the scene over the path.
 
-    Args:
-        linear: Linear light, float32 ``(h, w, 3)``. What lies outside is taken as its mirror image; cut a margin
-            as wide as the path off the result where that matters.
-        trajectory: The path.
-
-    Returns:
-        Linear light, float32 ``(h, w, 3)``.
+    Linear light to linear light, float32 ``(h, w, 3)``. What lies outside is taken as its mirror image; cut a margin as
+    wide as the path off the result where that matters.
     """
     height, width = linear.shape[:2]
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
@@ -118,15 +111,9 @@ def add_sensor_noise(
 
 
 def shake(image: np.ndarray, trajectory: Trajectory, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Takes the photograph ``image`` with a moving camera.
+    """Takes the photograph ``image``, sRGB ``uint8`` ``(h, w, 3)``, with a moving camera.
 
-    Args:
-        image: sRGB ``uint8`` ``(h, w, 3)``.
-        trajectory: The camera's path.
-        rng: For the sensor's noise; ``None`` for a sensor without.
-
-    Returns:
-        sRGB ``uint8`` ``(h, w, 3)``, saturated where the light is above 1.
+    The result is of the same kind, saturated where the light is above 1. Without ``rng`` the sensor has no noise.
     """
     linear = expose(srgb_to_linear(image), trajectory)
     if rng is not None:

@@ -24,8 +24,7 @@ def named_entries(options: Options) -> dict[str, DatasetEntry]:
     if sets.train is not None:
         named["train"] = sets.train
     for group, entries in (("val", sets.val), ("test", sets.test)):
-        for name, entry in entries.items():
-            named[f"{group}.{name}"] = entry
+        named |= {f"{group}.{name}": entry for name, entry in entries.items()}
     return named
 
 

@@ -65,9 +65,8 @@ class RandomCrop:
         crop_height, crop_width = self.size
         if height < crop_height or width < crop_width:
             raise UserError(f"{height} x {width} pixels (h x w), smaller than the crop of {crop_height} x {crop_width}")
-        top = int(rng.integers(height - crop_height + 1))
-        left = int(rng.integers(width - crop_width + 1))
-        return {name: image[top : top + crop_height, left : left + crop_width] for name, image in pair.items()}
+        part = draw_window((height, width), self.size, rng)
+        return {name: image[part] for name, image in pair.items()}
 
 
 @TRANSFORMS.register_module()
@@ -99,9 +98,7 @@ class RandomResizedCrop:
         wanted = low * (high / low) ** rng.random()
         scale = max(wanted, self.size[0] / height, self.size[1] / width)
         window = (min(height, round(self.size[0] / scale)), min(width, round(self.size[1] / scale)))
-        top = int(rng.integers(height - window[0] + 1))
-        left = int(rng.integers(width - window[1] + 1))
-        part = slice(top, top + window[0]), slice(left, left + window[1])
+        part = draw_window((height, width), window, rng)
         return {name: _resize(np.ascontiguousarray(image[part]), *self.size) for name, image in pair.items()}
 
 
@@ -140,15 +137,14 @@ class RandomRotatedCrop:
                 f"{self.degrees:g} degrees needs {self.needed[0]} x {self.needed[1]}: lower degrees or size"
             )
         angle = math.radians(rng.uniform(-self.degrees, self.degrees))
-        top = int(rng.integers(shape[0] - self.needed[0] + 1))
-        left = int(rng.integers(shape[1] - self.needed[1] + 1))
-        part = slice(top, top + self.needed[0]), slice(left, left + self.needed[1])
+        part = draw_window(shape, self.needed, rng)
         return {name: self._turned(image[part], angle) for name, image in pair.items()}
 
     def _turned(self, image: np.ndarray, angle: float) -> np.ndarray:
         height, width = self.size
         cosine, sine = math.cos(angle), math.sin(angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])
+        # The middles of window and image fall together.
         middle = (np.array(image.shape[1::-1]) - 1) / 2  # (x, y), as OpenCV counts
         shift = middle - turn @ ((np.array([width, height]) - 1) / 2)
         matrix = np.column_stack([turn, shift])  # from the window's pixels to the image's
@@ -199,6 +195,13 @@ def as_size(size: Size, name: str) -> tuple[int, int]:
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise ValueError(f"{name}: got {size!r}, expected a positive whole number of pixels or [height, width]")
     return sides[0], sides[1]
+
+
+def draw_window(image: tuple[int, ...], window: tuple[int, int], rng: np.random.Generator) -> tuple[slice, slice]:
+    """Draws where a window of ``(h, w)`` pixels lies in an image, each place as likely; its rows and columns."""
+    top = int(rng.integers(image[0] - window[0] + 1))
+    left = int(rng.integers(image[1] - window[1] + 1))
+    return slice(top, top + window[0]), slice(left, left + window[1])
 
 
 def _turned_extent(size: tuple[int, int], angle: float) -> tuple[int, int]:

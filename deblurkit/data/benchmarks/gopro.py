@@ -49,9 +49,6 @@ class GoPro(Benchmark):
         root: The folder that holds ``train`` and ``test``, or that holds ``GOPRO_Large``.
         resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
-    Raises:
-        UserError: The set or a part of it is not there; says what was looked for and how to get it.
-
     Source:
         Nah, Kim, Lee: Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring, CVPR 2017; counts
         and layout from the README of SeungjunNah/DeepDeblur_release; the repackaged names and variant from the threads

@@ -36,9 +36,6 @@ class HIDE(Benchmark):
         root: The folder that holds ``train``, ``test`` and ``GT``, or that holds ``HIDE_dataset``.
         resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
-    Raises:
-        UserError: The set or a part of it is not there; says what was looked for and how to get it.
-
     Source:
         Shen et al.: Human-Aware Motion Deblurring, ICCV 2019; counts from the README of joanshen0508/HA_deblur, layout
         as several public loaders read it.

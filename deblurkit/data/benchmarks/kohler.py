@@ -37,9 +37,6 @@ class Kohler(Benchmark):
     Args:
         root: The folder into which all five archives were unpacked, each directly or into a folder of its name.
 
-    Raises:
-        UserError: The set or a part of it is not there; says what was looked for and how to get it.
-
     Source:
         Koehler et al.: Recording and Playback of Camera Shake, ECCV 2012; archives, layout and numbers of frames as
         deepinv's loader of the set has them.

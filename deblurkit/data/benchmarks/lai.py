@@ -34,9 +34,6 @@ class Lai(Benchmark):
         root: The folder that holds ``real_dataset`` or ``synthetic_dataset``, or one of these two.
         resize, crop: See :class:`~deblurkit.data.dataset.Pairs`.
 
-    Raises:
-        UserError: The set or a part of it is not there; says what was looked for and how to get it.
-
     Source:
         Lai et al.: A Comparative Study for Single Image Blind Deblurring, CVPR 2016; names and counts from the lists
         in phoenix104104/cvpr16_deblur_study.

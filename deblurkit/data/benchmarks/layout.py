@@ -16,13 +16,9 @@ from deblurkit.errors import MissingSetError, UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Source:
-    """Where a published set comes from.
+    """The archives of a published set, the authors' page that leads there, and an example.
 
-    Args:
-        name: What the set is called.
-        archives: What to download.
-        page: The authors' page that leads there.
-        example: One blurred image's path below the root, other folders in braces.
+    That is one blurred image's path below the root, with other folders in braces.
     """
 
     name: str
@@ -44,13 +40,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """Blurred and sharp images found in one of a set's layouts, by key.
+    """Blurred and sharp images found in one of a set's layouts, by key, and where they were looked for.
 
-    Args:
-        blurred_at: Where the blurred ones were looked for, for messages.
-        sharp_at: Where the sharp ones were.
-        blurred: The files found; those with equal keys are a pair.
-        sharp: The same.
+    Those with equal keys are a pair.
     """
 
     blurred_at: str
@@ -76,6 +68,9 @@ class Layout:
 
 class Benchmark(ImagePairs):
     """A published set: image pairs that know how many they should be and what reports must say of them.
+
+    Its constructor raises a UserError where the set or a part of it is not there, which says what was looked for and
+    how to get it.
 
     Args:
         files: The pairs.
@@ -115,10 +110,7 @@ class Benchmark(ImagePairs):
 def repackaged(root: Path, split: str, name: str) -> list[Layout]:
     """Finds ``{input,target}/NAME.png``, as MPRNet and Restormer hand sets out, wherever their users put ``split``.
 
-    Args:
-        root: The set's folder, or one that holds it.
-        split: ``train`` or ``test``.
-        name: The folder's name in those archives.
+    ``name`` is the set's folder in those archives.
 
     Source:
         The download scripts and READMEs of MPRNet, Restormer, NAFNet and HI-Diff.

@@ -40,9 +40,6 @@ class RealBlur(Benchmark):
         root: The folder that holds the list files and image folders, or that holds ``RealBlur``.
         resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
-    Raises:
-        UserError: The set or a part of it is not there; says what was looked for and how to get it.
-
     Source:
         Rim et al.: Real-World Blur Dataset for Learning and Benchmarking Deblurring Algorithms, ECCV 2020; folder
         names from rimchang/RealBlur, counts and the lists' form as several public loaders state them.

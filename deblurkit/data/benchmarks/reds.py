@@ -30,9 +30,6 @@ class REDS(Benchmark):
         root: The folder into which the archives were unpacked: ``train/train_sharp/000`` or ``train_sharp/000``.
         resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
-    Raises:
-        UserError: The set or a part of it is not there; says what was looked for and how to get it.
-
     Source:
         Nah et al.: NTIRE 2019 Challenge on Video Deblurring and Super-Resolution: Dataset and Study, CVPRW 2019; names
         from the authors' page; the choice of ``val300`` from the data preparation script of megvii-model/HINet.

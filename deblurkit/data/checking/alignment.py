@@ -62,7 +62,9 @@ def align(blurred: np.ndarray, sharp: np.ndarray) -> Alignment | None:
         The shift, correct to a fraction of a pixel, to about a pixel where the blur is wide or uneven, and to nothing
         where the likeness is below :data:`TRUSTED`; ``None`` where the images are too small or too flat to say.
     """
-    factor = _reduction(blurred.shape)
+    factor = 1
+    if min(blurred.shape) >= 2 * _SHORTEST:
+        factor = max(2, -(-max(blurred.shape) // _LONGEST))
     if min(blurred.shape) // factor < _SHORTEST:
         return None
     size = (blurred.shape[1] // factor, blurred.shape[0] // factor)
@@ -91,22 +93,14 @@ def _refine(fixed: np.ndarray, moved: np.ndarray, x: float, y: float) -> tuple[f
     there = cv2.warpAffine(np.ones_like(fixed), warp, size, flags=flags) > 0
     if there.mean() < _OVERLAP:
         return -1.0, 0.0, 0.0
-    back = cv2.warpAffine(moved, warp, size, flags=flags)
-    return _correlation(back[there], fixed[there]), float(warp[0, 2]), float(warp[1, 2])
-
-
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    # Their correlation, where both are: beyond the border of one there is nothing to compare.
+    first, second = cv2.warpAffine(moved, warp, size, flags=flags)[there], fixed[there]
     first, second = first - first.mean(), second - second.mean()
     energy = float(np.sum(first**2)) * float(np.sum(second**2))
-    return float(np.sum(first * second)) / energy**0.5 if energy > 0 else 0.0
+    likeness = float(np.sum(first * second)) / energy**0.5 if energy > 0 else 0.0
+    return likeness, float(warp[0, 2]), float(warp[1, 2])
 
 
 def _band(image: np.ndarray) -> np.ndarray:
     fine, coarse = (cv2.GaussianBlur(image, (0, 0), sigma) for sigma in _BAND)
     return np.asarray(fine - coarse)
-
-
-def _reduction(shape: tuple[int, ...]) -> int:
-    if min(shape) < 2 * _SHORTEST:
-        return 1
-    return max(2, -(-max(shape) // _LONGEST))

@@ -38,13 +38,9 @@ class _Row:
 
 
 def contact_sheet(results: Sequence[SetResult]) -> bytes | None:
-    """Draws the picture: a row for each pair, blurred, sharp and their difference side by side.
+    """Draws the picture, a JPEG file: a row for each pair, blurred, sharp and their difference side by side.
 
-    Args:
-        results: Of each set; the pairs shown are read again.
-
-    Returns:
-        A JPEG file's bytes; ``None`` where there is no image to show.
+    The pairs shown are read again. Returns ``None`` where there is no image to show.
     """
     most = max(1, _MOST_PAIRS // max(1, len(results)))
     shown = results[:_MOST_PAIRS]

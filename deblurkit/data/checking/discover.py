@@ -46,7 +46,6 @@ class FoundSet:
 
     Attributes:
         name: As command lines and option files call it: ``train``, ``test.gopro``.
-        split: ``train``, ``val`` or ``test``.
         component: ``{type: NAME, ...}`` as an option file writes it; ``None`` for a set made in Python.
         dataset: Looked into where it has ``keys()`` and ``read(index)``; ``None`` where none could be made.
         faults: Why the set cannot be used as it is, a line each.
@@ -64,13 +63,7 @@ class FoundSet:
 
 
 def from_component(name: str, split: str, component: dict[str, Any]) -> FoundSet:
-    """Builds the set that an option file's component describes, as far as it can be built.
-
-    Args:
-        name: What to call it.
-        split: ``train``, ``val`` or ``test``.
-        component: ``{type: NAME, ...}``.
-    """
+    """Builds the set that an option file's component describes, as far as it can be built."""
     try:
         return FoundSet(name, split, component, DATASETS.build(component, where=name))
     except UserError as error:
@@ -87,13 +80,8 @@ def from_component(name: str, split: str, component: dict[str, Any]) -> FoundSet
 def from_source(text: str, plugins: Sequence[str] = (), name: str | None = None) -> FoundSet:
     """Returns the set that a command line names, see :func:`~deblurkit.data.source.find_entry`.
 
-    Args:
-        text: ``FILE.yml:train``, ``FILE.yml:test.NAME``, or ``{type: NAME, ...}``, which is taken for training.
-        plugins: Modules and files to import first.
-        name: What to call it; by default as the option file does, else ``data``.
-
-    Raises:
-        UserError: It is not known or has mistakes.
+    A component, ``{type: NAME, ...}``, is taken for training. The set is called ``name``; by default as the option file
+    does, or ``data``.
     """
     component = find_entry(text, plugins).component
     named = "data" if text.lstrip().startswith("{") else text.rpartition(":")[2]
@@ -122,9 +110,6 @@ def from_folder(folder: str | os.PathLike[str]) -> list[FoundSet]:
     A folder named ``train``, ``val`` or ``test`` above them (or ``training``, ``validation``, ...) says what a set is
     for; where there is none it is for training. With several kinds of blurred folders, as in GoPro, each makes a set.
 
-    Args:
-        folder: Where to look.
-
     Raises:
         UserError: There is no such folder, or no sub-folder bears such a name.
     """
@@ -149,18 +134,11 @@ def from_folder(folder: str | os.PathLike[str]) -> list[FoundSet]:
 
 @dataclass(frozen=True)
 class _SideFolder:
-    """A folder of blurred or sharp images, by its path below the root: ``prefix``, ``between`` and ``name``.
-
-    Attributes:
-        side: ``blurred`` or ``sharp``.
-        prefix: The folders down to the one that names a split; empty where none does.
-        between: Those below it, such as a sequence's.
-        name: Its own name.
-    """
+    """A folder of ``blurred`` or ``sharp`` images, by its path below the root."""
 
     side: str
-    prefix: Parts
-    between: Parts
+    prefix: Parts  # down to the folder that names a split; empty where none does
+    between: Parts  # below it, such as a sequence's
     name: str
 
 
@@ -194,12 +172,9 @@ def _sets_of(root: Path, prefix: Parts, inside: Sequence[_SideFolder]) -> Iterat
 
 
 def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator[_SideFolder]:
-    """Yields each folder of blurred or sharp images; links that go round are not followed.
+    """Yields each folder of blurred or sharp images in ``folder``, which lies at ``parts`` below the root.
 
-    Args:
-        folder: Where to look.
-        parts: Its path below the root.
-        above: The real paths of the folders above it.
+    Links to folders ``above``, which are real paths, are not followed: they go round.
     """
     above = above | {os.path.realpath(folder)}
     for path in sorted(folder.iterdir()):

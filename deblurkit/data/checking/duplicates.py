@@ -28,33 +28,20 @@ _ROWS = 1024  # compared at once: bounds the memory
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is kept of an image to compare it with others.
-
-    Attributes:
-        key: The image's key.
-        digest: Hash of its pixels, shape and depth.
-        signs: The difference hash as -1 and 1, float32 ``(64,)``.
-        thumbnail: Grey, mean 0 and norm 1, float16 ``(1024,)``; all 0 for an image without structure, which looks
-            like many.
-    """
+    """The part of an image that is kept to compare it with others."""
 
     key: str
-    digest: str
-    signs: np.ndarray
-    thumbnail: np.ndarray
+    digest: str  # hash of its pixels, shape and depth
+    signs: np.ndarray  # the difference hash as -1 and 1, float32 (64,)
+    thumbnail: np.ndarray  # grey, mean 0 and norm 1, float16 (1024,); all 0 without structure, which many lack
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two sets share.
+    """The images that two sets share, by their keys in both."""
 
-    Attributes:
-        exact: Keys of images with equal pixels, first and second set.
-        near: Keys of images that are nearly equal, those with equal pixels left out.
-    """
-
-    exact: list[tuple[str, str]]
-    near: list[tuple[str, str]]
+    exact: list[tuple[str, str]]  # with equal pixels
+    near: list[tuple[str, str]]  # nearly equal, those with equal pixels left out
 
 
 def digest(image: np.ndarray) -> str:
@@ -64,13 +51,7 @@ def digest(image: np.ndarray) -> str:
 
 
 def fingerprint(key: str, image: np.ndarray, grey: np.ndarray) -> Fingerprint:
-    """Takes an image's fingerprint.
-
-    Args:
-        key: The image's.
-        image: ``uint8`` or ``uint16`` ``(h, w, 3)``.
-        grey: The same, float32 ``(h, w)``, in levels of 255.
-    """
+    """Takes the fingerprint of a ``uint8`` or ``uint16`` image ``(h, w, 3)``; ``grey`` is in levels of 255."""
     coarse = cv2.resize(grey, (_HASH[1] + 1, _HASH[0]), interpolation=cv2.INTER_AREA)
     signs = np.where(coarse[:, 1:] > coarse[:, :-1], 1, -1).astype(np.float32).ravel()
     thumbnail = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA).ravel()
@@ -91,11 +72,7 @@ def overlap(first: Sequence[Fingerprint], second: Sequence[Fingerprint]) -> Over
 
 
 def repeated(images: Sequence[tuple[str, str]]) -> list[list[str]]:
-    """Returns the keys of images with equal digests, group by group.
-
-    Args:
-        images: Key and digest of each.
-    """
+    """Returns the keys of images with equal digests, group by group, from the key and digest of each."""
     groups = defaultdict(list)
     for key, found in images:
         groups[found].append(key)
@@ -113,10 +90,6 @@ def _near(first: Sequence[Fingerprint], second: Sequence[Fingerprint]) -> list[t
         rows = first[start : start + _ROWS]
         differing = (_BITS - np.stack([image.signs for image in rows]) @ others.T) / 2
         for i, j in np.argwhere(differing <= _MAX_BITS):
-            if _correlation(rows[i], second[j]) >= _MIN_CORRELATION:
+            if float(rows[i].thumbnail.astype(np.float32) @ second[j].thumbnail.astype(np.float32)) >= _MIN_CORRELATION:
                 found.append((rows[i].key, second[j].key))
     return found
-
-
-def _correlation(first: Fingerprint, second: Fingerprint) -> float:
-    return float(first.thumbnail.astype(np.float32) @ second.thumbnail.astype(np.float32))

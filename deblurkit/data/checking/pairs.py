@@ -75,12 +75,9 @@ class MeasuredPair:
 
 
 def measure(read: Callable[[int], dict[str, Any]], index: int, key: str) -> MeasuredPair:
-    """Reads one pair and measures it; a pair that cannot be read is a finding, not an error.
+    """Reads one pair, as :meth:`deblurkit.data.dataset.Pairs.read` does, and measures it.
 
-    Args:
-        read: Returns a pair's images by index, as :meth:`deblurkit.data.dataset.Pairs.read` does.
-        index: Which pair.
-        key: Its key.
+    A pair that cannot be read is a finding, not an error.
     """
     try:
         images = read(index)

@@ -10,13 +10,16 @@ moves in and out at the borders. That holds for the values that were averaged, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from deblurkit.errors import UserError
+
+if TYPE_CHECKING:
+    from deblurkit.data.dataset import Pairs
 
 GAMMA = 2.2
 AVERAGED = {"linear": "stored values (linear)", "gamma": "light (gamma)"}
@@ -30,15 +33,10 @@ _MIN_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the blur moved a pair's means, in levels of 255.
+    """How far the blur moved a pair's means, in levels of 255."""
 
-    Attributes:
-        stored: Mean blurred less mean sharp value, plus 0.25 for the truncation that the blurred may have met.
-        light: The same of the mean light, in levels at the sharp image's mean.
-    """
-
-    stored: float
-    light: float
+    stored: float  # mean blurred less mean sharp value, plus 0.25 for the truncation that the blurred may have met
+    light: float  # the same of the mean light, in levels at the sharp image's mean
 
     @property
     def gap(self) -> float:
@@ -76,17 +74,21 @@ class Verdict:
         return f"{self.variant}: {self.share:.0%} of {self.n} pairs that can tell agree"
 
 
-def measure_set(dataset: Any, pairs: int = 12) -> str | None:
-    """Measures what a data set's blur was averaged in, from a few pairs spread evenly over it.
-
-    Args:
-        dataset: Has ``__len__()`` and ``read(index)``, as :class:`~deblurkit.data.dataset.Pairs` describes it.
-        pairs: How many are read at most; those that cannot be read are passed over.
+def measure_set(dataset: Pairs, pairs: int = 12) -> str | None:
+    """Measures what a data set's blur was averaged in, from so many pairs spread evenly over it.
 
     Returns:
         ``linear``, ``gamma`` or ``unclear``; ``None`` where there is no truth, or nothing could be read.
     """
-    drifts = [drift(blurred, sharp) for blurred, sharp in _spread(dataset, pairs)]
+    drifts = []
+    for index in np.unique(np.linspace(0, len(dataset) - 1, min(pairs, len(dataset))).round().astype(int)):
+        try:
+            pair = dataset.read(int(index))
+        except UserError:
+            continue
+        if "sharp" not in pair:
+            break  # nor have the others
+        drifts.append(drift(pair["blurred"], pair["sharp"]))
     return verdict(drifts).variant if drifts else None
 
 
@@ -114,17 +116,6 @@ def verdict(drifts: Iterable[Drift]) -> Verdict:
     if len(votes) < _MIN_PAIRS or share < _MIN_SHARE:
         return Verdict("unclear", share, len(votes))
     return Verdict("linear" if linear > gamma else "gamma", share, len(votes))
-
-
-def _spread(dataset: Any, pairs: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for index in np.unique(np.linspace(0, len(dataset) - 1, min(pairs, len(dataset))).round().astype(int)):
-        try:
-            pair = dataset.read(int(index))
-        except UserError:
-            continue
-        if "sharp" not in pair:
-            return  # nor have the others
-        yield pair["blurred"], pair["sharp"]
 
 
 def _means(image: np.ndarray) -> tuple[float, float]:

@@ -57,36 +57,20 @@ class PsnrFigures:
 
 @dataclass(frozen=True)
 class ShiftFigures:
-    """Lengths of the shifts of blurred against sharp images, in pixels.
+    """Lengths of the shifts of blurred against sharp images, in pixels."""
 
-    Attributes:
-        percentiles: ``None`` where no shift could be measured.
-        above_1: How many are longer than a pixel.
-        measured: How many pairs allowed a measurement.
-    """
-
-    percentiles: Percentiles | None
-    above_1: int
-    measured: int
+    percentiles: Percentiles | None  # none where no shift could be measured
+    above_1: int  # how many are longer than a pixel
+    measured: int  # how many pairs allowed a measurement
 
 
 @dataclass(frozen=True)
 class SetResult:
-    """All that is known of one checked set.
-
-    Attributes:
-        found: The set.
-        pairs: Its pairs, measured; none where it could not be looked into.
-        facts: Its own description of itself.
-        psnr: ``None`` where no pair has one.
-        shifts: Of the pairs whose shift means something.
-        response: In which values the blur was averaged.
-        findings: Faults and warnings.
-    """
+    """All that is known of one checked set."""
 
     found: FoundSet
-    pairs: Sequence[MeasuredPair]
-    facts: Mapping[str, str | int]
+    pairs: Sequence[MeasuredPair]  # empty where it could not be looked into
+    facts: Mapping[str, str | int]  # its description of itself
     psnr: PsnrFigures | None
     shifts: ShiftFigures
     response: Verdict
@@ -142,14 +126,7 @@ class SetResult:
 
 @dataclass(frozen=True)
 class SharedImages:
-    """Sharp images that two sets have in common.
-
-    Attributes:
-        first: Name of one set.
-        second: Name of the other.
-        exact: Keys of images with equal pixels, first and second set.
-        near: Keys of images that are nearly equal, those with equal pixels left out.
-    """
+    """Sharp images of two named sets that are the same; see :class:`~deblurkit.data.checking.duplicates.Overlap`."""
 
     first: str
     second: str
@@ -159,13 +136,7 @@ class SharedImages:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Everything that one check found.
-
-    Attributes:
-        sets: A result for each set.
-        duplicates: Each comparison of two sets.
-        files: The files written.
-    """
+    """Everything that one check found, and the files that it wrote."""
 
     sets: list[SetResult]
     duplicates: list[SharedImages]

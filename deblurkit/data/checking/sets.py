@@ -31,12 +31,7 @@ _MOST_BINS = 12
 
 
 def assess(found: FoundSet, pairs: Sequence[MeasuredPair]) -> SetResult:
-    """Returns everything that is known of one set.
-
-    Args:
-        found: The set.
-        pairs: Its pairs, measured; none where it could not be looked into.
-    """
+    """Returns everything that is known of one set and its measured pairs, of which there may be none."""
     shifts = _trusted_shifts(pairs)
     findings = [*_of_the_set(found, pairs), *_of_reading(pairs)]
     findings += [*_of_the_shift(shifts), *_of_images(pairs, shifts)]

@@ -24,16 +24,12 @@ class Image(NamedTuple):
 
 
 class Journal:
-    """Append-only journal of a set that is being written.
+    """Append-only journal of a set that is being written: the images stored so far, in order.
 
     Args:
         folder: The unfinished set.
         header: Of the set that it is to become.
         overwrite: Start anew where it was begun as something else.
-
-    Attributes:
-        header: Of the set that it was begun as.
-        images: The images stored so far, in order.
 
     Raises:
         UserError: It was begun as something else, or the folder is no unfinished set.

@@ -79,8 +79,12 @@ class LMDBPairs(Pairs):
         self.folders = {side: Path(os.path.abspath(Path(folder).expanduser())) for side, folder in self._given.items()}
         self.header = _read_header(self.folders["blurred"])
         listed = {side: _read_meta(folder) for side, folder in self.folders.items()}
-        for folder in self.folders.values():
-            _close_replaced(folder)
+        with _opening:  # let go of files that this process has open and that were written anew since
+            for folder in self.folders.values():
+                _, inode, environment = _environments.get(folder, (0, 0, None))
+                if environment is not None and inode != (folder / _DATA).stat().st_ino:
+                    environment.close()
+                    del _environments[folder]
         if sharp is not None:
             orphans: list[str] = []
             for side, other in (("blurred", "sharp"), ("sharp", "blurred")):
@@ -98,14 +102,16 @@ class LMDBPairs(Pairs):
 
     def keys(self) -> list[str]:
         """Returns each sample's key, by index."""
-        return [self._key(index) for index in range(len(self))]
+        names: list[str] = self._names.tolist()
+        return [unquote(name) for name in names] if self.header else names  # basicsr's own are not escaped
 
     def load(self, index: int) -> dict[str, Any]:
         """Decodes the pair."""
         self.size(index)  # raises where the two differ
-        pair: dict[str, Any] = {"key": self._key(index)}
+        name = str(self._names[index])
+        pair: dict[str, Any] = {"key": unquote(name) if self.header else name}
         for side, folder in self.folders.items():
-            pair[side] = _image(folder, str(self._names[index]))
+            pair[side] = _image(folder, name)
         return pair
 
     def size(self, index: int) -> tuple[int, int]:
@@ -129,19 +135,11 @@ class LMDBPairs(Pairs):
         return {**super().describe(), **(stored_facts(self.header) if self.header else self._given)}
 
     def verify(self) -> None:
-        """Opens the files, and compares sizes with each other and with the crop.
-
-        Raises:
-            UserError: A file cannot be opened or is cut short, or sizes do not fit.
-        """
+        """Opens the files, which may be cut short, and compares sizes with each other and with the crop."""
         for folder in self.folders.values():
             _environment(folder)
         self.notes = list(self.header.notes) if self.header else []
         super().verify()
-
-    def _key(self, index: int) -> str:
-        name = str(self._names[index])
-        return unquote(name) if self.header else name  # basicsr's own names are not escaped
 
 
 def write_lmdb(
@@ -171,17 +169,15 @@ def write_lmdb(
     if long:
         advice = f"LMDB takes keys of up to {_LONGEST_KEY} bytes: shorten names, or use a packed set"
         raise UserError(*shorten(long), advice)
-    return write_set(plan, out, LMDBStore, workers, overwrite, progress)
+    return write_set(plan, out, _LMDBStore, workers, overwrite, progress)
 
 
-class LMDBStore:
+class _LMDBStore:
     """The LMDB files while they are being written (see :func:`deblurkit.data.packing.writer.write_set`).
 
     What was added and not recorded stays under its key until it is added once more.
 
-    Args:
-        folder: Where the files lie or are to lie.
-        items: Not needed: LMDB keeps what was committed, and nothing else.
+    The items are not needed to go on: LMDB keeps what was committed, and nothing else.
     """
 
     kind: ClassVar[str] = "lmdb"
@@ -198,20 +194,14 @@ class LMDBStore:
 
     @staticmethod
     def encode(image: np.ndarray) -> bytes:
-        """Returns the bytes of a PNG file."""
         return encode_image(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
 
     def add(self, item: Item, data: Mapping[str, Encoded]) -> None:
-        """Keeps one pair's images until they are committed."""
         for side, encoded in data.items():
             self._added.setdefault(side, []).append((_escaped(item.key).encode(), encoded))
 
     def commit(self) -> None:
-        """Writes what was added.
-
-        Raises:
-            OSError: The disk is full, or otherwise refuses.
-        """
+        """Writes what was added; raises an OSError where the disk is full, or otherwise refuses."""
         import lmdb
 
         for side, images in self._added.items():
@@ -237,13 +227,11 @@ class LMDBStore:
                 write_atomically(folder / _SOURCE, json.dumps(asdict(header), indent=2), durable=True)
 
     def close(self) -> None:
-        """Closes the files."""
         for environment in self._open.values():
             environment.close()
 
     @staticmethod
     def component(out: Path) -> dict[str, str]:
-        """Returns what an option file writes to read the images."""
         folders = {side: str(out / f"{side}.lmdb") for side in SIDES if (out / f"{side}.lmdb").is_dir()}
         return {"type": "LMDBPairs", **folders}
 
@@ -309,15 +297,6 @@ def _image(folder: Path, name: str) -> np.ndarray:
     if stored is None:
         raise ImageReadError(f"{folder}: {name}: {_META} lists it, {_DATA} does not hold it")
     return decode_image(stored, f"{folder}: {name}")
-
-
-def _close_replaced(folder: Path) -> None:
-    """Lets go of a file that this process has open and that was written anew since."""
-    with _opening:
-        _, inode, environment = _environments.get(folder, (0, 0, None))
-        if environment is not None and inode != (folder / _DATA).stat().st_ino:
-            environment.close()
-            del _environments[folder]
 
 
 def _environment(folder: Path) -> lmdb.Environment:

@@ -53,14 +53,13 @@ class PackedPairs(Pairs):
     def __init__(self, path: str, resize: Size | None = None, crop: Size | None = None, augment: Augment = ()) -> None:
         super().__init__(resize, crop, augment)
         self.path = Path(path).expanduser()
-        index = read_index(self.path)
-        self.header = index.header
+        found = _read_index(self.path)
         try:
-            self._items = _table(index.items)
-        except (ValueError, OverflowError) as error:
-            raise UserError(
-                f"{self.path / INDEX}: damaged: {error!r} in its list of items; pack the set anew"
-            ) from None
+            index = Index.from_json(found)
+            self.header, self._items = index.header, _table(index.items)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            words = f"damaged: {error!r} in its list of items; pack the set anew"
+            raise UserError(f"{self.path / INDEX}: {words}") from None
         self._pixels: np.ndarray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -127,12 +126,8 @@ class PackedPairs(Pairs):
         return self._pixels
 
 
-def read_index(folder: Path) -> Index:
-    """Returns the index of a packed set.
-
-    Raises:
-        UserError: There is none, or it is damaged, of another kind or of a newer version.
-    """
+def _read_index(folder: Path) -> dict[str, Any]:
+    """Returns the index of a packed set as it stands in its file; refuses other kinds and newer versions."""
     file = folder / INDEX
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -150,28 +145,22 @@ def read_index(folder: Path) -> Index:
     lacking = [key for key in ("source", "notes", "crop", "step", "items") if key not in found]
     if lacking:
         raise UserError(f"{file}: damaged: it lacks {', '.join(lacking)}; write the set anew")
-    try:
-        return Index.from_json(found)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file}: damaged: {error!r} in its list of items; pack the set anew") from None
+    return found
 
 
 def verify_hashes(path: Path, progress: Callable[[str, int, int], None]) -> int:
-    """Reads a packed set whole and compares every image with the hash taken when it was packed.
+    """Reads a packed set whole, compares every image with the hash taken when it was packed, and counts the pairs.
 
     Args:
         path: The folder.
         progress: Called with a name, the number of pairs done and the number of all.
-
-    Returns:
-        How many pairs there are.
 
     Raises:
         UserError: The images that differ.
     """
     packed = PackedPairs(str(path))
     damaged = []
-    for index, item in enumerate(read_index(packed.path).items):
+    for index, item in enumerate(Index.read(packed.path).items):
         pair = packed.load(index)
         for side, stored in item.images.items():
             if hash_pixels(pair[side]) != stored.sha256:

@@ -69,22 +69,18 @@ class Plan:
         if problems or not self.keys:
             raise UserError(*shorten(problems or ["the source has no images"]))
         self.areas = [windows(size, *self.grid) if self.grid else None for size in self.sizes]
-        self._check_names()
+        seen: set[str] = set()
+        for index in indices:
+            for name in self.names(index):
+                if name in seen:
+                    problems.append(f"two images would be stored under the key {name!r}")
+                seen.add(name)
+        if problems:
+            raise UserError(*shorten(problems))
 
     def _decoded_size(self, index: int) -> tuple[int, int]:
         height, width = self.read(index)["blurred"].shape[:2]
         return height, width
-
-    def _check_names(self) -> None:
-        seen: set[str] = set()
-        twice = []
-        for index in range(len(self)):
-            for name in self.names(index):
-                if name in seen:
-                    twice.append(f"two images would be stored under the key {name!r}")
-                seen.add(name)
-        if twice:
-            raise UserError(*shorten(twice))
 
     def __len__(self) -> int:
         """Returns the number of images, each of which may give many pieces."""
@@ -114,11 +110,7 @@ class Plan:
         return [key] if areas is None else [f"{key}_s{number:03d}" for number in range(1, len(areas) + 1)]
 
     def pieces(self, index: int, encode: Callable[[np.ndarray], Encoded]) -> list[Piece]:
-        """Reads an image pair and cuts it.
-
-        Raises:
-            UserError: It cannot be read.
-        """
+        """Reads an image pair and cuts it; a UserError where it cannot be read."""
         pair = self.read(index)
         pieces = []
         areas = self.areas[index] or [Window(0, 0, *self.sizes[index])]
@@ -159,10 +151,7 @@ def in_order(
 
     Only few calls are ahead of what has been taken, so that memory is bounded.
 
-    Args:
-        function: What to call with each index.
-        indices: The indices.
-        workers: Threads; by default one for each core, 8 at most.
+    ``workers`` threads, by default one for each core, 8 at most.
     """
     workers = workers or min(8, usable_cores())
     pool = ThreadPoolExecutor(workers)

@@ -30,18 +30,7 @@ _COMPARED = {
 
 @dataclass(frozen=True)
 class Header:
-    """The facts of a stored set.
-
-    Attributes:
-        format: Of these records.
-        kind: ``packed`` or ``lmdb``.
-        source: The stored data set's description of itself.
-        notes: Its notes, and those on how it was cut.
-        crop: Side of the windows in pixels; ``None`` where images were kept whole.
-        step: Pixels from one window to the next.
-        images: How many images were stored, each as one or many pairs.
-        digest: SHA-256 of their keys and sizes.
-    """
+    """The facts of a stored set; :mod:`deblurkit.data.packing.packed` describes them."""
 
     format: int
     kind: str
@@ -93,11 +82,7 @@ class Item:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """Reads an item.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is none.
-        """
+        """Reads an item; what is none raises KeyError, TypeError or ValueError."""
         images = {side: StoredImage(**found[side]) for side in SIDES if side in found}
         return cls(found["key"], int(found["h"]), int(found["w"]), images)
 
@@ -120,16 +105,12 @@ class Index:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Reads the index of a set.
-
-        Raises:
-            OSError, ValueError, KeyError, TypeError, AttributeError: There is none.
-        """
+        """Reads the index of a set; where there is none, raises OSError, or as :meth:`from_json`."""
         return cls.from_json(json.loads((folder / INDEX).read_text(encoding="utf-8")))
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
-        """Reads an index that was parsed; see :meth:`read`."""
+        """Reads a parsed index; what is none raises ValueError, KeyError, TypeError or AttributeError."""
         return cls(Header.from_json(found), [Item.from_json(item) for item in found["items"]])
 
     def write(self, folder: Path) -> None:

@@ -79,21 +79,13 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Written:
-    """A set that was written, or found.
-
-    Attributes:
-        found: It was there already, and nothing was written.
-        pairs: How many pairs it holds.
-        bytes: Their size on disk, with everything else in the folder.
-        notes: What is to be said of it.
-        component: What an option file writes to read it.
-    """
+    """A set that was written, or found to be there already."""
 
     found: bool
     pairs: int
-    bytes: int
+    bytes: int  # its size on disk, with everything else in the folder
     notes: list[str]
-    component: dict[str, str]
+    component: dict[str, str]  # as an option file writes it, to read the set
 
 
 def pack(
@@ -144,7 +136,12 @@ def write_set(
     left = [out / JOURNAL, replaced]  # by a writer that was killed after its last renaming
     found = _is_there(plan, out, header, overwrite)
     if not found or any(path.exists() for path in left):  # else without the lock: the folder may be read only
-        with _locked(out):
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            lock = Lock(out.with_name(f".{out.name}.lock"), f"{out}: another process is writing it")
+        except OSError as error:
+            raise UserError(f"{out}: cannot be written: {error.filename}: {error.strerror or error}") from error
+        with lock:
             # Once more: another process may have written it while this one waited.
             found = _is_there(plan, out, header, overwrite)
             if not found:
@@ -181,11 +178,7 @@ class _Writing:
         self.bytes = 0
 
     def run(self, workers: int | None, progress: Progress | None) -> None:
-        """Writes what is missing.
-
-        Raises:
-            UserError: Images cannot be read, or the disk is too small or full.
-        """
+        """Writes what is missing; a UserError where images cannot be read, or the disk is too small or full."""
         problems: list[str] = []
         total = len(self.plan)
         read = in_order(lambda index: self.plan.pieces(index, self.store.encode), range(self.kept, total), workers)
@@ -249,11 +242,7 @@ class _Writing:
 
 
 def _is_there(plan: Plan, out: Path, header: Header, overwrite: bool) -> bool:
-    """Tells whether the finished set is there already.
-
-    Raises:
-        UserError: Something else is there, or another set and ``overwrite`` is false.
-    """
+    """Tells whether the set is there already; a UserError where something else is, or another set and no overwrite."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
@@ -310,11 +299,3 @@ def _changed(plan: Plan, stored: list[Image]) -> list[str]:
 
 def _sha256(item: Item, side: str) -> str | None:
     return item.images[side].sha256 if side in item.images else None
-
-
-def _locked(out: Path) -> Lock:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Lock(out.with_name(f".{out.name}.lock"), f"{out}: another process is writing it")
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.filename}: {error.strerror or error}") from error
