@@ -85,10 +85,7 @@ def _reopened(descriptor: Any, index: list[dict[str, Any]]) -> DecodedPairs:
 
 
 def refuse_too_large(needed: int, count: int) -> None:
-    """Refuses to keep ``count`` pairs of ``needed`` bytes in more memory than is free.
-
-    Where several processes train on this machine, each may take its share.
-    """
+    """Refuses to keep ``count`` pairs, ``needed`` bytes together, in more than this process's share of free memory."""
     free = free_memory()
     sharers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
     if free is not None and needed > free // sharers:

@@ -84,7 +84,11 @@ def _find(root: Path, split: str, variant: Variant) -> Layout:
         folder = _FOLDERS[variant]
         blurred, sharp = in_sequences(top, folder), in_sequences(top, "sharp")
         official.append(Layout(f"{top}/*/{folder}", f"{top}/*/sharp", blurred, sharp))
-    copies = [_with_sequences(layout) for layout in repackaged(root, split, "GoPro")]
+    copies = []
+    for layout in repackaged(root, split, "GoPro"):  # from SEQUENCE-000047 to the official SEQUENCE/000047
+        blurred = {key.replace("-", "/", 1): path for key, path in layout.blurred.items()}
+        sharp = {key.replace("-", "/", 1): path for key, path in layout.sharp.items()}
+        copies.append(Layout(layout.blurred_at, layout.sharp_at, blurred, sharp))
     found = the_layout(SOURCE, root, [*official, *copies])
     if found in copies and variant == "gamma":
         raise UserError(
@@ -92,10 +96,3 @@ def _find(root: Path, split: str, variant: Variant) -> Layout:
             f"GoPro: get {SOURCE.archives} at {SOURCE.page} for both",
         )
     return found
-
-
-def _with_sequences(layout: Layout) -> Layout:
-    """Turns the names ``SEQUENCE-000047`` into the keys of the official layout, ``SEQUENCE/000047``."""
-    blurred = {key.replace("-", "/", 1): path for key, path in layout.blurred.items()}
-    sharp = {key.replace("-", "/", 1): path for key, path in layout.sharp.items()}
-    return Layout(layout.blurred_at, layout.sharp_at, blurred, sharp)

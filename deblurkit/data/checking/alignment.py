@@ -68,7 +68,8 @@ def align(blurred: np.ndarray, sharp: np.ndarray) -> Alignment | None:
     if min(blurred.shape) // factor < _SHORTEST:
         return None
     size = (blurred.shape[1] // factor, blurred.shape[0] // factor)
-    moved, fixed = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (blurred, sharp))
+    moved = cv2.resize(blurred, size, interpolation=cv2.INTER_AREA)
+    fixed = cv2.resize(sharp, size, interpolation=cv2.INTER_AREA)
     window = cv2.createHanningWindow(size, cv2.CV_32F)
     # Copies: it multiplies images whose size suits its Fourier transform by the window in place.
     (x, y), response = cv2.phaseCorrelate(fixed.copy(), moved.copy(), window)
@@ -102,5 +103,4 @@ def _refine(fixed: np.ndarray, moved: np.ndarray, x: float, y: float) -> tuple[f
 
 
 def _band(image: np.ndarray) -> np.ndarray:
-    fine, coarse = (cv2.GaussianBlur(image, (0, 0), sigma) for sigma in _BAND)
-    return np.asarray(fine - coarse)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), _BAND[0]) - cv2.GaussianBlur(image, (0, 0), _BAND[1]))

@@ -49,9 +49,9 @@ def check_sets(
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs: got {jobs}, expected a positive number")
-    everything = [*sets, *([against] if against else [])]
-    measured = [_measure_all(found, jobs or usable_cores(), progress) for found in everything]
-    results = [assess(found, pairs) for found, pairs in zip(everything, measured, strict=True)]
+    results = []
+    for found in filter(None, [*sets, against]):
+        results.append(assess(found, _measure_all(found, jobs or usable_cores(), progress)))
     report = CheckReport(results, _duplicates(results, against))
     if out is not None:
         # One after the other: a contact sheet that takes too much memory costs neither time nor figures.

@@ -63,11 +63,11 @@ def chosen(result: SetResult) -> list[int]:
     middle = max(0, (len(ranked) - _MIDDLE) // 2)
     plain = [*ranked[:_WORST], *ranked[middle : middle + _MIDDLE], *ranked[-_BEST:]] or list(readable.values())[:_BEST]
     # Findings take turns, each one's first pairs first, so that many of one kind do not hide another.
-    flagged: dict[int, None] = {}
-    queues = [[readable[key] for key in finding.keys if key in readable] for finding in result.findings]
-    for turn in list(zip_longest(*queues))[:_FLAGGED]:
-        flagged |= dict.fromkeys(index for index in turn if index is not None)
-    return list(dict.fromkeys([*list(flagged)[:_FLAGGED], *plain]))
+    flagged: list[int] = []
+    for turn in zip_longest(*(finding.keys for finding in result.findings)):
+        flagged += [readable[key] for key in turn if key in readable]
+    first = list(dict.fromkeys(flagged))[:_FLAGGED]
+    return list(dict.fromkeys([*first, *plain]))
 
 
 def _rows(result: SetResult, most: int) -> Iterator[_Row]:

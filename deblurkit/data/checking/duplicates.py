@@ -33,7 +33,7 @@ class Fingerprint:
     key: str
     digest: str  # hash of its pixels, shape and depth
     signs: np.ndarray  # the difference hash as -1 and 1, float32 (64,)
-    thumbnail: np.ndarray  # grey, mean 0 and norm 1, float16 (1024,); all 0 without structure, which many lack
+    thumbnail: np.ndarray  # grey, mean 0 and norm 1, float16 (1024,); all 0 for an image without structure
 
 
 @dataclass(frozen=True)

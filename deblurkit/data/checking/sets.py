@@ -71,6 +71,7 @@ def _of_the_set(found: FoundSet, pairs: Sequence[MeasuredPair]) -> list[Finding]
         return [Finding("unchecked", f"not looked into: a {kind} has no keys() and read(index)")]
     if not pairs:
         return [Finding("empty", "it holds no images", fault=True)]
+    findings = []
     try:
         if traits.verify is not None:
             traits.verify()
@@ -78,9 +79,10 @@ def _of_the_set(found: FoundSet, pairs: Sequence[MeasuredPair]) -> list[Finding]
         # The pairs that cannot be read have findings of their own; verify names them too, and says how many it left
         # out, which is then of the same kind.
         known = {pair.problem.text for pair in pairs if pair.problem}
-        new = [line for line in error.problems if line not in known and not (known and line.startswith("... and "))]
-        return [Finding("set", line, fault=True) for line in new]
-    return []
+        for line in error.problems:
+            if line not in known and not (known and line.startswith("... and ")):
+                findings.append(Finding("set", line, fault=True))
+    return findings
 
 
 def _of_reading(pairs: Sequence[MeasuredPair]) -> list[Finding]:
@@ -169,4 +171,4 @@ def _percentiles(values: np.ndarray) -> Percentiles:
 
 
 def _count(keys: Sequence[str]) -> str:
-    return f"{len(keys)} pair{'' if len(keys) == 1 else 's'}"
+    return f"{len(keys)} pair{'s' * (len(keys) != 1)}"

@@ -82,6 +82,7 @@ class Journal:
     def record(self, images: Sequence[Image]) -> None:
         """Adds images whose pixels have reached the disk."""
         with contextlib.closing(JsonLines(self.file)) as opened:
-            opened.append([image.stamp, [item.as_json() for item in image.items]] for image in images)
+            for stamp, items in images:
+                opened.append([[stamp, [item.as_json() for item in items]]])
             opened.sync()
         self.images += images

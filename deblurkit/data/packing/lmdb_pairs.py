@@ -94,7 +94,9 @@ class LMDBPairs(Pairs):
                 raise UserError(*orphans)
         # Arrays: lists of strings and tuples would be copied into every worker, as it counts references to them.
         self._names = np.array(sorted(listed["blurred"]))
-        self._sizes = {side: np.array([sizes[name] for name in self._names]) for side, sizes in listed.items()}
+        self._sizes: dict[str, np.ndarray] = {}
+        for side, sizes in listed.items():
+            self._sizes[side] = np.array([sizes[name] for name in self._names])
 
     def __len__(self) -> int:
         """Returns the number of pairs."""

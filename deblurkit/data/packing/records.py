@@ -57,9 +57,12 @@ class Header:
             if name == "digest":  # its digits say nothing to anybody
                 differences.append(f"other {words}")
             else:
-                before, after = ("none" if v is None else json.dumps(v, ensure_ascii=False) for v in (was, now))
-                differences.append(f"{words} was {before}, now {after}")
+                differences.append(f"{words} was {_shown(was)}, now {_shown(now)}")
         return differences
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 @dataclass
