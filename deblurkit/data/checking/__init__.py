@@ -1,1 +1,1 @@
-"""What can be wrong with pairs of images, found before anything is trained on them."""
+"""Finding what is wrong with pairs of images before anything is trained on them."""

@@ -1,4 +1,4 @@
-"""How far a blurred image is shifted against its sharp one, and whether the two show the same at all.
+"""The shift of a blurred image against its sharp one, and whether the two show the same at all.
 
 Phase correlation alone is misled by motion blur: a kernel's own phase moves and splits the peak. On the 146 pairs of
 the sample set, aligned and blurred by shake of 5 to 13 pixels, it is off by 0.6 to 2 pixels at the median, depending on

@@ -1,4 +1,4 @@
-"""Which images of two sets are the same, or nearly: a test image that was trained on scores too well.
+"""Images that two sets share, or nearly share: a test image that was trained on scores too well.
 
 Equal pixels are found by a hash. Nearly equal images (the next frame of a video, another JPEG quality, another size)
 are found by a 64-bit difference hash, and confirmed by the correlation of 32 x 32 thumbnails, because difference hashes

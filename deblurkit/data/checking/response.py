@@ -1,4 +1,4 @@
-"""Which values a set's blur was averaged in: those stored in the files, or light. GoPro comes in both variants.
+"""Telling whether a set's blur was averaged in stored values or in light; GoPro comes in both variants.
 
 A blurred image is the mean of sharp ones, so the mean over its pixels is that of the sharp image, apart from what
 moves in and out at the borders. That holds for the values that were averaged, and for these only:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GAMMA = 2.2
 AVERAGED = {"linear": "stored values (linear)", "gamma": "light (gamma)"}
-"""What the two kinds of blur were averaged in, in words."""
+"""The two kinds of blur, by what they were averaged in."""
 _MIN_PAIRS = 5
 _MIN_GAP = 0.5  # levels; with less blur or less contrast both means are kept, up to rounding
 _NEAR = 0.5  # of the gap: a mean that is further off follows neither rule
@@ -33,19 +33,19 @@ _MIN_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the blur moved a pair's means, in levels of 255."""
+    """Shift of a pair's means by the blur, in levels of 255."""
 
     stored: float  # mean blurred less mean sharp value, plus 0.25 for the truncation that the blurred may have met
     light: float  # the same of the mean light, in levels at the sharp image's mean
 
     @property
     def gap(self) -> float:
-        """How far the two rules are apart for this pair, in levels."""
+        """Distance of the two rules for this pair, in levels."""
         return abs(self.stored - self.light)
 
     @property
     def vote(self) -> Literal["linear", "gamma", "neither"]:
-        """Which values' mean was kept."""
+        """The values whose mean was kept."""
         if min(abs(self.stored), abs(self.light)) > _NEAR * self.gap:
             return "neither"
         return "linear" if abs(self.stored) < abs(self.light) else "gamma"
@@ -53,7 +53,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a set's blur was averaged in.
+    """Whether a set's blur was averaged in stored values or in light.
 
     Attributes:
         variant: ``linear`` (values as stored), ``gamma`` (light), or ``unclear``.

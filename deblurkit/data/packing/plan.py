@@ -1,4 +1,4 @@
-"""The order of a set that is to be written: which windows of which images, under which keys."""
+"""The plan of a set to be written: which windows of which images, in which order, under which keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Piece(NamedTuple):
 
 
 class Plan:
-    """What is to be written.
+    """The pieces to write, in order.
 
     Args:
         dataset: Any set with ``keys()`` and ``read(index)``; ``size(index)``, ``stamp(index)``, ``describe()`` and
