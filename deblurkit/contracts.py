@@ -250,10 +250,10 @@ class Blur(Protocol):
     """Pixels to each side that a blurred pixel looks at; they are cut off afterwards, so no border is seen."""
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> Mapping[str, np.ndarray]:
-        """Draws all chance of one blur for an image of ``(h, w)`` pixels, as arrays that can be stacked."""
+        """Draws one blur for an image of ``(h, w)`` pixels, margins included: arrays by name, which stack."""
 
     def expose(self, linear: np.ndarray, drawn: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the blurred and the sharp image, linear light ``(h, w, 3)`` float32 as ``linear`` is."""
+        """Returns the blurred and the sharp image of linear light ``(h, w, 3)``, margins included, at its size."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from deblurkit.data.blur.ranges import as_range
 from deblurkit.data.shake import random_trajectory, shake
 from deblurkit.data.transforms import Pair
 from deblurkit.errors import UserError
@@ -37,13 +38,9 @@ class CameraShake:
         margin: int = 13,
         steps: int = 24,
     ) -> None:
-        for name, limits in (("extent", extent), ("roll", roll)):
-            if len(limits) != 2 or not 0 <= limits[0] <= limits[1]:
-                raise ValueError(f"{name}: got {list(limits)}, expected [least, greatest], not negative")
         if margin < 0 or steps < 2:
             raise ValueError(f"needs margin >= 0 and steps >= 2, got {margin} and {steps}")
-        self.extent = (float(extent[0]), float(extent[1]))
-        self.roll = (float(roll[0]), float(roll[1]))
+        self.extent, self.roll = as_range(extent, "extent"), as_range(roll, "roll")
         self.margin, self.steps = margin, steps
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
@@ -58,6 +55,7 @@ class CameraShake:
         if min(sharp.shape[:2]) <= 2 * self.margin:
             raise UserError(f"CameraShake cuts {self.margin} pixels off each side, the image has {sharp.shape[:2]}")
         trajectory = random_trajectory(rng, rng.uniform(*self.extent), rng.uniform(*self.roll), self.steps)
+        # Flips leave views that OpenCV does not take.
         blurred = shake(np.ascontiguousarray(sharp), trajectory, rng)
         inside = slice(self.margin, -self.margin or None)  # -0 would cut everything off
         return {"blurred": blurred[inside, inside], "sharp": sharp[inside, inside]}

@@ -59,7 +59,7 @@ class ColourJitter:
         order = rng.permutation(3) if self.shuffle else np.arange(3)
         saturate = saturation * np.eye(3) + (1 - saturation) * np.tile(_GREY, (3, 1))
         matrix = brightness * contrast * (saturate @ turn)[order]
-        # Contrast: one middle for both images, as their own means differ a little and would set them apart.
+        # One middle for both images, or the sharp one would no longer be the truth of the blurred one.
         middle = float(pair["blurred"].mean(axis=(0, 1)) @ _GREY)
         offset = np.full((3, 1), brightness * (1 - contrast) * middle)
         affine = np.hstack([matrix, offset]).astype(np.float32)

@@ -44,6 +44,7 @@ class CutBlur:
             raise UserError("CutBlur needs a sharp image, of as many bits as the blurred one")
         if rng.random() >= self.probability:
             return pair
+        # Either way round, as in the paper: what is learnt is where to restore, and to leave alone what is sharp.
         inside, outside = ("sharp", "blurred") if rng.random() < 0.5 else ("blurred", "sharp")
         height, width = pair["blurred"].shape[:2]
         sides = max(1, round(height * self.ratio)), max(1, round(width * self.ratio))
@@ -88,6 +89,7 @@ class Mixup:
             raise UserError("Mixup needs a second pair, and this data set gives none")
         if rng.random() >= self.probability:
             return pair
+        # The partner is read only now: it costs a second pair.
         share = rng.beta(self.alpha, self.alpha)
         partners = partner()
         mixed = {}

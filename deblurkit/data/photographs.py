@@ -30,6 +30,8 @@ class Photograph:
         return Path(self.file).stem
 
 
+_NASA = "public domain, NASA"
+_FREE = "no known copyright restrictions"
 PHOTOGRAPHS = (
     Photograph("chelsea.png", "a cat's face", "CC0, Stefan van der Walt", "test", 6),
     Photograph("coffee.png", "a cup of coffee", "CC0, Rachel Michetti; courtesy of Pikolo Espresso Bar", "test", 6),
@@ -39,29 +41,16 @@ PHOTOGRAPHS = (
     Photograph(
         "astronaut.png",
         "a portrait of Eileen Collins",
-        "public domain, NASA Great Images (flic.kr/p/r9qvLn)",
+        f"{_NASA} Great Images (flic.kr/p/r9qvLn)",
         "train",
         40,
         (1.0, 1.5),
     ),
     Photograph("camera.png", "a photographer in a park, grey", "CC0, Lav Varshney", "train", 24, (1.0, 1.5)),
+    Photograph("coins.png", "Greek coins, grey", f"{_FREE}, Brooklyn Museum Collection", "train", 12),
+    Photograph("ihc.png", "stained tissue", f"{_FREE}, CMMI (Microscopy and Molecular Imaging)", "train", 12),
     Photograph(
-        "coins.png", "Greek coins, grey", "no known copyright restrictions, Brooklyn Museum Collection", "train", 12
-    ),
-    Photograph(
-        "ihc.png",
-        "stained tissue",
-        "no known copyright restrictions, CMMI (Microscopy and Molecular Imaging)",
-        "train",
-        12,
-    ),
-    Photograph(
-        "hubble_deep_field.jpg",
-        "galaxies",
-        "public domain, NASA (hubblesite.org, release 2012/37)",
-        "train",
-        10,
-        (1.0, 2.0),
+        "hubble_deep_field.jpg", "galaxies", f"{_NASA} (hubblesite.org, release 2012/37)", "train", 10, (1.0, 2.0)
     ),
     Photograph(
         "retina.jpg",

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from deblurkit.data.blur.camera_response import quantise, response
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -52,6 +54,7 @@ def random_trajectory(
         roll_range_deg: Largest less smallest roll angle, in degrees.
         steps: Points on the path; enough where neighbours are less than a pixel apart.
     """
+    # The factor of the pushes keeps the variance at 1 from the first step on, which is what stationary means.
     memory = np.exp(-3.0 / steps)
     pushes = rng.standard_normal((steps, 3))
     velocity = np.empty_like(pushes)
@@ -67,10 +70,9 @@ def random_trajectory(
 
 
 def expose(linear: np.ndarray, trajectory: Trajectory) -> np.ndarray:
-    """Averages the scene over the path.
+    """Averages the scene's linear light, float32 ``(h, w, 3)``, over the path.
 
-    Linear light to linear light, float32 ``(h, w, 3)``. What lies outside is taken as its mirror image; cut a margin as
-    wide as the path off the result where that matters.
+    What lies outside is taken as its mirror image; cut a margin as wide as the path off the result where that matters.
     """
     height, width = linear.shape[:2]
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
@@ -92,7 +94,7 @@ def expose(linear: np.ndarray, trajectory: Trajectory) -> np.ndarray:
 def add_sensor_noise(
     linear: np.ndarray, rng: np.random.Generator, full_well: float = 10_000.0, read_noise: float = 3.0
 ) -> np.ndarray:
-    """Adds photon (shot) noise and reads noise to linear light, where the sensor adds them.
+    """Adds photon (shot) noise and read noise to linear light, where the sensor adds them.
 
     A pixel of light ``v`` holds ``full_well * v`` electrons with a variance of as many (the normal approximation of
     Poisson) plus ``read_noise ** 2``. The defaults, a small sensor at low gain, come to a standard deviation of
@@ -104,6 +106,7 @@ def add_sensor_noise(
         full_well: Electrons of a saturated pixel.
         read_noise: Standard deviation of the read-out, in electrons.
     """
+    # Bicubic warps overshoot below 0 at strong edges; there is no negative number of electrons.
     electrons = np.maximum(linear, 0) * full_well
     sigma = np.sqrt(electrons + read_noise**2)
     noise = rng.standard_normal(linear.shape, dtype=np.float32)
@@ -111,9 +114,9 @@ def add_sensor_noise(
 
 
 def shake(image: np.ndarray, trajectory: Trajectory, rng: np.random.Generator | None = None) -> np.ndarray:
-    """Takes the photograph ``image``, sRGB ``uint8`` ``(h, w, 3)``, with a moving camera.
+    """Takes the sRGB ``uint8`` photograph ``image`` ``(h, w, 3)`` with a moving camera; it saturates at a light of 1.
 
-    The result is of the same kind, saturated where the light is above 1. Without ``rng`` the sensor has no noise.
+    ``rng`` is for the sensor's noise; ``None`` stands for a sensor without.
     """
     linear = expose(srgb_to_linear(image), trajectory)
     if rng is not None:
@@ -123,15 +126,9 @@ def shake(image: np.ndarray, trajectory: Trajectory, rng: np.random.Generator | 
 
 def srgb_to_linear(image: np.ndarray) -> np.ndarray:
     """Decodes sRGB ``uint8`` to linear light, float32 in [0, 1] (IEC 61966-2-1)."""
-    return np.asarray(_DECODED[image])
+    return response("srgb").decode(image)
 
 
 def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     """Encodes linear light, clipped to [0, 1], to sRGB ``uint8`` (IEC 61966-2-1), rounded to the nearest."""
-    light = np.clip(linear, 0, 1)
-    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)
-    return np.asarray(np.floor(encoded * 255 + 0.5), dtype=np.uint8)
-
-
-_ENCODED = np.arange(256) / 255
-_DECODED = np.where(_ENCODED <= 0.04045, _ENCODED / 12.92, ((_ENCODED + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return quantise(response("srgb").encode(linear))

@@ -95,10 +95,7 @@ class Exposure:
             ("quantise", self.quantise in QUANTISATIONS, f"one of {', '.join(QUANTISATIONS)}{hint}"),
             ("seed", self.seed >= 0, "a whole number, not negative"),
         )
-        problems = []
-        for name, fits, expected in limits:
-            if not fits:
-                problems.append(f"{name}: got {getattr(self, name)!r}, expected {expected}")
+        problems = [f"{name}: got {getattr(self, name)!r}, expected {what}" for name, fits, what in limits if not fits]
         if problems:
             raise UserError(*problems)
         # A pair is named by its middle frame. The middles of a short window and of the long one before it may lie this
@@ -113,8 +110,7 @@ class Exposure:
     def windows(self, sequence: str) -> Iterator[Window]:
         """Yields the windows of a sequence without end; the caller stops where its frames do.
 
-        Args:
-            sequence: Its name, from which, with the seed, their lengths are drawn.
+        Their lengths are drawn from the sequence's name and the seed.
         """
         # CRC, not Python's hash, which differs from process to process.
         rng = np.random.default_rng([self.seed, zlib.crc32(sequence.encode())])
@@ -126,12 +122,7 @@ class Exposure:
             start += self.stride or period
 
     def expose(self, frames: Iterable[Array], window: Window, sequence: str) -> tuple[Array, Array]:
-        """Averages frames; only the middle one and the last two are in memory at once.
-
-        Args:
-            frames: The window's ``exposed`` frames, ``uint8`` or ``uint16`` ``(h, w, 3)``.
-            window: Which they are.
-            sequence: The name of their sequence.
+        """Averages the window's frames, ``uint8`` or ``uint16`` ``(h, w, 3)``, of which it holds three at most.
 
         Returns:
             Blurred and sharp image, of the frames' type and size. Without gain the sharp one is the middle frame.
@@ -151,7 +142,7 @@ class Exposure:
         # Gain, noise, response and levels follow in the order of a camera: the sensor adds its noise to light.
         blurred = light * (self.gain / count)
         if self.noise:
-            # Seeds are padded by zeros: without the 1, the first window's would be that of the windows' lengths.
+            # Seeds are padded by zeros: without the 1, the first window would share the stream of the windows' lengths.
             rng = np.random.default_rng([self.seed, zlib.crc32(sequence.encode()), window.start, 1])
             blurred = add_sensor_noise(blurred.astype(np.float32), rng)
         if self.gain != 1:

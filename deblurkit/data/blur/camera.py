@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,8 @@ class Shot:
 
     blur: int
     linear: np.ndarray
-    drawn: Mapping[str, np.ndarray]
-    sensor: Mapping[str, np.ndarray]
+    drawn: dict[str, np.ndarray]
+    sensor: dict[str, np.ndarray]
 
 
 class Camera:
@@ -38,7 +38,7 @@ class Camera:
     Args:
         blur: Blur components ``{type: NAME, share: FREQUENCY, ...}``; one is drawn for each photograph, as often as
             its share of the sum says (1 by default).
-        sensor: What becomes of the light.
+        sensor: Records the light.
 
     Raises:
         UserError: A blur is not known, refuses its arguments, or does not say its margin.
@@ -71,15 +71,10 @@ class Camera:
         self.sensor = sensor
 
     def shoot(self, photograph: np.ndarray, rng: np.random.Generator, crop: tuple[int, int] | None = None) -> Shot:
-        """Draws all that is random and cuts the scene.
+        """Draws all that is random and cuts the scene out of a photograph, ``uint8`` or ``uint16`` ``(h, w, 3)``.
 
-        The crop lies so that its margin is part of the photograph, where that is large enough; else, and without a
-        crop, what is missing is the photograph's mirror image.
-
-        Args:
-            photograph: ``uint8`` or ``uint16`` ``(h, w, 3)``.
-            rng: All randomness comes from here.
-            crop: ``(h, w)`` of the final images in pixels; ``None`` for the whole photograph.
+        ``crop`` is ``(h, w)`` of the final images in pixels. Its margin is part of the photograph, where that is large
+        enough; else, and without a crop, what is missing is the photograph's mirror image.
 
         Raises:
             UserError: The photograph is smaller than the crop, or the blur cannot be drawn for this size.
@@ -110,7 +105,7 @@ def _cut(photograph: np.ndarray, size: tuple[int, ...], margin: int, rng: np.ran
                 f"{photograph.shape[0]} x {photograph.shape[1]} pixels (h x w), smaller than the crop of "
                 f"{size[0]} x {size[1]}"
             )
-        # Real surroundings where the photograph has them on both sides, or else any place, and a mirrored border.
+        # Where the photograph is large enough the window keeps clear of its border; else it may lie anywhere.
         room = margin if side >= wanted + 2 * margin else 0
         start = int(rng.integers(room, side - wanted - room + 1))
         mirrored = np.pad(np.arange(side), margin, mode="reflect")

@@ -40,14 +40,9 @@ class Response:
     to_encoded: Callable[[Array], Array]
 
     def decode(self, image: Array, dtype: DTypeLike = np.float32) -> Array:
-        """Returns the linear light of an image's levels.
+        """Returns the linear light in [0, 1] of a ``uint8`` or ``uint16`` image's levels, of any shape.
 
-        Args:
-            image: ``uint8`` or ``uint16``, of any shape.
-            dtype: ``float32``, or ``float64`` where many images are added up.
-
-        Returns:
-            Light in [0, 1], same shape.
+        ``dtype`` is ``float32``, or ``float64`` where many images are added up.
 
         Raises:
             ValueError: The image has another type.
@@ -93,12 +88,9 @@ def response(name_or_file: str) -> Response:
 
 
 def quantise(encoded: Array, how: str = "round", dtype: DTypeLike = np.uint8) -> Array:
-    """Turns encoded values into levels.
+    """Turns encoded values, floats clipped to [0, 1], into levels of ``uint8`` or ``uint16``.
 
-    Args:
-        encoded: Floats in [0, 1]; what lies outside is clipped.
-        how: ``round`` to the nearest, halves up; or ``truncate``, as in the GoPro protocol.
-        dtype: ``uint8`` or ``uint16``.
+    ``how`` is ``round``, to the nearest, halves up; or ``truncate``, as in the GoPro protocol.
 
     Raises:
         ValueError: ``how`` or ``dtype`` is another.

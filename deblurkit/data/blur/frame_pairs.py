@@ -19,13 +19,12 @@ _MADE_BY = "tools/blur.py frames"
 def blur_frames(sources: Sequence[str], out: Path, exposure: Exposure, progress: Show) -> Manifest:
     """Averages the frames of folders and videos and writes the pairs to ``out``.
 
-    Started again with the same settings and the same frames it goes on where it was ended, in whatever way. Frames are
-    told from others by their number and the sum of their files' sizes.
+    Run again with the same settings and frames, it continues where an earlier run stopped, however that ended. Frames
+    are told from others by their number and the sum of their files' sizes.
 
     Args:
         sources: Folders, globs and video files; see :func:`~deblurkit.data.blur.frames.find_sequences`.
-        out: Folder of the results: new, empty, or left by the same call; see
-            :mod:`deblurkit.data.blur.pair_folder`.
+        out: Folder of the results: new, empty, or left by the same call; see :mod:`deblurkit.data.blur.pair_folder`.
         exposure: How frames become pairs.
         progress: Called with a sequence's name, the frames done and all of them.
 

@@ -155,7 +155,7 @@ def _sequences_of(source: str) -> Sequence[FrameFolder | Video]:
         if is_image(file):
             raise UserError(f"{source}: a single image is no sequence; expected the folder of its frames")
         video = Video(file.stem, file)
-        video.expected()  # opens it, so that a damaged one is told of together with all other mistakes
+        video.expected()  # opens it, so that a damaged one is reported together with all other mistakes
         return [video]
     folders = frame_folders(source)
     if not folders:
@@ -317,8 +317,6 @@ def too_short(sequence: str, count: int) -> str:
 
 def _equal_names(named: Iterable[Frame | FrameFolder | Video], kind: str) -> list[str]:
     """Returns a line for each name that occurs twice: its results would write over one another."""
-    problems = []
-    for name, count in Counter(one.name for one in named).items():
-        if count > 1:
-            problems.append(f"{count} {kind} have the name {name!r}; rename one")
+    counts = Counter(one.name for one in named)
+    problems = [f"{count} {kind} have the name {name!r}; rename one" for name, count in counts.items() if count > 1]
     return shorten(problems)

@@ -22,12 +22,7 @@ _SMALLEST = 12  # what OpenCV's search takes
 
 
 def with_frames_between(frames: Iterable[Array], count: int) -> Iterator[Array]:
-    """Yields the frames and, between each two, ``count`` others.
-
-    Args:
-        frames: ``uint8`` or ``uint16`` ``(h, w, 3)``, all of one size and type.
-        count: How many to put between; 0 passes the frames on.
-    """
+    """Yields the frames, ``uint8`` or ``uint16`` ``(h, w, 3)``, all alike, and ``count`` others between each two."""
     previous: Array | None = None
     for frame in frames:
         if previous is not None and count:
@@ -45,13 +40,8 @@ def frames_between(first: Array, second: Array, count: int) -> list[Array]:
         to_first  = -t (1 - t) forward + t^2 backward
         to_second = (1 - t)^2 forward - t (1 - t) backward
 
-    Args:
-        first: ``uint8`` or ``uint16`` ``(h, w, 3)``; at least 12 pixels high and wide.
-        second: The next frame, same size and type.
-        count: How many.
-
-    Returns:
-        ``count`` frames of the same size and type, at ``t = 1 / (count + 1), 2 / (count + 1), ...``.
+    Takes ``uint8`` or ``uint16`` ``(h, w, 3)`` of one size and type, at least 12 pixels high and wide; returns
+    ``count`` frames like them, at ``t = 1 / (count + 1), 2 / (count + 1), ...``.
 
     Raises:
         UserError: The frames are too small for optical flow.
@@ -60,7 +50,7 @@ def frames_between(first: Array, second: Array, count: int) -> list[Array]:
         raise UserError(f"frames of {first.shape[0]} x {first.shape[1]} pixels (h x w) are too small for optical flow")
     forward, backward = _flow(first, second), _flow(second, first)
     between = []
-    # Both flows start from pixels of the two frames, none from those between: a pixel at t borrows that of its place.
+    # The flows are known at the pixels of the two frames, not at those between: a pixel at t takes that of its place.
     for t in np.arange(1, count + 1, dtype=np.float32) / np.float32(count + 1):
         from_first = _warp(first, t * t * backward - t * (1 - t) * forward)
         from_second = _warp(second, (1 - t) ** 2 * forward - t * (1 - t) * backward)

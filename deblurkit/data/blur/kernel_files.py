@@ -85,11 +85,7 @@ def centred(weights: Array) -> Array:
     It is moved by whole pixels: the centre of mass ends within half a pixel of the middle. A shift by a fraction would
     have to interpolate, which blurs the kernel itself, and an image blurred with it more than the kernel did.
 
-    Args:
-        weights: ``(h, w)``, not negative, not all zero.
-
-    Returns:
-        float32 ``(k, k)``, ``k`` odd.
+    Takes ``(h, w)``, not negative, not all zero; returns float32 ``(k, k)``, ``k`` odd.
     """
     weights = np.asarray(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
     rows, columns = np.nonzero(weights)
@@ -113,14 +109,11 @@ def _files(pattern: str) -> list[tuple[Path, str | None]]:
         found = sorted(path.iterdir())
     else:
         found = sorted(map(Path, glob.glob(str(path), recursive=True)))
-    files: list[tuple[Path, str | None]] = []
-    for file in found:
-        if file.suffix.lower() in KERNEL_SUFFIXES and not file.name.startswith("."):
-            files.append((file, None))
+    files = [file for file in found if file.suffix.lower() in KERNEL_SUFFIXES and not file.name.startswith(".")]
     if not files:
         kinds = ", ".join(KERNEL_SUFFIXES)
         raise UserError(f"kernels: {pattern}: no file of kernels is there; expected a file, folder or glob of {kinds}")
-    return files
+    return [(file, None) for file in files]
 
 
 def _arrays(file: Path, variable: str | None) -> list[Named]:

@@ -84,14 +84,9 @@ class Kernels:
 def convolve(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Convolves an image with a kernel: a point of light becomes the kernel, not its mirror image.
 
-    Args:
-        linear: Linear light, float32 ``(h, w, 3)``. What lies outside is its mirror image, the border pixel not
-            repeated.
-        kernel: float32 ``(k, k)``, ``k`` odd.
-
-    Returns:
-        Linear light, float32 ``(h, w, 3)``, within 1e-5 of the exact sum: OpenCV uses the Fourier transform for
-        kernels wider than 11 pixels.
+    Takes linear light, float32 ``(h, w, 3)``, beyond which its mirror image lies, the border pixel not repeated; and a
+    kernel, float32 ``(k, k)``, ``k`` odd. The result is within 1e-5 of the exact sum: OpenCV uses the Fourier transform
+    for kernels wider than 11 pixels.
     """
     # Turned by half: filter2D correlates, which would draw the mirror image of the kernel.
     turned = np.ascontiguousarray(kernel[::-1, ::-1])
@@ -99,15 +94,7 @@ def convolve(linear: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def convolve_batch(linear: Tensor, kernels: Tensor) -> Tensor:
-    """Convolves each image with its own kernel, as :func:`convolve` does, by the Fourier transform.
-
-    Args:
-        linear: Linear light ``(n, 3, h, w)`` float32.
-        kernels: ``(n, k, k)`` float32, ``k`` odd.
-
-    Returns:
-        Linear light ``(n, 3, h, w)``.
-    """
+    """Convolves each image ``(n, 3, h, w)`` with its own kernel ``(n, k, k)``, ``k`` odd, as :func:`convolve` does."""
     import torch
 
     reach = kernels.shape[-1] // 2
@@ -116,6 +103,7 @@ def convolve_batch(linear: Tensor, kernels: Tensor) -> Tensor:
     for axis in (2, 3):
         mirrored = np.pad(np.arange(linear.shape[axis]), reach, mode="reflect")
         padded = padded.index_select(axis, torch.from_numpy(mirrored).to(linear.device))
+    # Kernels are wide, and a direct sum has as many terms as they have pixels: by the Fourier transform.
     size = padded.shape[-2:]
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernels[:, None], s=size)
     # The transform goes round the border; that reaches only the rows and columns that are cut off.

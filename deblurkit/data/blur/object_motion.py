@@ -39,8 +39,8 @@ class ObjectMotion:
         sharp   = alpha F + (1 - alpha) photograph
         blurred = mean_t [warp_t(alpha F) + (1 - warp_t(alpha)) warp_t(photograph)]
 
-    in linear light. ``sharp`` is the scene in its mean pose: every path's shift, angle and size have a mean of zero
-    change over time, so the two are aligned. The camera's shake moves the objects as well. Objects do not deform,
+    in linear light. ``sharp`` is the scene in its mean pose: over time the change of every path's shift, angle and size
+    has a mean of zero, so the two are aligned. The camera's shake moves the objects as well. Objects do not deform,
     cast no shadow and keep their light.
 
     Args:
@@ -98,11 +98,7 @@ class ObjectMotion:
         self.camera = _camera(camera, exposure, margin, steps)
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draws the camera's path, and each object's mask, origin and path.
-
-        Args:
-            size: ``(h, w)`` of the image with its margins, in pixels.
-            rng: Draws the camera first, then object by object.
+        """Draws the camera's path, and each object's mask, origin and path, for ``(h, w)`` pixels, margins included.
 
         Returns:
             ``homographies``: the camera's path ``(steps, 3, 3)`` float64. ``masks``: opacities
@@ -127,7 +123,7 @@ class ObjectMotion:
         """Returns the blurred and the sharp image with the objects: linear light, float32 ``(h, w, 3)``."""
         layers = []
         for mask, origin, path in zip(drawn["masks"], drawn["origins"], drawn["paths"], strict=True):
-            # Light times opacity: warped apart, a soft edge would be darkened by what lies behind the mask.
+            # Premultiplied: warped apart from its opacity, a soft edge would mix with light that the mask leaves out.
             alpha = mask[..., None]
             layers.append(Layer(np.concatenate([alpha * warp(linear, origin), alpha], axis=2), path))
         return expose(linear, drawn["homographies"], layers), compose(linear, layers)
@@ -148,7 +144,7 @@ class ObjectMotion:
 
     def identity(self) -> str:
         """Returns what tells one set of masks from another, apart from the arguments: a digest of names and sizes."""
-        # Names and sizes: to digest the pictures would mean to decode a folder at each start.
+        # Not of the contents: the folder may be large, and would be read whole.
         listed = "".join(f"{file.name} {file.stat().st_size}\n" for file in self.masks)
         return f"{len(self.masks)} masks, sha256 {hashlib.sha256(listed.encode()).hexdigest()}"
 
@@ -177,22 +173,15 @@ class ObjectMotion:
 def random_blob(
     size: tuple[int, int], centre: tuple[float, float], diameter: float, feather: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws a soft mask whose outline is a circle with a few random lobes.
+    """Draws a soft mask whose outline is a circle with a few random lobes: opacity, float32 ``size`` in [0, 1].
 
-    Args:
-        size: ``(h, w)`` in pixels.
-        centre: ``(x, y)`` in pixels.
-        diameter: Of the circle that holds it, in pixels.
-        feather: Width of the edge over which opacity falls from 1 to 0, in pixels.
-        rng: All randomness comes from here.
-
-    Returns:
-        Opacity, float32 ``(h, w)`` in [0, 1].
+    ``centre`` is ``(x, y)``, ``diameter`` that of the circle that holds it, and ``feather`` the width of the edge over
+    which opacity falls from 1 to 0; all in pixels.
     """
     # Only the square around it is computed, as far as that lies in the image.
-    corner, radius = np.array(centre), diameter / 2
-    first_x, first_y = np.maximum(0, np.floor(corner - radius)).astype(int)
-    end_x, end_y = np.minimum(size[::-1], np.ceil(corner + radius) + 1).astype(int)
+    middle, radius = np.array(centre), diameter / 2
+    first_x, first_y = np.maximum(0, np.floor(middle - radius)).astype(int)
+    end_x, end_y = np.minimum(size[::-1], np.ceil(middle + radius) + 1).astype(int)
     y, x = np.ogrid[first_y:end_y, first_x:end_x]
     right, down = x - centre[0], y - centre[1]
     distance, angle = np.hypot(right, down), np.arctan2(down, right)

@@ -1,7 +1,7 @@
-"""A folder that made pairs are written to: resumable, nothing half-written under a final name.
+"""A folder of generated pairs: resumable, with nothing half-written under a final name.
 
-It gets ``blurred/KEY.png`` and ``sharp/KEY.png``; before the first pair ``settings.json``, which says what may be taken
-up again; and after the last one ``manifest.json``.
+It holds ``blurred/KEY.png`` and ``sharp/KEY.png``. ``settings.json`` is written before the first pair and decides
+whether a later run may continue; ``manifest.json`` comes after the last.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Show = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class PairRecord:
-    """What a manifest says of one pair.
+    """One pair in a manifest.
 
     Attributes:
         key: Path of its files below ``blurred`` and ``sharp``, without ending.
@@ -57,7 +57,7 @@ class Psnr:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``manifest.json`` holds.
+    """The content of ``manifest.json``.
 
     Attributes:
         settings: All that the pairs depend on, as in ``settings.json``.
@@ -108,12 +108,9 @@ class PairFolder:
         else:
             write_json(folder / _SETTINGS, self.settings)
         # Only now: until the settings are known to be ours, nothing in the folder is.
-        hidden = list(folder.glob(".*.tmp"))
-        for side in _SIDES:
-            hidden += (folder / side).rglob(".*.tmp")
-        for file in hidden:
-            if _is_leftover(file):
-                file.unlink(missing_ok=True)
+        for place in (folder.glob(".*.tmp"), *((folder / side).rglob(".*.tmp") for side in _SIDES)):
+            for leftover in filter(_is_leftover, place):
+                leftover.unlink(missing_ok=True)
 
     def pair(self, key: str, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
         """Returns the blurred and the sharp image of a key: those that an earlier run wrote, else made and written.
@@ -133,7 +130,7 @@ class PairFolder:
         return pair
 
     def finish(self, pairs: Sequence[PairRecord], notes: Sequence[str] = ()) -> Manifest:
-        """Writes ``manifest.json`` and returns what it holds; it comes last, so that a folder with it is complete."""
+        """Writes ``manifest.json`` and returns its content; it comes last, so a folder that has it is complete."""
         scores = [pair.psnr for pair in pairs if pair.psnr is not None]
         summary = Psnr(None, None, None)
         if scores:
@@ -151,12 +148,12 @@ class PairFolder:
             ours = False
         if not ours:
             raise UserError(f"{place}: it holds something else ({', '.join(shorten(there, 3))}); give a new folder")
-        differing = []
-        for name in sorted({*earlier, *settings}):
-            before, now = earlier.get(name), settings.get(name)
-            if before != now:
-                said = f"it holds pairs of other settings: {name} is {before!r} there, {now!r} now; give a new folder"
-                differing.append(f"{place}: {said}")
+        differing = [
+            f"{place}: it holds pairs of other settings: {name} is {earlier.get(name)!r} there, "
+            f"{settings.get(name)!r} now; give a new folder"
+            for name in sorted({*earlier, *settings})
+            if earlier.get(name) != settings.get(name)
+        ]
         if differing:
             raise UserError(*differing)
 
@@ -170,9 +167,7 @@ def score(blurred: np.ndarray, sharp: np.ndarray) -> float | None:
 def keep_apart(source: str, out: Path) -> None:
     """Refuses results that a second run would find among its images, and images within the results.
 
-    Args:
-        source: File, folder or glob, as :func:`deblurkit.data.paired.find_images` takes it.
-        out: Folder of the results.
+    ``source`` is a file, folder or glob, as :func:`deblurkit.data.paired.find_images` takes it.
 
     Raises:
         UserError: They are not apart.

@@ -35,16 +35,15 @@ def blur_photos(
 ) -> Manifest:
     """Blurs every photograph ``count`` times and writes the pairs, with their manifest, to ``out``.
 
-    Whole photographs, resized if the data set says so, with their mirror image beyond the border. Started again with
-    the same settings and the same photographs it goes on where it was ended, in whatever way, and ends with the same
+    Whole photographs, resized if the data set says so, with their mirror image beyond the border. Run again with the
+    same settings and photographs, it continues where an earlier run stopped, however that ended, and ends with the same
     files. Photographs are told from others by their keys and sizes in bytes, a measured curve by its numbers, and the
     files of a blur model by the text that its method ``identity()`` returns, if it has one.
 
     Args:
         component: A data set as an option file writes it, ``{type: SynthesizedBlur, sharp: ..., blur: [...], ...}``.
             Its ``crop``, ``augment`` and ``where`` are left out: the first two go to the set that reads the pairs.
-        out: Folder of the results: new, empty, or left by the same call; see
-            :mod:`deblurkit.data.blur.pair_folder`.
+        out: Folder of the results: new, empty, or left by the same call; see :mod:`deblurkit.data.blur.pair_folder`.
         count: Pairs made of each photograph; above 1 their number is added to the key.
         seed: With a photograph's place in the list and a pair's number it decides every random number.
         progress: Called with a name, the pairs done and all of them.
@@ -78,11 +77,7 @@ def blur_photos(
 
 
 def by_default(sharp: str) -> dict[str, Any]:
-    """Returns the data set that blurs photographs where nothing more is said: camera shake and a sensor's noise.
-
-    Args:
-        sharp: Folder or glob.
-    """
+    """Returns the data set that blurs the photographs of a folder or glob: camera shake and a sensor's noise."""
     noise = {"full_well": 10_000.0, "read_noise": 3.0}
     return {"type": SynthesizedBlur.__name__, "sharp": sharp, "blur": [{"type": "Shake"}], "noise": noise}
 
@@ -91,7 +86,7 @@ def _make(photographs: SynthesizedBlur, folder: PairFolder, seed: int, count: in
     index, number = job
     name = photographs.photographs.files[index].key
     key = name if count == 1 else f"{name}_{number:0{len(str(count - 1))}d}"
-    # A generator of the pair's own: neither threads nor pairs that are there already change what is drawn.
+    # Each pair has its own generator, so neither the threads' order nor an earlier run changes what is drawn.
     shot = photographs.shoot(index, np.random.default_rng([seed, index, number]))
 
     def develop() -> tuple[np.ndarray, np.ndarray]:
@@ -112,14 +107,14 @@ def _summary(array: np.ndarray) -> Any:
 
 
 def _settings(options: Mapping[str, Any], photographs: SynthesizedBlur) -> dict[str, Any]:
-    """Returns the options with every default, and what the files hold that they name."""
+    """Returns the options with every default, and what identifies the files that they name."""
     settings = _with_defaults(SynthesizedBlur, options)
-    # With its defaults each setting is equal whether it is written or left out.
+    # With the defaults in place, an option that is spelled out equals one that is left out.
     settings["blur"] = []
     for given in options["blur"]:
         entry = {"type": given} if isinstance(given, str) else given
         settings["blur"].append({"share": 1.0, **_with_defaults(BLURS.get(entry["type"]), entry)})
-    # The names of files say nothing of what they hold now.
+    # A file may have been rewritten under the same name, or moved.
     settings["response"] = photographs.camera.sensor.response.identity()
     settings["blur_files"] = []
     for model in photographs.camera.models:
@@ -129,11 +124,9 @@ def _settings(options: Mapping[str, Any], photographs: SynthesizedBlur) -> dict[
 
 
 def _with_defaults(component: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {}
-    for parameter in inspect.signature(component).parameters.values():
-        if parameter.default is not parameter.empty:
-            settings[parameter.name] = parameter.default
-    return {**settings, **arguments}
+    parameters = inspect.signature(component).parameters.values()
+    defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
+    return {**defaults, **arguments}
 
 
 def _identity(photographs: SynthesizedBlur, used: int) -> str:

@@ -1,4 +1,4 @@
-"""What a camera makes of the light that reached it: noise, saturation, response, levels and JPEG.
+"""From the light that reached a camera to its file: noise, saturation, response, levels and JPEG.
 
     photograph = JPEG(quantise(encode(clip(noise(gain * light)))))
 
@@ -88,15 +88,9 @@ class Sensor:
     def capture(
         self, blurred: np.ndarray, sharp: np.ndarray, drawn: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the blurred photograph and its true sharp image.
+        """Returns the blurred photograph and its true sharp image, ``uint8`` ``(h, w, 3)``.
 
-        Args:
-            blurred: Linear light, float32 ``(h, w, 3)``, 1 = saturation before the gain.
-            sharp: The same.
-            drawn: What :meth:`draw` returned.
-
-        Returns:
-            Both as ``uint8`` ``(h, w, 3)``.
+        Takes linear light, float32 ``(h, w, 3)``, 1 = saturation before the gain, and what :meth:`draw` returned.
         """
         # In the order of a camera. Gain acts before saturation, so that burnt-out places leave their full trace. Noise
         # is that of electrons, so it comes before the response, whose steep start makes it greatest in the shadows.
@@ -109,11 +103,7 @@ class Sensor:
         return photograph, truth
 
     def draw_field(self, size: tuple[int, int], drawn: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns what :meth:`capture_batch` takes in the place of ``drawn``.
-
-        Args:
-            size: ``(h, w)`` of the image.
-            drawn: What :meth:`draw` returned.
+        """Returns what :meth:`capture_batch` takes in the place of ``drawn``, for images of ``size`` ``(h, w)``.
 
         Returns:
             ``gain``: ``()``; and, where there is noise, ``noise``: float32 ``(3, h, w)``, standard normal, the same
@@ -121,7 +111,7 @@ class Sensor:
         """
         if self.noise is None:
             return {"gain": drawn["gain"]}
-        # Drawn on the CPU: generators of devices give other numbers, and the images would be others than a worker's.
+        # Drawn on the CPU: a device's generator gives other numbers, and the images would differ from a worker's.
         rng = np.random.default_rng(int(drawn["noise_seed"]))
         field = rng.standard_normal((*size, 3), dtype=np.float32)
         return {"gain": drawn["gain"], "noise": np.ascontiguousarray(field.transpose(2, 0, 1))}
@@ -129,13 +119,8 @@ class Sensor:
     def capture_batch(self, blurred: Tensor, sharp: Tensor, fields: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Does what :meth:`capture` does, without JPEG, on the device where the images lie.
 
-        Args:
-            blurred: Linear light ``(n, 3, h, w)`` float32.
-            sharp: The same.
-            fields: Stacked arrays of :meth:`draw_field`.
-
-        Returns:
-            Both as float32 ``(n, 3, h, w)`` in [0, 1], on the 256 levels.
+        Takes linear light ``(n, 3, h, w)`` float32, and the stacked arrays of :meth:`draw_field`; returns float32 of
+        the same shape in [0, 1], on the 256 levels.
         """
         gain = fields["gain"].reshape(-1, 1, 1, 1)
         blurred, sharp = blurred * gain, sharp * gain

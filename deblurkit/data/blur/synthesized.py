@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,11 +21,12 @@ _FIXED = 20_261_121  # seed of the pairs that do not change, with the index
 _TURNS = (HorizontalFlip, VerticalFlip, Rotate90)
 
 
+@dataclass(frozen=True)
 class Blurring:
-    """A data set's first transform: puts a pair in the place of a photograph."""
+    """A data set's first transform: puts a pair in the place of a photograph, of which ``crop`` ``(h, w)`` is kept."""
 
-    def __init__(self, camera: Camera, crop: tuple[int, int] | None) -> None:
-        self.camera, self.crop = camera, crop
+    camera: Camera
+    crop: tuple[int, int] | None
 
     def __call__(self, images: Pair, rng: np.random.Generator) -> Pair:
         """Returns ``blurred`` and ``sharp`` made from the one image given."""
@@ -32,16 +34,11 @@ class Blurring:
         return self.camera.develop(self.camera.shoot(photograph, rng, self.crop))
 
 
-class Exposing:
+class Exposing(Blurring):
     """A data set's last transform for a device: puts what :meth:`SynthesizedBlur.finish` takes in a photograph's place.
 
-    Args:
-        camera: With one blur model.
-        crop: ``(h, w)`` in pixels, ``None`` for the whole photograph.
+    The camera has one blur model.
     """
-
-    def __init__(self, camera: Camera, crop: tuple[int, int] | None) -> None:
-        self.camera, self.crop = camera, crop
 
     def __call__(self, images: Pair, rng: np.random.Generator) -> dict[str, Any]:
         """Returns ``sharp``, ``drawn`` and ``sensor`` as tensors; see :meth:`SynthesizedBlur.sample`."""
@@ -85,7 +82,7 @@ class SynthesizedBlur(Pairs):
             and blurs whole batches where they are trained on, in :meth:`finish`: one blur model that can, no JPEG,
             and of the transforms only ``hflip vflip rot90``, which are then applied before the blur (with ``rot90``
             both sides of the photograph must hold the crop's longer one). Without ``augment`` both give the same
-            images but for rounding.
+            images except for rounding.
 
     Raises:
         UserError: No photograph is found, keys occur twice, or a component is wrong.
@@ -108,7 +105,11 @@ class SynthesizedBlur(Pairs):
         augment: Sequence[str | dict[str, Any]] = (),
         where: Literal["worker", "device"] = "worker",
     ) -> None:
-        self.photographs = ImagePairs(_photographs(sharp), resize)
+        problems: list[str] = []
+        found = images_by_key("sharp", sharp, problems)
+        if problems:
+            raise UserError(*problems)
+        self.photographs = ImagePairs([PairFiles(key, path, None) for key, path in found.items()], resize)
         super().__init__(resize, crop, augment)
         self.camera = Camera(blur, Sensor(response, noise, gain, jpeg))
         self.sharp, self.where = sharp, where
@@ -213,7 +214,10 @@ class SynthesizedBlur(Pairs):
                 name = type(step).__name__
                 self.notes.append(f"whole photographs are blurred before {name} cuts them: crop would cut them before")
                 break
-        size = self._crop_size or self._greatest_size()
+        size = self._crop_size or (self.resize.size if self.resize else None)
+        if size is None:
+            heights, widths = zip(*map(self.size, range(len(self))), strict=True)
+            size = max(heights), max(widths)
         problems = []
         for number, model in enumerate(self.camera.models):
             try:
@@ -235,12 +239,6 @@ class SynthesizedBlur(Pairs):
     def _crop_size(self) -> tuple[int, int] | None:
         return self.crop.size if self.crop else None
 
-    def _greatest_size(self) -> tuple[int, int]:
-        if self.resize:
-            return self.resize.size
-        heights, widths = zip(*(self.size(index) for index in range(len(self))), strict=True)
-        return max(heights), max(widths)
-
     def _check_where(self) -> None:
         """Raises ValueError for what cannot be done on the device."""
         if self.where not in ("worker", "device"):
@@ -261,11 +259,3 @@ class SynthesizedBlur(Pairs):
             why = f"augment: {', '.join(refused)} cannot be applied before the blur; hflip, vflip and rot90 can"
         if why:
             raise ValueError(f"where: device: {why}; or blur with where: worker")
-
-
-def _photographs(pattern: str) -> list[PairFiles]:
-    problems: list[str] = []
-    found = images_by_key("sharp", pattern, problems)
-    if problems:
-        raise UserError(*problems)
-    return [PairFiles(key, path, None) for key, path in found.items()]

@@ -40,13 +40,9 @@ def random_camera_path(
 ) -> CameraPath:
     """Draws a hand's tremor whose shift and angles all have a mean of zero over time.
 
-    Args:
-        rng: All randomness comes from here.
-        extent: Longest distance between two points of the shift's path, in pixels.
-        roll_deg: Largest less smallest roll, in degrees.
-        tilt_deg: Longest distance between two directions (yaw, pitch) of the optical axis, in degrees.
-        steps: Points on the path.
-        jerk: Expected number of sudden turns, of the shift's course and, apart from it, of the tilt's.
+    ``extent`` is the longest distance between two points of the shift's path, in pixels; ``roll_deg`` the largest less
+    the smallest roll; ``tilt_deg`` the longest distance between two directions (yaw, pitch) of the optical axis; and
+    ``jerk`` the expected number of sudden turns of the shift's course and, independently, of the tilt's.
     """
     shift = with_jerks(random_trajectory(rng, extent, roll_deg, steps), rng, jerk)
     tilt = with_jerks(random_trajectory(rng, tilt_deg, 0.0, steps), rng, jerk)
@@ -56,12 +52,8 @@ def random_camera_path(
 def with_jerks(path: Trajectory, rng: np.random.Generator, jerk: float) -> Trajectory:
     """Turns the path's course by a random angle at random steps, as impulses to the hand do.
 
-    The speeds stay, as do the roll, the mean of zero and, by scaling, the extent.
-
-    Args:
-        path: A smooth path.
-        rng: All randomness comes from here.
-        jerk: Expected number of turns in the whole path, at most its steps less one.
+    The speeds stay, as do the roll, the mean of zero and, by scaling, the extent. ``jerk`` is the expected number of
+    turns in the whole path, at most its steps less one.
     """
     if jerk == 0 or path.extent == 0:
         return path
@@ -77,18 +69,10 @@ def with_jerks(path: Trajectory, rng: np.random.Generator, jerk: float) -> Traje
 
 
 def camera_homographies(path: CameraPath, size: tuple[int, int], focal: float = FOCAL_PX) -> np.ndarray:
-    """Returns what the camera's path does to the image: ``T K R K^-1`` at each step.
+    """Returns what the camera's path does to an image of ``(h, w)`` pixels: ``T K R K^-1``, ``(steps, 3, 3)`` float64.
 
-    ``R`` is yaw, then pitch, then roll; ``K`` has the focal length, square pixels and the principal point at the
-    image's centre; ``T`` is the shift.
-
-    Args:
-        path: The camera's path.
-        size: ``(h, w)`` of the image, in pixels.
-        focal: Focal length in pixels.
-
-    Returns:
-        ``(steps, 3, 3)`` float64.
+    ``R`` is yaw, then pitch, then roll; ``K`` has the focal length in pixels, square pixels and the principal point at
+    the image's centre; ``T`` is the shift.
     """
     from scipy.spatial.transform import Rotation
 
@@ -102,15 +86,10 @@ def camera_homographies(path: CameraPath, size: tuple[int, int], focal: float = 
 
 
 def object_homographies(path: Trajectory, magnification: np.ndarray, centre: tuple[float, float]) -> np.ndarray:
-    """Returns a flat object's path as similarities: magnified and turned about its centre, then shifted.
+    """Returns a flat object's path as similarities ``(steps, 3, 3)`` float64.
 
-    Args:
-        path: Shift in pixels and roll in degrees ``(steps,)``.
-        magnification: Relative size at each step ``(steps,)``, 1 = as in the sharp image.
-        centre: ``(x, y)`` of the object in the sharp image, in pixels.
-
-    Returns:
-        ``(steps, 3, 3)`` float64.
+    It is magnified (1 = as in the sharp image, ``(steps,)``) and turned about its centre ``(x, y)`` in the sharp image,
+    then shifted.
     """
     roll = np.deg2rad(path.roll_deg)
     cos, sin, zero = magnification * np.cos(roll), magnification * np.sin(roll), np.zeros_like(roll)
