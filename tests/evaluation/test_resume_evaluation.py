@@ -119,9 +119,9 @@ class StoppedError(Exception):
     """What an evaluation is interrupted with."""
 
 
-def start(out: str, **environment: str) -> subprocess.Popen[str]:
+def start(out: str, save_images: bool = True, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(ROOT / "tools" / "test.py"), "-opt", "sharpener.yml", "--out", out]
-    command += ["--device", "cpu", "--save-images"]
+    command += ["--device", "cpu", *(["--save-images"] if save_images else [])]
     known = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env={**known, **environment}
@@ -174,17 +174,20 @@ def files_of(out: str) -> dict[str, Any]:
     }
 
 
-def run(out: str, **options: Any) -> None:
-    evaluate(load_options("sharpener.yml"), out=out, save_images=True, device="cpu", **options)
+def run(out: str, save_images: bool = True, **options: Any) -> None:
+    evaluate(load_options("sharpener.yml"), out=out, save_images=save_images, device="cpu", **options)
 
 
-def test_killed_and_started_again_gives_the_same_files(forwards: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("save_images", [True, False])
+def test_killed_and_started_again_gives_the_same_files(
+    forwards: Path, caplog: pytest.LogCaptureFixture, save_images: bool
+) -> None:
     """A real process, killed in the middle of the second data set."""
-    run("whole")
+    run("whole", save_images)
     restored = len(forwards.read_text())
 
     forwards.unlink()
-    killed = start("killed", PAUSE="0.1")
+    killed = start("killed", save_images, PAUSE="0.1")
     journal = journal_file(Path("killed"), "blind")
     wait_for(killed, journal, images=2)
     killed.send_signal(signal.SIGKILL)
@@ -193,7 +196,7 @@ def test_killed_and_started_again_gives_the_same_files(forwards: Path, caplog: p
     done = len(journal.read_bytes().splitlines()) - 1
     before = len(forwards.read_text())
 
-    run("killed")
+    run("killed", save_images)
     assert caplog.messages == [
         "pairs: 6 of 6 images were scored by an earlier run; going on from there",
         f"blind: {done} of 6 images were scored by an earlier run; going on from there",
