@@ -88,6 +88,7 @@ def dataset_result(
 
 def _values(rows: Sequence[ImageScore]) -> dict[str, dict[str, list[float]]]:
     """Returns the images' scores by side (``blurred``, ``restored``, ``gain``) and metric, those that there are."""
+    # A metric need not be defined for every image, so the first row does not have all names.
     names: dict[str, None] = {}
     for row in rows:
         names |= dict.fromkeys(row.restored or row.blurred or {})
@@ -140,5 +141,6 @@ def _per_image(rows: Sequence[ImageScore]) -> SecondsPerImage | None:
     seconds = [row.seconds for row in rows if row.seconds is not None]
     if not seconds:
         return None
+    # No mean: the first image, which warms the device up, would weigh as much as a hundred others.
     median, p95 = np.percentile(seconds, [50, 95])
     return SecondsPerImage(float(median), float(p95))

@@ -112,6 +112,7 @@ class NetworkCandidate(Candidate):
         self.weights = Weights(sha256=digest(file), **checkpoint.describe_weights(state, file))
         self.trained_on = plain(provenance.trained_on(state))
         self.identity = {"weights": self.weights.sha256, "precision": precision, "device": device.type}
+        # Options, notes and position; holding the tensors too would keep optimizers in memory all the time.
         self.state = {key: value for key, value in state.items() if key not in _WITH_TENSORS}
         self.name: str = name or state["options"]["name"]
         self.follow(state["options"])
@@ -150,8 +151,7 @@ class NetworkCandidate(Candidate):
             difference = self.tested_otherwise(name, test) if name in self.published else None
             if difference:
                 found[f"its published figures of {name} are not shown: {difference}"] = None
-        datasets = {name: test.dataset for name, test in sets.items()}
-        return [*found, *provenance.data_notes(self.state, datasets)]
+        return [*found, *provenance.data_notes(self.state, {name: test.dataset for name, test in sets.items()})]
 
 
 class FolderCandidate(Candidate):
@@ -188,6 +188,7 @@ class FolderCandidate(Candidate):
             self._notes += notes
             files |= source.files
         self.restored = RestoredFolder(str(folder))
+        # Size and time of the files, not their bytes: a thousand images would take minutes to read.
         stamps = repr([(key, str(path), stamp_of([path])) for key, path in files.items()])
         self.identity = {"restored": hashlib.sha256(stamps.encode()).hexdigest()}
         for protocol in protocols:

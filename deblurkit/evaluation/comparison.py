@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from deblurkit.errors import UserError
 from deblurkit.evaluation.statistics import interval, paired
+from deblurkit.report.ranking import scores_by_key
 from deblurkit.results import (
     CandidateResult,
     ComparedCandidate,
@@ -39,7 +40,9 @@ def compare(candidates: Sequence[CandidateResult]) -> Comparison:
         UserError: A data set was scored by different protocols.
     """
     first = candidates[0]
-    shared = [name for name in first.rows if all(name in candidate.rows for candidate in candidates)]
+    shared = list(first.rows)
+    for candidate in candidates:
+        shared = [name for name in shared if name in candidate.rows]
     _check_protocols(candidates, shared)
     kinds: dict[str, ScoreKind] = {}
     described: dict[str, ComparedCandidate] = {}
@@ -57,7 +60,10 @@ def compare(candidates: Sequence[CandidateResult]) -> Comparison:
         scored: dict[str, ScoredImages] = {}
         for candidate in candidates:
             scored[candidate.name] = {row.key: row for row in candidate.rows[name] if row.restored}
-        common = [key for key in scored[first.name] if all(key in images for images in scored.values())]
+        # By key and not by place: folders may hold fewer images, or others.
+        common = list(scored[first.name])
+        for images in scored.values():
+            common = [key for key in common if key in images]
         datasets[name] = _compared({each.name: each.datasets[name] for each in candidates}, scored, common)
         notes += _dataset_notes(name, scored, common)
     return Comparison(kinds, described, datasets, notes)
@@ -69,7 +75,7 @@ def _check_protocols(candidates: Sequence[CandidateResult], shared: Sequence[str
     for other in others:
         for name in shared:
             wanted, found = first.datasets[name].protocol, other.datasets[name].protocol
-            if found != wanted:
+            if found != wanted:  # the digest too: a changed protocol of the same name scores in another way
                 problems.append(
                     f"{name}: {other.name} was scored by {_exactly(found)}, but {first.name} by {_exactly(wanted)}: "
                     "not comparable"
@@ -109,6 +115,7 @@ def _compared(
             restored[name][metric] = mean
             if ends is not None:
                 intervals[name][metric] = ends
+    # Pairs need no image that the other candidates have too, so they may be of more images than the means.
     pairs: list[Pair] = []
     for one, other in itertools.combinations(scored, 2):
         pairs += _pairs(one, other, scored)
@@ -124,7 +131,7 @@ def _mean(
 
     Its own protocol may average in another way than over images, and its interval need not be drawn again.
     """
-    values = {key: row.restored[metric] for key, row in images.items() if row.restored and metric in row.restored}
+    values = scores_by_key(list(images.values()), metric)
     if len(values) == len(keys) and entry.restored is not None:
         return entry.restored[metric], entry.intervals.restored.get(metric)
     chosen = [values[key] for key in keys]
@@ -164,18 +171,25 @@ def _pairs(one: str, other: str, scored: Mapping[str, ScoredImages]) -> Iterator
 def _notes(candidates: Sequence[CandidateResult]) -> list[str]:
     """Returns what the candidates' own reports say, once where all say it, and in what they differ."""
     first, *others = candidates
-    notes = [note for note in first.notes if all(note in other.notes for other in others)]
+    notes = list(first.notes)
+    for other in others:
+        notes = [note for note in notes if note in other.notes]
     for candidate in candidates:
         notes += [f"{candidate.name}: {note}" for note in candidate.notes if note not in notes]
     names: dict[str, None] = {}
     for candidate in candidates:
         names |= dict.fromkeys(candidate.rows)
     for name in names:
-        modes = {each.name: each.datasets[name].inference for each in candidates if name in each.rows}
+        modes: dict[str, str | None] = {}
+        missing = []
+        for candidate in candidates:
+            if name in candidate.rows:
+                modes[candidate.name] = candidate.datasets[name].inference
+            else:
+                missing.append(candidate.name)
         if len(set(modes.values())) > 1:
             listed = ", ".join(f"{own} {mode or 'restored elsewhere'}" for own, mode in modes.items())
             notes.append(f"{name}: inference modes differ: {listed}")
-        missing = [candidate.name for candidate in candidates if name not in candidate.rows]
         if missing:
             notes.append(f"{name}: not compared, {', '.join(missing)} did not restore it")
     return notes
@@ -185,11 +199,14 @@ def _dataset_notes(name: str, scored: Mapping[str, ScoredImages], common: Sequen
     for candidate, images in scored.items():
         if len(images) > len(common):
             yield f"{name}: {candidate} has {len(images)} scored images, compared are the {len(common)} that all have"
-    for metric, keys in _keys_by_metric(scored, common).items() if len(scored) > 1 else ():
+    for metric, keys in _keys_by_metric(scored, common).items():
+        if len(scored) == 1:
+            break  # nothing is compared: the means are the report's own
         if not keys:
             yield f"{name}: {metric} is not compared: no image has it of all candidates"
         elif len(keys) < len(common):
             yield f"{name}: {metric} is compared on {len(keys)} of {len(common)} images: those on which all have it"
+    # The same name need not be the same image: folders of two data sets may look alike.
     first, *others = scored.values()
     if any(other[key].blurred != first[key].blurred for other in others for key in common):
         yield f"{name}: the candidates' blurred inputs score differently: they are not the same images"

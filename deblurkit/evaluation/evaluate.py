@@ -85,19 +85,25 @@ def evaluate_all(
         UserError: See :func:`evaluate`.
         NonFiniteOutputError: See there.
     """
+    # All that can be refused is refused before any work: settings, every checkpoint, the data sets, names of files.
     check_precision(settings.precision)
     device = pick_device(settings.device)
     load_plugins(settings.plugins)
-    named = split_names(weights) or [(None, _weights_of(options, work_dir))]
+    named = split_names(weights)
+    if not named:
+        if options is None:
+            raise UserError("nothing to evaluate: give the options, the weights, or both")
+        named = [(None, find_weights(Path(work_dir or Path("work_dirs") / options.name)))]
     candidates = [NetworkCandidate(file, name, settings.plugins, device, settings.precision) for name, file in named]
     settle_names(candidates, [name for name, _ in named])
     chosen = _options_for(candidates, options, settings.say)
     opened = open_test_sets(chosen, settings, device)
     if settings.save_images:  # names under which no image can be saved are refused before any work
         for test in opened.sets.values():
-            traits = dataset_traits(test.dataset)
-            for key in traits.keys() if traits.keys is not None else ():
-                image_file(Path("images"), key)
+            keys = dataset_traits(test.dataset).keys
+            if keys is not None:
+                for key in keys():
+                    image_file(Path("images"), key)
 
     base = Path(work_dir or work_dir_of(candidates[0].file, chosen.name))
     folder = Path(settings.out or base / ("report" if len(candidates) == 1 else "comparison"))
@@ -147,7 +153,7 @@ def score_folders(
         dataset = open_source(data, settings.plugins)
         name = _set_name(data, dataset)
     else:
-        dataset, name = open_references(str(sharp), blurred, protocol.all_truths), "images"
+        dataset, name = open_references(str(sharp), blurred, protocol.all_truths), "images"  # folders have no name
     evaluation = Evaluation(settings, {name: scored_set(dataset, protocol)}, [], device, precision="")
     named = split_names(restored)
     candidates = [FolderCandidate(folder, given, evaluation.sets) for given, folder in named]
@@ -182,12 +188,6 @@ def _flags(settings: Settings, protocol: str | None) -> dict[str, Any]:
     }
 
 
-def _weights_of(options: Options | None, work_dir: str | Path | None) -> Path:
-    if options is None:
-        raise UserError("nothing to evaluate: give the options, the weights, or both")
-    return find_weights(Path(work_dir or Path("work_dirs") / options.name))
-
-
 def _options_for(
     candidates: Sequence[NetworkCandidate], options: Options | None, say: Callable[[str], None]
 ) -> Options:
@@ -206,6 +206,7 @@ def _options_for(
                 f"{first.file}: it holds another generator than the options of {options.name}: "
                 f"{first.state['options']['generator']}, not {options.generator}"
             )
+        # The options may say more than the checkpoint knew, such as published scores.
         first.name = options.name
         first.follow(options.to_dict())
     return options
@@ -224,5 +225,7 @@ def _options_of(network: NetworkCandidate) -> Options:
         return options_from_dict(network.state["options"], str(network.file))
     except UserError as error:
         wanted = network.state["options"].get("plugins") or []
-        hint = [f"{network.file}: it was trained with {', '.join(wanted)}: name them with --plugin"] if wanted else []
-        raise UserError(*error.problems, *hint) from None
+        problems = list(error.problems)
+        if wanted:  # never imported by themselves: a checkpoint must not choose what code runs
+            problems.append(f"{network.file}: it was trained with {', '.join(wanted)}: name them with --plugin")
+        raise UserError(*problems) from None

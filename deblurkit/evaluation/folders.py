@@ -13,9 +13,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
+from deblurkit.contracts import dataset_traits
 from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.images import image_size, read_image, to_tensor
-from deblurkit.data.loader import FirstImages
+from deblurkit.data.loader import FirstImages, ImageDataset
 from deblurkit.data.paired import PairedImages, images_by_key
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
@@ -132,7 +133,7 @@ class SharpImages(Pairs):
         return files[len(files) // 2]
 
 
-def open_references(sharp: str, blurred: str | None, many_truths: bool) -> Any:
+def open_references(sharp: str, blurred: str | None, many_truths: bool) -> Pairs:
     """Returns the data set that folders of sharp and blurred images are, its files looked at.
 
     Args:
@@ -143,23 +144,26 @@ def open_references(sharp: str, blurred: str | None, many_truths: bool) -> Any:
     Raises:
         UserError: A line for each thing wrong with them.
     """
-    dataset: Any
     if blurred is not None and not many_truths:
-        dataset = PairedImages(blurred, sharp)
-    else:
-        problems: list[str] = []
-        truths = _grouped(images_by_key("--sharp", sharp, problems), many_truths)
-        found = images_by_key("--blurred", blurred, problems) if blurred is not None else {}
-        if problems:
-            raise UserError(*problems)
-        facts = {"sharp": sharp, **({} if blurred is None else {"blurred": blurred})}
-        paired = match("--blurred", found, list(truths)).files if found else {}
-        dataset = SharpImages(truths, paired, facts)
+        pairs = PairedImages(blurred, sharp)
+        pairs.verify()
+        return pairs
+    problems: list[str] = []
+    truths = _grouped(images_by_key("--sharp", sharp, problems), many_truths)
+    facts, found = {"sharp": sharp}, {}
+    if blurred is not None:
+        facts["blurred"] = blurred
+        found = images_by_key("--blurred", blurred, problems)
+    if problems:
+        raise UserError(*problems)
+    dataset = SharpImages(truths, match("--blurred", found, list(truths)).files if found else {}, facts)
     dataset.verify()
     return dataset
 
 
-def open_folder(folder: str | Path, name: str, dataset: Any, indices: Sequence[int]) -> tuple[FolderSource, list[str]]:
+def open_folder(
+    folder: str | Path, name: str, dataset: ImageDataset, indices: Sequence[int]
+) -> tuple[FolderSource, list[str]]:
     """Matches a folder of restored images to a data set, before anything is read.
 
     Args:
@@ -174,16 +178,20 @@ def open_folder(folder: str | Path, name: str, dataset: Any, indices: Sequence[i
     Raises:
         UserError: Images are missing, too many, or of another size: a line for each.
     """
-    if not hasattr(dataset, "keys"):
+    traits = dataset_traits(dataset)
+    if traits.keys is None:
         raise UserError(f"{folder}: {type(dataset).__name__} cannot name its images: it has no method keys()")
-    keys = dataset.keys()
+    keys = traits.keys()
+    # Of a set that is limited to its first images, the folder may hold the others too.
     whole = dataset.dataset.keys() if isinstance(dataset, FirstImages) else keys
     found = {index: keys[index] for index in indices}
     files, note = _match_below(Path(folder), name, list(found.values()), whole)
-    problems = _wrong_sizes(files, dataset, found) if hasattr(dataset, "sample_size") else []
-    if problems:
-        raise UserError(*shorten(problems, _SHOWN))
-    return FolderSource(files), [f"{folder}: {line}" for line in ([note] if note else []) + _stored(files)]
+    if traits.sample_size is not None:
+        problems = _wrong_sizes(files, traits.sample_size, found)
+        if problems:
+            raise UserError(*shorten(problems, _SHOWN))
+    notes = [note, *_stored(files)] if note else _stored(files)
+    return FolderSource(files), [f"{folder}: {line}" for line in notes]
 
 
 def match(side: str, found: Mapping[str, Path], keys: Sequence[str], others: Sequence[str] = ()) -> Match:
@@ -205,13 +213,14 @@ def match(side: str, found: Mapping[str, Path], keys: Sequence[str], others: Seq
     for words, spell in _SPELLINGS.items():
         names = {key: spell(key) for key in allowed}
         if len(set(names.values())) < len(names):
-            continue
+            continue  # two images would have one file
         for beginning, ending in _additions(names[keys[0]], found):
-            files = {_added(names[key], beginning, ending): key for key in allowed}
-            if set(found) <= set(files) and all(_added(names[key], beginning, ending) in found for key in keys):
-                told = [words, *([f"named {beginning}<image>{ending}"] if beginning or ending else [])]
-                kept = {key: found[_added(names[key], beginning, ending)] for key in keys}
-                return Match(kept, ", ".join(filter(None, told)))
+            spelled = {key: _added(name, beginning, ending) for key, name in names.items()}
+            if set(found) <= set(spelled.values()) and all(spelled[key] in found for key in keys):
+                told = [words] if words else []
+                if beginning or ending:
+                    told.append(f"named {beginning}<image>{ending}")
+                return Match({key: found[spelled[key]] for key in keys}, ", ".join(told))
     raise UserError(*_mismatches(side, found, keys, allowed))
 
 
@@ -252,7 +261,7 @@ def _mismatches(side: str, found: Mapping[str, Path], keys: Sequence[str], allow
     extra = [key for key in found if key not in set(allowed)]
     lines = []
     if missing:
-        lines = [f"{side}: {len(missing)} of {len(keys)} images are missing: {_listed(missing)}"]
+        lines.append(f"{side}: {len(missing)} of {len(keys)} images are missing: {_listed(missing)}")
     if extra:
         lines.append(f"{side}: {len(extra)} images belong to no image of the data set: {_listed(extra)}")
     return lines
@@ -267,7 +276,7 @@ def _grouped(found: Mapping[str, Path], many: bool) -> dict[str, list[Path]]:
     """Returns the true images of each key: the image itself, or all that lie in the folder of its name."""
     if not many:
         return {key: [path] for key, path in found.items()}
-    flat = [key for key in found if "/" not in key]
+    flat = [key for key in found if "/" not in key]  # an image where its folder was expected
     if flat:
         raise UserError(
             f"--sharp: {_listed(flat)}: the protocol scores against many true images: expected a folder of them for "
@@ -284,14 +293,18 @@ def _by_number(path: Path) -> list[str]:
     return [part if index % 2 == 0 else f"{int(part):020}" for index, part in enumerate(re.split(r"(\d+)", path.stem))]
 
 
-def _wrong_sizes(files: Mapping[str, Path], dataset: Any, keys: Mapping[int, str]) -> list[str]:
+def _wrong_sizes(
+    files: Mapping[str, Path], sample_size: Callable[[int], tuple[int, int]], keys: Mapping[int, str]
+) -> list[str]:
     def problem(index: int) -> str | None:
+        file, key = files[keys[index]], keys[index]
         try:
-            size, wanted = image_size(files[keys[index]]), dataset.sample_size(index)
+            size, wanted = image_size(file), sample_size(index)
         except UserError as error:
             return str(error)
-        same = size == wanted
-        return None if same else f"{files[keys[index]]}: {_size(size)}, but image {keys[index]} has {_size(wanted)}"
+        if size == wanted:
+            return None
+        return f"{file}: {_size(size)}, but image {key} has {_size(wanted)}"
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         return [found for found in pool.map(problem, keys) if found is not None]
@@ -299,9 +312,11 @@ def _wrong_sizes(files: Mapping[str, Path], dataset: Any, keys: Mapping[int, str
 
 def _stored(files: Mapping[str, Path]) -> list[str]:
     """Says of how many images the files' headers tell that they are not what was restored, or are not all of it."""
+    counts: Counter[str] = Counter()
     with ThreadPoolExecutor(usable_cores()) as pool:
-        found = Counter(words for listed in pool.map(_how_stored, files.values()) for words in listed)
-    return [f"{count} of {len(files)} restored images {words}" for words, count in found.items()]
+        for told in pool.map(_how_stored, files.values()):
+            counts.update(told)
+    return [f"{count} of {len(files)} restored images {words}" for words, count in counts.items()]
 
 
 def _how_stored(file: Path) -> list[str]:
@@ -310,12 +325,14 @@ def _how_stored(file: Path) -> list[str]:
             kind, mode, transparent = image.format, image.mode, "transparency" in image.info
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return []  # whether it can be read is found out where it is read
-    told = {
-        "are JPEG: the scores are also those of its losses": kind == "JPEG",
-        "have an alpha channel, which is left out": transparent or mode in ("RGBA", "LA", "PA"),
-        "are grey: scored as three equal channels": mode in ("1", "L", "LA", "I", "I;16"),
-    }
-    return [words for words, holds in told.items() if holds]
+    told = []
+    if kind == "JPEG":
+        told.append("are JPEG: the scores are also those of its losses")
+    if transparent or mode in ("RGBA", "LA", "PA"):
+        told.append("have an alpha channel, which is left out")
+    if mode in ("1", "L", "LA", "I", "I;16"):
+        told.append("are grey: scored as three equal channels")
+    return told
 
 
 def _size(size: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What a report says besides the scores: where they come from, on what they were computed, what to mind."""
+"""Says where scores come from, on what they were computed, and what to mind."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 import deblurkit
+from deblurkit.contracts import dataset_traits
 from deblurkit.data.checking.response import AVERAGED
-from deblurkit.data.loader import FirstImages, describe
+from deblurkit.data.loader import FirstImages, ImageDataset, describe
 from deblurkit.evaluation.sets import ScoredSet
 
 
@@ -38,11 +39,10 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
 def weights_notes(state: Mapping[str, Any]) -> list[str]:
     """Says where weights come from, if not from here, and whether a part of their objective was not what it says."""
     found = [state["note"]] if "note" in state else []
-    return found + [
-        f"the loss {name!r} was trained with random instead of pretrained weights (weights: random)"
-        for name, term in state["options"].get("losses", {}).items()
-        if term.get("weights") == "random"
-    ]
+    for name, term in state["options"].get("losses", {}).items():
+        if term.get("weights") == "random":
+            found.append(f"the loss {name!r} was trained with random instead of pretrained weights (weights: random)")
+    return found
 
 
 def set_notes(sets: Mapping[str, ScoredSet]) -> list[str]:
@@ -54,7 +54,8 @@ def set_notes(sets: Mapping[str, ScoredSet]) -> list[str]:
             found.append(f"{name}: limited to {len(dataset)} of {len(dataset.dataset)} images")
         if scored < len(dataset):
             found.append(f"{name}: protocol {test.protocol.id} scores {scored} of {len(dataset)} images")
-        found += [f"{name}: {deviation}" for deviation in test.protocol.deviations(describe(dataset))]
+        for deviation in test.protocol.deviations(describe(dataset)):
+            found.append(f"{name}: {deviation}")
     return found
 
 
@@ -72,7 +73,7 @@ def trained_on(state: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"set": component["type"], **texts}
 
 
-def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, Any]) -> list[str]:
+def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, ImageDataset]) -> list[str]:
     """Says what was found wrong with the data, in training and now, and where the two are not of one kind.
 
     Args:
@@ -80,27 +81,31 @@ def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, Any]) -> list
         sets: The test sets by name, their files looked at.
     """
     found = [f"training data: {note}" for note in (state or {}).get("data_notes", [])]
-    found += [f"{name}: {note}" for name, dataset in sets.items() for note in getattr(dataset, "notes", [])]
     trained = (trained_on(state) if state is not None else None) or {}
+    for name, dataset in sets.items():
+        found += [f"{name}: {note}" for note in dataset_traits(dataset).notes]
     for name, dataset in sets.items():
         found += [f"{name}: {difference}" for difference in _differences(trained, describe(dataset))]
     return found
 
 
-def _differences(trained: dict[str, Any], tested: dict[str, Any]) -> Iterator[str]:
-    before, now = (_averaged(facts) for facts in (trained, tested))
+def _differences(trained: Mapping[str, Any], tested: Mapping[str, Any]) -> Iterator[str]:
+    before, now = _averaged(trained), _averaged(tested)
     if before and now and before != now:
         yield f"tested on blur averaged in {AVERAGED[now]}, but trained on blur averaged in {AVERAGED[before]}"
-    variants = [facts.get("variant") for facts in (trained, tested)]
-    if tested.get("set") != trained.get("set") or None in variants or set(variants) <= set(AVERAGED):
-        return
-    if variants[0] != variants[1]:
+    # Variants are compared within one set only; two that name a way of averaging were compared above, as measured.
+    variants = (trained.get("variant"), tested.get("variant"))
+    comparable = tested.get("set") == trained.get("set") and None not in variants
+    if comparable and variants[0] != variants[1] and not set(variants) <= set(AVERAGED):
         yield f"tested on variant {variants[1]}, but trained on variant {variants[0]}"
 
 
-def _averaged(facts: dict[str, Any]) -> str | None:
+def _averaged(facts: Mapping[str, Any]) -> str | None:
     """Returns what a set's blur was averaged in: as measured, else as it says itself."""
-    return next((facts[key] for key in ("measured", "variant") if facts.get(key) in AVERAGED), None)
+    for key in ("measured", "variant"):
+        if facts.get(key) in AVERAGED:
+            return str(facts[key])
+    return None
 
 
 def command(name: str, flags: Mapping[str, str | Sequence[str] | bool | None]) -> str:
@@ -113,5 +118,9 @@ def command(name: str, flags: Mapping[str, str | Sequence[str] | bool | None]) -
     words = ["deblurkit", name]
     for flag, value in flags.items():
         if value:
-            words += [flag, *([] if value is True else [value] if isinstance(value, str) else value)]
+            words.append(flag)
+        if isinstance(value, str) and value:
+            words.append(value)
+        elif value and value is not True:
+            words += value
     return shlex.join(words)

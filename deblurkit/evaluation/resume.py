@@ -57,6 +57,7 @@ class Journal:
         self.elapsed = 0.0
         self.differing: list[str] = []
         self._start = time.perf_counter()
+        # As JSON gives it back, or a tuple would differ from the list that it was written as.
         plain = json.loads(json.dumps({"layout": _LAYOUT, **fingerprint}))
         file.parent.mkdir(parents=True, exist_ok=True)
         self._lines = JsonLines(file)
@@ -86,7 +87,7 @@ class Journal:
         try:
             outcomes = [_outcome(line) for line in lines]
             elapsed = float(lines[-1]["elapsed"]) if lines else 0.0
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):  # of another version: what its lines mean is not known
             self.differing = ["layout"]
             return
         self.outcomes, self.elapsed = {outcome.index: outcome for outcome in outcomes}, elapsed
@@ -139,17 +140,15 @@ def remove(folder: Path, name: str) -> None:
 
 
 def fingerprint(identity: Mapping[str, Any], evaluation: Evaluation, name: str) -> dict[str, Any]:
-    """Returns what an image's row depends on; rows of another fingerprint are not gone on with.
+    """Returns what the rows of a data set depend on; rows of another fingerprint are not gone on with.
 
-    Args:
-        identity: What the candidate's restored images depend on.
-        evaluation: How, and on what.
-        name: The data set's.
+    ``identity`` is what the candidate's restored images depend on.
     """
     test, settings = evaluation.sets[name], evaluation.settings
     protocol = test.protocol
     return {
         "deblurkit": deblurkit.__version__,
+        # Another version of these may round in another way.
         "libraries": [torch.__version__, np.__version__, cv2.__version__, scipy.__version__],
         "protocol": [protocol.id, protocol.version, protocol.digest, protocol.single],
         "backbones": [{net: _digest_of_file(file) for net, file in settings.backbones.items()}, protocol.notes()],
@@ -159,6 +158,7 @@ def fingerprint(identity: Mapping[str, Any], evaluation: Evaluation, name: str) 
         "data set": describe(test.dataset),
         "images": len(test.dataset),
         "files": _digest_of_set(test.dataset),
+        # Outcomes are recorded by index: another choice of images would mix them up.
         "chosen": hashlib.sha256(repr(list(test.indices)).encode()).hexdigest(),
         "seed": evaluation.seed,
         "saved images": settings.save_images,
@@ -174,8 +174,10 @@ def _digest_of_file(file: str) -> str:
 def _digest_of_set(dataset: ImageDataset) -> str:
     """Returns a digest of the names of a data set's images and, where it can tell, of what changes with their files."""
     traits, found = dataset_traits(dataset), hashlib.sha256()
-    for key in traits.keys() if traits.keys is not None else ():
-        found.update(f"{key}\n".encode())
+    keys = traits.keys
+    if keys is not None:
+        for key in keys():
+            found.update(f"{key}\n".encode())
     if traits.stamp is not None:
         for index in range(len(dataset)):
             found.update(repr(list(traits.stamp(index))).encode())
@@ -183,7 +185,7 @@ def _digest_of_set(dataset: ImageDataset) -> str:
 
 
 def _line(outcome: Outcome) -> dict[str, Any]:
-    thumbnail = base64.b64encode(outcome.thumbnail).decode() if outcome.thumbnail is not None else None
+    thumbnail = None if outcome.thumbnail is None else base64.b64encode(outcome.thumbnail).decode()
     return {**asdict(outcome), "spent": list(outcome.spent), "thumbnail": thumbnail}
 
 

@@ -29,7 +29,7 @@ from deblurkit.report.comparison import comparison_tables
 from deblurkit.report.model import PageContent, Paper, PublishedRow
 from deblurkit.report.tables import as_text, headline
 from deblurkit.report.write import write_comparison, write_report
-from deblurkit.results import CandidateResult, Comparison, DatasetResult, plain
+from deblurkit.results import CandidateResult, Comparison, DatasetResult, ImageScore, plain
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import Options
@@ -85,9 +85,11 @@ def run(
     folders = [out / candidate.name if several else out for candidate in candidates]
     with held(out, folders):
         scored: list[ScoredCandidate] = []
+        results: list[CandidateResult] = []
         for candidate, folder in zip(candidates, folders, strict=True):
             scored.append(_score(candidate, evaluation, folder, several))
-        compared = compare([each.result for each in scored])
+            results.append(scored[-1].result)
+        compared = compare(results)
         if options is not None and keep_options is not None:
             write_options(options, keep_options)
         _write_pages(evaluation, scored, compared, out, command, options)
@@ -95,22 +97,25 @@ def run(
         for folder in folders:
             for name in evaluation.sets:
                 remove(folder, name)
-    return Report(out, [each.result for each in scored], compared)
+    return Report(out, results, compared)
 
 
 def _score(candidate: Candidate, evaluation: Evaluation, folder: Path, one_of_several: bool) -> ScoredCandidate:
     """Scores one candidate on all data sets; of several, progress and messages name it."""
     datasets: dict[str, DatasetResult] = {}
-    outcomes: dict[str, list[Outcome]] = {}
+    rows: dict[str, list[ImageScore]] = {}
+    thumbnails: dict[str, dict[str, bytes]] = {}
     notes: list[str] = []
     with candidate.opened() as open_source:
         for name in evaluation.sets:
             title = f"{candidate.name}, {name}" if one_of_several else name
-            outcomes[name], datasets[name], more = _score_set(candidate, evaluation, name, folder, open_source, title)
+            outcomes, datasets[name], more = _score_set(candidate, evaluation, name, folder, open_source, title)
             notes += more
-    thumbnails: dict[str, dict[str, bytes]] = {}
-    for name, listed in outcomes.items():
-        thumbnails[name] = {each.row.key: each.thumbnail for each in listed if each.thumbnail is not None}
+            rows[name], thumbnails[name] = [], {}
+            for outcome in outcomes:
+                rows[name].append(outcome.row)
+                if outcome.thumbnail is not None:
+                    thumbnails[name][outcome.row.key] = outcome.thumbnail
     environment = provenance.environment(evaluation.device, evaluation.precision)
     result = CandidateResult(
         name=candidate.name,
@@ -122,7 +127,7 @@ def _score(candidate: Candidate, evaluation: Evaluation, folder: Path, one_of_se
         environment=environment,
         datasets=datasets,
         notes=_all_notes(candidate, evaluation, notes),
-        rows={name: [outcome.row for outcome in listed] for name, listed in outcomes.items()},
+        rows=rows,
     )
     return ScoredCandidate(candidate, folder, result, thumbnails)
 
@@ -147,16 +152,18 @@ def _score_set(
         differ = ", ".join(journal.differing)
         settings.say(f"{title}: an earlier run was interrupted, but differed in {differ}; starting anew")
 
+    # What the source says at the end is of all images, so it must know what befell those of the earlier run.
     source = open_source(name, test)
     source.resume(
         Counter(outcome.mode for outcome in known.values() if outcome.mode is not None),
         Counter(event for outcome in known.values() for event in outcome.events),
     )
     # Which images the pages show is known when all are scored; until then each is kept, so that none is restored twice.
-    keep = None
+    keep = None  # images in a folder are there already
     if candidate.restores or settings.save_images:
         keep = functools.partial(evaluation.restored_file, folder, name)
     try:
+        # The journal is written as images are scored, so that at most those under way are lost.
         outcomes = score_dataset(
             source,
             test.dataset,
@@ -253,7 +260,9 @@ def _saved_files(
 ) -> dict[str, dict[str, dict[str, str]]]:
     """Returns the paths of saved images, relative to a page in the folder ``page``, by data set, key and panel."""
     found: dict[str, dict[str, dict[str, str]]] = {name: {} for name in evaluation.sets}
-    for each in shown if evaluation.settings.save_images else ():
+    if not evaluation.settings.save_images:
+        return found
+    for each in shown:
         for name, rows in each.result.rows.items():
             for row in rows:
                 path = image_file(evaluation.images_folder(each.folder, name), row.key).relative_to(page)

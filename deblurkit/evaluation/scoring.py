@@ -1,4 +1,4 @@
-"""Restore and score a data set: the same for validation during training, for tests, and for folders of images.
+"""Restores and scores a data set: the same for validation during training, for tests, and for folders of images.
 
 Three things go on at once: threads read ahead, the calling thread restores, threads score what is restored.
 """
@@ -22,6 +22,7 @@ import numpy as np
 from torch import Tensor
 
 from deblurkit import names
+from deblurkit.contracts import dataset_traits
 from deblurkit.data.dataset import Pairs
 from deblurkit.data.images import to_tensor, to_uint8, write_image
 from deblurkit.data.loader import FirstImages, ImageDataset, collate
@@ -106,7 +107,7 @@ def score_dataset(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Restores the images of a data set, and score each and its blurred input.
+    """Restores the images of a data set, and scores each and its blurred input.
 
     At most ``threads`` images are read ahead and as many wait for their scores, fewer where they are large
     (:data:`PIXELS_AHEAD`), while one is restored: memory does not grow with the number of images. The scores do not
@@ -132,16 +133,16 @@ def score_dataset(
         ScoringError: Anything else went wrong with one image.
     """
     chosen = scored_images(dataset, protocol) if indices is None else list(indices)
-    known = dict(done or {})
-    outcomes = {index: known[index] for index in chosen if index in known}
+    outcomes = dict(done or {})  # an earlier run's, which may hold more than is asked for
+    remaining = [index for index in chosen if index not in outcomes]
+    known = len(chosen) - len(remaining)
     threads = threads or min(MOST_THREADS, usable_cores())
     work = _Work(source, dataset, protocol, seed, keeping or Keeping())
-    remaining = [index for index in chosen if index not in outcomes]
     with source.running(protocol.training_mode), _one_opencv_thread():
-        for outcome in _stream(work, remaining, threads):
+        for number, outcome in enumerate(_stream(work, remaining, threads), known + 1):
             outcomes[outcome.index] = outcome
             if progress is not None:
-                progress(len(outcomes), len(chosen))
+                progress(number, len(chosen))
     return [outcomes[index] for index in chosen]
 
 
@@ -166,8 +167,9 @@ def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
     Raises:
         UserError: The protocol scores none of them; or not all, and the data set cannot name its images.
     """
-    if hasattr(dataset, "keys"):
-        chosen = list(protocol.select(dataset.keys()))
+    keys = dataset_traits(dataset).keys
+    if keys is not None:
+        chosen = list(protocol.select(keys()))
         if not chosen and len(dataset):
             raise UserError(f"protocol {protocol.id} scores none of the {len(dataset)} images of {_name(dataset)}")
         return chosen
@@ -178,17 +180,18 @@ def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
 
 def undefined_notes(facts: Sequence[Facts]) -> list[str]:
     """Says in lines which scores had no value, and of how many of a data set's images, from the images' facts."""
-    counts = Counter(name for fact in facts for name in fact if name.endswith(_UNDEFINED))
-    return [
-        f"{name.removesuffix(_UNDEFINED)} is not defined for {count} of {len(facts)} images: "
-        "they are left out of its mean"
-        for name, count in counts.items()
-    ]
+    counts: Counter[str] = Counter()
+    for found in facts:
+        counts.update(name.removesuffix(_UNDEFINED) for name in found if name.endswith(_UNDEFINED))
+    notes = []
+    for metric, count in counts.items():
+        notes.append(f"{metric} is not defined for {count} of {len(facts)} images: they are left out of its mean")
+    return notes
 
 
 def check_truths(dataset: ImageDataset, protocol: Protocol) -> None:
     """Refuses a data set with one true image each where a protocol needs them all."""
-    if protocol.all_truths and not hasattr(dataset, "truths"):
+    if protocol.all_truths and dataset_traits(dataset).truths is None:
         raise UserError(
             f"protocol {protocol.id} scores against all true frames of an image, but {_name(dataset)} gives one: "
             "it is for data sets with a method truths(index), such as Kohler"
@@ -196,10 +199,12 @@ def check_truths(dataset: ImageDataset, protocol: Protocol) -> None:
 
 
 def draw(dataset: ImageDataset, index: int, seed: int) -> dict[str, Any]:
-    """Return one sample, finished on the CPU where the data set leaves that to do; ``seed`` and ``index`` decide it."""
+    """Returns one sample, finished on the CPU if the data set leaves that to do; ``seed`` and ``index`` decide it."""
     sample = dataset.sample(index, np.random.default_rng((seed, 0, index)))
-    finish = getattr(dataset, "finish", None)
-    return sample if finish is None else {name: values[0] for name, values in finish(collate([sample])).items()}
+    finish = dataset_traits(dataset).finish
+    if finish is None:
+        return sample
+    return {name: values[0] for name, values in finish(collate([sample])).items()}
 
 
 def image_file(folder: Path, key: str) -> Path:
@@ -253,6 +258,7 @@ class _Work:
         start = time.perf_counter()
         key = ready.sample["key"]
         with _naming(key):
+            # The blurred input is treated as a restoration is, cropped alike, or its score would not compare.
             given = ready.sample.get("blurred")
             blurred = self._scored(ready, None if given is None else self.protocol.after(given, ready.sample))
             after = self._scored(ready, restored.image)
@@ -311,12 +317,14 @@ def _stream(work: _Work, indices: Sequence[int], threads: int) -> Iterator[Outco
     try:
         reading.extend(pool.submit(work.read, index) for index in itertools.islice(waiting, 1))
         while reading:
+            # This thread restores; what it waits for is the next image, never a score.
             ready = reading.popleft().result()
             largest = max(largest, _pixels(ready.sample))
             most = max(1, min(threads, PIXELS_AHEAD // largest))
             ahead = itertools.islice(waiting, max(0, most - len(reading)))
             reading.extend(pool.submit(work.read, index) for index in ahead)
             restored = work.restore(ready)
+            # Outcomes are given in the images' order, and a full queue of scores holds the restoring up.
             while scoring and (len(scoring) >= most or scoring[0].done()):
                 yield scoring.popleft().result()
             scoring.append(pool.submit(work.score, ready, restored))
@@ -345,7 +353,7 @@ def _naming(image: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _one_opencv_thread() -> Iterator[None]:
     """Keeps OpenCV from using all cores in each of our threads."""
-    before = cv2.getNumThreads()
+    before = cv2.getNumThreads()  # of the whole process: put back for whoever reads images next
     cv2.setNumThreads(1)
     try:
         yield
@@ -355,9 +363,13 @@ def _one_opencv_thread() -> Iterator[None]:
 
 def _defined(found: Scored) -> Scored:
     """Leaves out scores that are NaN, as NIQE's is of an image without texture, and makes a fact of it."""
-    undefined = [name for name, value in found.scores.items() if math.isnan(value)]
-    scores = {name: value for name, value in found.scores.items() if name not in undefined}
-    return Scored(scores, {**found.facts, **{f"{name}{_UNDEFINED}": "yes" for name in undefined}})
+    scores, facts = {}, dict(found.facts)
+    for name, value in found.scores.items():
+        if math.isnan(value):
+            facts[f"{name}{_UNDEFINED}"] = "yes"
+        else:
+            scores[name] = value
+    return Scored(scores, facts)
 
 
 def _name(dataset: Any) -> str:

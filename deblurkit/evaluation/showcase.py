@@ -22,7 +22,7 @@ from deblurkit.evaluation.scoring import draw, restore_again
 from deblurkit.evaluation.sets import Evaluation, describe_metrics
 from deblurkit.report.model import Picture
 from deblurkit.report.plots import ERROR_LEVELS, error_colours
-from deblurkit.report.ranking import ranked, ranked_by_score
+from deblurkit.report.ranking import ranked, ranked_by_score, scores_by_key
 from deblurkit.results import CandidateResult, ImageScore
 
 Image = NDArray[np.uint8]
@@ -76,7 +76,7 @@ class ShownImages:
     pictures: Mapping[str, str]
     strips: Mapping[str, ImageScore]
 
-    def keys(self) -> list[str]:
+    def every_key(self) -> list[str]:
         """Returns the keys of all images, each once."""
         return list(dict.fromkeys([*self.pictures, *(row.key for row in self.strips.values())]))
 
@@ -131,18 +131,17 @@ def _differences(rows: Rows, metric: str, higher_is_better: bool) -> dict[str, l
     sign = 1 if higher_is_better else -1
     scores: dict[str, dict[str, float]] = {}
     for name, images in rows.items():
-        scores[name] = {
-            row.key: sign * row.restored[metric] for row in images if row.restored and metric in row.restored
-        }
+        scores[name] = scores_by_key(images, metric)
     leads: dict[str, dict[str, float]] = {}
     for key in next(iter(scores.values()), {}):
         if len(scores) < 2 or not all(key in own for own in scores.values()):
             continue
         values = {name: own[key] for name, own in scores.items()}
-        best, worst = max(values, key=values.__getitem__), min(values, key=values.__getitem__)
-        if values[best] > values[worst]:
+        best = max(values, key=lambda name: sign * values[name])
+        worst = min(values, key=lambda name: sign * values[name])
+        if values[best] != values[worst]:
             title = f"{best} ahead of {worst}" if len(scores) == 2 else "greatest difference"
-            leads.setdefault(title, {})[key] = values[best] - values[worst]
+            leads.setdefault(title, {})[key] = abs(values[best] - values[worst])
     if len(scores) == 2:  # the first candidate's lead stands first, whichever image came first
         one, other = scores
         titles = (f"{one} ahead of {other}", f"{other} ahead of {one}")
@@ -200,7 +199,7 @@ class Showcase:
                 panels = {"blurred": load("blurred", row.key), "restored": load(f"restored/{name}", row.key)}
                 panels["sharp"] = load("sharp", row.key)
                 known = {side: image for side, image in panels.items() if image is not None}
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)  # here: without images there is no folder
                 file = f"{title.replace(' ', '_')}.png"
                 write_image(folder / file, beside([shrink(image, _PANEL_PX) for image in known.values()], _GAP_PX))
                 gain = row.gain(metric)
@@ -221,7 +220,9 @@ class Showcase:
             lacking: dict[str, dict[int, Path]] = {}
             for dataset in self.evaluation.sets:
                 for names in pages:
-                    for key in self._shown(names, dataset).keys() if name in names else ():
+                    if name not in names:
+                        continue
+                    for key in self._shown(names, dataset).every_key():
                         index = self._index[dataset][key]
                         file = self.evaluation.restored_file(each.folder, dataset, index, key)
                         if not file.is_file():
@@ -290,17 +291,9 @@ def make_pictures(
     higher_is_better: bool = True,
     most: int = MOST_PICTURES,
 ) -> list[Picture]:
-    """Crops the images of :func:`choose_images`, each where its restorations differ most.
+    """Crops the images of :func:`choose_images`, each where its restorations differ most, the most telling first.
 
-    Args:
-        rows: See there.
-        load: Gives the images.
-        metric: See there.
-        higher_is_better: See there.
-        most: See there.
-
-    Returns:
-        The pictures, the most telling first; fewer where images are missing.
+    For the arguments see there; ``load`` gives the images. An image of which no restoration is there has no picture.
     """
     chosen = choose_images(rows, metric, higher_is_better, most).pictures
     names = ["blurred", "sharp", *(f"restored/{name}" for name in rows)]
@@ -328,14 +321,14 @@ def _picture(key: str, title: str, images: Mapping[str, Image | None], room: int
 
     What has another size than the restoration cannot be laid over it and is left out.
     """
-    restored = next(
-        (image for name, image in images.items() if name.startswith("restored/") and image is not None), None
-    )
+    found = [image for name, image in images.items() if name.startswith("restored/") and image is not None]
+    restored = next(iter(found), None)
     if restored is None:
         return None
     size = (restored.shape[0], restored.shape[1])
     panels = {name: image for name, image in images.items() if image is not None and image.shape == restored.shape}
     shape = _CROP if size[0] <= size[1] else _CROP[::-1]
+    # Noise hardly compresses: the crop gets smaller until the page keeps to its size.
     for scale in _SMALLER:
         height, width = (min(whole, round(scale * part)) for whole, part in zip(size, shape, strict=True))
         top, left = corner(panels, (height, width))
@@ -358,6 +351,7 @@ def corner(panels: Mapping[str, Image], size: tuple[int, int]) -> tuple[int, int
     reference = panels.get("sharp", panels.get("blurred", restored[0]))
     compared = restored if len(restored) > 1 else [*restored, panels.get("blurred", restored[0])]
     errors = [_window_means(image, reference, size) for image in compared]
+    # Where one candidate is much better than another is more telling than where all are bad.
     spread = np.max(errors, axis=0) - np.min(errors, axis=0)
     row, column = np.unravel_index(np.argmax(spread), spread.shape)
     return int(row), int(column)

@@ -38,10 +38,10 @@ class Source(ABC):
 
     @contextlib.contextmanager
     def running(self, training_mode: bool) -> Iterator[None]:
-        """Be ready for :meth:`restore` within the block.
+        """Makes ready for :meth:`restore` within the block.
 
         Args:
-            training_mode: Let a network behave as it does in training (see :class:`NetworkSource`).
+            training_mode: Lets a network behave as it does in training (see :class:`NetworkSource`).
         """
         yield
 
@@ -100,11 +100,16 @@ class NetworkSource(Source):
     def running(self, training_mode: bool) -> Iterator[None]:
         """Puts the generator into eval mode, or training mode, within the block."""
         modes = {module: module.training for module in self.generator.modules()}
-        buffers = {name: buffer.clone() for name, buffer in self.generator.named_buffers()} if training_mode else {}
+        buffers = {}
+        if training_mode:  # in which normalisation moves its running statistics
+            buffers = {name: buffer.clone() for name, buffer in self.generator.named_buffers()}
         self.generator.train(training_mode)
         self._training_mode = training_mode
         try:
-            self._session = self._open()  # in the mode that it is for
+            # Opened here, since it looks at the network in the mode that it is for.
+            self._session = Session(self.generator, self.precision, self.inference)
+            self._session.used.update(self._before[0])
+            self._session.events.update(self._before[1])
             yield
         finally:
             for module, training in modes.items():  # one by one: a part that is held in eval mode stays in it
@@ -123,12 +128,13 @@ class NetworkSource(Source):
         session = self._session
         if session is None:
             raise RuntimeError("restore() belongs inside running()")
+        # A session counts over all images; what belongs to this one is what its counts rise by.
         used, events = Counter(session.used), Counter(session.events)
         with self._random_numbers(seed):
             start = time.perf_counter()
             image = session(sample["blurred"])  # on the CPU, so the device has done its work
             seconds = time.perf_counter() - start
-        if not torch.isfinite(image).all():
+        if not torch.isfinite(image).all():  # rounded to 8 bits it would pass for black
             raise NonFiniteOutputError(f"{sample['key']}: {non_finite(self.generator, self.precision)}")
         happened = (session.events - events).elements()
         mode = next(iter(session.used - used), None)
@@ -142,15 +148,9 @@ class NetworkSource(Source):
         """Returns the session's: fall-backs to tiles, and layers for which tiles are not the whole image."""
         return self._session.notes() if self._session is not None else []
 
-    def _open(self) -> Session:
-        session = Session(self.generator, self.precision, self.inference)
-        session.used.update(self._before[0])
-        session.events.update(self._before[1])
-        return session
-
     @contextlib.contextmanager
     def _random_numbers(self, seed: Sequence[int]) -> Iterator[None]:
-        """Seed torch within the block where the network draws random numbers, and leave its generators as they were."""
+        """Seeds torch within the block if the network draws random numbers, and leaves its generators as they were."""
         if not self._training_mode:
             yield
             return

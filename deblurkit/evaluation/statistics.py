@@ -102,6 +102,7 @@ def _signed_rank(differences: NDArray[np.float64]) -> tuple[float | None, str]:
         return None, "not tested: no image differs"
     from scipy import stats
 
+    # The exact distribution assumes distinct ranks; with ties and few images all signs can be tried out instead.
     distinct = np.unique(np.abs(differences)).size == differences.size and bool(differences.all())
     method: Any = "asymptotic"
     if distinct and differences.size <= _EXACT_UP_TO:

@@ -24,14 +24,7 @@ def comparison_tables(compared: Comparison) -> list[Table]:
 
 
 def comparison_markdown(compared: Comparison, protocol: str, command: str, paper: Paper | None = None) -> str:
-    """Returns ``comparison.md``.
-
-    Args:
-        compared: What is shown.
-        protocol: The protocol explained, several lines.
-        command: What to run to get these numbers again.
-        paper: What the experiment's paper prints.
-    """
+    """Returns ``comparison.md``; for the texts see :class:`~deblurkit.report.model.PageContent`."""
     tests: dict[str, None] = {}
     tested = 0
     for entry in compared.datasets.values():

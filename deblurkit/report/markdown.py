@@ -28,14 +28,9 @@ def report_markdown(
     strips: Mapping[str, Mapping[str, str]],
     paper: Paper | None = None,
 ) -> str:
-    """Returns ``report.md``.
+    """Returns ``report.md``; for the texts see :class:`~deblurkit.report.model.PageContent`.
 
-    Args:
-        result: What was scored.
-        protocol: The protocol explained, several lines.
-        command: What to run to get these numbers again.
-        strips: Pictures ``blurred | restored | sharp`` by data set: caption to path relative to the page.
-        paper: What the experiment's paper prints.
+    ``strips`` are pictures ``blurred | restored | sharp`` by data set: caption to path relative to the page.
     """
     sections = []
     for name, rows in result.rows.items():
@@ -96,18 +91,12 @@ class _Section:
     """What ``report.md`` says of one data set.
 
     Attributes:
-        name: The data set's.
-        protocol: Its id.
-        images: How many there are.
         first: The metric that ranks the images; ``None`` where nothing was scored.
         share: Of the images that gained in it.
         by_gain: Whether images are ranked by gain, else by score: nothing is known of the blurred ones.
         extremes: The images at both ends of that ranking.
-        groups: Means over groups of images.
         strips: Caption to path.
-        seconds: By part, in words; empty where nothing is known.
-        per_image: Seconds of an image, in words.
-        inference: The modes that were used, in words.
+        seconds, per_image, inference: Times and modes in words; empty where nothing is known.
     """
 
     name: str

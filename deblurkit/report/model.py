@@ -83,5 +83,4 @@ class PageContent:
 
     def datasets(self) -> list[str]:
         """Returns the names of the data sets that all candidates have."""
-        first, *others = self.candidates
-        return [name for name in first.rows if all(name in other.rows for other in others)]
+        return list(self.comparison.datasets)

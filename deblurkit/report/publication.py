@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from deblurkit.report.comparison import metrics_of
-from deblurkit.report.model import Paper
+from deblurkit.report.model import Paper, PublishedRow
 from deblurkit.report.scorings import by_set, scorings_compared
 from deblurkit.report.tables import NOTHING, Scale, printed, scale
 from deblurkit.report.templating import text_environment
@@ -65,11 +65,6 @@ def latex(candidates: Sequence[CandidateResult], compared: Comparison, paper: Pa
     Rows are the blurred input, what others published (marked, never measured by us) and the candidates; columns are
     data sets and metrics. Among several candidates the best is bold and, of three or more, the second underlined;
     values that read the same are marked the same. Notes that a reader needs stand above it as comments.
-
-    Args:
-        candidates: Whose figures these are.
-        compared: These candidates, one or several.
-        paper: What the experiment's paper prints.
     """
     columns, rows = _columns(compared), _rows(candidates, compared, paper)
     scales = [scale(metric, compared.metrics) for _, metric in columns]
@@ -97,7 +92,7 @@ def latex(candidates: Sequence[CandidateResult], compared: Comparison, paper: Pa
 
 
 def csv_table(candidates: Sequence[CandidateResult], compared: Comparison, paper: Paper | None = None) -> str:
-    """Returns the same table with all decimals; for the arguments see :func:`latex`.
+    """Returns the table of :func:`latex` as CSV, with all decimals.
 
     Columns are ``method``, ``kind`` (``blurred``, ``published`` or ``scored``), ``protocol`` (of each data set, where
     they differ; empty for what is published: it is rarely known), ``inference``, and one for each data set and metric.
@@ -159,7 +154,8 @@ def _rows(candidates: Sequence[CandidateResult], compared: Comparison, paper: Pa
 def _published(candidates: Sequence[CandidateResult], paper: Paper | None) -> Iterator[_Row]:
     """Gives each method that a paper compares with a row, then the experiments' own published figures."""
     rows: list[tuple[str, dict[Column, str | float]]] = []
-    for row in paper.compared if paper is not None else ():
+    quoted: Sequence[PublishedRow] = () if paper is None else paper.compared
+    for row in quoted:
         values = _by_column(row.dataset, row.values)
         for method, others in rows:
             if method == row.method and not others.keys() & values.keys():
@@ -169,6 +165,7 @@ def _published(candidates: Sequence[CandidateResult], paper: Paper | None) -> It
             rows.append((row.method, values))
     for method, values in rows:
         yield _Row(method, "published", "", values)
+    # The experiments' own papers stand last, next to what was measured here.
     own: dict[str, dict[Column, str | float]] = {}
     for candidate in candidates:
         values = {}
@@ -189,6 +186,7 @@ def _marks(columns: Sequence[Column], scales: Sequence[Scale], scored: Sequence[
     marks: dict[tuple[Column, str], str] = {}
     if len(scored) < 2:
         return marks
+    # Best and second best, as many as there are numbers to mark apart; of two candidates the best alone.
     marked = 2 if len(scored) >= _FEWEST_WITH_SECOND else 1
     for column, written in zip(columns, scales, strict=True):
         best = written.order(_number(row, column) for row in scored)[:marked]

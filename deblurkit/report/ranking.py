@@ -9,14 +9,19 @@ from deblurkit.results import ImageScore
 
 def ranked(rows: Sequence[ImageScore], metric: str = "psnr", higher_is_better: bool = True) -> list[ImageScore]:
     """Returns the rows that have a gain in ``metric``, the most improved first."""
-    return [row for _, row in sorted(_gains(rows, metric, higher_is_better), key=_descending)]
+    return [row for _, row in sorted(_gains(rows, metric, higher_is_better), key=lambda pair: -pair[0])]
 
 
 def ranked_by_score(rows: Sequence[ImageScore], metric: str, higher_is_better: bool = True) -> list[ImageScore]:
     """Returns the rows whose restored image has ``metric``, the best first: for reports that know no blurred images."""
-    sign = 1 if higher_is_better else -1
-    scores = [(sign * row.restored[metric], row) for row in rows if row.restored and metric in row.restored]
-    return [row for _, row in sorted(scores, key=_descending)]
+    scores = scores_by_key(rows, metric)
+    scored = [row for row in rows if row.key in scores]
+    return sorted(scored, key=lambda row: -scores[row.key] if higher_is_better else scores[row.key])
+
+
+def scores_by_key(rows: Sequence[ImageScore], metric: str) -> dict[str, float]:
+    """Returns the restored images' scores in one metric, of those that have it."""
+    return {row.key: row.restored[metric] for row in rows if row.restored and metric in row.restored}
 
 
 def share_gained(rows: Sequence[ImageScore], metric: str = "psnr", higher_is_better: bool = True) -> float | None:
@@ -33,7 +38,3 @@ def _gains(rows: Sequence[ImageScore], metric: str, higher_is_better: bool) -> l
         if gain is not None:
             found.append((gain if higher_is_better else -gain, row))
     return found
-
-
-def _descending(pair: tuple[float, ImageScore]) -> float:
-    return -pair[0]

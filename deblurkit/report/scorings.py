@@ -42,6 +42,7 @@ def _scorings(
     sets_of: dict[str, list[str]] = {}
     for name, entry in datasets.items():
         sets_of.setdefault(entry.protocol.title, []).append(name)
+    # Sets of one protocol stand together, wherever they are in the order of the sets.
     found = []
     for sets in sets_of.values():
         used: dict[str, None] = {}

@@ -70,14 +70,14 @@ class Scale:
         """
         if value is None:
             return NOTHING
-        text = f"{value:{'+' if signed else ''}.{self.digits}f}"
-        return text if float(text) else text.lstrip("+-")
+        text = f"{value:+.{self.digits}f}" if signed else f"{value:.{self.digits}f}"
+        return text if float(text) else text.lstrip("+-")  # no "-0.00"
 
     def tone(self, change: float | None) -> int:
         """Returns 1 where a change, as it is written, is for the better, -1 where for the worse, 0 for neither."""
         if change is None:
             return 0
-        written = self.sign * float(self.write(change))
+        written = self.sign * float(self.write(change))  # a change that reads 0.00 is none
         return (written > 0) - (written < 0)
 
     def order(self, values: Iterable[float | None]) -> list[str]:
@@ -89,7 +89,9 @@ class Scale:
     def with_interval(self, value: float | None, ends: Sequence[float] | None, signed: bool = False) -> str:
         """Writes a mean and, where there is one, its interval: ``27.83 [27.61, 28.05]``."""
         written = self.write(value, signed)
-        return written if ends is None else f"{written} [{', '.join(self.write(end, signed) for end in ends)}]"
+        if ends is None:
+            return written
+        return f"{written} [{', '.join(self.write(end, signed) for end in ends)}]"
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def published(paper: Paper | None) -> Table | None:
         found.append((OWN_METHOD, dataset, own))
     for row in paper.compared:
         found.append((row.method, row.dataset, row.values))
+    # Rows need not have the same columns: papers rarely print all scores of all methods.
     columns: dict[str, None] = {}
     for _, _, values in found:
         columns |= dict.fromkeys(values)

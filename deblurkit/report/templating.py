@@ -41,7 +41,9 @@ def html_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # NaN is no JSON: a browser would refuse the whole of the data.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
+    # The policy names the script by its hash, so markup that gets in from data could not run any other.
     script = _joined(folders, scripts)
     own = {"style": Markup(_joined(folders, styles)), "script": Markup(script), "policy": _policy(script)}
     return environment.get_template(template).render({**content, **own, "safe": Markup})
@@ -82,8 +84,12 @@ def text_environment(
 
 
 def _joined(folders: Sequence[Path], names: Sequence[str]) -> str:
-    found = (next(folder / name for folder in folders if (folder / name).exists()) for name in names)
-    return "\n".join(file.read_text(encoding="utf-8") for file in found)
+    texts = []
+    for name in names:
+        # A page's own folder comes first, so that it may replace a file of another page.
+        file = next(folder / name for folder in folders if (folder / name).exists())
+        texts.append(file.read_text(encoding="utf-8"))
+    return "\n".join(texts)
 
 
 def _policy(script: str) -> str:

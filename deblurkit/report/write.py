@@ -64,6 +64,7 @@ def _write(out: Path, content: PageContent, own: Mapping[str, str], contradictin
         "tables.tex": latex(content.candidates, content.comparison, content.paper),
         "tables.csv": csv_table(content.candidates, content.comparison, content.paper),
     }
+    # All are rendered by now: what cannot be written down leaves an earlier report as it was.
     out.mkdir(parents=True, exist_ok=True)
     write_together({out / name: text for name, text in texts.items()})
     for name in contradicting:
@@ -76,6 +77,7 @@ def per_image_csv(result: CandidateResult) -> str:
     Between scores and seconds stand the facts that the protocol found, ``<fact>_blurred`` and ``<fact>_restored``,
     and in every row ``protocol`` and ``inference``, without which a score means nothing.
     """
+    # Columns are those of all data sets together, in the order in which they first occur.
     scores: dict[str, None] = {}
     facts: dict[str, None] = {}
     for rows in result.rows.values():

@@ -98,4 +98,4 @@ def test_the_images_of_a_page_depend_on_nothing_but_the_scores() -> None:
         "median gain": "d",
         "smallest gain": "c",
     }
-    assert shown.keys() == ["b", "c", "d"]
+    assert shown.every_key() == ["b", "c", "d"]

@@ -35,11 +35,8 @@ class EmbeddedPicture:
     """A crop as the page's script takes it.
 
     Attributes:
-        dataset: The data set's name.
-        key: The image's key.
         title: Why it is shown.
-        size: Height and width of the whole image.
-        corner: Row and column of the crop's upper left pixel.
+        size, corner: See :class:`~deblurkit.report.model.Picture`.
         gain: The image's gain in words; empty where several candidates are compared.
         panels: ``name``, ``label`` and ``score`` of each, in the order in which they are offered.
         sources: Data URIs by name, apart, so that they can stand where they are not read before they are shown.
@@ -108,6 +105,7 @@ def _image_table(content: PageContent, name: str) -> dict[str, Any]:
     blurred: dict[str, list[float | str | None]] = {}
     for each in scales:
         blurred[each.name] = [_number(row.blurred, each.name) for row in lead.rows[name]]
+    # Lists in the order of the first candidate's keys: the script looks nothing up by name.
     candidates = []
     for candidate, images in own.items():
         rows = [images.get(key, _UNSCORED) for key in keys]
@@ -117,9 +115,9 @@ def _image_table(content: PageContent, name: str) -> dict[str, Any]:
         seconds = [_rounded(row.seconds) for row in rows]
         candidates.append({"name": candidate, "restored": restored, "seconds": seconds})
     files = []
-    for key in keys if content.files.get(name) else ():
-        paths = content.files[name].get(key, {})
-        files.append({panel: quote(path) for panel, path in paths.items()})
+    if content.files.get(name):  # without saved images the list stays empty, not one of empty entries
+        for key in keys:
+            files.append({panel: quote(path) for panel, path in content.files[name].get(key, {}).items()})
     return {
         "name": name,
         "protocol": lead.datasets[name].protocol.id,
@@ -162,6 +160,7 @@ def _picture(content: PageContent, name: str, picture: Picture, rows: Rows) -> E
         label = _panel_label(panel, content.several)
         panels.append({"name": panel, "label": label, "score": _panel_score(panel, picture.key, metric, rows)})
         sources[panel] = data_uri(data)
+    # Maps come last, and have no score: it is the same image's as the panel's.
     for panel, data in picture.errors.items():
         label = f"error of {_panel_label(panel, content.several)}"
         panels.append({"name": f"error/{panel}", "label": label, "score": ""})
@@ -171,9 +170,9 @@ def _picture(content: PageContent, name: str, picture: Picture, rows: Rows) -> E
 
 
 def _panel_label(panel: str, several: bool) -> str:
-    if not panel.startswith("restored/"):
-        return panel
-    return panel.removeprefix("restored/") if several else "restored"
+    if panel.startswith("restored/") and not several:
+        return "restored"  # one alone needs no name
+    return panel.removeprefix("restored/")
 
 
 def _panel_score(panel: str, key: str, metric: str, rows: Rows) -> str:

@@ -27,16 +27,19 @@ class Provenance:
 def provenance(content: PageContent) -> list[Provenance]:
     """Returns weights or folder, training, data and environment: first the facts that all candidates share."""
     every = {candidate.name: _sheets(candidate) for candidate in content.candidates}
+    # Fact by fact: of two environments that differ in the device alone all else is said once.
     shared: dict[str, Sheet] = {}
     for title, sheet in next(iter(every.values())).items():
         if len(every) == 1 or title not in _OWN:
-            shared[title] = [fact for fact in sheet if all(fact in own.get(title, []) for own in every.values())]
+            for own in every.values():
+                sheet = [fact for fact in sheet if fact in own.get(title, [])]
+            shared[title] = sheet
     found = [_known("", shared)]
     for name, sheets in every.items():
-        own = {}
+        rest = {}
         for title, sheet in sheets.items():
-            own[title] = [fact for fact in sheet if fact not in shared.get(title, [])]
-        found.append(_known(name, own))
+            rest[title] = [fact for fact in sheet if fact not in shared.get(title, [])]
+        found.append(_known(name, rest))
     return [each for each in found if each.tables]
 
 
@@ -82,7 +85,7 @@ def _sheets(candidate: CandidateResult) -> dict[str, Sheet]:
     environment = facts(candidate.environment)
     if candidate.date is not None:
         own = next((sheets[title] for title in _OWN if title in sheets), None)
-        if own is not None:
+        if own is not None:  # the date differs from candidate to candidate, the rest of the environment rarely
             own.append(("evaluated", candidate.date))
         else:
             environment.insert(0, ("date", candidate.date))

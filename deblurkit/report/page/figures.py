@@ -9,6 +9,7 @@ from deblurkit.report.model import PageContent
 from deblurkit.report.page.embedded import restored_metrics
 from deblurkit.report.page.numbers import minus, scale_of
 from deblurkit.report.plots import Plot, histogram, intervals, parts, scatter
+from deblurkit.report.ranking import scores_by_key
 from deblurkit.results import ImageScore, Interval
 
 _BLURRED = "blurred"
@@ -30,7 +31,10 @@ def difference_figures(content: PageContent) -> list[Plot]:
         sets_of.setdefault(entry.protocol.id, []).append(name)
     plots = []
     for protocol, sets in sets_of.items():
-        metric = next((metric for name in sets for metric in restored_metrics(content, name)), "")
+        metrics: list[str] = []
+        for name in sets:
+            metrics += restored_metrics(content, name)
+        metric = next(iter(metrics), "")
         rows = _differences(content, sets, metric)
         if rows:
             label = _axis(content, metric, f"difference in {metric}")
@@ -98,7 +102,7 @@ def _scores(content: PageContent, metric: str, series: Series) -> Plot:
     for own, rows in series.items():
         # A candidate may be called as the blurred input is.
         title = f"{own} (candidate)" if before and own == _BLURRED else own
-        shown[title] = [row.restored[metric] for row in rows if row.restored and metric in row.restored]
+        shown[title] = list(scores_by_key(rows, metric).values())
     label = _axis(content, metric, metric)
     return histogram(f"Distribution of {metric}", label, shown, blurred=_BLURRED if before else None)
 
@@ -113,7 +117,10 @@ def _gain_against_blur(content: PageContent, metric: str, series: Series) -> Plo
     gains: dict[str, list[float]] = {}
     for own, rows in series.items():
         found = {row.key: row.gain(metric) for row in rows}
-        gains[own] = [_or_nan(found.get(key)) for key in blurred]
+        gains[own] = []
+        for key in blurred:
+            gain = found.get(key)
+            gains[own].append(math.nan if gain is None else gain)  # which a plot leaves out
     labels = (_axis(content, metric, f"{metric} of the blurred image"), _axis(content, metric, f"gain in {metric}"))
     return scatter("Gain against blur", labels, list(blurred.values()), gains)
 
@@ -132,10 +139,6 @@ def _gains(rows: Sequence[ImageScore], metric: str) -> list[float]:
         if gain is not None:
             gains.append(gain)
     return gains
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value  # which a plot leaves out
 
 
 def _axis(content: PageContent, metric: str, label: str) -> str:

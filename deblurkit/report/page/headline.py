@@ -200,12 +200,14 @@ def _by_candidate(content: PageContent, entry: ComparedDataset, name: str, metri
     """Returns the means over the images that all candidates have; the gains' intervals only where those are its own."""
     scale = scale_of(content, metric)
     before = (entry.blurred or {}).get(metric)
+    # Compared as they are written: two candidates whose means read the same are both the best.
     best = scale.order(means.get(metric) for means in entry.restored.values())[:1]
     blurred = _mean_cell(before, content.candidates[0].datasets[name].intervals.blurred.get(metric), scale)
     rows = [Row("blurred input", [blurred, Cell(NOTHING), Cell(NOTHING)])]
     for candidate in content.candidates:
         own, value = candidate.datasets[name], entry.restored[candidate.name].get(metric)
         ends = entry.intervals[candidate.name].get(metric)
+        # A gain's interval is known of a candidate's own images only, which need not be those that all have.
         if (own.restored or {}).get(metric) == value:  # over the same images as its own report's
             gain = _gain_cell((own.gain or {}).get(metric), own.intervals.gain.get(metric), scale)
         else:

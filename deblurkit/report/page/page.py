@@ -14,7 +14,6 @@ from deblurkit.report.plots import ERROR_LEVELS, error_colours
 from deblurkit.report.scorings import by_set, scorings_of
 from deblurkit.report.tables import ABOUT_INTERVALS, published
 from deblurkit.report.templating import html_page
-from deblurkit.results import CandidateResult
 
 _STYLES = ("theme.css", "layout.css", "viewer.css")
 _SCRIPTS = ("data.js", "theme.js", "view.js", "pointers.js", "viewer.js", "table.js")
@@ -29,13 +28,17 @@ def page_html(content: PageContent) -> str:
     Args:
         content: What the page shows; scores may be infinite or missing, and there may be no picture.
     """
+    modes_of = {}
+    for candidate in content.candidates:
+        modes = {name: entry.inference or "elsewhere" for name, entry in candidate.datasets.items()}
+        modes_of[candidate.name] = by_set(modes)
     small, left_out = thumbnails(content)
     values = {
         "content": content,
         "lead": content.candidates[0],
         "several": content.several,
         "scorings": scorings_of(content.candidates[0]),
-        "modes_of": {candidate.name: _modes(candidate) for candidate in content.candidates},
+        "modes_of": modes_of,
         "notes": _notes(content),
         "intervals_explained": ABOUT_INTERVALS,
         "cards": cards(content),
@@ -56,11 +59,6 @@ def page_html(content: PageContent) -> str:
         "error_gradient": _gradient(),
     }
     return html_page([Path(__file__).parent], "page.html.j2", _STYLES, _SCRIPTS, values)
-
-
-def _modes(candidate: CandidateResult) -> str:
-    """Writes the inference modes of a candidate's data sets."""
-    return by_set({name: entry.inference or "elsewhere" for name, entry in candidate.datasets.items()})
 
 
 def _notes(content: PageContent) -> list[str]:

@@ -17,6 +17,7 @@ def speed_table(content: PageContent) -> Table | None:
 
     ``None`` where nothing was measured, as when restored images were scored that came from elsewhere.
     """
+    # A column is there if any row has it: a folder beside a network has no times.
     known: dict[str, None] = {}
     measured: list[tuple[list[str], dict[str, str]]] = []
     for name in content.datasets():
