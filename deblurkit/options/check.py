@@ -74,23 +74,17 @@ def check_dataset(report: Report) -> DatasetEntry | None:
     options = validate(report, {"name": "data", "generator": {}, **data})  # the two that options cannot lack
     mmengine_checks.check_names(report, data)
     _check_datasets(report, data)
-    if options is None or report.problems:
-        return None
-    return options.datasets.train
+    return options.datasets.train if options is not None and not report.problems else None
 
 
 def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns a dict of the option file; an empty one in place of anything else, which is a problem noted already."""
     value = data.get(name)
-    if isinstance(value, dict):
-        return value
-    return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _items(value: object) -> dict[int, Any]:
-    if isinstance(value, list):
-        return dict(enumerate(value))
-    return {}
+    return dict(enumerate(value)) if isinstance(value, list) else {}
 
 
 def _dicts(entries: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -98,11 +92,7 @@ def _dicts(entries: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Checks the generator, ``train.freeze`` and ``logging.outputs``.
-
-    Returns:
-        The names of the generator's outputs, or ``None`` where they cannot be known.
-    """
+    """Checks the generator, ``train.freeze`` and ``logging.outputs``, and returns its outputs' names, if known."""
     config = data.get("generator")
     if not isinstance(config, dict):
         return None
@@ -186,9 +176,7 @@ def _check_critic_of(
     if checked is not None and critic is not None and not is_game(checked.component):
         report.add((*path, "critic"), f"only adversarial losses name a critic, and {kind} is none")
     elif checked is not None and critic is None and is_game(checked.component):
-        known = "a network under discriminators"
-        if critics:
-            known = f"one of {', '.join(critics)}"
+        known = f"one of {', '.join(critics)}" if critics else "a network under discriminators"
         if not misspelt("critic", term, LossTerm.own_keys()):
             report.add((*path, "critic"), f"missing, {kind} needs {known}")
     elif critics is not None and isinstance(critic, str) and critic not in critics:
@@ -228,8 +216,8 @@ def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:
 
 def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
     sets = _section(data, "datasets")
-    for _, flat in _dicts({"train": sets.get("train")}):
-        _check_set(report, ("datasets", "train"), flat, DatasetEntry)
+    if isinstance(sets.get("train"), dict):
+        _check_set(report, ("datasets", "train"), sets["train"], DatasetEntry)
     for name, flat in _dicts(_section(sets, "val")):
         _check_set(report, ("datasets", "val", name), flat, DatasetEntry)
     for name, flat in _dicts(_section(sets, "test")):
@@ -273,9 +261,7 @@ def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mappin
             report.add(("train", "clip_grad_norm", name), f"no network is named {name!r}{did_you_mean(name, known)}")
     if train.get("order") == "parallel" and train.get("critic_steps", 1) != 1:
         report.add(("train", "order"), f"parallel is one step of each network, critic_steps is {train['critic_steps']}")
-    networks = None
-    if critics is not None:
-        networks = ("generator", *critics)
+    networks = None if critics is None else ("generator", *critics)
     for index, config in _dicts(_items(data.get("schedulers"))):
         mmengine_checks.check_scheduler(report, ("schedulers", index), config, networks)
 
@@ -299,8 +285,6 @@ def _check_complete(report: Report, data: Mapping[str, Any]) -> None:
     if report.incomplete or not begun:
         return
     for path, text in missing_for_training(data):
-        beside = data
-        if len(path) > 1:
-            beside = _section(data, path[0])
+        beside = data if len(path) == 1 else _section(data, path[0])
         if not misspelt(path[-1], beside, ()) and not _doubtful(data, path[0]):
             report.add(path, text)

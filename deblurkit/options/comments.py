@@ -13,15 +13,10 @@ _COMMENT = re.compile(r"(^|\s)#")
 
 @dataclass(frozen=True, slots=True)
 class Comments:
-    """The comments of one file, without their ``#``; lines are one-based.
-
-    Args:
-        header: The comment that the file begins with, which speaks of all of it.
-        above: Line -> the comment lines directly above it.
-        trailing: Line -> the comment at its end, if any.
-    """
+    """The comments of one file, without their ``#``: directly above lines and at their ends, by one-based number."""
 
     header: tuple[str, ...]
+    """What the file begins with, which speaks of all of it."""
     above: dict[int, tuple[str, ...]]
     trailing: dict[int, tuple[str, ...]]
 
@@ -37,7 +32,7 @@ def comments_of(text: str) -> Comments:
         mark = _COMMENT.search(code)
         if mark is not None:
             content, comment = code[: mark.start()], " ".join(line[mark.end() :].split())
-        if comment is not None and not content.strip():
+        if comment is not None and not content.strip():  # it may go on, and speaks of what follows
             block.append(comment)
             continue
         if len(block) == number - 1:  # the file has been nothing but this comment so far

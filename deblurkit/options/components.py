@@ -74,19 +74,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A component whose name is known.
-
-    Args:
-        component: The class.
-        arguments: Those that fit the constructor.
-        clean: Whether these are all that were given.
-        complete: Whether nothing that the constructor requires is lacking.
-    """
+    """A component whose name is known."""
 
     component: Any
     arguments: dict[str, Any]
+    """Those that fit the constructor."""
     clean: bool
+    """Whether these are all that were given."""
     complete: bool
+    """Whether nothing that the constructor requires is lacking."""
 
 
 def check_component(

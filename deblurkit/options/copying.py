@@ -15,17 +15,12 @@ from deblurkit.options.shipped import PREFIX, OptionFile
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """An option file and its bases in a folder of the user's.
-
-    Args:
-        file: The option file itself.
-        written: What was written, in the order of reading.
-        found: What was there already, the same.
-    """
+    """An option file and its bases in a folder of the user's, in the order of reading."""
 
     file: Path
     written: tuple[Path, ...]
     found: tuple[Path, ...]
+    """What was there already, the same."""
 
 
 def copy(file: OptionFile, folder: Path) -> Copied:

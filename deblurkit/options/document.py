@@ -132,13 +132,7 @@ class _StopReading(Exception):  # noqa: N818 (it is no error to the caller)
 
 
 class Composer:
-    """Composes the one document of ``text``.
-
-    Args:
-        text: YAML 1.2.
-        origin: The source; its line is used as it is where it has none (``--set``).
-        problems: Every mistake is appended here.
-    """
+    """Composes the one document of ``text``, YAML 1.2 from the source ``origin``; appends mistakes to ``problems``."""
 
     def __init__(self, text: str, origin: Origin, problems: list[Problem]) -> None:
         self.text = text
@@ -150,8 +144,7 @@ class Composer:
     def compose(self, path: Path = ()) -> Node | None:
         """Returns the document's root (null where it is empty), or ``None`` where it cannot be read to the end.
 
-        Args:
-            path: The keys under which the document will stand, for messages.
+        It will stand under ``path``, which messages name.
         """
         events: Iterator[Event] = YAML(typ="safe", pure=True).parse(self.text)
         root: Node | None = None
@@ -179,9 +172,8 @@ class Composer:
         return root or Node(None, self._at(1))
 
     def _at(self, line: int) -> Origin:
-        if self.origin.line is None:
-            return self.origin
-        return Origin(self.origin.source, line, self.origin.order)
+        """Returns the place of a line; the source itself where it has none, as ``--set`` has."""
+        return self.origin if self.origin.line is None else Origin(self.origin.source, line, self.origin.order)
 
     def _note(self, line: int, path: Path, text: str) -> None:
         self.problems.append(Problem(self._at(line), path, text))
@@ -255,9 +247,7 @@ class Composer:
             place = (*path, key) if isinstance(key, str) else path
             value = self._node(value_event, events, place, line)
             if not isinstance(key, str):
-                shown = f"{key!r}; put it in quotes if meant"
-                if isinstance(key, (dict, list)):
-                    shown = "a dict or list"
+                shown = "a dict or list" if isinstance(key, (dict, list)) else f"{key!r}; put it in quotes if meant"
                 self._note(line, path, f"a key should be text, not {shown}")
             elif key == "<<":
                 self._note(line, path, "'<<' is not a part of YAML 1.2; share settings through _base_ or an alias")

@@ -49,7 +49,7 @@ class _Representer(SafeRepresenter):
         return node
 
     # A value that stands in two places is written twice, as a reader expects.
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
 

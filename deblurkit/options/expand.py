@@ -17,12 +17,7 @@ from deblurkit.options.shipped import OptionFile
 
 @dataclass(slots=True)
 class _Note:
-    """What is to be said of one line that is written.
-
-    Args:
-        origins: The lines that its values were read from.
-        base: The base that all of it, and all below it, comes from, where this is news.
-    """
+    """One line that is written: where its values were read, and the base that it and all below come from, if news."""
 
     origins: list[Origin] = field(default_factory=list)
     base: str = ""
@@ -98,9 +93,7 @@ def _take_notes(node: Node, place: Node, source: str, notes: dict[int, _Note]) -
 
 def _heading(file: OptionFile, comments: dict[str, Comments]) -> Iterator[str]:
     own, *bases = comments
-    marks = ""
-    if bases:
-        marks = '; "from" names the base that a line, with all below it, comes from'
+    marks = '; "from" names the base that a line, with all below it, comes from' if bases else ""
     yield f"# {_printable(file.shown)}, expanded{marks}."
     yield from (f"# {line}".rstrip() for line in comments[own].header)
     for base in bases:

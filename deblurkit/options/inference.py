@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from deblurkit.errors import did_you_mean
 
-_FORMS = {
-    "whole": "whole",
-    "tile": "tile:SIZE,OVERLAP",
-    "grid": "grid:SIZE",
-    "tlc": "tlc:SIZE[,FACTOR]",
-    "x8": "x8",
-}
+_FORMS = {"whole": "whole", "tile": "tile:SIZE,OVERLAP", "grid": "grid:SIZE", "tlc": "tlc:SIZE[,FACTOR]", "x8": "x8"}
 _SIZE = r"([1-9]\d{0,5})"
 _FACTOR = 1.5
 _PATTERNS = {
@@ -69,16 +62,10 @@ class Inference:
 
     def __str__(self) -> str:
         """Returns the mode as :func:`parse_inference` reads it: each mode has one such text."""
-        parts = []
-        if self.tlc is not None:
-            parts.append(f"tlc:{self.tlc}" + (f",{self.tlc_factor:.6g}" if self.tlc_factor != _FACTOR else ""))
-        if self.space == "tile":
-            parts.append(f"tile:{self.size},{self.overlap}")
-        if self.space == "grid":
-            parts.append(f"grid:{self.size}")
-        if self.x8:
-            parts.append("x8")
-        return "+".join(parts) or "whole"
+        factor = "" if self.tlc_factor == _FACTOR else f",{self.tlc_factor:.6g}"
+        spaces = {"tile": f"tile:{self.size},{self.overlap}", "grid": f"grid:{self.size}"}
+        tlc = "" if self.tlc is None else f"tlc:{self.tlc}{factor}"
+        return "+".join(filter(None, (tlc, spaces.get(self.space), "x8" if self.x8 else ""))) or "whole"
 
 
 def parse_inference(text: str) -> Inference:
@@ -106,13 +93,14 @@ def parse_inference(text: str) -> Inference:
     spaces = [kind for kind in _SPACES if kind in found]
     if len(spaces) > 1:
         raise ValueError(f"{' and '.join(spaces)} exclude each other in {text!r}: an image passes in one way")
-    mode: dict[str, Any] = {"x8": "x8" in found}
-    for space in spaces:
-        mode |= {"space": space, **dict(zip(("size", "overlap"), map(int, found[space].groups()), strict=False))}
+    mode = Inference(x8="x8" in found)
     if "tlc" in found:
         size, factor = found["tlc"].groups()
-        mode |= {"tlc": int(size), "tlc_factor": float(factor or _FACTOR)}
-    return Inference(**mode)
+        mode = replace(mode, tlc=int(size), tlc_factor=float(factor or _FACTOR))
+    for space in spaces:  # at most one; only tiles have an overlap besides the size
+        size, overlap = (*found[space].groups(), 0, 0)[:2]
+        mode = replace(mode, space=space, size=int(size), overlap=int(overlap))
+    return mode
 
 
 def _unknown(part: str, kind: str) -> str:

@@ -39,11 +39,9 @@ def load_options(path: str | os.PathLike[str], overrides: Sequence[str] = ()) ->
 
 
 def options_from_dict(expanded: dict[str, Any], source: str) -> Options:
-    """Checks expanded options as :func:`load_options` does; imports none of the plugins that they name.
+    """Checks what :meth:`Options.to_dict` returned as :func:`load_options` does; messages name its ``source``.
 
-    Args:
-        expanded: What :meth:`Options.to_dict` returns.
-        source: Where they come from, for messages.
+    Imports none of the plugins that it names: it may be from a checkpoint of anybody's.
 
     Raises:
         OptionsError: With every problem found, one line each.
@@ -59,10 +57,7 @@ def options_from_dict(expanded: dict[str, Any], source: str) -> Options:
 def load_dataset(text: str, source: str, plugins: Sequence[str] = ()) -> DatasetEntry:
     """Reads and checks one data set written as in an option file, ``{type: NAME, ...}``.
 
-    Args:
-        text: YAML.
-        source: Where it comes from, for messages.
-        plugins: Modules and files to import first.
+    Messages name the ``source`` of the text; the plugins are imported first.
 
     Raises:
         OptionsError: With every problem found, one line each.

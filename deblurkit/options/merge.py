@@ -30,13 +30,9 @@ _EMPTIED: set[Path] = {("datasets", "train"), ("datasets", "val"), ("datasets", 
 
 
 def merge(under: Node | None, over: Node, note: Note, path: Path = ()) -> Node:
-    """Returns ``over`` laid upon ``under``; neither is changed.
+    """Returns ``over``, which comes later and wins, laid upon ``under``; neither is changed.
 
-    Args:
-        under: What was read before, if anything.
-        over: What comes later and wins.
-        note: Receives the mistakes found: a removal of nothing, a ``_delete_`` that is no truth value.
-        path: The keys that lead here.
+    Mistakes are noted: a removal of nothing, a ``_delete_`` that is no truth value. ``path`` leads here.
     """
     if not isinstance(over.value, dict):
         return over

@@ -57,21 +57,22 @@ def mmengine_tables() -> dict[str, Table]:
     from mmengine import hooks, optim, runner, visualization  # noqa: F401 (importing them fills the tables)
     from mmengine import registry as tables
 
-    def table(kind: str, registry: Registry, **filled: Any) -> Table:
+    def table(kind: str, registry: Registry, fills_first: bool = False, fills: tuple[str, ...] = ()) -> Table:
         # The dict of the registry, not its `get`, which imports; plugins that are loaded later still add to it.
-        return Table(kind, registry.module_dict.keys(), registry.module_dict.get, **filled)
+        return Table(kind, registry.module_dict.keys(), registry.module_dict.get, fills_first, fills)
 
-    found = (
-        table("optimizer", tables.OPTIMIZERS, fills_first=True),
-        # Whether a schedule counts epochs or iterations follows from train.epochs.
-        table("scheduler", tables.PARAM_SCHEDULERS, fills_first=True, fills=("param_name", "by_epoch")),
-        table("hook", tables.HOOKS),
-        table("visualizer", tables.VISUALIZERS),
-        table("visualizer backend", tables.VISBACKENDS),
-        table("log processor", tables.LOG_PROCESSORS),
-        table("model", tables.MODELS),
-    )
-    return {each.kind: each for each in found}
+    # Whether a schedule counts epochs or iterations follows from train.epochs.
+    optimizer = table("optimizer", tables.OPTIMIZERS, fills_first=True)
+    scheduler = table("scheduler", tables.PARAM_SCHEDULERS, fills_first=True, fills=("param_name", "by_epoch"))
+    found = {
+        "hook": tables.HOOKS,
+        "visualizer": tables.VISUALIZERS,
+        "visualizer backend": tables.VISBACKENDS,
+        "log processor": tables.LOG_PROCESSORS,
+        "model": tables.MODELS,
+    }
+    others = {kind: table(kind, registry) for kind, registry in found.items()}
+    return {"optimizer": optimizer, "scheduler": scheduler, **others}
 
 
 def check_names(report: Report, data: Mapping[str, Any]) -> None:
@@ -108,7 +109,7 @@ def _registered(name: str) -> bool:
 def _is_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
+    except (ImportError, ValueError):  # no name of a module, such as an empty one
         return False
 
 
@@ -147,7 +148,8 @@ def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
     """Checks the further arguments of MMEngine's Runner."""
     from mmengine.runner import Runner
 
-    _check_arguments(report, engine, signature_of(Runner))
+    for key, value in engine.items():
+        _check_argument(report, ("engine", key), key, value, signature_of(Runner))
     # MMEngine has default hooks, a log processor and a visualizer: an option file may change arguments of theirs alone.
     for name, hook in _dict(engine.get("default_hooks")).items():
         path: Path = ("engine", "default_hooks", name)
@@ -170,23 +172,19 @@ def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
             report.add(("engine", "randomness", key), f"unknown key{did_you_mean(key, known)}")
 
 
-def _check_arguments(report: Report, engine: Mapping[str, Any], signature: Signature) -> None:
-    allowed = set(signature.annotations) - set(SECTION_OF)
-    for key, value in engine.items():
-        path: Path = ("engine", key)
-        if key in SECTION_OF:
-            report.add(path, f"this has a place of its own: {SECTION_OF[key]}")
-        elif key not in allowed:
-            report.add(path, f"MMEngine's Runner has no argument {key!r}{did_you_mean(key, allowed)}")
-        elif value is not None:  # null: MMEngine's own default
-            for inner, text in argument_problems(signature.annotations[key], value):
-                report.add((*path, *inner), text)
+def _check_argument(report: Report, path: Path, key: str, value: object, runner: Signature) -> None:
+    allowed = runner.annotations.keys() - SECTION_OF
+    if key in SECTION_OF:
+        report.add(path, f"this has a place of its own: {SECTION_OF[key]}")
+    elif key not in allowed:
+        report.add(path, f"MMEngine's Runner has no argument {key!r}{did_you_mean(key, allowed)}")
+    elif value is not None:  # null: MMEngine's own default
+        for inner, text in argument_problems(runner.annotations[key], value):
+            report.add((*path, *inner), text)
 
 
 def _dict(value: object) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _check_part(

@@ -26,9 +26,7 @@ class Origin:
     order: int = 0
 
     def __str__(self) -> str:
-        if self.line is None:
-            return self.source
-        return f"{self.source}:{self.line}"
+        return self.source if self.line is None else f"{self.source}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ No component is looked up here, so that listing, showing and merging option file
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -36,21 +37,15 @@ class Reader:
         self.removals: list[Problem] = []
         self.incomplete = False
         self.texts: dict[OptionFile, str] = {}
-        self._sources = 0
+        self._ranks = itertools.count(1)  # of the sources: problems are told in their order
 
     def finished(self) -> list[Problem]:
         """Returns the problems; that something to remove is not there counts only if everything was read."""
-        if self.incomplete:
-            return self.problems
-        return self.problems + self.removals
+        return self.problems if self.incomplete else self.problems + self.removals
 
     def read(self, file: OptionFile) -> Node:
         """Reads a file and its bases into one tree; an empty one where the file cannot be read."""
         return self._file(file, ()) or Node({}, Origin(file.shown, 1))
-
-    def _next(self) -> int:
-        self._sources += 1
-        return self._sources
 
     def _note(self, node: Node, path: KeyPath, text: str) -> None:
         self.removals.append(Problem(node.origin, path, text))
@@ -61,7 +56,7 @@ class Reader:
 
     def _file(self, file: OptionFile, readers: tuple[str, ...]) -> Node | None:
         """Reads one file and its bases; ``readers`` are the files, resolved, that are waiting for this one."""
-        origin = Origin(file.shown, 1, self._next())
+        origin = Origin(file.shown, 1, next(self._ranks))
         text = self.text(file, origin)
         if text is None:
             return None
@@ -70,9 +65,7 @@ class Reader:
             self.incomplete = True
             return None
         if not isinstance(document.value, dict):
-            shown = f"it holds a {type(document.value).__name__}"
-            if document.value is None:
-                shown = "it is empty"
+            shown = "it is empty" if document.value is None else f"it holds a {type(document.value).__name__}"
             self._give_up(origin, (), f"an option file is a dict of sections; {shown}")
             return None
         own = dict(document.value)
@@ -80,9 +73,7 @@ class Reader:
         # Where `_base_` is misspelt, all that the bases say would be told as missing besides.
         self.incomplete |= bases is None and misspelt(_BASE, own, Options.model_fields)
         _anchor_plugins(own, os.path.dirname(file.path))
-        merged = None
-        if bases is not None:
-            merged = self._bases(bases, file, (*readers, os.path.realpath(file.path)))
+        merged = self._bases(bases, file, (*readers, os.path.realpath(file.path))) if bases is not None else None
         tree = merge(merged, Node(own, document.origin), self._note)
         return Node(tree.value, document.origin, refused=tree.refused)
 
@@ -91,9 +82,7 @@ class Reader:
         try:
             content = Path(file.path).read_bytes()
         except OSError as error:
-            hint = ""
-            if isinstance(error, FileNotFoundError):
-                hint = _nearest(file.path, "-opt {}")
+            hint = _nearest(file.path, "-opt {}") if isinstance(error, FileNotFoundError) else ""
             self._give_up(Origin(file.shown, None, origin.order), (), f"cannot be read: {error.strerror}{hint}")
             return None
         try:
@@ -131,7 +120,7 @@ class Reader:
 
     def override(self, root: Node, text: str) -> Node:
         """Applies ``a.b=V`` to a tree."""
-        origin = Origin(f"--set {text}", None, self._next())
+        origin = Origin(f"--set {text}", None, next(self._ranks))
         dotted_keys, equals, value = text.partition("=")
         keys = [key.strip() for key in dotted_keys.split(".")]
         if not equals or not all(keys):

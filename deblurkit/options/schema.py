@@ -281,6 +281,7 @@ class Options(Section):
     """The critics, by name; none: plain regression."""
     losses: dict[EntryName, LossTerm] = Field(default_factory=dict)
     """The terms of the generator's loss, by name."""
+    # pydantic copies a default that can change, so that no two options share this one.
     restorer: Annotated[Component, AfterValidator(_default_restorer)] = {"type": DEFAULT_RESTORER}
     """The training step, ``GANRestorer`` if no ``type`` is said."""
     optimizers: dict[str, Component] = Field(default_factory=dict)

@@ -51,9 +51,7 @@ def _nearest(path: Path) -> str:
     if hint:
         return hint
     homes = [name for name in Options.model_fields if key in _section((name,))]
-    if len(homes) == 1:
-        return f" (did you mean '{dotted((homes[0], key))}'?)"
-    return ""
+    return f" (did you mean '{dotted((homes[0], key))}'?)" if len(homes) == 1 else ""
 
 
 def _section(path: Path) -> set[str]:
@@ -61,10 +59,10 @@ def _section(path: Path) -> set[str]:
     model: type[BaseModel] = Options
     for part in path:
         field = model.model_fields.get(str(part))
-        inner = None if field is None else _section_in(field.annotation)
-        if inner is None:
+        section = _section_in(field.annotation) if field is not None else None
+        if section is None:
             return set()
-        model = inner
+        model = section
     return set(model.model_fields)
 
 

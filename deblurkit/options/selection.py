@@ -10,15 +10,12 @@ _SELECTION = re.compile(r"(?P<open>(?:[A-Za-z_]\w*\s*\(\s*)*)(?P<name>[A-Za-z_]\
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A named tensor (or list of tensors) and the views applied to it.
-
-    Args:
-        name: An output of the generator, ``blurred`` or ``sharp``.
-        views: Names of views, in the order in which they are applied.
-    """
+    """A named tensor (or list of tensors) and the views applied to it."""
 
     name: str
+    """An output of the generator, ``blurred`` or ``sharp``."""
     views: tuple[str, ...] = ()
+    """Names of views, in the order in which they are applied: the innermost of the text first."""
 
     def __str__(self) -> str:
         text = self.name
@@ -39,6 +36,7 @@ def parse_selection(text: str) -> Selection:
     match = _SELECTION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is neither a name nor view(name)")
+    # The pattern takes any number of parentheses on both sides; whether they agree no regular expression can tell.
     views = [view.strip() for view in match["open"].split("(")[:-1]]
     closed = match["close"].count(")")
     if closed != len(views):

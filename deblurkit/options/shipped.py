@@ -16,12 +16,7 @@ _SUFFIX = ".yml"
 
 @dataclass(frozen=True, slots=True)
 class OptionFile:
-    """An option file.
-
-    Args:
-        path: Where it lies.
-        shown: What messages call it: ``deblurkit:NAME.yml``, or the path as the user gave it.
-    """
+    """Where an option file lies, and what messages call it: ``deblurkit:NAME.yml``, or the path as it was given."""
 
     path: str
     shown: str

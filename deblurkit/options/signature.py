@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import math
@@ -114,14 +115,11 @@ def adapter_of(annotation: Any) -> TypeAdapter[Any] | None:
     """Returns pydantic's view of an annotation, or ``None`` where it has none."""
     if annotation is Any:
         return None
-    try:
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, extra="forbid"))
-    except (PydanticUserError, TypeError, NameError, AttributeError):
-        pass
-    try:  # types that bring their own configuration (dataclasses, TypedDict) refuse another
-        return TypeAdapter(annotation)
-    except (PydanticUserError, TypeError, NameError, AttributeError):
-        return None
+    # Types that bring their own configuration (dataclasses, TypedDict) refuse another.
+    for config in (ConfigDict(arbitrary_types_allowed=True, extra="forbid"), None):
+        with contextlib.suppress(PydanticUserError, TypeError, NameError, AttributeError):
+            return TypeAdapter(annotation, config=config)
+    return None
 
 
 def _readable(error: ValidationError, value: object) -> list[tuple[Path, str]]:
@@ -176,14 +174,10 @@ def with_value(text: str, value: object) -> str:
     if not text.startswith("should be "):
         return text
     shown = repr(value)
-    if len(shown) > _LONGEST_SHOWN:
-        shown = shown[:_LONGEST_SHOWN] + "..."
-    return f"{text}, not {shown}"
+    return f"{text}, not {shown if len(shown) <= _LONGEST_SHOWN else f'{shown[:_LONGEST_SHOWN]}...'}"
 
 
 def _has_nan(value: object) -> bool:
-    if isinstance(value, dict):
-        return _has_nan([*value.values()])
-    if isinstance(value, list):
-        return any(_has_nan(item) for item in value)
+    if isinstance(value, dict | list):
+        return any(_has_nan(item) for item in (value.values() if isinstance(value, dict) else value))
     return isinstance(value, float) and math.isnan(value)
