@@ -38,14 +38,7 @@ class Traits:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Component:
-    """A registered component.
-
-    Attributes:
-        registry: Where it is registered.
-        name: Its name there.
-        arguments: What it is built with.
-        traits: What is true of it.
-    """
+    """A component by its name in its registry, with what it is built with and what is true of it."""
 
     registry: ComponentRegistry
     name: str
@@ -61,12 +54,7 @@ class Component:
         return self.registry.get(self.name)
 
     def build(self, more: Mapping[str, Any] | None = None, seed: int = 0) -> Any:
-        """Builds it anew.
-
-        Args:
-            more: Arguments over its own.
-            seed: Of the random numbers that its weights start from.
-        """
+        """Builds it anew, with ``more`` arguments over its own; its weights start from ``seed``."""
         torch.manual_seed(seed)
         return self.registry.build({"type": self.name, **self.arguments, **(more or {})})
 
@@ -75,7 +63,7 @@ class Component:
         return _latest(self)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)  # of components one after the other: all at once would not fit the memory
 def _latest(component: Component) -> Any:
     return component.build()
 

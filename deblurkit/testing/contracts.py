@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from deblurkit import registry
+from deblurkit.contracts import is_game
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.plugins import load_plugins
 from deblurkit.testing import blurs, constructors, losses, networks, transforms
@@ -56,12 +57,10 @@ def contract_tests(
     """
     import pytest
 
-    components = components_of(plugin, arguments or {}, traits or {}, kinds)
-    cases = [
-        pytest.param(component, check, id=f"{component.name}-{check.__name__}")
-        for component in components
-        for check in checks_of(component)
-    ]
+    cases = []
+    for component in components_of(plugin, arguments or {}, traits or {}, kinds):
+        for check in checks_of(component):
+            cases.append(pytest.param(component, check, id=f"{component.name}-{check.__name__}"))
 
     @pytest.mark.parametrize(("component", "check"), cases)
     def test_contract(component: Component, check: Check) -> None:
@@ -81,27 +80,27 @@ def components_of(
     for kind in kinds:
         if kind not in registry.REGISTRIES:
             raise UserError(f"contract_tests: no kind is named {kind!r}{did_you_mean(kind, registry.REGISTRIES)}")
-    if Path(plugin).suffix == ".py":
-        plugin = str(Path(plugin).resolve())
-    load_plugins([str(plugin)])
-    found = [
-        Component(each, name, arguments.get(name, {}), traits.get(name, Traits()))
-        for kind, each in registry.REGISTRIES.items()
-        for name in each.names()
-        if (not kinds or kind in kinds) and _is_of(each.get(name), str(plugin))
-    ]
+    plugin = str(Path(plugin).resolve() if Path(plugin).suffix == ".py" else plugin)
+    load_plugins([plugin])
+    found = []
+    for kind in kinds or registry.REGISTRIES:
+        each = registry.REGISTRIES[kind]
+        for name in each.names():
+            # By where a class is defined, not by what the import added: the module may have been imported before.
+            if _is_of(each.get(name), plugin):
+                found.append(Component(each, name, arguments.get(name, {}), traits.get(name, Traits())))
     if not found:
         raise UserError(f"contract_tests: {plugin} registers no component; is each of its modules imported?")
     known = [component.name for component in found]
-    for given, names in (("arguments", arguments), ("traits", traits)):
-        for name in names:
-            if name not in known:
-                hint = did_you_mean(name, known) or f"; it has {', '.join(known)}"
-                raise UserError(f"contract_tests: {given}: {plugin} registers no {name!r}{hint}")
+    for name in (*arguments, *traits):
+        if name not in known:  # it would be left out in silence
+            given = "arguments" if name in arguments else "traits"
+            hint = did_you_mean(name, known) or f"; it has {', '.join(known)}"
+            raise UserError(f"contract_tests: {given}: {plugin} registers no {name!r}{hint}")
     return found
 
 
-def _is_of(registered: Any, plugin: str) -> bool:
+def _is_of(registered: type | Callable[..., object], plugin: str) -> bool:
     if plugin.endswith(".py"):
         return inspect.getsourcefile(registered) == plugin
     return f"{registered.__module__}.".startswith(f"{plugin}.")
@@ -110,17 +109,13 @@ def _is_of(registered: Any, plugin: str) -> bool:
 def checks_of(component: Component) -> Sequence[Check]:
     """Returns the checks of a component's kind."""
     checks = _CHECKS.get(component.registry.name, constructors.ANY)
-    if component.registry is not registry.LOSSES:
-        return checks
-    return (*checks, *(losses.GAME if hasattr(component.registered, "critic_loss") else losses.PAIRWISE))
+    if component.registry is registry.LOSSES:  # of which there are two kinds
+        checks += losses.GAME if is_game(component.registered) else losses.PAIRWISE
+    return checks
 
 
 def hold(component: Component, check: Check) -> None:
-    """Runs one check; the caller's stream of random numbers is left as it is.
-
-    Raises:
-        BrokenContractError: The component fails it; the cause is what the check met.
-    """
+    """Runs one check, or raises a BrokenContractError; the caller's stream of random numbers is left as it is."""
     __tracebackhide__ = True  # pytest shows what the check met, and the last line
     try:
         with torch.random.fork_rng(devices=[]):

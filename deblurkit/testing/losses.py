@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -35,7 +35,8 @@ def equal_images_are_best(component: Component) -> None:
     """Expects a smaller value where prediction and target are equal than where they differ."""
     pred, target = _images()
     loss = component.build()
-    equal, different = (_of(component, loss, image, target).item() for image in (target, pred))
+    equal, different = _of(component, loss, target, target).item(), _of(component, loss, pred, target).item()
+    # Smaller, not 0: some losses, such as Charbonnier's, never are.
     assert equal < different, f"{equal:g} for equal images, {different:g} for different ones"
 
 
@@ -43,10 +44,11 @@ def has_two_sides(component: Component) -> None:
     """Expects finite numbers from ``critic_loss`` and ``generator_loss``, the critic's with gradients on both sides."""
     game = component.build()
     real, fake = (torch.randn(2, 1, 4, 4, requires_grad=True) for _ in range(2))
-    for side in ("critic_loss", "generator_loss"):
-        value = getattr(game, side)(real, fake)
+    for side, play in (("critic_loss", game.critic_loss), ("generator_loss", game.generator_loss)):
+        value = play(real, fake)
         assert value.shape == (), f"{side} returns a tensor of shape {tuple(value.shape)}"
         assert torch.isfinite(value), f"{side} is {value.item()}"
+    # The generator's side may ignore the real logits; the critic's learns from both.
     game.critic_loss(real, fake).backward()
     for name, logits in (("real", real), ("fake", fake)):
         assert logits.grad is not None, f"critic_loss gives the {name} logits no gradient"
@@ -60,12 +62,12 @@ def keeps_the_batch_and_carries_gradients(component: Component) -> None:
         seen = _listed(component.registered(image))
         count, found = seen[0].shape[0], tuple(seen[0].shape[-2:])
         assert (count, found) == (2, (height, width)), f"{count} images of {found} for 2 of {height} x {width}"
+        # Squares: the sum of a view that subtracts neighbours would not depend on the image.
         torch.stack([item.square().sum() for item in seen]).sum().backward()
         assert image.grad is not None, "no gradient reaches the image"
         assert torch.isfinite(image.grad).all(), f"the gradient at {height} x {width} is not finite"
-        again = _listed(component.registered(image))
-        same = [torch.equal(one, two) for one, two in zip(seen, again, strict=True)]
-        assert all(same), "a second call sees something else"
+        for one, two in zip(seen, _listed(component.registered(image)), strict=True):
+            assert torch.equal(one, two), "a second call sees something else"
 
 
 def _images() -> tuple[Tensor, Tensor]:
@@ -73,13 +75,12 @@ def _images() -> tuple[Tensor, Tensor]:
     return pred.requires_grad_(), target
 
 
-def _of(component: Component, loss: Any, pred: Tensor, target: Tensor) -> Tensor:
-    value: Tensor = loss([pred], [target]) if component.traits.takes_lists else loss(pred, target)
-    return value
+def _of(component: Component, loss: Callable[..., Tensor], pred: Tensor, target: Tensor) -> Tensor:
+    return loss([pred], [target]) if component.traits.takes_lists else loss(pred, target)
 
 
-def _listed(seen: Any) -> list[Tensor]:
-    return list(seen) if isinstance(seen, (list, tuple)) else [seen]
+def _listed(seen: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    return [seen] if isinstance(seen, Tensor) else [*seen]
 
 
 PAIRWISE = (is_a_finite_scalar_with_a_gradient, is_a_mean, equal_images_are_best)
