@@ -31,14 +31,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered component."""
+    """One registered component: its registry's name, what stands after ``type:``, its docstring's first line."""
 
     kind: str
-    """Its registry's name: ``generator``, ``loss``, ..."""
     name: str
-    """What stands after ``type:``."""
     summary: str
-    """The first line of its docstring."""
     arguments: tuple[str, ...]
     """What its constructor takes, where it has one of its own; a function's arguments after the first."""
 

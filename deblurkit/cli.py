@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import itertools
 import os
 import shutil
 import signal
@@ -39,24 +40,26 @@ class UsageError(UserError):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one line each, with the closest valid word."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(  # type: ignore[override]  # overloads that say the same
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """Parses, after flags that do not exist are told: argparse would first miss the required one they stand for."""
         words = list(sys.argv[1:] if args is None else args)
         if self._subparsers is None:
-            for word in words[: words.index("--") if "--" in words else None]:
-                self._refuse_unknown_flag(word)
+            self._refuse_unknown_flags(words)
         return super().parse_known_args(words, namespace)
 
-    def _refuse_unknown_flag(self, word: str) -> None:
-        flag = word.partition("=")[0]
-        is_flag = len(word) > 1 and word.startswith("-") and " " not in flag
-        if not is_flag or self._negative_number_matcher.match(word):
-            return
+    def _refuse_unknown_flags(self, words: Sequence[str]) -> None:
         known = self._option_string_actions
-        if not any(option.startswith(flag) for option in known):
-            self.error(f"there is no option {flag}{did_you_mean(flag, known)}")
+        for word in itertools.takewhile(lambda word: word != "--", words):  # behind it no word is a flag
+            flag = word.partition("=")[0]
+            is_flag = len(word) > 1 and word.startswith("-") and " " not in flag
+            if not is_flag or self._negative_number_matcher.match(word):
+                continue
+            if not any(option.startswith(flag) for option in known):  # argparse takes abbreviations
+                self.error(f"there is no option {flag}{did_you_mean(flag, known)}")
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
+    def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
             choices = [str(choice) for choice in action.choices]
             hint = did_you_mean(str(value), choices)
@@ -72,19 +75,19 @@ class Formatter(argparse.HelpFormatter):
     """Wraps each paragraph of a description by itself, and leaves indented lines, such as examples, as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        parts = []
-        for paragraph in text.split("\n\n"):
-            raw = "\n  " in paragraph
-            parts.append(paragraph if raw else textwrap.fill(" ".join(paragraph.split()), width))
+        parts = text.split("\n\n")
+        for index, paragraph in enumerate(parts):
+            if "\n  " not in paragraph:
+                parts[index] = textwrap.fill(" ".join(paragraph.split()), width)
         return "\n\n".join(parts)
 
 
 class Program(Parser):
     """The parser of ``deblurkit`` itself; its help groups the commands by what people want to do."""
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
+    def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
-            self.error(f"there is no command {value!r}{did_you_mean(value, action.choices)}")
+            self.error(f"there is no command {value!r}{did_you_mean(str(value), action.choices)}")
 
     def format_help(self) -> str:
         """Returns the help, wrapped to the terminal's width."""

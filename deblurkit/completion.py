@@ -76,19 +76,17 @@ def set_keys(prefix: str, args: argparse.Namespace) -> list[str]:
     """Returns ``KEY=`` for every option that the file named by ``-opt`` may have; after the ``=``, the known values."""
     key, equals, _ = prefix.partition("=")
     if equals:
-        return [f"{key}={value}" for value in _values(key)]
-    named = args.opt[:1] if isinstance(args.opt, list) else filter(None, [args.opt])
+        known = _keys_of_schema().get(key, [])
+        if key.rpartition(".")[2] == "type":
+            known = names_of(_KIND_OF_SECTION.get(key.partition(".")[0], ""))
+        return [f"{key}={value}" for value in known]
     keys = set(_keys_of_schema())
-    for file in named:
+    # `measure` takes several files: the first stands for all.
+    file = args.opt[0] if isinstance(args.opt, list) and args.opt else args.opt
+    if file:
         with contextlib.suppress(UserError):  # a file that is not there has no keys to offer
             keys |= set(_keys_of(to_plain(Reader().read(shipped.find(file))), ""))
     return sorted(f"{found}=" for found in keys)
-
-
-def _values(key: str) -> list[str]:
-    if key.rpartition(".")[2] == "type":
-        return names_of(_KIND_OF_SECTION.get(key.partition(".")[0], ""))
-    return _keys_of_schema().get(key, [])
 
 
 def names_of(kind: str) -> list[str]:
@@ -123,7 +121,8 @@ def _fields_of(model: type[BaseModel], path: str) -> Iterator[tuple[str, list[st
 
     for name, field in model.model_fields.items():
         nested, values = [], []
-        for choice in _alternatives(field.annotation):
+        is_union = typing.get_origin(field.annotation) in (typing.Union, types.UnionType)
+        for choice in typing.get_args(field.annotation) if is_union else (field.annotation,):
             if isinstance(choice, type) and issubclass(choice, BaseModel):
                 nested.append(choice)
             elif choice is bool:
@@ -137,25 +136,12 @@ def _fields_of(model: type[BaseModel], path: str) -> Iterator[tuple[str, list[st
             yield f"{path}{name}", values
 
 
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    origin = typing.get_origin(annotation)
-    return typing.get_args(annotation) if origin in (typing.Union, types.UnionType) else (annotation,)
-
-
-def _protocols(prefix: str, args: argparse.Namespace) -> list[str]:
-    return names_of("protocol")
-
-
-def _kinds(prefix: str, args: argparse.Namespace) -> list[str]:
-    return list(catalogue.kinds().values())
-
-
 COMPLETERS: dict[str, Completer] = {
     "opt": option_files,
     "set": set_keys,
     "name": option_files,
-    "kind": _kinds,
-    "protocol": _protocols,
-    "explain": _protocols,
+    "kind": lambda prefix, args: list(catalogue.kinds().values()),
+    "protocol": lambda prefix, args: names_of("protocol"),
+    "explain": lambda prefix, args: names_of("protocol"),
 }
 """What completes an argument, by its ``dest``; any other is completed by its choices, else as a file."""

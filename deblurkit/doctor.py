@@ -37,15 +37,13 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report."""
+    """One line of the report: what was found, and what to do about it, if anything."""
 
     subject: str
     name: str
     state: State
     value: str
-    """What was found."""
     advice: str = ""
-    """What to do, where there is something to do."""
 
 
 def examine() -> Iterator[Finding]:
@@ -113,9 +111,10 @@ def _devices() -> Iterator[Finding]:
         value = f"{card.name}, {card.total_memory / _GIB:.0f} GiB, {precisions}"
         yield Finding("device", f"cuda:{index}", "ok", value)
     if not torch.cuda.is_available():
-        built = torch.version.cuda
-        why = f"torch {torch.__version__} is built for CUDA {built} and sees none" if built else "a CPU build of torch"
-        advice = "look at `nvidia-smi`" if built else "install a CUDA build of torch, if this machine has such a card"
+        why, advice = "a CPU build of torch", "install a CUDA build of torch, if this machine has such a card"
+        if torch.version.cuda:
+            why = f"torch {torch.__version__} is built for CUDA {torch.version.cuda} and sees none"
+            advice = "look at `nvidia-smi`"
         yield Finding("device", "cuda", "note", f"none: {why}", advice)
 
 
@@ -126,9 +125,8 @@ def _resources() -> Iterator[Finding]:
     if free is None:
         yield Finding("memory", "available", "note", "the system does not say")
     else:
-        yield _amount(
-            "memory", "available", free / _GIB, _LEAST_MEMORY, "close other programs; take smaller crops or tiles"
-        )
+        advice = "close other programs; take smaller crops or tiles"
+        yield _amount("memory", "available", free / _GIB, _LEAST_MEMORY, advice)
     for name, folder in (("free here", Path.cwd()), ("free for samples", default_root())):
         there = next(parent for parent in (folder, *folder.parents) if parent.exists())
         advice = "make room: checkpoints and reports go here"
@@ -145,9 +143,10 @@ def _data() -> Iterator[Finding]:
     from deblurkit.data.sample import default_root
     from deblurkit.registry import DATASETS
 
-    made = default_root().is_dir()  # it gets its name only once it is whole
-    value = f"in {default_root()}" if made else "not made yet"
-    yield Finding("data", "sample set", "ok", value, "" if made else "`deblurkit quickstart` makes it in seconds")
+    if default_root().is_dir():  # it gets its name only once it is whole
+        yield Finding("data", "sample set", "ok", f"in {default_root()}")
+    else:
+        yield Finding("data", "sample set", "ok", "not made yet", "`deblurkit quickstart` makes it in seconds")
     for component in _SETS:
         name = component["type"]
         try:

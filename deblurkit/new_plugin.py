@@ -32,19 +32,12 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class PluginNames:
-    """What a plugin's parts are called.
+    """Names of a plugin's parts: for pip and the folder, for Python, and in option files."""
 
-    Attributes:
-        distribution: What pip calls it, and the folder: ``my-blur``.
-        package: What Python imports: ``my_blur``.
-        network: Its generator: ``MyBlur``.
-        loss: Its loss: ``MyBlurLoss``.
-    """
-
-    distribution: str
-    package: str
-    network: str
-    loss: str
+    distribution: str  # my-blur
+    package: str  # my_blur
+    network: str  # MyBlur
+    loss: str  # MyBlurLoss
 
 
 def new_plugin(name: str, out: Path) -> Path:

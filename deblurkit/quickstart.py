@@ -26,12 +26,10 @@ _REPORT = 20.0  # seconds for curves, pictures and the page, generous on two slo
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast this machine is with the network of the quickstart."""
+    """Seconds here of one iteration, data included, and of restoring and scoring the whole test set."""
 
     iteration: float
-    """Seconds of one iteration, data included."""
     scoring: float
-    """Seconds to restore and score the whole test set."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +65,10 @@ def plan(speed: Speed, seconds: float) -> Plan:
 def quickstart(
     minutes: float, work_dir: Path | None, device: str | None, overwrite: bool, say: Callable[[str], None]
 ) -> Path:
-    """Trains on the sample set for as long as fits into ``minutes``, tests, and writes the report.
+    """Trains on the sample set for as long as fits into ``minutes`` from now on, tests, and writes the report.
 
-    A folder that holds a quickstart already is gone on with; a finished one is tested again.
-
-    Args:
-        minutes: For everything, from now on.
-        work_dir: The run's folder; by default ``work_dirs/quickstart``.
-        device: As :func:`deblurkit.train` takes it.
-        overwrite: Start anew where the folder holds an earlier run.
-        say: Told what happens next.
+    A folder (by default ``work_dirs/quickstart``) that holds a quickstart already is gone on with, unless it is to be
+    overwritten; a finished one is tested again. ``say`` is told what happens next.
 
     Returns:
         The report's page.
@@ -94,9 +86,8 @@ def quickstart(
     if earlier.is_file() and not overwrite:
         options = load_options(earlier)
         if options.name != OPTIONS:
-            raise UserError(
-                f"{folder}: holds the experiment {options.name!r}, not a quickstart: name another --work-dir"
-            )
+            other = f"holds the experiment {options.name!r}, not a quickstart"
+            raise UserError(f"{folder}: {other}: name another --work-dir")
         say(f"{folder} holds a quickstart of {options.train.iters} iterations: going on with it")
         train(options, folder, resume=True, device=device)
     else:

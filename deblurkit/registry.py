@@ -77,14 +77,14 @@ class ComponentRegistry(Registry):
         """
         arguments = dict(cfg)
         name = arguments.pop("type", None)
-        place = f"{where or self.name}: "
+        place = where or self.name
         component = self.get(name) if isinstance(name, str) else None
         if component is None:
-            raise UserError(place + self.miss(name))
+            raise UserError(f"{place}: {self.miss(name)}")
         try:
             return component(*given, **arguments)
-        except (TypeError, ValueError, ArithmeticError) as error:
-            raise UserError(f"{place}{name}: {error}") from error
+        except (TypeError, ValueError, ArithmeticError) as error:  # wrong arguments; anything else is our fault
+            raise UserError(f"{place}: {name}: {error}") from error
 
     def _register_module(
         self, module: type | Callable[..., object], module_name: str | list[str] | None = None, force: bool = False
@@ -109,10 +109,9 @@ class ComponentRegistry(Registry):
 
 
 class NetworkRegistry(ComponentRegistry):
-    """Networks: an option file may say of each, beside the arguments of its constructor, how its weights start.
+    """Networks, each of which an option file may give ``init`` besides: how its weights start.
 
-    The key is ``init``, one of :data:`deblurkit.weight_init.INITS`; a constructor with an argument of this name gets it
-    instead.
+    It is one of :data:`deblurkit.weight_init.INITS`; a constructor with an argument of this name gets it instead.
     """
 
     def split(self, cfg: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -149,7 +148,7 @@ def init_problem(init: object) -> str | None:
 
 
 class Nested(NamedTuple):
-    """What an argument that is a list of components may name, for a component's attribute ``nested``.
+    """The components that an argument may list, for a component's attribute ``nested``.
 
     Option files are checked against it: each item is ``{type: NAME, **arguments}``, or the name alone.
     """

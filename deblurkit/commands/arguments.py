@@ -12,13 +12,7 @@ INFERENCE_MODES = "whole, tile:SIZE,OVERLAP, grid:SIZE, tlc:SIZE[,FACTOR], x8, j
 
 
 def add_option_file(parser: argparse.ArgumentParser, note: str = "", required: bool = False) -> None:
-    """Adds ``-opt``: a shipped option file's name, or a path.
-
-    Args:
-        parser: Gets the argument.
-        note: What else its help says.
-        required: Whether the command cannot do without.
-    """
+    """Adds ``-opt``: a shipped option file's name, or a path; its help says the note besides."""
     help = "option file: a name that `deblurkit options` lists, such as madn, or a path"
     parser.add_argument("-opt", metavar="FILE", required=required, help=f"{help}; {note}" if note else help)
 
@@ -37,6 +31,7 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 def add_plugins(parser: argparse.ArgumentParser) -> None:
     """Adds ``--plugin``: what to import before names are looked up."""
+    # What a checkpoint names is never imported by itself: it may be anybody's.
     help = "Python files or modules to import first"
     parser.add_argument("--plugin", metavar="P", nargs="+", action="extend", default=[], help=help)
 
@@ -60,33 +55,31 @@ def add_memory(parser: argparse.ArgumentParser) -> None:
 def add_scoring(parser: argparse.ArgumentParser) -> None:
     """Adds what all commands that score have: ``--plugin``, ``--backbone``, ``--single`` and ``--device``."""
     add_plugins(parser)
-    parser.add_argument(
-        "--backbone",
-        metavar="NET=FILE|random",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="weights of the networks inside metrics, such as alex=alexnet.pth; random ones are labelled",
-    )
+    help = "weights of the networks inside metrics, such as alex=alexnet.pth; random ones are labelled"
+    parser.add_argument("--backbone", metavar="NET=FILE|random", nargs="+", action="extend", default=[], help=help)
     parser.add_argument("--single", action="store_true", help="metrics in single precision: faster, a deviation")
     add_device(parser)
 
 
 def scoring_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns what :func:`add_scoring` read, with ``protocol`` and ``out``, as arguments by name.
+    """Returns what :func:`add_scoring` read, with ``protocol`` and ``out``, as arguments of evaluation's ``Settings``.
 
     Raises:
         UserError: A backbone is not ``NET=FILE``.
     """
-    pairs = [text.partition("=") for text in args.backbone]
-    wrong = ["".join(pair) for pair in pairs if not all(pair)]
+    backbones, wrong = {}, []
+    for text in args.backbone:
+        net, _, file = text.partition("=")
+        backbones[net] = file
+        if not (net and file):
+            wrong.append(f"--backbone {text}: expected NET=FILE or NET=random, such as alex=random")
     if wrong:
-        raise UserError(*(f"--backbone {text}: expected NET=FILE or NET=random, such as alex=random" for text in wrong))
+        raise UserError(*wrong)
     return {
         "protocol": args.protocol,
         "plugins": args.plugin,
         "out": args.out,
         "device": args.device,
-        "backbones": {net: file for net, _, file in pairs},
+        "backbones": backbones,
         "single": args.single,
     }

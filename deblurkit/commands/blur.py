@@ -48,8 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Makes the pairs, and says what was made."""
+    make = average_frames if args.source_kind == "frames" else blur_photographs
     with cli.progress() as show:
-        make = average_frames if args.source_kind == "frames" else blur_photographs
         made = make(args, show)
     print(*made.notes, made.in_words(args.out), sep="\n")
 
@@ -69,7 +69,9 @@ def blur_photographs(args: argparse.Namespace, show: Callable[[str, int, int], N
     from deblurkit.data.blur.photos import blur_photos, by_default
     from deblurkit.data.source import find_entry
 
-    named = args.source.lstrip().startswith("{") or Path(args.source.rpartition(":")[0]).is_file()
-    entry = find_entry(args.source, args.plugin) if named else None
-    component, limit = (entry.component, entry.limit) if entry else (by_default(args.source), None)
+    # A folder's name may hold a colon: OPTIONS.yml:train is one only where OPTIONS.yml is a file.
+    component, limit = by_default(args.source), None
+    if args.source.lstrip().startswith("{") or Path(args.source.rpartition(":")[0]).is_file():
+        entry = find_entry(args.source, args.plugin)
+        component, limit = entry.component, entry.limit
     return blur_photos(component, args.out, args.count, args.seed, show, limit)

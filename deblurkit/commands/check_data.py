@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     against = discover.from_source(args.against, args.plugin, "against") if args.against else None
     with cli.progress() as show:
         report = check.check_sets(sets, against=against, out=args.out, jobs=args.jobs, progress=show)
-    print(summary.summary(report), flush=True)
+    print(summary.summary(report), flush=True)  # before the faults, which go to standard error
     faults = report.faults()
     if faults:
         raise UserError(*faults)

@@ -22,4 +22,5 @@ def run(args: argparse.Namespace) -> None:
     """Prints the shell's code."""
     import argcomplete
 
+    # The code only registers a function that asks `deblurkit` itself, so that an update needs no new code in ~/.bashrc.
     print(argcomplete.shellcode(["deblurkit"], shell=args.shell))

@@ -13,14 +13,13 @@ EXAMPLE = "deblurkit curves work_dirs/madn work_dirs/madn_l1 --out madn.html"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument(
-        "work_dirs", nargs="+", type=Path, metavar="WORK_DIR", help="folders of trainings, also running ones"
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the page; default: curves.html in the first folder")
+    add = parser.add_argument
+    add("work_dirs", nargs="+", type=Path, metavar="WORK_DIR", help="folders of trainings, also running ones")
+    add("--out", type=Path, metavar="FILE", help="the page; default: curves.html in the first folder")
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes the page and prints where it is."""
-    from deblurkit.report.curves.page import write_curves
+    from deblurkit.report.curves.page import write_curves  # imports no torch: any machine can draw curves
 
     print(write_curves(args.work_dirs, args.out))

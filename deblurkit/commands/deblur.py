@@ -5,14 +5,7 @@ from __future__ import annotations
 import argparse
 
 from deblurkit import cli
-from deblurkit.commands.arguments import (
-    INFERENCE_MODES,
-    add_device,
-    add_memory,
-    add_plugins,
-    add_precision,
-    add_weights,
-)
+from deblurkit.commands import arguments
 from deblurkit.errors import UserError
 
 EXAMPLE = "deblurkit deblur holiday/ --weights work_dirs/quickstart/checkpoints/best_psnr.pth --out sharper --compare"
@@ -21,7 +14,7 @@ EXAMPLE = "deblurkit deblur holiday/ --weights work_dirs/quickstart/checkpoints/
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("inputs", metavar="PHOTO|FOLDER", nargs="+", help="images; folders are searched recursively")
-    add_weights(parser)
+    arguments.add_weights(parser)
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results; inputs are never replaced")
     parser.add_argument("--compare", action="store_true", help="also write blurred | restored to DIR/compare")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
@@ -30,12 +23,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="MODE",
         default="auto",
         help="auto (default): whole where it fits the memory, else tiles; "
-        f"{INFERENCE_MODES} (x8: a little better, 8x the work)",
+        f"{arguments.INFERENCE_MODES} (x8: a little better, 8x the work)",
     )
-    add_memory(parser)
-    add_plugins(parser)
-    add_device(parser)
-    add_precision(parser)
+    arguments.add_memory(parser)
+    arguments.add_plugins(parser)
+    arguments.add_device(parser)
+    arguments.add_precision(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -43,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from deblurkit.inference.deblurrer import Deblurrer
     from deblurkit.inference.photos import deblur_photos, plan
 
-    jobs = plan(args.inputs, args.out, args.compare, args.overwrite)
+    jobs = plan(args.inputs, args.out, args.compare, args.overwrite)  # refuses before a network is loaded
     deblurrer = Deblurrer(args.weights, args.plugin, args.device, args.precision, args.inference, args.memory)
     if "note" in deblurrer.source:
         print(deblurrer.source["note"])
@@ -54,5 +47,5 @@ def run(args: argparse.Namespace) -> None:
     for line in filter(None, [*used, *session.notes(), session.shortage()]):
         print(line)
     print(f"{len(jobs) - len(failures)} of {len(jobs)} photographs restored, in {args.out}")
-    if failures:
+    if failures:  # told last, where nothing scrolls them away
         raise UserError(*failures)

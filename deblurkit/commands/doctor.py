@@ -23,11 +23,11 @@ def run(args: argparse.Namespace) -> int:
     """Prints one line for each finding."""
     from deblurkit.doctor import examine
 
-    findings = list(examine())
+    findings = list(examine())  # whole before a word is printed: JSON that stops in the middle is of no use
     if args.json:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
-        for finding in findings:
-            advice = f"  -> {finding.advice}" if finding.advice else ""
-            print(f"{finding.state:8}{finding.subject:9}{finding.name:24} {finding.value}{advice}")
-    return cli.OUR_FAULT if any(finding.state == "problem" for finding in findings) else 0
+        for found in findings:
+            advice = f"  -> {found.advice}" if found.advice else ""
+            print(f"{found.state:8}{found.subject:9}{found.name:24} {found.value}{advice}")
+    return cli.OUR_FAULT if "problem" in {found.state for found in findings} else 0

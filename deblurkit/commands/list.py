@@ -48,6 +48,6 @@ def _registered(plugins: list[str]) -> Iterator[tuple[str, str, str]]:
     from deblurkit.registry import REGISTRIES
 
     load_plugins(plugins)
-    for kind, registry in REGISTRIES.items():
+    for kind, registry in REGISTRIES.items():  # in the order of the catalogue
         for name in registry.names():
             yield kind, name, (registry.get(name).__doc__ or "").strip().partition("\n")[0]

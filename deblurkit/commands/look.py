@@ -18,10 +18,11 @@ EXAMPLE = "deblurkit look photo.jpg --weights work_dirs/crosshatch/checkpoints/b
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("photo", metavar="PHOTO", nargs="?", type=Path, help="an image; not needed with --list")
+    add = parser.add_argument
+    add("photo", metavar="PHOTO", nargs="?", type=Path, help="an image; not needed with --list")
     add_weights(parser)
-    parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the pictures and of look.html")
-    parser.add_argument(
+    add("--out", metavar="DIR", type=Path, help="folder of the pictures and of look.html")
+    add(
         "--outputs",
         metavar="NAME",
         nargs="+",
@@ -29,23 +30,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="modules by name, or what the network declares; default: that, or modules spread over its depth",
     )
-    parser.add_argument("--list", action="store_true", help="print what can be looked at, and stop")
-    parser.add_argument(
-        "--pixel", metavar="Y,X", type=numbers(2), help="row and column for maps of one pixel; default: the middle"
-    )
-    parser.add_argument(
-        "--crop", metavar="Y,X,H,W", type=numbers(4), help="part to look at; default: all, or what fits the memory"
-    )
-    parser.add_argument("--channels", metavar="N", type=int, default=8, help="drawn by themselves too (default: 8)")
+    add("--list", action="store_true", help="print what can be looked at, and stop")
+    add("--pixel", metavar="Y,X", type=numbers(2), help="row and column for maps of one pixel; default: the middle")
+    add("--crop", metavar="Y,X,H,W", type=numbers(4), help="part to look at; default: all, or what fits the memory")
+    add("--channels", metavar="N", type=int, default=8, help="drawn by themselves too (default: 8)")
     add_memory(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace the pictures of an earlier look")
+    add("--overwrite", action="store_true", help="replace the pictures of an earlier look")
     add_plugins(parser)
     add_device(parser)
     add_precision(parser)
 
 
 def numbers(count: int) -> Callable[[str], tuple[int, ...]]:
-    """Returns what reads whole numbers separated by commas."""
+    """Returns a function that reads whole numbers separated by commas."""
 
     def read(text: str) -> tuple[int, ...]:
         found = tuple(map(int, text.split(",")))
@@ -72,5 +69,5 @@ def run(args: argparse.Namespace) -> None:
         print(as_text(listing(deblurrer.generator)))
         return
     settings = Settings(args.outputs, args.pixel, args.crop, args.channels, args.memory, args.overwrite)
-    command = shlex.join(["deblurkit", "look", *args.typed])
+    command = shlex.join(["deblurkit", "look", *args.typed])  # the page says how to draw it again
     print(*look(deblurrer, args.photo, args.out, settings, command), sep="\n")

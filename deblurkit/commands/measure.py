@@ -18,6 +18,7 @@ EXAMPLE = "deblurkit measure -opt madn nafnet --sizes 720x1280 --markdown costs.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
+    add = parser.add_argument
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("-opt", nargs="+", metavar="FILE", help="option files, by name or path")
     which.add_argument(
@@ -25,10 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_set(parser, ", in all files")
     add_plugins(parser)
-    parser.add_argument(
-        "--sizes", nargs="+", metavar="HxW", help="image sizes; default: 256x256 and 720x1280, with --layers 256x256"
-    )
-    parser.add_argument(
+    add("--sizes", nargs="+", metavar="HxW", help="image sizes; default: 256x256 and 720x1280, with --layers 256x256")
+    add(
         "--layers",
         nargs="?",
         const="generator",
@@ -40,13 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--latency-sizes", nargs="+", metavar="HxW", help="to time; default: all, up to 256x256 on a CPU"
     )
     timed.add_argument("--no-latency", action="store_true", help="count only: takes no time, and needs no GPU")
-    parser.add_argument("--repeats", type=int, default=10, metavar="N", help="images timed (default: 10)")
-    parser.add_argument("--warmup", type=int, default=2, metavar="N", help="images before them (default: 2)")
+    add("--repeats", type=int, default=10, metavar="N", help="images timed (default: 10)")
+    add("--warmup", type=int, default=2, metavar="N", help="images before them (default: 2)")
     add_device(parser)
     add_precision(parser)
-    parser.add_argument("--markdown", metavar="FILE", help="write the tables there too; an older file is replaced")
-    parser.add_argument("--json", metavar="FILE", help="write all figures there; an older file is replaced")
-    parser.add_argument("--csv", metavar="FILE", help="with --layers: write them there too")
+    add("--markdown", metavar="FILE", help="write the tables there too; an older file is replaced")
+    add("--json", metavar="FILE", help="write all figures there; an older file is replaced")
+    add("--csv", metavar="FILE", help="with --layers: write them there too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,10 +57,11 @@ def run(args: argparse.Namespace) -> int:
     from deblurkit.evaluation.ratios import measure_ratios
     from deblurkit.report import costs
 
-    costs.check_targets(args.markdown, args.json, args.csv)
+    costs.check_targets(args.markdown, args.json, args.csv)  # now, not after minutes of measuring
     if args.layers:
         show_layers(args)
         return 0
+    # What is timed is counted too, each size once.
     sizes = list(dict.fromkeys([*(args.sizes or cost.SIZES), *(args.latency_sizes or [])]))
     timing = None
     if not args.no_latency:
@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     experiments = cost.load_all(args.opt or cost.option_files(args.all), args.set, args.plugin)
     with cli.progress() as show:
         measured = cost.measure_all(experiments, sizes, timing, show)
+        # Times within one paper are compared as ratios: its machine is not this one.
         ratios = [] if timing is None else measure_ratios([*experiments.values()], sizes, timing, show)
     report = cost.cost_report(measured, timing, ratios)
     costs.show(report)
@@ -85,12 +86,10 @@ def show_layers(args: argparse.Namespace) -> None:
     from deblurkit.report import costs, layers
 
     experiments = cost.load_all(args.opt or cost.option_files(args.all), args.set, args.plugin)
-    found = [
-        table
-        for file, options in experiments.items()
-        for size in args.sizes or ["256x256"]
-        for table in layer_tables(options, file, size, args.layers)
-    ]
+    found = []
+    for file, options in experiments.items():
+        for size in args.sizes or ["256x256"]:
+            found += layer_tables(options, file, size, args.layers)
     print(layers.layers_text(found))
     costs.write(args.markdown, layers.layers_markdown(found))
     costs.write(args.csv, layers.layers_csv(found))

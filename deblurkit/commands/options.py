@@ -50,19 +50,21 @@ def run(args: argparse.Namespace) -> None:
 
 def _listing() -> Iterator[str]:
     """Yields a line for each shipped file, grouped by their folders."""
+    # A line that wraps hides the columns; in a file or a pipe nothing is lost.
     cut = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else None
+    # The bases last: they are no experiments.
     ranked = sorted(shipped.names(), key=lambda name: (name.startswith("_base_/"), posixpath.dirname(name), name))
     for folder, group in itertools.groupby(ranked, key=posixpath.dirname):
         names = list(group)
-        width = max(len(name) for name in names)
-        yield f"\n{_title(folder)}\n" if folder else f"{_title(folder)}\n"
-        yield from (f"  {name:{width}}  {shipped.summary(name)}"[:cut] + "\n" for name in names)
-
-
-def _title(folder: str) -> str:
-    if folder == "_base_":
-        return "Bases, for `_base_: deblurkit:_base_/NAME.yml`:"
-    return f"Ablations of {posixpath.basename(folder)}:" if folder else "Experiments, for `-opt NAME`:"
+        width = max(map(len, names))
+        if folder == "":
+            yield "Experiments, for `-opt NAME`:\n"
+        elif folder == "_base_":
+            yield "\nBases, for `_base_: deblurkit:_base_/NAME.yml`:\n"
+        else:
+            yield f"\nAblations of {posixpath.basename(folder)}:\n"
+        for name in names:
+            yield f"  {name:{width}}  {shipped.summary(name)}"[:cut] + "\n"
 
 
 def _copy(name: str, folder: Path) -> Iterator[str]:
@@ -74,10 +76,12 @@ def _copy(name: str, folder: Path) -> Iterator[str]:
         hint = f" (did you mean '{alike}'?)" if alike else ""
         raise UserError(f"{name}: --copy takes the name of a shipped option file, not a path{hint}")
     copied = copy(file, folder)
-    yield from (f"wrote {path}\n" for path in copied.written)
-    yield from (f"{path} is there already, the same\n" for path in copied.found)
-    path = shlex.quote(str(copied.file))
+    for path in copied.written:
+        yield f"wrote {path}\n"
+    for path in copied.found:
+        yield f"{path} is there already, the same\n"
+    own = shlex.quote(str(copied.file))
     if name.removeprefix(shipped.PREFIX).startswith("_base_/"):
-        yield f"Next: name it in an option file of yours, as `_base_: {path}` from here\n"
+        yield f"Next: name it in an option file of yours, as `_base_: {own}` from here\n"
     else:
-        yield f"Next: deblurkit train -opt {path} --dry-run\n"
+        yield f"Next: deblurkit train -opt {own} --dry-run\n"

@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
     write = pack if args.action == "pack" else write_lmdb
     with cli.progress() as show:
         written = write(source, args.out, args.crop, args.step, args.workers, args.overwrite, show)
-    out = f"{args.out}: already there" if written.found else args.out
-    print(f"{out}: {written.pairs} pairs, {written.bytes / 1e9:.3f} GB", *written.notes, sep="\n")
+    there = ": already there" if written.found else ""
+    print(f"{args.out}{there}: {written.pairs} pairs, {written.bytes / 1e9:.3f} GB", *written.notes, sep="\n")
+    # The line for the option file, with what was not applied.
     kept = {key: entry.component[key] for key in ("resize", "crop", "augment") if key in entry.component}
     print("datasets: {train: " + json.dumps({**written.component, **kept}, ensure_ascii=False) + "}")

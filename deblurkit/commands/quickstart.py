@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
         raise cli.UsageError(f"--minutes: expected more than 0, got {args.minutes:g}")
     from deblurkit.quickstart import quickstart
 
+    # Flushed: the lines are news for somebody who waits, also where a pipe lies between.
     report = quickstart(args.minutes, args.work_dir, args.device, args.overwrite, lambda text: print(text, flush=True))
     weights = report.parents[1] / "checkpoints" / "best_psnr.pth"
     print(f"report: {report}")

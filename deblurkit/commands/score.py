@@ -12,7 +12,8 @@ EXAMPLE = "deblurkit score --restored theirs/ --sharp gopro/sharp/ --blurred gop
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--restored",
         metavar="[NAME=]DIR",
         nargs="+",
@@ -25,11 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sharp", metavar="DIR", help="true images; where a protocol wants many of each, a folder for each image"
     )
     truth.add_argument("--data", metavar="SET", help="a data set: FILE.yml:test.NAME, or '{type: Kohler, root: ...}'")
-    parser.add_argument("--blurred", metavar="DIR", help="blurred images, with --sharp; default: not scored")
-    parser.add_argument(
-        "--protocol", metavar="ID", required=True, help="how to score; `test --explain ID` says what it computes"
-    )
-    parser.add_argument("--out", metavar="DIR", default="report", help="folder of the report; default: report")
+    add("--blurred", metavar="DIR", help="blurred images, with --sharp; default: not scored")
+    add("--protocol", metavar="ID", required=True, help="how to score; `test --explain ID` says what it computes")
+    add("--out", metavar="DIR", default="report", help="folder of the report; default: report")
     add_scoring(parser)
 
 
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
         raise cli.UsageError("--blurred goes with --sharp, not with --data")
     from deblurkit.evaluation.evaluate import Settings, score_folders
 
-    with cli.progress() as show:
+    with cli.progress() as show:  # the same settings as `test` has, so that both write the same report
         settings = Settings(**scoring_settings(args), progress=show)
         report = score_folders(args.restored, settings, sharp=args.sharp, blurred=args.blurred, data=args.data)
     print(report.text())

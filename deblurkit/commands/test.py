@@ -9,33 +9,26 @@ from __future__ import annotations
 import argparse
 
 from deblurkit import cli
-from deblurkit.commands.arguments import (
-    INFERENCE_MODES,
-    add_option_file,
-    add_precision,
-    add_scoring,
-    scoring_settings,
-)
+from deblurkit.commands.arguments import INFERENCE_MODES, add_option_file, add_precision, add_scoring, scoring_settings
 
 EXAMPLE = "deblurkit test --weights ours=work_dirs/madn/checkpoints/best_psnr.pth theirs=other.pth"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
+    add = parser.add_argument
     several: dict = {"nargs": "+", "action": "extend", "default": []}
     add_option_file(parser, "default: the options inside the (first) checkpoint")
-    parser.add_argument(
+    add(
         "--weights", metavar="[NAME=]CKPT", **several, help="default: the experiment's best checkpoint, else its newest"
     )
-    parser.add_argument("--dataset", metavar="NAME", **several, help="test sets; default: all that are here")
-    parser.add_argument(
-        "--inference", metavar="MODE", help=f"{INFERENCE_MODES}; default: val.inference, else the protocol's"
-    )
-    parser.add_argument("--save-images", action="store_true", help="also write the restored images")
-    parser.add_argument("--out", metavar="DIR", help="folder of the report; default: report in the work dir")
+    add("--dataset", metavar="NAME", **several, help="test sets; default: all that are here")
+    add("--inference", metavar="MODE", help=f"{INFERENCE_MODES}; default: val.inference, else the protocol's")
+    add("--save-images", action="store_true", help="also write the restored images")
+    add("--out", metavar="DIR", help="folder of the report; default: report in the work dir")
     add_precision(parser)
-    parser.add_argument("--explain", metavar="ID", help="print what a protocol computes, and stop")
-    parser.add_argument("--protocol", metavar="ID", help="for sets that name no protocol; default: val.protocol")
+    add("--explain", metavar="ID", help="print what a protocol computes, and stop")
+    add("--protocol", metavar="ID", help="for sets that name no protocol; default: val.protocol")
     add_scoring(parser)
 
 
@@ -48,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from deblurkit.options.load import load_options
     from deblurkit.plugins import load_plugins
 
-    load_plugins(args.plugin)
+    load_plugins(args.plugin)  # before the option file is checked and a protocol looked up: both may name theirs
     if args.explain:
         print(find_protocol(args.explain, "--explain").definition())
         return

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     """Checks the options, then trains."""
     from deblurkit import load_options
 
-    options = load_options(args.opt, args.set)
+    options = load_options(args.opt, args.set)  # every mistake is told before torch.distributed or data are touched
     if args.dry_run:
         from deblurkit.engine.dry_run import dry_run
 
