@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,6 +104,7 @@ def torchvision_features(
     ensure_torchvision()
     from torchvision import models
 
+    # built without memory, which the weights bring: nothing is drawn, so no random stream moves
     with torch.device("meta"):
         features: nn.Sequential = getattr(models, name)(weights=None).features[:layers]
     features.eval().requires_grad_(False)
@@ -111,15 +113,34 @@ def torchvision_features(
     title, file = PUBLISHED[name]
     what = what or f"the ImageNet weights of {title}"
     state = read_pretrained(file, PUBLISHED[name].url, weights, download, what, advice)
-    wanted = {key: state.get(f"features.{key}", state.get(key)) for key in features.state_dict()}
-    missing = [key for key, value in wanted.items() if value is None]
-    if missing:
-        raise UserError(f"{weights or file}: not the weights of {title}, features.{missing[0]} is missing")
-    try:
-        features.load_state_dict(wanted, assign=True)
-    except RuntimeError as error:
-        raise UserError(f"{weights or file}: not the weights of {title}: {error}") from None
+    fill_from_published(features, state, "features.", f"{weights or file}: not the weights of {title}", assign=True)
     return features.float().requires_grad_(False)
+
+
+def fill_from_published(
+    network: nn.Module, weights: Mapping[str, Tensor], prefix: str, complaint: str, *, assign: bool = False
+) -> None:
+    """Loads published weights, whose file may hold more than the network uses.
+
+    Args:
+        network: What to fill.
+        weights: By the names in the file, which may have ``prefix`` before the network's own.
+        prefix: Of the names in the file.
+        complaint: Begins the message where they do not fit.
+        assign: Whether to put the tensors in place of the network's, which may be on the meta device.
+
+    Raises:
+        UserError: One is missing, or has another shape.
+    """
+    weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    counter = "num_batches_tracked"  # old files have none, and nothing here reads it
+    missing = [key for key in network.state_dict() if key not in weights and not key.endswith(counter)]
+    if missing:
+        raise UserError(f"{complaint}: {prefix}{missing[0]} is missing ({len(missing)} are)")
+    try:
+        network.load_state_dict(weights, strict=False, assign=assign)
+    except RuntimeError as error:  # torch tells each difference on a line of its own; one will do
+        raise UserError(f"{complaint}: {str(error).splitlines()[-1].strip()}") from None
 
 
 def is_published(name: str, weights: str | None) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +11,11 @@ from torch import Tensor, nn
 from deblurkit.archs.blocks import (
     Norm,
     ReflectedResBlock,
-    doubling,
-    halving,
+    decoder_layers,
+    encoder_layers,
     normalized,
-    reflected,
     require_divisible,
+    require_one_of,
 )
 from deblurkit.inner_outputs import InnerOutput, Ref
 from deblurkit.registry import ARCHS
@@ -58,9 +57,11 @@ class DenseUnit(nn.Module):
         self.fusion = nn.Identity() if fusion == "none" else _convolution(joined, channels, 1, norm)
 
     def forward(self, features: Tensor) -> Tensor:
+        # dense connections: each convolution sees the input and all that was found before it
         maps = [features]
         for layer in self.layers:
             maps.append(layer(torch.cat(maps, dim=1)))
+        # back to the input's width, which the sum with F_1 outside needs
         fused: Tensor = self.fusion(torch.cat(maps if self.keeps_input else maps[1:], dim=1))
         return fused
 
@@ -80,6 +81,7 @@ class SpatialAttention(nn.Module):
         self.convolution = nn.Conv2d(2, 1, 7, padding=3)
 
     def forward(self, features: Tensor) -> Tensor:
+        # two maps whatever the width: the strongest and the mean response at each position, as CBAM pools
         pooled = torch.cat([features.amax(dim=1, keepdim=True), features.mean(dim=1, keepdim=True)], dim=1)
         return torch.sigmoid(self.convolution(pooled))
 
@@ -158,51 +160,48 @@ class BlurAttention(nn.Module):
         residual: Residual = "multilevel",
     ) -> None:
         super().__init__()
-        _require_sizes(channels, growth, modules, layers)
-        for key, value, known in (
-            ("fusion", fusion, ("input+outputs", "outputs", "none")),
-            ("unit", unit, ("dense", "residual", "plain")),
-            ("norm", norm, ("instance", "batch")),
-            ("residual", residual, ("multilevel", "plain", "none")),
-        ):
-            if value not in known:
-                raise ValueError(f"{key} is {', '.join(known[:-1])} or {known[-1]}, got {value!r}")
+        if len(channels) != 3 or min(channels) < 1:
+            raise ValueError(f"channels are the widths of three convolutions, got {list(channels)}")
+        if growth < 1 or modules < 1 or layers < 1:
+            raise ValueError(f"needs growth, modules and layers >= 1, got {growth}, {modules}, {layers}")
+        require_one_of("fusion", fusion, get_args(Fusion))
+        require_one_of("unit", unit, get_args(Unit))
+        require_one_of("norm", norm, ("instance", "batch"))
+        require_one_of("residual", residual, get_args(Residual))
         self.residual = residual
-        self.encoder = _encoder(channels)
+        self.encoder = nn.Sequential(*encoder_layers(channels, nn.InstanceNorm2d))
+        # Model 2 changes the norms of the modules alone
         module_norm: Norm = nn.BatchNorm2d if norm == "batch" else nn.InstanceNorm2d
         self.blocks = nn.ModuleList(
             BlurAttentionModule(_unit(unit, channels[-1], growth, layers, fusion, module_norm), attention)
             for _ in range(modules)
         )
-        self.decoder = _decoder(channels)
+        ups = decoder_layers(channels[::-1], nn.InstanceNorm2d)
+        self.decoder = nn.Sequential(*ups, nn.ConvTranspose2d(channels[0], 3, 7, padding=3), nn.Tanh())
         init_normal(self)
 
     def forward(self, blurred: Tensor) -> Tensor:
         require_divisible(self, blurred)
-        first = features = self.encoder(blurred)
+        first = features = self.encoder(blurred)  # (n, channels[-1], h / 4, w / 4), and so throughout the modules
         for block in self.blocks:
             change = block(features)
-            if self.residual == "none":
-                features = change
+            if self.residual == "multilevel":
+                features = first + change  # F_1, not F_k: no path leads around a single module
+            elif self.residual == "plain":
+                features = features + change
             else:
-                features = (first if self.residual == "multilevel" else features) + change
+                features = change
         return torch.clamp(blurred + self.decoder(features), -1.0, 1.0)
 
     def inner_outputs(self) -> list[InnerOutput]:
         """Returns the attention maps A1, A2 .. of Figures 1, 7 and 8, one a module."""
-        units = [name for name, module in self.named_modules() if isinstance(module, SpatialAttention)]
-        words = "attention of blur-attention module {}: what its features are multiplied by"
-        return [
-            InnerOutput(f"A{number}", words.format(number), (Ref(name),), kind="weights")
-            for number, name in enumerate(units, start=1)
-        ]
-
-
-def _require_sizes(channels: Sequence[int], growth: int, modules: int, layers: int) -> None:
-    if len(channels) != 3 or min(channels) < 1:
-        raise ValueError(f"channels are the widths of three convolutions, got {list(channels)}")
-    if growth < 1 or modules < 1 or layers < 1:
-        raise ValueError(f"needs growth, modules and layers >= 1, got {growth}, {modules}, {layers}")
+        found: list[InnerOutput] = []
+        for name, module in self.named_modules():
+            if isinstance(module, SpatialAttention):
+                number = len(found) + 1
+                words = f"attention of blur-attention module {number}: what its features are multiplied by"
+                found.append(InnerOutput(f"A{number}", words, (Ref(name),), kind="weights"))
+        return found
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int, norm: Norm) -> nn.Sequential:
@@ -217,22 +216,6 @@ def _unit(kind: Unit, channels: int, growth: int, layers: int, fusion: Fusion, n
         return nn.Sequential(*(_convolution(channels, channels, 3, norm) for _ in range(layers + 1)))
     if layers % 2:
         raise ValueError(f"a residual unit has two layers a block, so layers must be even, got {layers}")
+    # a block has two convolutions, so that all three units are of the same depth
     blocks = (ReflectedResBlock(channels, dropout=0.0, norm=norm) for _ in range(layers // 2))
     return nn.Sequential(*blocks, _convolution(channels, channels, 3, norm))
-
-
-def _encoder(channels: Sequence[int]) -> nn.Sequential:
-    """Returns three convolutions: (n, 3, h, w) to (n, channels[-1], h / 4, w / 4)."""
-    padding, head = reflected(3, channels[0], 7)
-    modules: list[nn.Module] = [padding, *normalized(head, nn.InstanceNorm2d(channels[0]))]
-    for before, width in pairwise(channels):
-        modules += normalized(halving(before, width), nn.InstanceNorm2d(width))
-    return nn.Sequential(*modules)
-
-
-def _decoder(channels: Sequence[int]) -> nn.Sequential:
-    """Returns three transposed convolutions: (n, channels[-1], h / 4, w / 4) to (n, 3, h, w) in [-1, 1]."""
-    modules: list[nn.Module] = []
-    for before, width in pairwise(reversed(channels)):
-        modules += normalized(doubling(before, width), nn.InstanceNorm2d(width))
-    return nn.Sequential(*modules, nn.ConvTranspose2d(channels[0], 3, 7, padding=3), nn.Tanh())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -12,13 +11,15 @@ from torch import Tensor, nn
 
 from deblurkit.archs.blocks import (
     AFFINE_NORMS,
-    Norm,
     ReflectedResBlock,
+    decoder_layers,
     doubling,
-    halving,
+    encoder_layers,
+    enlarging,
     normalized,
     reflected,
     require_divisible,
+    require_one_of,
 )
 from deblurkit.contracts import ReceptiveField
 from deblurkit.inner_outputs import InnerOutput, Pixel, Ref
@@ -81,29 +82,34 @@ class CrosshatchAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         query, key = self.scale * self.query(features), self.key(features)
         if not torch.is_grad_enabled():
+            # nothing has to be kept for a backward pass, so that memory may be traded for a loop
             return self._in_chunks(query, key, features)
-        columns = _row_means(query.mT, key.mT, features.mT).mT
+        columns = _row_means(query.mT, key.mT, features.mT).mT  # a column is a row of the transposed image
         return self._added(features, _row_means(query, key, features) + columns)
 
     def _added(self, features: Tensor, means: Tensor) -> Tensor:
         """Returns ``features + gamma (V(row mean) + V(column mean))``, given the sum of both means."""
+        # V is affine, not linear: V(a) + V(b) = 2 V((a + b) / 2) has its bias twice, V(a + b) would have it once
         return features + self.gamma * (2 * self.value(means / 2))
 
     def _in_chunks(self, query: Tensor, key: Tensor, features: Tensor) -> Tensor:
         """Returns what ``forward`` does, in one buffer of the output's size that is filled a few lines at a time."""
         total = torch.empty_like(features)
-        rows = [(..., chunk, slice(None)) for chunk in self._chunks(query, features)]
-        for row in rows:
-            total[row] = _row_means(query[row], key[row], features[row])
-        for column in ((..., chunk) for chunk in self._chunks(query.mT, features.mT)):
+        rows = list(self._chunks(query, features))
+        for chunk in rows:
+            total[:, :, chunk] = _row_means(query[:, :, chunk], key[:, :, chunk], features[:, :, chunk])
+        for chunk in self._chunks(query.mT, features.mT):
+            column = (..., chunk)
             total[column] += _row_means(query[column].mT, key[column].mT, features[column].mT).mT
-        for row in rows:
-            total[row] = self._added(features[row], total[row])
+        # last, when the buffer holds the sum of both means
+        for chunk in rows:
+            total[:, :, chunk] = self._added(features[:, :, chunk], total[:, :, chunk])
         return total
 
     def _chunks(self, query: Tensor, features: Tensor) -> Iterator[slice]:
         """Yields slices of the rows, each of no more than ``chunk_bytes``: logits, weights, copies and the result."""
         n, reduced, rows, length = query.shape
+        # of one row: logits and weights (length each), contiguous queries and keys, values and the result
         row_bytes = 4 * n * length * (2 * length + 2 * reduced + 2 * features.shape[1])
         step = max(1, self.chunk_bytes // row_bytes)
         return (slice(start, start + step) for start in range(0, rows, step))
@@ -115,8 +121,10 @@ def _row_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
     Rows are copied into contiguous matrices first: several times faster than strided products.
     """
     n = query.shape[0]
+    # (n, c, h, w) to one matrix (w, c) for each of n h rows
     queries, keys, values = (x.permute(0, 2, 3, 1).flatten(0, 1).contiguous() for x in (query, key, features))
     logits = torch.bmm(queries, keys.mT)
+    # half precision would round the many small weights of a long row to sums other than one
     weights = torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(logits.dtype)
     return torch.bmm(weights, values).unflatten(0, (n, -1)).permute(0, 3, 1, 2)
 
@@ -130,6 +138,7 @@ class PreActivationResBlock(ReflectedResBlock):
     """
 
     def forward(self, features: Tensor) -> Tensor:
+        # the parent's layers in another order, so that the names of the weights do not tell the two apart
         pad, conv, norm, relu, dropout, *second = self.body
         branch = conv(pad(relu(norm(features))))
         if not second:
@@ -156,6 +165,7 @@ def _weights_at(tensors: Sequence[Tensor], pixel: Pixel, scale: float) -> Tensor
     weights = torch.full_like(query[:, :1], torch.nan)
     weights[:, 0, :, column] = along_column
     weights[:, 0, row] = along_row
+    # where the two lines cross the row has just overwritten the column's weight
     weights[:, 0, row, column] += along_column[:, row]
     return weights
 
@@ -221,16 +231,22 @@ class Crosshatch(nn.Module):
         block_order: Literal["pre", "post"] = "post",
     ) -> None:
         super().__init__()
-        _require_widths(encoder, res_channels, decoder)
+        if not encoder or len(decoder) != len(encoder) - 1:
+            raise ValueError(f"decoder needs one width fewer than encoder, got {list(encoder)} and {list(decoder)}")
+        if min(*encoder, *decoder, res_channels) < 1:
+            raise ValueError(f"widths must be at least 1, got {list(encoder)}, {res_channels} and {list(decoder)}")
         if blocks < 0 or not 0 <= dropout < 1:
             raise ValueError(f"needs blocks >= 0 and 0 <= dropout < 1, got {blocks} and {dropout}")
-        _require_one_of("attention", attention, ("once", "each", "none"))
-        _require_one_of("upsample", upsample, ("nearest", "deconv"))
-        _require_one_of("norm", norm, tuple(AFFINE_NORMS))
-        _require_one_of("block_order", block_order, ("pre", "post"))
+        require_one_of("attention", attention, ("once", "each", "none"))
+        require_one_of("upsample", upsample, ("nearest", "deconv"))
+        require_one_of("norm", norm, tuple(AFFINE_NORMS))
+        require_one_of("block_order", block_order, ("pre", "post"))
         make_norm = AFFINE_NORMS[norm]
         self.size_divisor = 2 ** (len(encoder) - 1)
-        self.encoder = _encoder(encoder, res_channels, make_norm)
+        down = encoder_layers(encoder, make_norm)
+        if encoder[-1] != res_channels:
+            down += normalized(nn.Conv2d(encoder[-1], res_channels, 1), make_norm(res_channels))
+        self.encoder = nn.Sequential(*down)
         make_block = PreActivationResBlock if block_order == "pre" else ReflectedResBlock
         body: list[nn.Module] = []
         for _ in range(blocks):
@@ -240,16 +256,16 @@ class Crosshatch(nn.Module):
         if attention == "once":
             body.append(CrosshatchAttention(res_channels, reduction, scale_logits))
         self.body = nn.Sequential(*body)
+        # (n, res_channels, h / 4, w / 4) to (n, decoder[-1], h, w), and to the residual
+        widths = (res_channels, *decoder)
+        ups = decoder_layers(widths, make_norm, doubling if upsample == "deconv" else enlarging)
+        self.decoder = nn.Sequential(*ups, *reflected(widths[-1], 3, 7), nn.Tanh())
         self.receptive_field: ReceptiveField | None = None
         if norm == "instance" or any(isinstance(layer, CrosshatchAttention) for layer in body):
             self.receptive_field = "global"
         elif upsample == "nearest" and decoder:
             # The blocks' 3x3 convolutions at the coarsest size, and what encoder and decoder add, measured.
             self.receptive_field = self.size_divisor * (blocks * convs_per_block + 4) + 1
-        widen = doubling if upsample == "deconv" else _upsampled
-        ups = [normalized(widen(fine, wide), make_norm(wide)) for fine, wide in pairwise((res_channels, *decoder))]
-        last = (res_channels, *decoder)[-1]
-        self.decoder = nn.Sequential(*(layer for up in ups for layer in up), *reflected(last, 3, 7), nn.Tanh())
         init_normal(self)
 
     def forward(self, blurred: Tensor) -> Tensor:
@@ -258,43 +274,14 @@ class Crosshatch(nn.Module):
 
     def inner_outputs(self) -> list[InnerOutput]:
         """Returns what the chosen pixel attends to in each attention module: its row and its column."""
-        modules = [(name, module) for name, module in self.named_modules() if isinstance(module, CrosshatchAttention)]
-        words = "weights of crosshatch attention {}: how much the chosen pixel takes from each of its row and column"
-        return [
-            InnerOutput(
-                f"attention{number}",
-                words.format(number),
-                (Ref(f"{name}.query"), Ref(f"{name}.key")),
-                partial(_weights_at, scale=module.scale),
-                kind="weights",
-            )
-            for number, (name, module) in enumerate(modules, start=1)
-        ]
-
-
-def _encoder(widths: Sequence[int], res_channels: int, norm: Norm) -> nn.Sequential:
-    """Returns the 7x7 convolution, the strided ones and, where the width must change, a 1x1 convolution."""
-    head, convolution = reflected(3, widths[0], 7)
-    layers = [head, *normalized(convolution, norm(widths[0]))]
-    for wide, wider in pairwise(widths):
-        layers += normalized(halving(wide, wider), norm(wider))
-    if widths[-1] != res_channels:
-        layers += normalized(nn.Conv2d(widths[-1], res_channels, 1), norm(res_channels))
-    return nn.Sequential(*layers)
-
-
-def _upsampled(in_channels: int, out_channels: int) -> nn.Module:
-    """Returns nearest upsampling and a 3x3 convolution: (n, c, h, w) to (n, d, 2h, 2w)."""
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1))
-
-
-def _require_widths(encoder: Sequence[int], res_channels: int, decoder: Sequence[int]) -> None:
-    if not encoder or len(decoder) != len(encoder) - 1:
-        raise ValueError(f"decoder needs one width fewer than encoder, got {list(encoder)} and {list(decoder)}")
-    if min(*encoder, *decoder, res_channels) < 1:
-        raise ValueError(f"widths must be at least 1, got {list(encoder)}, {res_channels} and {list(decoder)}")
-
-
-def _require_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is one of {', '.join(allowed)}; got {value!r}")
+        found: list[InnerOutput] = []
+        for name, module in self.named_modules():
+            if not isinstance(module, CrosshatchAttention):
+                continue
+            number = len(found) + 1
+            words = f"weights of crosshatch attention {number}: how much the chosen pixel takes from each of its row"
+            # the module keeps no weights, so those of one pixel are computed again from its queries and keys
+            calls = (Ref(f"{name}.query"), Ref(f"{name}.key"))
+            make = partial(_weights_at, scale=module.scale)
+            found.append(InnerOutput(f"attention{number}", f"{words} and column", calls, make, kind="weights"))
+        return found

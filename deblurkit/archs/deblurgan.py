@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from deblurkit.archs.blocks import ReflectedResBlock, doubling, halving, normalized, reflected, require_divisible
+from deblurkit.archs.blocks import ReflectedResBlock, decoder_layers, encoder_layers, reflected, require_divisible
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_normal
 
@@ -50,24 +50,20 @@ class DeblurGAN(nn.Module):
         super().__init__()
         if channels < 1 or blocks < 0 or not 0 <= dropout < 1:
             raise ValueError(f"needs channels >= 1, blocks >= 0, 0 <= dropout < 1; got {channels}, {blocks}, {dropout}")
-        wide = 4 * channels
+        widths = (channels, 2 * channels, 4 * channels)
         norm = nn.InstanceNorm2d
-        self.encoder = nn.Sequential(
-            *reflected(3, channels, 7),
-            norm(channels),
-            nn.ReLU(inplace=True),
-            *normalized(halving(channels, 2 * channels), norm(2 * channels)),
-            *normalized(halving(2 * channels, wide), norm(wide)),
-        )
-        self.blocks = nn.Sequential(*(ReflectedResBlock(wide, dropout, norm, convs_per_block) for _ in range(blocks)))
-        self.decoder = nn.Sequential(
-            *normalized(doubling(wide, 2 * channels), norm(2 * channels)),
-            *normalized(doubling(2 * channels, channels), norm(channels)),
-            *reflected(channels, 3, 7),
-            nn.Tanh(),
-        )
+        # (n, 3, h, w) to (n, 4 channels, h / 4, w / 4), where all the residual blocks work
+        self.encoder = nn.Sequential(*encoder_layers(widths, norm))
+        self.blocks = nn.Sequential()
+        for _ in range(blocks):
+            self.blocks.append(ReflectedResBlock(widths[-1], dropout, norm, convs_per_block))
+        # back to full size; the last layer has no norm, which would fix the mean and contrast of what is restored
+        ups = decoder_layers(widths[::-1], norm)
+        self.decoder = nn.Sequential(*ups, *reflected(channels, 3, 7), nn.Tanh())
         init_normal(self)
 
     def forward(self, blurred: Tensor) -> Tensor:
         require_divisible(self, blurred)
+        # ResOut (section 3.2): the network learns what to add to the blurred image, which the paper finds to train
+        # faster and to generalise better. The clamp, from the public code, keeps the sum in the range of an image.
         return torch.clamp(blurred + self.decoder(self.blocks(self.encoder(blurred))), -1.0, 1.0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.archs.blocks import Norm, require_divisible
+from deblurkit.archs.blocks import Norm, require_divisible, require_one_of
 from deblurkit.archs.fpn_encoders import ENCODERS, Encoder, load_imagenet, use_own_statistics
 from deblurkit.contracts import ReceptiveField
 from deblurkit.registry import ARCHS
@@ -74,21 +74,23 @@ class DeblurGANv2(nn.Module):
             raise ValueError(f"encoder is one of {', '.join(ENCODERS)}, got {encoder!r}")
         if decoder_norm not in (None, "instance", "batch"):
             raise ValueError(f"decoder_norm is instance, batch or absent, got {decoder_norm!r}")
-        if encoder_norm not in ("running", "image"):
-            raise ValueError(f"encoder_norm is running or image, got {encoder_norm!r}")
+        require_one_of("encoder_norm", encoder_norm, ("running", "image"))
+
+        # Three networks under one name: what is not said follows the public code's, whose densenet121 is the odd one.
         dense = encoder == "densenet121"
         width = channels if channels is not None else (128 if encoder == "mobilenet_v2" else 256)
         if width < 4 or width % 4:
             raise ValueError(f"channels is a positive multiple of 4, got {width}")
         plan = ENCODERS[encoder]
         norm = nn.BatchNorm2d if (decoder_norm or ("batch" if dense else "instance")) == "batch" else nn.InstanceNorm2d
-        half = width // 2
-        widths = [half, *[width] * 4]
-        self.encoder = Encoder(plan)
-        self.laterals = nn.ModuleList(
-            nn.Conv2d(taken, out, 1, bias=False) for taken, out in zip(plan.taps.values(), widths, strict=True)
-        )
         smoothed = not dense if top_down_convs is None else top_down_convs
+        half = width // 2
+
+        # The finest map skips the pyramid, and joins where only half the width is left.
+        self.encoder = Encoder(plan)
+        self.laterals = nn.ModuleList()
+        for taken, out in zip(plan.taps.values(), (half, width, width, width, width), strict=True):
+            self.laterals.append(nn.Conv2d(taken, out, 1, bias=False))
         self.top_down = nn.ModuleList(_smooth(width, width, norm) if smoothed else nn.Identity() for _ in range(3))
         self.heads = nn.ModuleList(_head(width, half) for _ in range(4))
         self.smooth = _smooth(4 * half, half, norm)
@@ -100,6 +102,7 @@ class DeblurGANv2(nn.Module):
         self.receptive_field: ReceptiveField = "global" if instance else plan.receptive_field
         self._pads = plan.pads
         self._pretrained = (encoder, encoder_weights, download)
+        # last, when all norms are there
         if encoder_norm == "image":
             use_own_statistics(self)
 
@@ -119,23 +122,28 @@ class DeblurGANv2(nn.Module):
         if min(blurred.shape[-2:]) < self.min_size:
             h, w = blurred.shape[-2:]
             raise ValueError(f"DeblurGANv2 with this encoder needs sizes of at least {self.min_size}, got {h}x{w}")
-        finest, *pyramid = self._pyramid(blurred)
-        maps = [_enlarge(head(level), 2**k) for k, (head, level) in enumerate(zip(self.heads, pyramid, strict=True))]
-        joined = self.smooth(torch.cat(maps[::-1], dim=1))
-        refined = self.smooth2(_enlarge(joined, 2) + finest)
-        residual = torch.tanh(self.final(_enlarge(refined, 2)))
-        return torch.clamp(blurred + residual, -1.0, 1.0) if self.global_skip else residual
 
-    def _pyramid(self, blurred: Tensor) -> list[Tensor]:
-        """Returns the lateral map at 1/2, ``(n, channels / 2, ...)``, and the pyramid's at 1/4 to 1/32."""
-        sides = [
-            functional.pad(lateral(taken), pads, mode="reflect") if any(pads) else lateral(taken)
-            for lateral, taken, pads in zip(self.laterals, self.encoder(blurred), self._pads, strict=True)
-        ]
+        # Laterals: the encoder's maps at 1/2 to 1/32, brought to the pyramid's width and to exact fractions of h and w.
+        sides: list[Tensor] = []
+        for lateral, taken, pads in zip(self.laterals, self.encoder(blurred), self._pads, strict=True):
+            side = lateral(taken)
+            sides.append(functional.pad(side, pads, mode="reflect") if any(pads) else side)
+
+        # Pyramid, from the coarsest down: each level, (n, channels, ...), gets what the coarser ones have seen.
         levels = [sides.pop()]
         for top_down in self.top_down:
             levels.insert(0, top_down(sides.pop() + _enlarge(levels[0], 2)))
-        return [*sides, *levels]
+
+        # Heads: all levels at 1/4, (n, channels / 2, ...) each, joined coarsest first, as published weights need it.
+        maps: list[Tensor] = []
+        for exponent, (head, level) in enumerate(zip(self.heads, levels, strict=True)):
+            maps.insert(0, _enlarge(head(level), 2**exponent))
+        joined = self.smooth(torch.cat(maps, dim=1))
+
+        # Back to full size; the encoder's finest map, all that is left of the laterals, joins at 1/2.
+        refined = self.smooth2(_enlarge(joined, 2) + sides.pop())
+        residual = torch.tanh(self.final(_enlarge(refined, 2)))
+        return torch.clamp(blurred + residual, -1.0, 1.0) if self.global_skip else residual
 
 
 def _enlarge(features: Tensor, factor: int) -> Tensor:

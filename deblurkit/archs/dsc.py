@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from deblurkit.archs.blocks import halving, reflected, require_divisible
+from deblurkit.archs.blocks import halving, reflected, require_divisible, require_one_of
 from deblurkit.inner_outputs import InnerOutput, Pixel, Ref
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_kaiming
 
 Upsample = Literal["two_conv", "espcn", "literal", "shuffle_first"]
-_SLOPE = 0.2
-_SOFT = 0.1
+_SLOPE = 0.2  # of every LeakyReLU
+_SOFT = 0.1  # what the last layer of each block and of the network is multiplied by at the start
 
 
 @ARCHS.register_module()
@@ -73,24 +73,25 @@ class DSCNet(nn.Module):
             raise ValueError(
                 f"needs channels a multiple of 4, blocks >= 0, 0 <= dropout < 1; got {channels}, {blocks}, {dropout}"
             )
+        require_one_of("upsample", upsample, get_args(Upsample))
         wide = 4 * channels
-        self.encoder = nn.Sequential(
-            *reflected(3, channels, 7),
-            _leaky(),
-            halving(channels, 2 * channels),
-            _leaky(),
-            halving(2 * channels, wide),
-            _leaky(),
-        )
-        self.blocks = nn.Sequential(
-            *(AttentiveSeparableBlock(wide, n_dsc, dsc_bias, reduction, dropout) for _ in range(blocks))
-        )
+        # DeblurGAN's encoder without norms: (n, 3, h, w) to (n, 4 channels, h / 4, w / 4)
+        down = [_leaky(), halving(channels, 2 * channels), _leaky(), halving(2 * channels, wide), _leaky()]
+        self.encoder = nn.Sequential(*reflected(3, channels, 7), *down)
+        self.blocks = nn.Sequential()
+        for _ in range(blocks):
+            self.blocks.append(AttentiveSeparableBlock(wide, n_dsc, dsc_bias, reduction, dropout))
+        # what a doubling leaves depends on the reading of "128, 64 convolution kernels"
         first, middle = _doubling(wide, 2 * channels, upsample)
         second, last = _doubling(middle, channels, upsample)
         self.decoder = nn.Sequential(*first, *second, *reflected(last, 3, 7), nn.Tanh())
         self.receptive_field = "global" if blocks else None  # the blocks weigh channels by means of the whole map
         init_kaiming(self, _SLOPE)
-        self._soften()
+        # start near the identity: without norms nine blocks at full strength would saturate the tanh
+        with torch.no_grad():
+            for part in (*self.blocks.children(), self.decoder):
+                last_layer = [module for module in part.modules() if isinstance(module, nn.Conv2d)][-1]
+                last_layer.weight.mul_(_SOFT)
 
     def forward(self, blurred: Tensor) -> Tensor:
         require_divisible(self, blurred)
@@ -98,25 +99,16 @@ class DSCNet(nn.Module):
 
     def inner_outputs(self) -> list[InnerOutput]:
         """Returns the attention of each block: M_C, one weight a channel, and M_S, one a position."""
-        named = [*self.named_modules()]
-        channel = [name for name, module in named if isinstance(module, ChannelAttention)]
-        spatial = [name for name, module in named if isinstance(module, SpatialAttention)]
         found: list[InnerOutput] = []
-        for number, (by_channel, by_place) in enumerate(zip(channel, spatial, strict=True), start=1):
-            calls = (Ref(f"{by_channel}.perceptron", 1), Ref(f"{by_channel}.perceptron", 2))
+        for index in range(len(self.blocks)):
+            number, body = index + 1, f"blocks.{index}.body"  # its first two layers are the attentions
             words = f"attention of block {number}: what its {{}} are multiplied by"
-            found += [
-                InnerOutput(f"M_C{number}", words.format("channels"), calls, _weights, "weights"),
-                InnerOutput(f"M_S{number}", words.format("positions"), (Ref(f"{by_place}.conv"),), _weights, "weights"),
-            ]
+            # the perceptron runs twice, on the means and on the maxima
+            calls = (Ref(f"{body}.0.perceptron", 1), Ref(f"{body}.0.perceptron", 2))
+            found.append(InnerOutput(f"M_C{number}", words.format("channels"), calls, _weights, "weights"))
+            map_ = (Ref(f"{body}.1.conv"),)
+            found.append(InnerOutput(f"M_S{number}", words.format("positions"), map_, _weights, "weights"))
         return found
-
-    def _soften(self) -> None:
-        """Starts near the identity: make the last convolutions of the blocks and of the network smaller."""
-        with torch.no_grad():
-            for part in (*self.blocks.children(), self.decoder):
-                last = [module for module in part.modules() if isinstance(module, nn.Conv2d)][-1]
-                last.weight.mul_(_SOFT)
 
 
 class ChannelAttention(nn.Module):
@@ -200,18 +192,13 @@ def _doubling(in_channels: int, kernels: int, upsample: Upsample) -> tuple[list[
     def conv3(before: int, after: int) -> nn.Module:
         return nn.Conv2d(before, after, 3, padding=1)
 
+    # a shuffle turns four channels into 2x2 pixels of one, so the width it leaves is a quarter of what it gets
     shuffle = nn.PixelShuffle(2)
     if upsample == "two_conv":
-        return [
-            conv3(in_channels, in_channels),
-            shuffle,
-            conv3(in_channels // 4, kernels),
-            _leaky(),
-        ], kernels
+        layers = [conv3(in_channels, in_channels), shuffle, conv3(in_channels // 4, kernels), _leaky()]
+        return layers, kernels
     if upsample == "espcn":
         return [conv3(in_channels, 4 * kernels), shuffle, _leaky()], kernels
     if upsample == "literal":
         return [conv3(in_channels, kernels), shuffle, _leaky()], kernels // 4
-    if upsample == "shuffle_first":
-        return [shuffle, conv3(in_channels // 4, kernels), _leaky()], kernels
-    raise ValueError(f"upsample is two_conv, espcn, literal or shuffle_first, got {upsample!r}")
+    return [shuffle, conv3(in_channels // 4, kernels), _leaky()], kernels

@@ -25,8 +25,8 @@ class ScaledBlock(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.attention = nn.Conv2d(channels, channels, 1)
-        nn.init.ones_(self.attention.bias)  # type: ignore[arg-type]
-        self.scale = nn.Parameter(torch.full((1, channels, 1, 1), 0.2))
+        nn.init.ones_(self.attention.bias)  # type: ignore[arg-type]  # each channel counts fully at first
+        self.scale = nn.Parameter(torch.full((1, channels, 1, 1), 0.2))  # small: there is no norm
 
     def forward(self, features: Tensor) -> Tensor:
         change = self.second(functional.relu(self.first(features)))
@@ -84,6 +84,7 @@ class FilterBankUNet(nn.Module):
         self.coefficients = nn.Conv2d(channels[0], 3 * filters, 3, padding=1)
         self.remainder = nn.Conv2d(channels[0], 12, 3, padding=1)
         self.bank = nn.Parameter(torch.randn(filters, 1, taps, taps) / taps)
+        # Start near the identity, but not at it: with coefficients of zero the bank would get no gradient.
         with torch.no_grad():
             self.coefficients.weight.mul_(0.1)
             self.remainder.weight.mul_(0.1)
@@ -91,12 +92,9 @@ class FilterBankUNet(nn.Module):
 
     def forward(self, blurred: Tensor) -> Tensor:
         require_divisible(self, blurred)
-        features = self._features(blurred)
-        mixed = self._mix(blurred, self.coefficients(features))
-        return blurred + mixed + functional.pixel_shuffle(self.remainder(features), 2)
+        n, c, h, w = blurred.shape
 
-    def _features(self, blurred: Tensor) -> Tensor:
-        """Returns the U-Net's features, ``(n, channels[0], h / 2, w / 2)``."""
+        # U-Net: 2x2 pixels become 12 channels, (n, 12, h / 2, w / 2), and its features have that size too.
         features = self.encoder[0](self.stem(functional.pixel_unshuffle(blurred, 2)))
         skips = []
         for down, stage in zip(self.down, self.encoder[1:], strict=True):
@@ -104,17 +102,18 @@ class FilterBankUNet(nn.Module):
             features = stage(down(features))
         for stage, up, skip in zip(reversed(self.decoder), reversed(self.up), reversed(skips), strict=True):
             features = stage(up(features) + skip)
-        return features
 
-    def _mix(self, blurred: Tensor, coefficients: Tensor) -> Tensor:
-        """Returns the bank's responses weighed by ``coefficients`` ``(n, 3 * filters, h / 2, w / 2)``, (n, 3, h, w)."""
-        n, c, h, w = blurred.shape
+        # Bank: filters that sum to zero leave flat areas alone; each colour by itself, (n, 3, filters, h, w).
         reach = self.bank.shape[-1] // 2
         bank = self.bank - self.bank.mean(dim=(2, 3), keepdim=True)
         padded = functional.pad(blurred, (reach, reach, reach, reach), mode="replicate")
         responses = functional.conv2d(padded.flatten(0, 1).unsqueeze(1), bank).view(n, c, -1, h, w)
+
+        # Mixture: how much of each filter a pixel needs changes slowly, so that interpolated coefficients will do.
+        coefficients = self.coefficients(features)
         weights = functional.interpolate(coefficients, scale_factor=2, mode="bilinear", align_corners=False)
-        return (responses * weights.reshape_as(responses)).sum(2)
+        mixed = (responses * weights.reshape_as(responses)).sum(2)
+        return blurred + mixed + functional.pixel_shuffle(self.remainder(features), 2)
 
 
 def _stage(channels: int, blocks: int) -> nn.Sequential:

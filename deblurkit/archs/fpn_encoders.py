@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit.compat import ensure_torchvision
-from deblurkit.errors import UserError
-from deblurkit.pretrained import read_pretrained
+from deblurkit.pretrained import fill_from_published, read_pretrained
 
 Padding = tuple[int, int, int, int]
 """Pixels to add at the left, right, top and bottom."""
@@ -22,28 +21,18 @@ _NO_PADDING: tuple[Padding, ...] = ((0, 0, 0, 0),) * 5
 
 @dataclass(frozen=True)
 class EncoderPlan:
-    """What is known of an encoder before it is built.
+    """An encoder before it is built, and where its ImageNet weights are published."""
 
-    Args:
-        layers: Makes its layers, under the names of the published network.
-        taps: The layers whose outputs are taken, at 1/2, 1/4, 1/8, 1/16 and 1/32, and their channels.
-        file: The published ImageNet weights.
-        url: Where they are.
-        receptive_field: How far the generator looks with it, in pixels, where no norm sees the whole map; measured. Its
-            coarsest map decides, whatever the pyramid's widths and convolutions are.
-        prefix: What stands before a layer's name in that file.
-        pads: What a tap lacks to the exact fraction of the image's size.
-        min_size: The least side of an image that leaves each tap enough to mirror.
-    """
-
-    layers: Callable[[], dict[str, nn.Module]]
-    taps: Mapping[str, int]
+    layers: Callable[[], dict[str, nn.Module]]  # makes them, under the names of the published network
+    taps: Mapping[str, int]  # the layers whose outputs are taken, at 1/2, 1/4, 1/8, 1/16 and 1/32; their channels
     file: str
     url: str
+    # How far the generator looks with it, in pixels, where no norm sees the whole map; measured. Its coarsest map
+    # decides, whatever the pyramid's widths and convolutions are.
     receptive_field: int
-    prefix: str = ""
-    pads: tuple[Padding, ...] = _NO_PADDING
-    min_size: int = 0
+    prefix: str = ""  # stands before a layer's name in that file
+    pads: tuple[Padding, ...] = _NO_PADDING  # what a tap lacks to the exact fraction of the image's size
+    min_size: int = 0  # the least side of an image that leaves each tap enough to mirror
 
 
 class Encoder(nn.Sequential):
@@ -57,13 +46,15 @@ class Encoder(nn.Sequential):
     """
 
     def __init__(self, plan: EncoderPlan) -> None:
-        with torch.device("meta"):  # what is not used is neither drawn nor held
+        # on the meta device the layers of the published network that are not used cost neither time nor memory
+        with torch.device("meta"):
             layers = plan.layers()
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
         self.taps = frozenset(plan.taps)
         self.to_empty(device=torch.get_default_device())
+        # what to_empty leaves is undefined memory, buffers of norms included
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
@@ -94,12 +85,13 @@ class OwnStatistics(nn.BatchNorm2d):
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)
-        self.act = getattr(norm, "act", nn.Identity())
+        self.act = dict(norm.named_children()).get("act", nn.Identity())
 
     def forward(self, features: Tensor) -> Tensor:
         if self.training:
             normalized = super().forward(features)
         else:
+            # instance norm by the batch norm's own scale and shift, which published weights come with
             normalized = functional.instance_norm(features, weight=self.weight, bias=self.bias, eps=self.eps)
         activated: Tensor = self.act(normalized)
         return activated
@@ -107,7 +99,7 @@ class OwnStatistics(nn.BatchNorm2d):
 
 def use_own_statistics(network: nn.Module) -> None:
     """Replaces every batch norm of ``network`` by :class:`OwnStatistics`, in place."""
-    for parent in list(network.modules()):
+    for parent in list(network.modules()):  # lists, as the walk would go on into what it has put in
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm2d) and not isinstance(child, OwnStatistics):
                 setattr(parent, name, OwnStatistics(child))
@@ -124,14 +116,8 @@ def load_imagenet(encoder: Encoder, name: str, path: str | None, download: bool)
     what = f"the ImageNet weights of {name}"
     advice = "or name the file with `encoder_weights: PATH`, or allow `download: true`; `encoder_weights: null` draws"
     state = read_pretrained(plan.file, plan.url, path, download, what, advice)
-    weights = {modern_name(key.removeprefix(plan.prefix)): value for key, value in state.items()}
-    lacking = [key for key in encoder.state_dict() if key not in weights and not key.endswith("num_batches_tracked")]
-    if lacking:
-        raise UserError(f"{path or plan.file}: not {what}: {plan.prefix}{lacking[0]} is missing ({len(lacking)} are)")
-    try:
-        encoder.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise UserError(f"{path or plan.file}: not {what}: {str(error).splitlines()[-1].strip()}") from None
+    weights = {modern_name(key): value for key, value in state.items()}
+    fill_from_published(encoder, weights, plan.prefix, f"{path or plan.file}: not {what}")
 
 
 def modern_name(key: str) -> str:

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.archs.blocks import doubling, halving, require_divisible
+from deblurkit.archs.blocks import doubling, halving, require_divisible, require_one_of
 from deblurkit.inner_outputs import RETURNED, InnerOutput, Ref
 from deblurkit.losses.views import pyramid, sobel
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_kaiming
 
-MODULES = 6  # InBlock, two EBlocks, two DBlocks, OutBlock: the residual blocks of all of them follow one another
-IMAGE_GAIN = 0.25  # of the layers that make images: measured, a scale then neither swells nor starves the next
+_MODULES = 6  # InBlock, two EBlocks, two DBlocks, OutBlock: the residual blocks of all of them follow one another
+_IMAGE_GAIN = 0.25  # of the layers that make images: measured, a scale then neither swells nor starves the next
 
 
 Residuals = Callable[[int], list[nn.Module]]
@@ -43,8 +43,8 @@ class NestedResBlock(ResBlock):
     """``(x + R(x)) / 2``, R a whole :class:`ResBlock` with an identity of its own; the shape is kept.
 
     Two in series are equation 9 with ``R1(P_n) = P_(n+1)`` taken at its word, ``P_n + R1(P_n) + R2(P_n + R1(P_n))``,
-    but for the halves, which are ours: each sum has two identity paths, the equation four, and the 24 blocks of a codec
-    2 ** 24, all of which would reach the output. With the halves the identity has gain 1, and the block equals
+    except for the halves, which are ours: each sum has two identity paths, the equation four, and the 24 blocks of a
+    codec 2 ** 24, all of which would reach the output. With the halves the identity has gain 1, and the block equals
     ``x + conv(ReLU(conv(x))) / 2``: nesting then says how much a branch weighs, and nothing else.
     """
 
@@ -72,6 +72,7 @@ class Codec(nn.Module):
     def __init__(self, in_channels: int, channels: Sequence[int], residuals: Residuals, guide: int = 0) -> None:
         super().__init__()
         fine, middle, coarse = channels
+        # the guides are joined before the second EBlock and before the first DBlock, which are wider by them
         wide = coarse + guide
         self.in_block = _entry(_same(in_channels, fine), residuals(fine))
         self.encode_1 = _entry(halving(fine, middle), residuals(middle))
@@ -82,9 +83,10 @@ class Codec(nn.Module):
         self.to_image = nn.Conv2d(fine, 3, 1)
 
     def forward(self, image: Tensor, guides: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
-        fine = self.in_block(image)
-        middle = self.encode_1(fine)
-        coarse = self.encode_2(torch.cat([middle, *guides[:1]], dim=1))
+        fine = self.in_block(image)  # (n, channels[0], h, w)
+        middle = self.encode_1(fine)  # (n, channels[1], h / 2, w / 2)
+        coarse = self.encode_2(torch.cat([middle, *guides[:1]], dim=1))  # (n, channels[2], h / 4, w / 4)
+        # skips are added, so that the decoder needs no wider layers; only the guides are joined
         decoded = self.decode_1(torch.cat([coarse, *guides[1:]], dim=1)) + middle
         features = self.out_block(self.decode_2(decoded) + fine)
         return features, self.to_image(features)
@@ -143,29 +145,48 @@ class MADN(nn.Module):
         super().__init__()
         if len(channels) != 3 or min(channels) < 1 or blocks < 1:
             raise ValueError(f"needs three widths and a residual block at least, got {channels} and {blocks}")
-        if fusion not in ("full", "light"):
-            raise ValueError(f"fusion is full or light, got {fusion!r}")
+        require_one_of("fusion", fusion, ("full", "light"))
         width = channels[0]
         block = NestedResBlock if nested else ResBlock
 
         def residuals(width: int) -> list[nn.Module]:
             return [block(width) for _ in range(blocks)]
 
+        # one codec for all three scales: it sees the blurred image and what the smaller scale restored, 3 + 3 channels
         self.scale = Codec(6, channels, residuals)
         self.gradient = Codec(3, channels, residuals, guide=width)
-        self.fusion = _full_fusion(width, residuals) if fusion == "full" else _light_fusion(width)
+        joined: list[nn.Module] = [_same(2 * width, width), nn.ReLU(inplace=True)]
+        if fusion == "full":
+            joined += [_exit(residuals(width), _deconvolution(width)), nn.Conv2d(width, 3, 1)]
+        else:
+            joined.append(_same(width, 3))
+        self.fusion = nn.Sequential(*joined)
         # With each of a block's two convolutions a codec's six modules look 1 + 2 + 4 + 4 + 2 + 1 of its pixels far;
         # a scale starts from the one below, whose pixels are twice as wide. The rest of the network was measured.
         in_blocks = 2 * blocks * 14 * (4 + 2 + 1) + (2 * blocks if fusion == "full" else 0)
         self.receptive_field = in_blocks + 73 - blocks % 2
-        _initialise(self, MODULES * blocks)
+        _initialise(self, _MODULES * blocks)
 
     def forward(self, blurred: Tensor) -> dict[str, Tensor | list[Tensor]]:
         require_divisible(self, blurred)
-        features, scales = self._restore_scales(blurred)
+
+        # Scale network, from a quarter of the size up: each result, enlarged, is seen by the next.
+        features: list[Tensor] = []  # full size first: (n, channels[0], h, w), then halves and quarters
+        scales: list[Tensor] = []  # the images, in the same order
+        for seen in reversed(pyramid(blurred)):
+            before = seen  # the smallest scale has none below it, and sees its own image twice
+            if scales:
+                before = functional.interpolate(scales[0], scale_factor=2.0, mode="bicubic", align_corners=False)
+            found, image = self.scale(torch.cat([seen, before], dim=1))
+            features.insert(0, found)
+            scales.insert(0, image)
+
+        # Gradient network, guided by the features of the half and the quarter size, which fit its own two levels.
         gradient_features, gradient = self.gradient(_gradient_map(blurred), features[1:])
-        image = self.fusion(torch.cat([features[0], gradient_features], dim=1))
-        return {"image": image, "gradient": gradient, "scales": scales}
+
+        # Fusion of both networks' features at full size. Every output is returned, for its own loss term.
+        restored = self.fusion(torch.cat([features[0], gradient_features], dim=1))
+        return {"image": restored, "gradient": gradient, "scales": scales}
 
     def inner_outputs(self) -> list[InnerOutput]:
         """Returns the restored gradient map X_g and the scale network's images I1 (full size) to I3, as Figure 1."""
@@ -176,17 +197,6 @@ class MADN(nn.Module):
             words = f"restored by the scale network at {size} size"
             found.append(InnerOutput(f"I{index + 1}", words, (scale,), kind="image"))
         return found
-
-    def _restore_scales(self, blurred: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Returns the scale network's features and images, full size first."""
-        features: list[Tensor] = []
-        images: list[Tensor] = []
-        for seen in reversed(pyramid(blurred)):
-            before = _doubled(images[0]) if images else seen
-            both = self.scale(torch.cat([seen, before], dim=1))
-            features.insert(0, both[0])
-            images.insert(0, both[1])
-        return features, images
 
 
 def _same(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -207,19 +217,6 @@ def _exit(blocks: list[nn.Module], deconvolution: nn.Module) -> nn.Sequential:
     return nn.Sequential(*blocks, deconvolution, nn.ReLU(inplace=True))
 
 
-def _full_fusion(width: int, residuals: Residuals) -> nn.Sequential:
-    out_block = _exit(residuals(width), _deconvolution(width))
-    return nn.Sequential(_same(2 * width, width), nn.ReLU(inplace=True), out_block, nn.Conv2d(width, 3, 1))
-
-
-def _light_fusion(width: int) -> nn.Sequential:
-    return nn.Sequential(_same(2 * width, width), nn.ReLU(inplace=True), _same(width, 3))
-
-
-def _doubled(image: Tensor) -> Tensor:
-    return functional.interpolate(image, scale_factor=2.0, mode="bicubic", align_corners=False)
-
-
 def _gradient_map(image: Tensor) -> Tensor:
     """Returns M(image) without autocast: differences of bf16 pixels would keep two or three digits."""
     device = image.device.type
@@ -233,8 +230,9 @@ def _gradient_map(image: Tensor) -> Tensor:
 def _initialise(network: MADN, depth: int) -> None:
     """Draws the weights so that images at the start are of the order of the input, at every scale."""
     init_kaiming(network)
+    # each residual block adds the variance of its branch to its input's: in series, without norms, that multiplies
     for module in network.modules():
         if isinstance(module, ResBlock):
             module.body[-1].weight.mul_(depth**-0.5)  # type: ignore[union-attr,operator]
     for layer in (network.scale.to_image, network.gradient.to_image, network.fusion[-1]):
-        layer.weight.mul_(IMAGE_GAIN)  # type: ignore[union-attr,operator]
+        layer.weight.mul_(_IMAGE_GAIN)  # type: ignore[union-attr,operator]

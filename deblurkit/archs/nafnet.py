@@ -77,13 +77,17 @@ class NAFNet(nn.Module):
 
     def forward(self, blurred: Tensor) -> Tensor:
         require_divisible(self, blurred)
-        features = self.intro(blurred)
+        features = self.intro(blurred)  # (n, width, h, w)
+
+        # down: each level halves the size and doubles the width
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             features = encoder(features)
             skips.append(features)
             features = down(features)
         features = self.middle(features)
+
+        # up: skips are added, not joined, so that each block of the decoder is as wide as its twin in the encoder
         for up, skip, decoder in zip(self.ups, reversed(skips), self.decoders, strict=True):
             features = decoder(up(features) + skip)
         return blurred + self.ending(features)
@@ -116,6 +120,7 @@ class NAFBlock(nn.Module):
             SimpleGate(),
             nn.Conv2d(channels, channels, 1),
         )
+        # at 0 a new block is the identity, so that 36 of them in a row can be trained from the start
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
@@ -125,7 +130,7 @@ class NAFBlock(nn.Module):
 
 
 class ChannelLayerNorm(nn.Module):
-    """Normalise each pixel over its channels, then scale and shift each channel; in fp32 also under autocast.
+    """Normalises each pixel over its channels, then scales and shifts each channel; in fp32 also under autocast.
 
     Shape:
         ``(n, c, h, w)`` to the same; in memory the result is channels last, which is what makes it fast.
@@ -138,8 +143,10 @@ class ChannelLayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, features: Tensor) -> Tensor:
+        # a variance in fp16 overflows once values exceed 255
         precise = torch.promote_types(features.dtype, torch.float32)
-        pixels, weight, bias = (x.to(precise) for x in (features.permute(0, 2, 3, 1), self.weight, self.bias))
+        weight, bias = self.weight.to(precise), self.bias.to(precise)
+        pixels = features.permute(0, 2, 3, 1).to(precise)  # layer_norm takes the last axes
         normal = functional.layer_norm(pixels, weight.shape, weight, bias, self.eps)
         return normal.permute(0, 3, 1, 2).to(features.dtype)
 
@@ -148,6 +155,7 @@ class SimpleGate(nn.Module):
     """The product of the two halves of the channels; (n, 2c, h, w) to (n, c, h, w)."""
 
     def forward(self, features: Tensor) -> Tensor:
+        # in place of GELU, which is itself a product of x and a function of x
         first, second = features.chunk(2, dim=1)
         return first * second
 

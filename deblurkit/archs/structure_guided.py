@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.archs.blocks import doubling, halving, normalized, reflected, require_divisible
+from deblurkit.archs.blocks import (
+    doubling,
+    enlarging,
+    halving,
+    normalized,
+    reflected,
+    require_divisible,
+    require_one_of,
+)
 from deblurkit.inner_outputs import InnerOutput, Ref
 from deblurkit.registry import ARCHS
 from deblurkit.weight_init import init_normal
@@ -20,7 +28,7 @@ Path = Literal["rgcl", "conv"]
 Pointwise = Literal["outside", "inside"]
 Upsample = Literal["nearest", "deconv"]
 
-# What of an RGCL is shown, by the part of it; the empty name is the whole.
+# The maps of an RGCL that can be shown, by the part that makes them; the empty name is the whole.
 _STRUCTURES = {
     "horizontal": "horizontal filters in the last recurrence",
     "vertical": "vertical filters in the last recurrence",
@@ -81,8 +89,7 @@ class RecurrentGradientConv(nn.Module):
         self, channels: int, recurrences: int = 3, reduction: int = 16, pointwise: Pointwise = "outside"
     ) -> None:
         super().__init__()
-        if pointwise not in ("outside", "inside"):
-            raise ValueError(f"pointwise is outside or inside, got {pointwise!r}")
+        require_one_of("pointwise", pointwise, ("outside", "inside"))
         if not 1 <= recurrences <= _MOST_RECURRENCES:
             raise ValueError(f"recurrences must be from 1 to {_MOST_RECURRENCES}, got {recurrences}")
         self.recurrences = recurrences
@@ -93,6 +100,7 @@ class RecurrentGradientConv(nn.Module):
         self.attention = ChannelAttention(channels, reduction)
 
     def forward(self, features: Tensor) -> Tensor:
+        # one weight for all turns: with each the layer sees a pixel further along rows and columns, at no parameters
         state = features
         for _ in range(self.recurrences):
             state = functional.leaky_relu(self.horizontal(state) + self.vertical(state), 0.2)
@@ -100,6 +108,7 @@ class RecurrentGradientConv(nn.Module):
                 state = self.gate(state)
         if not self.inside:
             state = self.gate(state)
+        # the sigmoid makes of it a map of where structures are; the input is added, so that nothing is lost by it
         return self.attention(torch.sigmoid(state)) + features
 
 
@@ -144,12 +153,12 @@ class MultiBranchReuseBlock(nn.Module):
         if path not in ("rgcl", "conv") or multipath not in ("parallel", "cascade"):
             raise ValueError(f"path is rgcl or conv, multipath parallel or cascade; got {path!r} and {multipath!r}")
         self.cascade = multipath == "cascade"
-        self.paths = nn.ModuleList(
-            RecurrentGradientConv(channels, recurrences, reduction, pointwise)
-            if path == "rgcl"
-            else nn.Conv2d(channels, channels, 3, padding=1)
-            for _ in range(paths)
-        )
+        self.paths = nn.ModuleList()
+        for _ in range(paths):
+            if path == "rgcl":
+                self.paths.append(RecurrentGradientConv(channels, recurrences, reduction, pointwise))
+            else:
+                self.paths.append(nn.Conv2d(channels, channels, 3, padding=1))
         self.attention = ChannelAttention(paths * channels, reduction)
         self.fuse = nn.Sequential(
             nn.Conv2d(paths * channels, channels, 1),
@@ -160,6 +169,7 @@ class MultiBranchReuseBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         found: list[Tensor] = []
         for path in self.paths:
+            # equation 5 gives each path the block's input; in a cascade the paths see ever further
             found.append(path(found[-1] if self.cascade and found else features))
         return features + self.fuse(self.attention(torch.cat(found, dim=1)))
 
@@ -198,12 +208,10 @@ class GradientNet(nn.Module):
         if inner < 1 or blocks < 1:
             raise ValueError(f"GradientNet needs 1 channel and 1 block at least, got {inner} and {blocks}")
         self.transition = nn.Sequential(nn.Conv2d(outer, inner, 3, padding=1), nn.Conv2d(inner, inner, 3, padding=1))
-        self.blocks = nn.Sequential(
-            *(
-                MultiBranchReuseBlock(inner, paths, path, recurrences, multipath, reduction, pointwise)
-                for _ in range(blocks)
-            )
-        )
+        row: list[nn.Module] = []
+        for _ in range(blocks):
+            row.append(MultiBranchReuseBlock(inner, paths, path, recurrences, multipath, reduction, pointwise))
+        self.blocks = nn.Sequential(*row)
         self.attention = ChannelAttention(inner, reduction)
         self.back = nn.Conv2d(inner, outer, 3, padding=1)
 
@@ -278,31 +286,38 @@ class StructureGuided(nn.Module):
         super().__init__()
         if len(channels) < 2 or min(channels) < 1:
             raise ValueError(f"channels needs two levels at least, each of one channel at least, got {channels}")
-        if upsample not in ("nearest", "deconv"):
-            raise ValueError(f"upsample is nearest or deconv, got {upsample!r}")
+        require_one_of("upsample", upsample, ("nearest", "deconv"))
         self.size_divisor = 2 ** (len(channels) - 1)
         self.global_skip = global_skip
         first, last = channels[0], channels[-1]
         head = nn.Sequential(*reflected(3, first, 7), nn.InstanceNorm2d(first), nn.ReLU(inplace=True))
-        self.encoder = nn.ModuleList([head, *(_down(fine, coarse) for fine, coarse in pairwise(channels))])
+        self.encoder = nn.ModuleList([head])
+        for fine, coarse in pairwise(channels):
+            self.encoder.append(nn.Sequential(*normalized(halving(fine, coarse), nn.InstanceNorm2d(coarse))))
         self.gradient_net: nn.Module = nn.Identity()
         if gradient_net:
             self.gradient_net = GradientNet(
                 last, gradient_channels, blocks, paths, path, recurrences, multipath, reduction, pointwise
             )
-        joined = [*(2 * width for width in channels[:-1]), last]  # each level's width in the decoder, skip included
-        levels = reversed(range(len(channels) - 1))
-        self.decoder = nn.ModuleList(_up(joined[level + 1], channels[level], upsample) for level in levels)
-        self.tail = nn.Sequential(*reflected(joined[0], 3, 7), nn.Tanh())
+        self.decoder = nn.ModuleList()
+        widen = doubling if upsample == "deconv" else enlarging
+        width = last
+        for fine in reversed(channels[:-1]):
+            self.decoder.append(nn.Sequential(*normalized(widen(width, fine), nn.InstanceNorm2d(fine))))
+            width = 2 * fine  # the encoder's features of that size are joined to it
+        self.tail = nn.Sequential(*reflected(width, 3, 7), nn.Tanh())
         init_normal(self)
 
     def forward(self, blurred: Tensor) -> Tensor:
         require_divisible(self, blurred)
+        # encoder: (n, channels[k], h / 2^k, w / 2^k) at each level k
         features, skips = blurred, []
         for stage in self.encoder:
             features = stage(features)
             skips.append(features)
+        # structures are looked for in the coarsest features alone, where a pixel stands for a patch of the image
         features = self.gradient_net(skips.pop())
+        # decoder: doubled in size, then joined with the encoder's features of that size, so twice channels[k] wide
         for stage in self.decoder:
             features = torch.cat([stage(features), skips.pop()], dim=1)
         restored: Tensor = self.tail(features)
@@ -318,15 +333,3 @@ class StructureGuided(nn.Module):
                 ref = Ref(f"{name}.{part}" if part else name)
                 found.append(InnerOutput(f"rgcl{number}.{part or 'structure'}", f"RGCL {number}: {words}", (ref,)))
         return found
-
-
-def _down(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(*normalized(halving(in_channels, out_channels), nn.InstanceNorm2d(out_channels)))
-
-
-def _up(in_channels: int, out_channels: int, upsample: Upsample) -> nn.Sequential:
-    if upsample == "deconv":
-        widen: nn.Module = doubling(in_channels, out_channels)
-    else:
-        widen = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1))
-    return nn.Sequential(*normalized(widen, nn.InstanceNorm2d(out_channels)))

@@ -361,10 +361,10 @@ def test_width_before_the_blocks_changes_only_where_it_must():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"attention": "twice"}, "attention is one of once, each, none; got 'twice'"),
-        ({"upsample": "bilinear"}, "upsample is one of nearest, deconv"),
-        ({"norm": "group"}, "norm is one of batch, instance"),
-        ({"block_order": "both"}, "block_order is one of pre, post"),
+        ({"attention": "twice"}, "attention is once, each or none, got 'twice'"),
+        ({"upsample": "bilinear"}, "upsample is nearest or deconv"),
+        ({"norm": "group"}, "norm is batch or instance"),
+        ({"block_order": "both"}, "block_order is pre or post"),
         ({"convs_per_block": 3}, "1 or 2 convolutions, got 3"),
         ({"decoder": [8]}, "one width fewer"),
         ({"encoder": [4, 0, 16]}, "at least 1"),

@@ -193,7 +193,7 @@ def test_files_that_are_not_vgg19(tmp_path: Path, vgg19: torch.nn.Sequential):
     with pytest.raises(UserError, match="cannot be read as weights"):
         PerceptualLoss(weights=str(path))
     torch.save({"features.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match=r"not the weights of VGG-19, features\.\d+\.\w+ is missing"):
+    with pytest.raises(UserError, match=r"not the weights of VGG-19: features\.\d+\.\w+ is missing"):
         PerceptualLoss(weights=str(path))
     state = {f"features.{name}": value for name, value in vgg19.state_dict().items()}
     torch.save({**state, "features.0.weight": torch.zeros(1, 3, 3, 3)}, path)

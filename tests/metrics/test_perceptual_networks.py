@@ -242,7 +242,7 @@ def test_files_of_something_else_are_refused(cache: Path, tmp_path: Path):
         caught.value
     )
     other = cache / PUBLISHED["squeezenet1_1"].file
-    with pytest.raises(UserError, match=f"{other.name}: not the weights of AlexNet, features") as caught:
+    with pytest.raises(UserError, match=f"{other.name}: not the weights of AlexNet: features") as caught:
         METRICS.build({"type": "LPIPS", "weights": str(other)})
     assert str(cache) in str(caught.value)
     with pytest.raises(UserError, match="not the weights of VGG-16"):
