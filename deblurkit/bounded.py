@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,17 +22,11 @@ class TooLargeError(ValueError):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a network may have.
+    """The most that a network may have."""
 
-    Attributes:
-        weights: Numbers in its parameters.
-        parts: Modules, parameters and buffers.
-        calls: Calls of modules in one pass.
-    """
-
-    weights: int
-    parts: int
-    calls: int = 1_000_000
+    weights: int  # numbers in its parameters
+    parts: int  # modules, parameters and buffers
+    calls: int = 1_000_000  # of modules, in one pass
 
 
 @contextmanager
@@ -46,6 +39,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
     Raises:
         TooLargeError: It goes beyond.
     """
+    # torch's hooks are global: what other threads build meanwhile is none of this block's affair
     counts = {"weights": 0, "parts": 0, "calls": 0}
     thread = threading.get_ident()
 
@@ -57,14 +51,14 @@ def bounded(bounds: Bounds) -> Iterator[None]:
         if counts[what] > most:
             raise TooLargeError(f"it would have more than {most} {what}")
 
-    def tensor(owner: nn.Module, name: str, value: Any) -> None:
+    def tensor(owner: nn.Module, name: str, value: torch.Tensor | None) -> None:
         count("parts", 1)
         count("weights", 0 if value is None else value.numel())
 
-    def submodule(owner: nn.Module, name: str, value: Any) -> None:
+    def submodule(owner: nn.Module, name: str, value: nn.Module | None) -> None:
         count("parts", 1)
 
-    def call(owner: nn.Module, inputs: Any) -> None:
+    def call(owner: nn.Module, inputs: object) -> None:
         count("calls", 1)
 
     with _random_state_kept(), ExitStack() as stack:
@@ -75,7 +69,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
         yield
 
 
-def check_arguments(arguments: Any) -> None:
+def check_arguments(arguments: object) -> None:
     """Refuses arguments of a network that hold more values than any network takes.
 
     Raises:
@@ -86,7 +80,10 @@ def check_arguments(arguments: Any) -> None:
         if not left:
             return
         value = left.pop()
-        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
     raise TooLargeError(f"its arguments hold more than {_MAX_ARGUMENTS} values")
 
 

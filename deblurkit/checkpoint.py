@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "CheckpointError", "checked", "digest", "is_checkpoint", "load", "read", "save"]
 
-_LISTED = 6
-_SPARE_WEIGHTS, _SPARE_PARTS = 8_000_000, 5_000
+_LISTED = 6  # groups of names in a message
+_SPARE_WEIGHTS, _SPARE_PARTS = 8_000_000, 5_000  # what constructors may build and throw away
 
 
 def save(state: dict[str, Any], path: Path) -> None:
@@ -68,7 +68,7 @@ class _Watched:
         """Does nothing: the file is flushed when all is written."""
 
 
-def _refuse_objects(value: Any, place: str) -> None:
+def _refuse_objects(value: object, place: str) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_objects(key, f"{place} key")
@@ -113,6 +113,7 @@ def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, 
     kind = component["type"]
     if ARCHS.get(kind) is None:
         raise CheckpointError(f"{path}: {ARCHS.miss(kind)}{_where_from(state)}")
+    # A sketch on the meta device first: weights that do not fit are refused before memory is taken for any.
     weights, where = weights_of(state), f"{path}: options.generator"
     complaint = f"{path}: its weights do not fit {kind}"
     sketch = sketch_generator(component, weights, where)
@@ -175,7 +176,9 @@ def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:
 def describe_weights(state: dict[str, Any], weights: str | Path) -> dict[str, Any]:
     """Returns ``file``, ``iteration``, ``ema`` (whether averaged weights are used), and foreign ones' ``note``."""
     described = {"file": str(weights), "iteration": state["position"]["iteration"], "ema": state["ema"] is not None}
-    return {**described, "note": state["note"]} if "note" in state else described
+    if "note" in state:
+        described["note"] = state["note"]
+    return described
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> None:

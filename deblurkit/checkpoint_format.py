@@ -35,7 +35,7 @@ def _component(component: dict[str, Any]) -> dict[str, Any]:
     return component
 
 
-def _plain(options: Any) -> Any:
+def _plain(options: object) -> object:
     try:
         from_plain(options, Origin(""))
     except TypeError as error:
@@ -142,7 +142,7 @@ class _Checkpoint(_Part):
     generator_package: Name | None = None
 
 
-def is_checkpoint(content: Any) -> bool:
+def is_checkpoint(content: object) -> bool:
     """Tells whether what was read from a file means to be a checkpoint of this version."""
     if not isinstance(content, dict) or "generator" not in content:
         return False
@@ -159,7 +159,7 @@ def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[
         to_resume: Whether it must have all that a training takes up.
 
     Raises:
-        CheckpointError: It is not so; one line that names the first wrong key.
+        CheckpointError: A part is not; one line that names the first wrong key.
     """
     try:
         _Checkpoint.model_validate(content)
@@ -170,7 +170,8 @@ def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[
             path, text = (*path, str(detail["loc"][-1])), "missing"
         else:
             text = expectation(detail)
-            text += f", not {shown(value)}" if text.startswith("should be ") else ""
+            if text.startswith("should be "):
+                text += f", not {shown(value)}"
         place = ascii(dotted(path))[1:-1]
         raise CheckpointError(f"{where}: this checkpoint is damaged: {place}: {' '.join(text.split())}") from None
     lacking = [key for key in _TO_RESUME if key not in content] if to_resume else []
@@ -182,7 +183,7 @@ def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[
     return {"critics": {}, **content}
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Returns a value as messages show it: short, and on one line."""
     if isinstance(value, Tensor):
         return f"a tensor of {'x'.join(map(str, value.shape)) or 'no dimension'}"

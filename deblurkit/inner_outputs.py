@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -237,7 +237,7 @@ def _observed(network: nn.Module, names: Collection[str], notice: Callable[[Ref,
     """Tells ``notice`` of every tensor that the named modules return while the block runs."""
     calls: Counter[str] = Counter()
 
-    def take(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    def take(name: str, module: nn.Module, inputs: object, output: object) -> None:
         calls[name] += 1
         for parts, tensor in _tensors(output, ()):
             notice(Ref(name, calls[name], parts), tensor)
@@ -251,7 +251,7 @@ def _observed(network: nn.Module, names: Collection[str], notice: Callable[[Ref,
             hook.remove()
 
 
-def _tensors(output: Any, parts: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+def _tensors(output: object, parts: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     """Yields the tensors in what a module returned, each with the places and keys that lead to it."""
     if isinstance(output, Tensor):
         yield parts, output

@@ -36,6 +36,7 @@ class DoubleScaleDiscriminator(nn.Module):
     def __init__(self, in_channels: int = 3, channels: int = 64, spectral_norm: bool = False) -> None:
         super().__init__()
         self.patch = PatchDiscriminator(in_channels, channels, layers=3, padding=2)
+        # two more strided convolutions, so that a logit sees 286 pixels; the same image goes to both, at one size
         self.full = PatchDiscriminator(in_channels, channels, layers=5, padding=2)
         if spectral_norm:
             apply_spectral_norm(self)

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.archs.blocks import AFFINE_NORMS
+from deblurkit.archs.blocks import AFFINE_NORMS, require_one_of
 from deblurkit.discriminators.spectral import apply_spectral_norm
 from deblurkit.registry import DISCRIMINATORS
 from deblurkit.weight_init import init_normal
@@ -65,8 +65,8 @@ class FlattenDiscriminator(nn.Module):
         super().__init__()
         if min(in_channels, channels, hidden) < 1:
             raise ValueError(f"widths must be at least 1, got {in_channels}, {channels} and {hidden}")
-        if norm not in (*AFFINE_NORMS, "none"):
-            raise ValueError(f"norm is batch, instance or none; got {norm!r}")
+        require_one_of("norm", norm, (*AFFINE_NORMS, "none"))
+        # from (n, in_channels, 256, 256) to (n, 4 channels, 16, 16), then two convolutions that keep the size
         layers: list[nn.Module] = [_halving(in_channels, channels), nn.LeakyReLU(0.2, inplace=True)]
         for before, width in pairwise((channels, channels, 2 * channels, 4 * channels)):
             layers += _normalized([_halving(before, width)], width, norm)
@@ -84,7 +84,8 @@ class FlattenDiscriminator(nn.Module):
         if min(h, w) < _SMALLEST:
             raise ValueError(f"FlattenDiscriminator needs images of at least {_SMALLEST}x{_SMALLEST}, got {h}x{w}")
         scores = self.body(image)
-        if scores.shape[-2:] != (_MAP, _MAP):  # where it changes nothing its gradient on a GPU is not deterministic
+        # only where it changes anything: the pooling's gradient on a GPU is not deterministic
+        if scores.shape[-2:] != (_MAP, _MAP):
             scores = functional.adaptive_avg_pool2d(scores, _MAP)
         return self.head(scores)
 

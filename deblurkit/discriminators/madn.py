@@ -59,13 +59,15 @@ class MADNDiscriminator(nn.Module):
         single = nn.Conv2d(1, 1, 1)
         self.features = nn.Sequential(*pairs, *_activated(nn.Conv2d(channels[-1], 1, 1)), *_activated(single))
         self.head = nn.Sequential(nn.Flatten(), *_activated(nn.Linear(SIDE**2, hidden)), nn.Linear(hidden, 1))
+        # ones last, over what He's draw gave the one weight through which everything passes
         init_kaiming(self, slope=0.2)
         nn.init.ones_(single.weight)
         if spectral_norm:
             apply_spectral_norm(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        features = self.features(image)
+        features = self.features(image)  # (n, 1, 8, 8) of 256x256 pixels
+        # only where it changes anything: the pooling's gradient on a GPU is not deterministic
         if features.shape[-2:] != (SIDE, SIDE):
             features = functional.adaptive_avg_pool2d(features, SIDE)
         return self.head(features)

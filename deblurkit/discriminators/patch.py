@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from deblurkit.archs.blocks import require_one_of
 from deblurkit.discriminators.spectral import apply_spectral_norm
 from deblurkit.registry import DISCRIMINATORS
 from deblurkit.weight_init import init_normal
@@ -59,12 +60,11 @@ class PatchDiscriminator(nn.Module):
         reduce: Literal["none", "mean"] = "none",
     ) -> None:
         super().__init__()
-        if norm not in ("instance", "none"):
-            raise ValueError(f"norm is 'instance' or 'none', got {norm!r}")
-        if reduce not in ("none", "mean"):
-            raise ValueError(f"reduce is 'none' or 'mean', got {reduce!r}")
+        require_one_of("norm", norm, ("instance", "none"))
+        require_one_of("reduce", reduce, ("none", "mean"))
         if layers < 1:
             raise ValueError(f"layers must be at least 1, got {layers}")
+        # pix2pix has no norm after the first convolution, which would take the image's own brightness and contrast away
         modules: list[nn.Module] = [_convolution(in_channels, channels, 2, padding), nn.LeakyReLU(0.2, inplace=True)]
         width = channels
         for layer in range(1, layers + 1):
@@ -79,7 +79,7 @@ class PatchDiscriminator(nn.Module):
         self.reduce = reduce
         self.smallest = _smallest(layers, padding, spread=2 if norm == "instance" else 1)
         init_normal(self)
-        if spectral_norm:
+        if spectral_norm:  # last, as its first estimate is of the weights that it finds
             apply_spectral_norm(self)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class PatchDiscriminator(nn.Module):
                 f"PatchDiscriminator needs images of at least {self.smallest}x{self.smallest}, "
                 f"got {image.shape[-2]}x{image.shape[-1]}: crop larger or use fewer layers"
             )
-        scores: Tensor = self.body(image)
+        scores: Tensor = self.body(image)  # (n, 1, h', w'): one for each patch that the last convolution sees
         return scores.mean((2, 3)) if self.reduce == "mean" else scores
 
 
@@ -98,7 +98,7 @@ def _convolution(in_channels: int, out_channels: int, stride: int, padding: int)
 
 def _smallest(layers: int, padding: int, spread: int) -> int:
     """Returns the least image side that leaves ``spread`` positions before the last convolution, and one after."""
-    for side in count(1):
+    for side in count(1):  # tried, not solved for: each convolution rounds down
         size = side
         for layer in range(layers + 1):
             size = (size + 2 * padding - 4) // (2 if layer < layers else 1) + 1

@@ -1,4 +1,4 @@
-"""What a weight file is, whoever wrote it, and published ones as checkpoints of ours."""
+"""Weight files of unknown origin: checkpoints of ours, published ones as if they were ours, and guesses at the rest."""
 
 from __future__ import annotations
 
@@ -52,34 +52,34 @@ def read_weights(path: Path | str) -> dict[str, Any]:
             f"knows (DeblurGAN, DeblurGAN-v2): this looks like {_guess(content, weights)}"
         )
     adopted = layout.adopt(weights)
-    _check(adopted, path)
-    return _state(adopted, path)
 
-
-def _unwrapped(content: Any) -> dict[str, Tensor]:
-    """Returns the tensors of a state dict, without what data-parallel training puts before their names."""
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping):
-        return {}
-    return {
-        re.sub(r"^(module\.)+", "", key): value
-        for key, value in content.items()
-        if isinstance(key, str) and key.isprintable() and isinstance(value, Tensor)
-    }
-
-
-def _check(adopted: Adopted, path: Path | str) -> None:
+    # A sketch without memory tells whether they fit before anything of their size is built.
     complaint = f"{path}: this looks like {adopted.layout}, but does not fit it"
     sketch = checkpoint.sketch_generator(adopted.generator, adopted.weights, complaint)
     if sketch is None:
         raise CheckpointError(f"{complaint}: no such network can be built ({adopted.generator})")
     checkpoint.refuse_differences(checkpoint.compare(sketch, adopted.weights), complaint)
+    return _state(adopted, path)
+
+
+def _unwrapped(content: object) -> dict[str, Tensor]:
+    """Returns the tensors of a state dict, without what data-parallel training puts before their names."""
+    # one after the other, as some files wrap twice: {"model": {"state_dict": ...}}
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    weights: dict[str, Tensor] = {}
+    for key, value in content.items() if isinstance(content, Mapping) else ():
+        # names go into messages, so that those which a terminal would act on are passed over
+        if isinstance(key, str) and key.isprintable() and isinstance(value, Tensor):
+            weights[re.sub(r"^(module\.)+", "", key)] = value
+    return weights
 
 
 def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
-    left_out = f"; left out: {', '.join(adopted.left_out)}" if adopted.left_out else ""
+    note = f"{path}: weights of {adopted.layout}, trained elsewhere"
+    if adopted.left_out:
+        note += f"; left out: {', '.join(adopted.left_out)}"
     name = folder_name_from(Path(path).stem, "published")
     return {
         "format": checkpoint.FORMAT,
@@ -89,11 +89,11 @@ def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
         "position": {"iteration": 0},
         "options": Options(name=name, generator=adopted.generator).to_dict(),
         "layout": adopted.layout,
-        "note": f"{path}: weights of {adopted.layout}, trained elsewhere{left_out}",
+        "note": note,
     }
 
 
-def _guess(content: Any, weights: Mapping[str, Tensor]) -> str:
+def _guess(content: object, weights: Mapping[str, Tensor]) -> str:
     """Says what a file probably is."""
     if isinstance(content, Mapping) and "format" in content and "generator" in content:
         return f"a checkpoint of another version of deblurkit (format {shown(content['format'])})"

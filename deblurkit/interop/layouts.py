@@ -18,19 +18,12 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 @dataclass(frozen=True)
 class Adopted:
-    """A published network as one of ours.
+    """A published network as one of ours."""
 
-    Args:
-        layout: Which network it is, in words.
-        generator: The option ``generator`` that builds it.
-        weights: Its tensors under our names; one that has no place keeps its own name.
-        left_out: What of the file is not used, in words.
-    """
-
-    layout: str
-    generator: dict[str, Any]
-    weights: dict[str, Tensor]
-    left_out: tuple[str, ...]
+    layout: str  # which network it is, in words
+    generator: dict[str, Any]  # the option ``generator`` that builds it
+    weights: dict[str, Tensor]  # under our names; one that has no place keeps its own, and is refused by it
+    left_out: tuple[str, ...]  # what of the file is not used, in words
 
 
 @dataclass(frozen=True)
@@ -54,17 +47,27 @@ def _adopt_deblurgan(weights: Weights) -> Adopted:
     The blocks' convolutions stand at 1 and 6, or 5 where dropout was off; in files of the public code since March 2019
     at 1 alone.
     """
-    kernels = [match for key in weights if (match := _BLOCK_KERNEL.fullmatch(key))]
-    blocks = sorted({int(match[1]) for match in kernels})
-    places = sorted({int(match[2]) for match in kernels})
+    blocks: list[int] = []  # indices of the residual blocks in the row
+    places: list[int] = []  # indices of the convolutions in each
+    for key in weights:
+        match = _BLOCK_KERNEL.fullmatch(key)
+        if match:
+            blocks.append(int(match[1]))
+            places.append(int(match[2]))
+    blocks, places = sorted(set(blocks)), sorted(set(places))
+
+    # Our names of the layers with weights: at 1, 4 and 7 of the encoder, at 0, 3 and 7 of the decoder.
     after = blocks[-1] + 1
-    names = {f"model.{index}": f"encoder.{index}" for index in (1, 4, 7)}
-    names |= {f"model.{after + index}": f"decoder.{index}" for index in (0, 3, 7)}
-    names |= {
-        f"model.{index}.conv_block.{place}": f"blocks.{number}.body.{ours}"
-        for number, index in enumerate(blocks)
-        for place, ours in zip(places, (1, 6), strict=False)
-    }
+    names: dict[str, str] = {}
+    for index in (1, 4, 7):
+        names[f"model.{index}"] = f"encoder.{index}"
+    for index in (0, 3, 7):
+        names[f"model.{after + index}"] = f"decoder.{index}"
+    for number, index in enumerate(blocks):
+        for place, ours in zip(places, (1, 6), strict=False):
+            names[f"model.{index}.conv_block.{place}"] = f"blocks.{number}.body.{ours}"
+
+    # Its instance norms track statistics, which ours, like the paper's tests, do not use.
     taken, statistics = {}, 0
     for key, value in weights.items():
         layer, _, kind = key.rpartition(".")
@@ -79,8 +82,12 @@ def _adopt_deblurgan(weights: Weights) -> Adopted:
         "blocks": len(blocks),
         "convs_per_block": convs,
     }
-    left_out = (f"{statistics} running statistics of its instance norms",) if statistics else ()
-    return Adopted(f"DeblurGAN ({convs} convolution{'s' * (convs > 1)} a block)", generator, taken, left_out)
+    convolutions = f"{convs} convolution{'s' * (convs > 1)} a block"
+    return Adopted(f"DeblurGAN ({convolutions})", generator, taken, _told(statistics))
+
+
+def _told(statistics: int) -> tuple[str, ...]:
+    return (f"{statistics} running statistics of its instance norms",) if statistics else ()
 
 
 _V2_ENCODERS = {
@@ -113,7 +120,7 @@ def _adopt_deblurgan_v2(weights: Weights) -> Adopted:
     name, encoder, prefix = next(found for key, found in _V2_ENCODERS.items() if key in weights)
     decoder_norm = "batch" if "smooth.1.weight" in weights else "instance"
     taken: dict[str, Tensor] = {}
-    unused: dict[str, None] = {}
+    unused: dict[str, None] = {}  # a set that keeps its order, for the message
     statistics = 0
     for key, value in weights.items():
         if key.startswith(prefix):
@@ -123,7 +130,7 @@ def _adopt_deblurgan_v2(weights: Weights) -> Adopted:
             else:
                 taken[f"encoder.{ours}"] = value
         elif _V2_AGAIN.match(key):
-            continue
+            continue  # the same tensors: its state dict has the encoder's layers under two names
         elif key.endswith(_STATISTICS) and decoder_norm == "instance":
             statistics += 1
         else:
@@ -137,8 +144,7 @@ def _adopt_deblurgan_v2(weights: Weights) -> Adopted:
         "global_skip": encoder != "densenet121",
         "encoder_norm": "image",
     }
-    left_out = (*unused, *((f"{statistics} running statistics of its instance norms",) if statistics else ()))
-    return Adopted(f"DeblurGAN-v2 {name}", generator, taken, left_out)
+    return Adopted(f"DeblurGAN-v2 {name}", generator, taken, (*unused, *_told(statistics)))
 
 
 def _encoder_name(encoder: str, name: str) -> tuple[str | None, str]:

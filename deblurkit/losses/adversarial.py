@@ -35,6 +35,8 @@ class _Game:
 
 def _game(mode: Mode, symmetric: bool) -> _Game:
     bce, square = pure.bce_toward, pure.half_square_toward
+    # The generator's side is toward the critic's "sharp", not away from its "restored": log(1 - s(C(f))) has next to no
+    # gradient while the critic is sure, as at the start (Goodfellow et al. 2014, section 3).
     if mode == "vanilla":
         return _Game(lambda real, fake: bce(real, 1.0) + bce(fake, 0.0), lambda _, fake: bce(fake, 1.0))
     if mode == "lsgan":
@@ -43,6 +45,7 @@ def _game(mode: Mode, symmetric: bool) -> _Game:
         return _Game(pure.wgan_critic, lambda _, fake: -fake.mean())
     if mode == "hinge":
         return _Game(pure.hinge_critic, lambda _, fake: -fake.mean())
+    # relativistic: the same two losses, of differences; "restored" is 0 to a cross entropy and -1 to a square
     toward, other = {"ragan": (bce, 0.0), "ralsgan": (square, -1.0)}[mode]
     return _Game(
         partial(pure.relativistic_critic, toward=toward, fake_target=other),
@@ -66,8 +69,9 @@ class ScorePool(nn.Module):
     def add(self, scale: int, logits: Tensor) -> None:
         """Appends the map of each image of ``(n, ...)``; the oldest beyond ``size`` leave."""
         new = logits.detach().reshape(len(logits), -1).mean(1)
-        kept = [self._scores[scale].to(new.device)] if scale in self._scores else []
-        self._scores[scale] = torch.cat([*kept, new])[-self.size :]
+        if scale in self._scores:
+            new = torch.cat([self._scores[scale].to(new.device), new])
+        self._scores[scale] = new[-self.size :]
 
     def mean(self, scale: int, logits: Tensor) -> Tensor:
         """Returns the pool's mean; while it holds nothing, that of ``logits``, detached too."""
@@ -152,7 +156,7 @@ class AdversarialLoss(nn.Module):
         if weight_clip is not None and weight_clip <= 0:
             raise ValueError(f"weight_clip must be positive, got {weight_clip}")
         if pool < 0 or (pool > 0 and mode not in ("ragan", "ralsgan")):
-            raise ValueError(f"pool is 0 or more, and 0 but for ragan and ralsgan; got {pool} for {mode}")
+            raise ValueError(f"pool is 0 or more, and 0 except for ragan and ralsgan; got {pool} for {mode}")
         self._game = _game(mode, symmetric)
         self.needs_real_logits = self._game.relativistic
         self.penalty = _checked_penalty(gradient_penalty)
@@ -164,9 +168,11 @@ class AdversarialLoss(nn.Module):
 
     def critic_loss(self, real_logits: Tensor, fake_logits: Tensor, scale: int = 0) -> Tensor:
         """Returns the critic's loss, without penalty; fp32. With a pool, the logits join it first."""
+        # autocast hands over half precision: too coarse for logarithms and for differences of means
         real, fake = real_logits.float(), fake_logits.float()
         if self.real_pool is None or self.fake_pool is None:
             return self._game.critic(real, fake)
+        # first the pools, so that the batch is compared with means that it is part of, as in the public code
         self.real_pool.add(scale, real)
         self.fake_pool.add(scale, fake)
         return self._game.critic(real, fake, means=(self.real_pool.mean(scale, real), self.fake_pool.mean(scale, fake)))
@@ -174,9 +180,10 @@ class AdversarialLoss(nn.Module):
     def generator_loss(self, real_logits: Tensor | None, fake_logits: Tensor, scale: int = 0) -> Tensor:
         """Returns the generator's loss; fp32. ``real_logits`` may be ``None`` where ``needs_real_logits`` is false."""
         fake = fake_logits.float()
-        real = real_logits.float() if real_logits is not None else fake
+        real = real_logits.float() if real_logits is not None else fake  # not looked at where it is not needed
         if self.real_pool is None or self.fake_pool is None:
             return self._game.generator(real, fake)
+        # nothing joins the pools here: the critic's step has seen, or will see, these images
         means = self.real_pool.mean(scale, real), self.fake_pool.mean(scale, fake)
         return self._game.generator(real, fake, means=means)
 

@@ -15,43 +15,14 @@ from torch.nn import functional
 Distance = Literal["mse", "l1", "l2"]
 
 
-def charbonnier(pred: Tensor, target: Tensor, eps: float = 1e-3) -> Tensor:
-    """Returns ``mean(sqrt((pred - target)^2 + eps^2))``: L1 that is smooth at zero.
-
-    Reference:
-        Charbonnier et al., ICIP 1994; with ``eps`` 1e-3 as in Lai et al., LapSRN, CVPR 2017, equation 4.
-    """
-    return torch.sqrt((pred - target).square() + eps**2).mean()
-
-
-def negative_psnr(pred: Tensor, target: Tensor, peak: float, eps: float = 1e-8) -> Tensor:
-    """Returns the mean over the batch of ``10 log10(MSE_i / peak^2 + eps)``: minus each image's PSNR in decibels.
-
-    Args:
-        pred: ``(n, c, h, w)``.
-        target: The same shape.
-        peak: Width of the value range: 1 for [0, 1], 2 for [-1, 1].
-        eps: Keeps identical images finite, at 80 dB.
-
-    Reference:
-        Chen et al.: Simple Baselines for Image Restoration, ECCV 2022 (public code).
-    """
-    error = (pred - target).square().flatten(1).mean(1) / peak**2
-    return 10.0 * torch.log10(error + eps).mean()
-
-
 def feature_distance(pred: Tensor, target: Tensor, distance: Distance = "mse") -> Tensor:
-    """Returns one distance of two feature maps, in fp32.
+    """Returns one distance of two feature maps ``(n, c, h, w)``, in fp32.
 
     ``mse`` is ``mean d^2`` and ``l1`` is ``mean |d|`` over all elements of ``d = pred - target``; ``l2`` is
     ``sum |d_xy|_2 / (c h w)``, the norm over the channels at each position, as a mean over the batch. Where the two are
     equal its gradient is 0.
-
-    Args:
-        pred: ``(n, c, h, w)``.
-        target: The same shape.
-        distance: Which.
     """
+    # features reach the thousands: their squares overflow fp16, and bf16 would keep three digits of a difference
     pred, target = pred.float(), target.float()
     if distance == "mse":
         return functional.mse_loss(pred, target)
@@ -163,13 +134,16 @@ def gradient_penalty(
         for the whole batch. The structure-guided paper's equation 10 subtracts the penalty, prints ``|grad|^p`` for
         ``(|grad|_2 - 1)^2``, and draws x between the sharp and the blurred image: three errors against this one.
     """
+    # detached, so that the penalty trains the critic alone; the images are leaves, whose gradient is what is wanted
     images = torch.lerp(fake.detach(), real.detach(), alpha).requires_grad_(True)
     logits = critic(images)
     scales = logits if isinstance(logits, (list, tuple)) else [logits]
+    # one sum over the batch: an image's logits depend on no other image, so its gradient is its own
     total = images.new_zeros(())
     for item in scales:
         of_each = item.reshape(len(images), -1)
         total = total + (of_each.mean(1).sum() / len(scales) if of == "mean" else of_each.sum())
+    # create_graph: the gradient is itself differentiated, by the critic's weights
     (gradient,) = torch.autograd.grad(total, images, create_graph=True)
-    squared = gradient.flatten(1) if norm == "sample" else gradient
-    return (squared.norm(2, dim=1) - 1.0).square().mean()
+    over_first_axis = gradient.flatten(1) if norm == "sample" else gradient  # pixel: over c alone
+    return (over_first_axis.norm(2, dim=1) - 1.0).square().mean()

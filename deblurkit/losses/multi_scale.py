@@ -43,5 +43,8 @@ class MultiScaleMSELoss(nn.Module):
         weights = self.scale_weights if self.scale_weights is not None else [1.0] * len(pred)
         if len(weights) != len(pred):
             raise ValueError(f"scale_weights has {len(weights)} entries for {len(pred)} scales")
-        halves = [0.5 * w * functional.mse_loss(p, t) for w, p, t in zip(weights, pred, target, strict=True)]
+        # means, so that a scale counts alike however few its pixels are
+        halves: list[Tensor] = []
+        for weight, restored, sharp in zip(weights, pred, target, strict=True):
+            halves.append(0.5 * weight * functional.mse_loss(restored, sharp))
         return torch.stack(halves).sum()

@@ -28,6 +28,7 @@ def feature_index(layer: str) -> int:
     if match is None or int(match[3]) > _CONVS[int(match[2]) - 1]:
         raise ValueError(f"layer is convB_C or reluB_C of VGG-19, such as conv3_3; got {layer!r}")
     block, convolution = int(match[2]), int(match[3])
+    # each convolution is followed by its ReLU, each block by a pooling layer
     before = sum(2 * convs + 1 for convs in _CONVS[: block - 1])
     return before + 2 * (convolution - 1) + (match[1] == "relu")
 
@@ -99,6 +100,7 @@ class PerceptualLoss(nn.Module):
         self.distance = distance
         self.value_range = (0.0, 1.0)
         self.notes = ["PerceptualLoss uses RANDOM VGG-19 weights: for trials only"] if weights == "random" else []
+        # constants, which move with the loss but are no state: checkpoints do not hold them
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
         blue_first = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
@@ -109,15 +111,14 @@ class PerceptualLoss(nn.Module):
         return super().train(False)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        # the sharp image needs no gradient, so that only the activations of the restored one are kept
         with torch.no_grad():
-            wanted = self._extract(target)
-        return feature_distance(self._extract(pred), wanted, self.distance)
-
-    def _extract(self, image: Tensor) -> Tensor:
-        features: Tensor = self.features(self._preprocess(image) if self.normalize else image)
-        return features
+            wanted = self.features(self._preprocess(target))
+        return feature_distance(self.features(self._preprocess(pred)), wanted, self.distance)
 
     def _preprocess(self, image: Tensor) -> Tensor:
+        if not self.normalize:
+            return image
         low, high = self.value_range
         image = (image - low) / (high - low)
         if self.normalize == "caffe":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.losses.functional import charbonnier, negative_psnr
 from deblurkit.registry import LOSSES
 
 
@@ -49,7 +49,11 @@ class SmoothL1Loss(nn.Module):
 
 @LOSSES.register_module()
 class CharbonnierLoss(nn.Module):
-    """``mean sqrt((pred - target)^2 + eps^2)``: see :func:`deblurkit.losses.functional.charbonnier`."""
+    """``mean sqrt((pred - target)^2 + eps^2)``: L1 that is smooth at zero.
+
+    Reference:
+        Charbonnier et al., ICIP 1994; with ``eps`` 1e-3 as in Lai et al., LapSRN, CVPR 2017, equation 4.
+    """
 
     def __init__(self, eps: float = 1e-3) -> None:
         super().__init__()
@@ -58,17 +62,20 @@ class CharbonnierLoss(nn.Module):
         self.eps = eps
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        return charbonnier(pred, target, self.eps)
+        return torch.sqrt((pred - target).square() + self.eps**2).mean()
 
 
 @LOSSES.register_module()
 class PSNRLoss(nn.Module):
-    """Minus the mean PSNR of the batch's images in decibels: see :func:`deblurkit.losses.functional.negative_psnr`.
+    """Minus the mean PSNR of the batch's images in decibels, ``mean 10 log10(MSE_i / peak^2 + 1e-8)``.
 
     Negative values are normal. Images that are nearly right weigh as much as those that are far off.
 
     Attributes:
-        value_range: The range of the images it is given; the restorer sets it.
+        value_range: The range of the images it is given, whose width is the peak; the restorer sets it.
+
+    Reference:
+        Chen et al.: Simple Baselines for Image Restoration, ECCV 2022 (public code).
     """
 
     def __init__(self) -> None:
@@ -77,4 +84,7 @@ class PSNRLoss(nn.Module):
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         low, high = self.value_range
-        return negative_psnr(pred, target, high - low)
+        # of each image, then their mean: the logarithm of the batch's error would let its worst image decide
+        error = (pred - target).square().flatten(1).mean(1) / (high - low) ** 2
+        # 1e-8 ends the scale at 80 dB, where identical images would have no logarithm
+        return 10.0 * torch.log10(error + 1e-8).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,8 +27,10 @@ def select(selection: Selection, named: Mapping[str, Any]) -> Any:
     return value
 
 
-def _through(view: Any, value: Any) -> Any:
-    return [_through(view, item) for item in value] if isinstance(value, (list, tuple)) else view(value)
+def _through(view: Callable[..., object], value: object) -> object:
+    if isinstance(value, (list, tuple)):
+        return [_through(view, item) for item in value]
+    return view(value)
 
 
 def _sobel_pair(image: Tensor, mode: str) -> tuple[Tensor, Tensor]:
@@ -37,6 +39,7 @@ def _sobel_pair(image: Tensor, mode: str) -> tuple[Tensor, Tensor]:
     smooth = image.new_tensor([1.0, 2.0, 1.0])
     slope = image.new_tensor([-1.0, 0.0, 1.0])
     horizontal = torch.outer(smooth, slope)
+    # both kernels for each channel, (2c, 1, 3, 3): with c groups each channel yields its two responses side by side
     kernels = torch.stack([horizontal, horizontal.t()])[:, None].repeat(channels, 1, 1, 1)
     padded = functional.pad(image, (1, 1, 1, 1), mode=mode)
     both = functional.conv2d(padded, kernels, groups=channels)
@@ -51,6 +54,7 @@ def sobel(image: Tensor) -> Tensor:
         ``(n, c, h, w)`` to the same. Our reading of the map M(.) of MADN (its section on the gradient branch).
     """
     horizontal, vertical = _sobel_pair(image, "replicate")
+    # 1e-6: the root's gradient at zero, which flat areas have, is infinite
     return torch.sqrt((horizontal / 4).square() + (vertical / 4).square() + 1e-6)
 
 
@@ -87,8 +91,6 @@ def pyramid(image: Tensor) -> list[Tensor]:
         ``(n, c, h, w)`` to ``[(n, c, h, w), (n, c, h // 2, w // 2), (n, c, h // 4, w // 4)]``. MADN resizes by bicubic
         interpolation (its section 4.1); that its settings are those of torch's ``interpolate`` is our reading.
     """
-    return [image, *(_resized(image, factor) for factor in (0.5, 0.25))]
-
-
-def _resized(image: Tensor, factor: float) -> Tensor:
-    return functional.interpolate(image, scale_factor=factor, mode="bicubic", align_corners=False, antialias=False)
+    half = functional.interpolate(image, scale_factor=0.5, mode="bicubic", align_corners=False, antialias=False)
+    quarter = functional.interpolate(image, scale_factor=0.25, mode="bicubic", align_corners=False, antialias=False)
+    return [image, half, quarter]

@@ -99,7 +99,7 @@ def test_conditional_and_spectrally_normalised():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"norm": "layer"}, "norm is batch, instance or none; got 'layer'"), ({"hidden": 0}, "at least 1")],
+    [({"norm": "layer"}, "norm is batch, instance or none, got 'layer'"), ({"hidden": 0}, "at least 1")],
 )
 def test_refuses_bad_arguments(arguments: dict[str, object], message: str):
     with pytest.raises(ValueError, match=message):
