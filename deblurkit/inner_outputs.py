@@ -47,17 +47,11 @@ class Pixel:
 
 @dataclass(frozen=True)
 class Ref:
-    """Names one tensor of one call of a module.
+    """Names one tensor of one call of a module."""
 
-    Attributes:
-        module: The module's name; ``returned`` for the network itself.
-        call: Counted from 1; ``None``: the last.
-        parts: Places and keys that lead to the tensor in a tuple or dict.
-    """
-
-    module: str
-    call: int | None = None
-    parts: tuple[str, ...] = ()
+    module: str  # its name; ``returned`` for the network itself
+    call: int | None = None  # counted from 1; None: the last
+    parts: tuple[str, ...] = ()  # places and keys that lead to the tensor in a tuple or dict
 
     def __str__(self) -> str:
         """Returns the name as it is written: ``MODULE@CALL:PART``."""
@@ -99,21 +93,13 @@ class DeclaresOutputs(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """A tensor that one forward pass showed.
+    """A tensor that one forward pass showed."""
 
-    Attributes:
-        ref: Its name, without a call.
-        kind: Class of the module.
-        shape: Of the last call.
-        calls: How often the module ran.
-        weighted: Whether the module has weights of its own, apart from those of modules inside it.
-    """
-
-    ref: Ref
-    kind: str
-    shape: tuple[int, ...]
-    calls: int
-    weighted: bool
+    ref: Ref  # its name, without a call
+    kind: str  # class of the module
+    shape: tuple[int, ...]  # of the last call
+    calls: int  # how often the module ran
+    weighted: bool  # whether the module has weights of its own, apart from those of modules inside it
 
     def refs(self) -> list[Ref]:
         """Returns every way to ask for the tensor: of the last call and, where there are several, of each."""
@@ -124,9 +110,7 @@ class Seen:
 def survey(network: nn.Module, forward: Callable[[], object]) -> list[Seen]:
     """Returns all that can be looked at, maps ``(n, c, h, w)`` and vectors ``(n, c)``, in the order of the calls.
 
-    Args:
-        network: Any.
-        forward: Runs it once.
+    ``forward`` runs the network once.
     """
     modules = {name or RETURNED: module for name, module in network.named_modules()}
     found: dict[Ref, Seen] = {}
@@ -161,6 +145,7 @@ def recording(network: nn.Module, outputs: Iterable[InnerOutput]) -> Iterator[di
     kept: dict[Ref, Tensor] = {}
 
     def notice(ref: Ref, tensor: Tensor) -> None:
+        # asked for by the number of its call, or as the last one, which later calls then overwrite
         for asked in (ref, dataclasses.replace(ref, call=None)):
             if asked in wanted:
                 kept[asked] = tensor.detach().to("cpu", torch.float32, copy=True)

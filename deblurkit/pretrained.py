@@ -122,15 +122,11 @@ def fill_from_published(
 ) -> None:
     """Loads published weights, whose file may hold more than the network uses.
 
-    Args:
-        network: What to fill.
-        weights: By the names in the file, which may have ``prefix`` before the network's own.
-        prefix: Of the names in the file.
-        complaint: Begins the message where they do not fit.
-        assign: Whether to put the tensors in place of the network's, which may be on the meta device.
+    Names in the file may have ``prefix`` before the network's own. With ``assign`` its tensors take the place of the
+    network's, which may then be on the meta device.
 
     Raises:
-        UserError: One is missing, or has another shape.
+        UserError: One is missing, or has another shape; the message begins with ``complaint``.
     """
     weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     counter = "num_batches_tracked"  # old files have none, and nothing here reads it

@@ -22,7 +22,6 @@ def require_divisible(network: nn.Module, image: Tensor) -> None:
     Raises:
         ValueError: Names the network, the divisor and the size.
     """
-    # checked here rather than padded: who pads also crops, and that is done once, outside all networks
     h, w = image.shape[-2:]
     divisor = int(network.size_divisor)  # type: ignore[arg-type]
     if h % divisor or w % divisor:

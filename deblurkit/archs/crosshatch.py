@@ -148,14 +148,9 @@ class PreActivationResBlock(ReflectedResBlock):
 
 
 def _weights_at(tensors: Sequence[Tensor], pixel: Pixel, scale: float) -> Tensor:
-    """Returns what one pixel gives to each of its row and of its column; (n, c, h, w) to (n, 1, h, w).
+    """Returns what one pixel gives to each of its row and of its column, NaN elsewhere; (n, 1, h, w).
 
-    NaN elsewhere. The pixel itself stands in both lines, so that its two weights are added.
-
-    Args:
-        tensors: Outputs of the query's and of the key's convolution.
-        pixel: The pixel.
-        scale: Of the logits.
+    ``tensors`` are the outputs of the query's and of the key's convolution, ``scale`` that of the logits.
     """
     query, key = tensors
     row, column = pixel.on(*query.shape[2:])
@@ -165,7 +160,7 @@ def _weights_at(tensors: Sequence[Tensor], pixel: Pixel, scale: float) -> Tensor
     weights = torch.full_like(query[:, :1], torch.nan)
     weights[:, 0, :, column] = along_column
     weights[:, 0, row] = along_row
-    # where the two lines cross the row has just overwritten the column's weight
+    # the pixel stands in both lines; the row has just overwritten its weight in the column
     weights[:, 0, row, column] += along_column[:, row]
     return weights
 

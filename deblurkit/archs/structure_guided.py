@@ -108,7 +108,6 @@ class RecurrentGradientConv(nn.Module):
                 state = self.gate(state)
         if not self.inside:
             state = self.gate(state)
-        # the sigmoid makes of it a map of where structures are; the input is added, so that nothing is lost by it
         return self.attention(torch.sigmoid(state)) + features
 
 
@@ -124,11 +123,9 @@ class MultiBranchReuseBlock(nn.Module):
         channels: Width c.
         paths: Their number p; 1 is the ablation "w/o MBRBs".
         path: ``rgcl``, or ``conv`` for a plain 3x3 convolution, the ablation "w/o RGCL".
-        recurrences: Of each RGCL.
+        recurrences: This, ``reduction`` and ``pointwise``: see :class:`RecurrentGradientConv`.
         multipath: ``parallel``: each path sees the block's input, as in equation 5. ``cascade``: each sees what the
             one before it made, as "multipath reuse" may be understood; the cost is the same.
-        reduction: Of the channel attentions.
-        pointwise: Of each RGCL.
 
     Raises:
         ValueError: An argument is out of range.
@@ -169,7 +166,6 @@ class MultiBranchReuseBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         found: list[Tensor] = []
         for path in self.paths:
-            # equation 5 gives each path the block's input; in a cascade the paths see ever further
             found.append(path(found[-1] if self.cascade and found else features))
         return features + self.fuse(self.attention(torch.cat(found, dim=1)))
 

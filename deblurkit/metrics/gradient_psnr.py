@@ -30,10 +30,7 @@ def gradient_psnr(restored: Array, sharp: Array, *, data_range: float | None = N
     all channels and all pixels, and the peak is the images' own range, so that a blurred edge, not a wrong brightness,
     lowers it. Papers name gradient-domain errors without one agreed formula: this one is ours.
 
-    Args:
-        restored: Image ``(h, w, 3)``.
-        sharp: The true image, same shape and dtype.
-        data_range: The value of white; by default 255 for uint8, 65535 for uint16, 1 for floats.
+    The arguments are those of :func:`deblurkit.metrics.images.comparable`.
 
     Returns:
         Decibels; ``inf`` where the images differ by one constant only, or not at all.

@@ -19,19 +19,12 @@ _STRIP = 64  # rows of the map computed at once: what they need stays in the pro
 
 
 class Window(NamedTuple):
-    """How local means are taken.
+    """How local means are taken."""
 
-    Attributes:
-        taps: Weights along each axis, an odd number; they sum to 1.
-        border: How OpenCV continues the image for the pixels near its edge; ``None`` leaves those pixels out.
-        unbiased: What (co)variances are multiplied with: n / (n - 1) for those of a sample.
-        across_channels: The channels are a third axis of the window, continued by repeating the first and the last.
-    """
-
-    taps: NDArray[np.float64]
-    border: int | None = None
-    unbiased: float = 1.0
-    across_channels: bool = False
+    taps: NDArray[np.float64]  # weights along each axis, an odd number; they sum to 1
+    border: int | None = None  # how OpenCV continues the image beyond its edge; None leaves the pixels near it out
+    unbiased: float = 1.0  # what (co)variances are multiplied by: n / (n - 1) for those of a sample
+    across_channels: bool = False  # the channels are a third axis, continued by repeating the first and the last
 
     @property
     def margin(self) -> int:
@@ -168,14 +161,9 @@ def similarity_strips(pair: Pair, window: Window, dtype: type[np.floating]) -> I
     mean(d)^2 + 2 C1)`` and ``1 - structure`` the same of variances: equal to the textbook's fractions, with four
     filters instead of five, and with errors that shrink with the difference, which is what lets float32 do.
 
-    Args:
-        pair: The images.
-        window: How means are taken.
-        dtype: Of the arithmetic.
-
     Yields:
-        ``luminance`` and ``structure`` (contrast and structure in one), ``(rows, w, c)`` or ``(rows, w)`` each; the
-        receiver may write into them.
+        ``luminance`` and ``structure`` (contrast and structure in one), ``(rows, w, c)`` or ``(rows, w)`` each, of
+        ``dtype``; the receiver may write into them.
     """
     first, second = pair.restored, pair.sharp
     if window.border is not None:
