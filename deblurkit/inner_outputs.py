@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from deblurkit.errors import UserError, did_you_mean
 
 RETURNED = "returned"
-"""What stands for the network itself among the names of its modules."""
+"""The name of the network itself among those of its modules."""
 
 _GENERIC = 6  # modules shown of a network that declares nothing
 

@@ -16,7 +16,7 @@ _SETTLING = 15  # readings of a spectrally normalised weight, each a power itera
 
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:
-    """Draws every convolution's weight from N(0, ``std``) and set its bias to zero (DeblurGAN's public code)."""
+    """Draws every convolution's weight from N(0, ``std``) and sets its bias to zero (DeblurGAN's public code)."""
     _restart(network, partial(nn.init.normal_, std=std))
 
 
@@ -62,7 +62,8 @@ def _restart(network: nn.Module, draw: Callable[[Tensor], Tensor], uniform_bias:
         if not isinstance(module, Layer):
             continue
         if nn.utils.parametrize.is_parametrized(module, "weight"):
-            # What is read is computed: the values behind it are set by assigning, and its norm has to find them.
+            # A parametrized weight is computed whenever it is read. Assigning sets the values behind it; reading it
+            # in training mode then lets the spectral norm's estimate settle on them.
             module.weight = draw(module.weight.detach().clone())
             for _ in range(_SETTLING):
                 _ = module.weight
@@ -71,6 +72,7 @@ def _restart(network: nn.Module, draw: Callable[[Tensor], Tensor], uniform_bias:
         if module.bias is None:
             continue
         if uniform_bias:
+            # PyTorch's default: the same bound as the weight's, of the layer's inputs
             bound = 1 / math.sqrt(module.weight[0].numel())
             nn.init.uniform_(module.bias, -bound, bound)
         else:

@@ -57,7 +57,6 @@ class DenseUnit(nn.Module):
         self.fusion = nn.Identity() if fusion == "none" else _convolution(joined, channels, 1, norm)
 
     def forward(self, features: Tensor) -> Tensor:
-        # dense connections: each convolution sees the input and all that was found before it
         maps = [features]
         for layer in self.layers:
             maps.append(layer(torch.cat(maps, dim=1)))

@@ -102,7 +102,6 @@ class DeblurGANv2(nn.Module):
         self.receptive_field: ReceptiveField = "global" if instance else plan.receptive_field
         self._pads = plan.pads
         self._pretrained = (encoder, encoder_weights, download)
-        # last, when all norms are there
         if encoder_norm == "image":
             use_own_statistics(self)
 

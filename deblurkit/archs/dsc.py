@@ -70,9 +70,8 @@ class DSCNet(nn.Module):
     ) -> None:
         super().__init__()
         if channels < 4 or channels % 4 or blocks < 0 or not 0 <= dropout < 1:
-            raise ValueError(
-                f"needs channels a multiple of 4, blocks >= 0, 0 <= dropout < 1; got {channels}, {blocks}, {dropout}"
-            )
+            got = f"got {channels}, {blocks}, {dropout}"
+            raise ValueError(f"needs channels a multiple of 4, blocks >= 0, 0 <= dropout < 1; {got}")
         require_one_of("upsample", upsample, get_args(Upsample))
         wide = 4 * channels
         # DeblurGAN's encoder without norms: (n, 3, h, w) to (n, 4 channels, h / 4, w / 4)

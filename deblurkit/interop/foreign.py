@@ -29,7 +29,7 @@ _KNOWN = (
     ("the ImageNet weights of Inception-ResNet-v2", ("conv2d_1a.conv.weight", "mixed_7a.branch0.0.conv.weight")),
     ("a U-Net of DeblurGAN's public code", ("model.model.0.weight",)),
 )
-"""What a state dict with certain names probably is."""
+"""Guesses at a state dict, by names that it holds."""
 
 
 def read_weights(path: Path | str) -> dict[str, Any]:

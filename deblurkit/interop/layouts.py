@@ -67,7 +67,7 @@ def _adopt_deblurgan(weights: Weights) -> Adopted:
         for place, ours in zip(places, (1, 6), strict=False):
             names[f"model.{index}.conv_block.{place}"] = f"blocks.{number}.body.{ours}"
 
-    # Its instance norms track statistics, which ours, like the paper's tests, do not use.
+    # Its instance norms track statistics, which ours do not use.
     taken, statistics = {}, 0
     for key, value in weights.items():
         layer, _, kind = key.rpartition(".")
@@ -95,7 +95,7 @@ _V2_ENCODERS = {
     "fpn.features.0.0.weight": ("fpn_mobilenet", "mobilenet_v2", "fpn.features."),
     "fpn.features.conv0.weight": ("fpn_densenet", "densenet121", "fpn.features."),
 }
-"""What tells DeblurGAN-v2's networks apart: its name for each, our encoder, and what stands before that's layers."""
+"""Keys that tell DeblurGAN-v2's networks apart, each with its name there, our encoder and the prefix of its layers."""
 
 # its encoder's layers once more, under the names of the pyramid's stages
 _V2_AGAIN = re.compile(r"fpn\.(enc[0-4]|norm|tr[123]|pool0)\.")

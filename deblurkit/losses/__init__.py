@@ -1,1 +1,1 @@
-"""Loss terms: pure functions in functional.py, views of images, and thin registered classes."""
+"""Losses, one kind a file; functional.py has the pure functions behind the adversarial and perceptual ones."""

@@ -138,7 +138,7 @@ def gradient_penalty(
     images = torch.lerp(fake.detach(), real.detach(), alpha).requires_grad_(True)
     logits = critic(images)
     scales = logits if isinstance(logits, (list, tuple)) else [logits]
-    # one sum over the batch: an image's logits depend on no other image, so its gradient is its own
+    # one sum over the batch: without batch norm an image's logits depend on no other image, and its gradient is its own
     total = images.new_zeros(())
     for item in scales:
         of_each = item.reshape(len(images), -1)

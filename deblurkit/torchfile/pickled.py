@@ -195,4 +195,4 @@ _NAMES: dict[str, Callable[..., object]] = {
     **dict.fromkeys(("torch.LongStorage", "torch.DoubleStorage", "torch.ComplexFloatStorage"), _Type(8)),
     "torch.ComplexDoubleStorage": _Type(16),
 }
-"""What a weight file may name, and what stands in for it; quantised types are no part of it."""
+"""All that a weight file may name, each with its stand-in; quantised types are not among it."""

@@ -18,7 +18,7 @@ from deblurkit.torchfile.pickled import RefusedError, rehearse
 
 MAX_VALUES = 1_000_000
 MAX_DEPTH = 32
-"""What a file may hold in all, and how deep; what stands in two places counts twice, as whoever walks through sees."""
+"""The most values in a file, and how deep they nest; a value in two places counts twice, as readers meet it twice."""
 
 _SHARING = 4  # how often all that a file stores may be used: some weights stand under two names
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # how files begin that torch wrote before 1.6
