@@ -76,7 +76,7 @@ class FilterBankUNet(nn.Module):
         self.stem = nn.Conv2d(12, channels[0], 3, padding=1)
         self.encoder = nn.ModuleList(_stage(width, blocks) for width in channels)
         self.decoder = nn.ModuleList(_stage(width, blocks) for width in channels[:-1])
-        pairs = list(pairwise(channels))
+        pairs = list(pairwise(channels))  # all of down before all of up: the order in which a seed draws the weights
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2)) for fine, coarse in pairs

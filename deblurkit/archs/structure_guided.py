@@ -204,10 +204,9 @@ class GradientNet(nn.Module):
         if inner < 1 or blocks < 1:
             raise ValueError(f"GradientNet needs 1 channel and 1 block at least, got {inner} and {blocks}")
         self.transition = nn.Sequential(nn.Conv2d(outer, inner, 3, padding=1), nn.Conv2d(inner, inner, 3, padding=1))
-        row: list[nn.Module] = []
+        self.blocks = nn.Sequential()
         for _ in range(blocks):
-            row.append(MultiBranchReuseBlock(inner, paths, path, recurrences, multipath, reduction, pointwise))
-        self.blocks = nn.Sequential(*row)
+            self.blocks.append(MultiBranchReuseBlock(inner, paths, path, recurrences, multipath, reduction, pointwise))
         self.attention = ChannelAttention(inner, reduction)
         self.back = nn.Conv2d(inner, outer, 3, padding=1)
 
