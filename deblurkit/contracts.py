@@ -249,7 +249,7 @@ class Blur(Protocol):
     margin: int
     """Pixels to each side that a blurred pixel looks at; they are cut off afterwards, so no border is seen."""
 
-    def draw(self, size: tuple[int, int], rng: np.random.Generator) -> Mapping[str, np.ndarray]:
+    def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draws one blur for an image of ``(h, w)`` pixels, margins included: arrays by name, which stack."""
 
     def expose(self, linear: np.ndarray, drawn: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
