@@ -55,12 +55,20 @@ def run(args: argparse.Namespace) -> None:
 
 
 def average_frames(args: argparse.Namespace, show: Callable[[str, int, int], None]) -> Manifest:
-    """Averages frames."""
+    """Averages frames, as the GoPro set was made."""
     from deblurkit.data.blur import averaging, camera_response, frame_pairs
 
-    average, response = averaging.as_average(args.average), camera_response.response(args.response)
-    drawn = (average, args.stride, args.fraction, args.interpolate)
-    exposure = averaging.Exposure(response, *drawn, args.gain, args.noise, args.quantise, args.seed)
+    exposure = averaging.Exposure(
+        average=averaging.as_average(args.average),
+        response=camera_response.response(args.response),
+        stride=args.stride,
+        fraction=args.fraction,
+        interpolate=args.interpolate,
+        gain=args.gain,
+        noise=args.noise,
+        quantise=args.quantise,
+        seed=args.seed,
+    )
     return frame_pairs.blur_frames(args.sources, args.out, exposure, show)
 
 
@@ -69,9 +77,8 @@ def blur_photographs(args: argparse.Namespace, show: Callable[[str, int, int], N
     from deblurkit.data.blur.photos import blur_photos, by_default
     from deblurkit.data.source import find_entry
 
-    # A folder's name may hold a colon: OPTIONS.yml:train is one only where OPTIONS.yml is a file.
-    component, limit = by_default(args.source), None
+    # A data set in braces or of an option file; else a folder or glob, whose name may hold a colon too.
     if args.source.lstrip().startswith("{") or Path(args.source.rpartition(":")[0]).is_file():
         entry = find_entry(args.source, args.plugin)
-        component, limit = entry.component, entry.limit
-    return blur_photos(component, args.out, args.count, args.seed, show, limit)
+        return blur_photos(entry.component, args.out, args.count, args.seed, show, entry.limit)
+    return blur_photos(by_default(args.source), args.out, args.count, args.seed, show)

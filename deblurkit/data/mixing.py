@@ -89,7 +89,7 @@ class Mixup:
             raise UserError("Mixup needs a second pair, and this data set gives none")
         if rng.random() >= self.probability:
             return pair
-        # The partner is read only now: it costs a second pair.
+        # The share first: the partner draws from the same generator.
         share = rng.beta(self.alpha, self.alpha)
         partners = partner()
         mixed = {}

@@ -10,7 +10,7 @@ import pytest
 from deblurkit.data.blur.averaging import Exposure
 from deblurkit.data.blur.camera_response import response
 from deblurkit.data.blur.frame_pairs import blur_frames, windows_of
-from deblurkit.data.blur.frames import AveragedFrames, FrameFolder, Video, find_sequences
+from deblurkit.data.blur.frames import AveragedFrames, FrameFolder, Video, find_sequences, natural
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.loader import build_train_loader
 from deblurkit.data.source import open_source
@@ -67,6 +67,10 @@ def test_frames_come_in_natural_order(footage: Path, photograph: np.ndarray):
     assert [frame.name for frame in frames] == [str(number) for number in range(95, 119)]
     for number in (0, 9, 23):
         np.testing.assert_array_equal(frames[number].read(), view(photograph, number))
+
+
+def test_a_superscript_in_a_name_is_no_number():
+    assert sorted(["1²10", "1²9"], key=natural) == ["1²9", "1²10"]
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("MJPG", ".avi"), ("mp4v", ".mp4")])
