@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 _PACKAGE = Path(__file__).parent
 _REGISTRY = re.compile(r'^([A-Z]+) = \w*Registry\("(\w+)"', re.MULTILINE)
@@ -21,8 +22,7 @@ _REGISTERED = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a component is defined: a module, and the name of a class or function in it."""
 
     module: str
@@ -53,6 +53,7 @@ def places() -> Mapping[str, Mapping[str, Place]]:
     This is a scan of the text, not a parse: it runs in every process, and takes a fraction of what one import takes.
     """
     found: dict[str, dict[str, Place]] = {kind: {} for kind in kinds().values()}
+    # All files, not some folders: a component may stand in any, and the folders need not be listed anywhere.
     for file in _PACKAGE.rglob("*.py"):
         module = ".".join(("deblurkit", *file.relative_to(_PACKAGE).with_suffix("").parts))
         for match in _REGISTERED.finditer(file.read_text(encoding="utf-8")):

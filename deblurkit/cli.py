@@ -94,11 +94,10 @@ class Program(Parser):
         width = max(min(shutil.get_terminal_size().columns - 2, 100), 40)
         parts = [self.format_usage(), textwrap.fill(str(self.description), width)]
         for group, names in GROUPS.items():
-            lines = [
-                textwrap.fill(summary_of(name), width, initial_indent=f"  {name:14}", subsequent_indent=" " * 16)
-                for name in names
-            ]
-            parts.append("\n".join([f"{group}:", *lines]))
+            lines = [f"{group}:"]
+            for name in names:
+                lines.append(textwrap.fill(f"  {name:14}{summary_of(name)}", width, subsequent_indent=" " * 16))
+            parts.append("\n".join(lines))
         return "\n\n".join([*(part.rstrip() for part in parts), str(self.epilog)]) + "\n"
 
 

@@ -44,11 +44,7 @@ _VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """Returns ``device``, or by default CUDA where there is one, else the CPU.
-
-    Raises:
-        UserError: There is no such device.
-    """
+    """Returns ``device``, which must be there; by default CUDA where there is one, else the CPU."""
     import torch
 
     if device is None:

@@ -90,9 +90,8 @@ def _basicsr() -> Finding:
     try:
         return Finding("extra", "basicsr", "ok", importlib.metadata.version("basicsr"))
     except importlib.metadata.PackageNotFoundError:
-        advice = INSTALL_BASICSR
-        if sys.version_info >= (3, 13):
-            advice = "needs Python 3.12 or older: its setup.py fails on newer ones"
+        old = sys.version_info < (3, 13)
+        advice = INSTALL_BASICSR if old else "needs Python 3.12 or older: its setup.py fails on newer ones"
         return Finding("extra", "basicsr", "note", "absent; it is for comparing scores and speed with basicsr", advice)
 
 

@@ -19,12 +19,7 @@ class UserError(Exception):
 
 
 class MissingSetError(UserError):
-    """A published data set lies in no folder of this machine.
-
-    Args:
-        problems: One finished line each.
-        brief: The same in one line: where it is not, and how to get it.
-    """
+    """A published data set lies in no folder of this machine; ``brief`` says in one line where, and how to get it."""
 
     def __init__(self, *problems: str, brief: str) -> None:
         super().__init__(*problems)

@@ -23,11 +23,7 @@ _POINTER_BYTES = 200
 
 
 def folder_name(name: str) -> str:
-    """Returns ``name`` where it can be that of a folder on every system: one part, which leads nowhere else.
-
-    Raises:
-        ValueError: It cannot; says why.
-    """
+    """Returns ``name`` where it can be that of a folder on every system; a ``ValueError`` says why it cannot."""
     refused = sorted({char for char in name if char in _FORBIDDEN_IN_FOLDERS or not char.isprintable()})
     if refused:
         raise ValueError(f"names a folder, so it may not hold {' '.join(map(ascii, refused[:6]))}")
@@ -41,10 +37,9 @@ def folder_name(name: str) -> str:
 
 
 def entry_name(name: str) -> str:
-    """Returns the name of an entry of an option file (a data set, a loss, a critic), which names files and folders too.
+    """Returns ``name`` where an entry of an option file can have it; a ``ValueError`` says why it cannot.
 
-    Raises:
-        ValueError: It is none; says why.
+    The entry is a data set, a loss or a critic, which names files and folders too.
     """
     if not _ENTRY.fullmatch(name):
         raise ValueError("a name here is made of letters, digits, '_' and '-'")
@@ -62,8 +57,7 @@ def folder_name_from(text: str, otherwise: str) -> str:
 def image_path(key: str) -> PurePosixPath:
     """Returns an image's key as a path below a folder; its parts are folders and, last, the image without ending.
 
-    Raises:
-        ValueError: It leads out of the folder, or cannot be written on every system.
+    A ``ValueError`` says that it leads out of the folder, or cannot be written on every system.
     """
     parts = key.split("/")
     if any(part in ("", ".", "..") for part in parts):
@@ -79,8 +73,7 @@ def image_path(key: str) -> PurePosixPath:
 def checkpoint_name(text: str) -> str:
     """Returns the file name of a checkpoint beside the file that names it: ``iter_00000100.pth``, ``best_psnr.pth``.
 
-    Raises:
-        ValueError: It is no plain name of letters, digits, ``_`` and ``-`` that ends in ``.pth``.
+    It is a plain name of letters, digits, ``_`` and ``-`` that ends in ``.pth``; anything else is a ``ValueError``.
     """
     if not _CHECKPOINT.fullmatch(text):
         raise ValueError(f"should name a checkpoint beside it, such as iter_00000100.pth, not {text[:100]!a}")
@@ -88,11 +81,7 @@ def checkpoint_name(text: str) -> str:
 
 
 def read_pointer(file: Path) -> str:
-    """Returns the checkpoint's name that a file such as ``checkpoints/last`` holds.
-
-    Raises:
-        UserError: The file cannot be read, or holds anything else.
-    """
+    """Returns the checkpoint's name that a file such as ``checkpoints/last`` holds; anything else is a UserError."""
     try:
         with open(file, "rb") as stream:
             return checkpoint_name(stream.read(_POINTER_BYTES).decode("utf-8").strip())
@@ -106,5 +95,9 @@ def read_pointer(file: Path) -> str:
 
 def strip_files(folder: Path) -> dict[int, Path]:
     """Returns a folder's sample strips by iteration, in their order; files of other names are none."""
-    named = ((re.fullmatch(r"iter_([0-9]+)\.jpg", file.name), file) for file in folder.glob("iter_*.jpg"))
-    return dict(sorted((int(match[1]), file) for match, file in named if match))
+    found = {}
+    for file in folder.glob("iter_*.jpg"):
+        match = re.fullmatch(r"iter_([0-9]+)\.jpg", file.name)
+        if match:
+            found[int(match[1])] = file
+    return dict(sorted(found.items()))

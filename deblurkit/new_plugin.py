@@ -68,11 +68,7 @@ def new_plugin(name: str, out: Path) -> Path:
 
 
 def plugin_names(name: str) -> PluginNames:
-    """Returns what the parts of the plugin ``name`` are called.
-
-    Raises:
-        UserError: No package can have the name.
-    """
+    """Returns what the parts of the plugin ``name`` are called; a name that no package can have is a UserError."""
     distribution = re.sub(r"[-_.]+", "-", name).lower()
     if not _NAME.fullmatch(distribution):
         raise UserError(f"{name!a}: a plugin's name is made of letters a to z, digits, '-' and '_', such as my-blur")

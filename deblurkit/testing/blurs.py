@@ -137,8 +137,7 @@ def inside(image: np.ndarray, margin: int) -> np.ndarray:
 
 
 def _drawn(blur: Blur, seed: int) -> dict[str, np.ndarray]:
-    drawn: dict[str, np.ndarray] = blur.draw(size_of(blur), np.random.default_rng(seed))
-    return drawn
+    return dict(blur.draw(size_of(blur), np.random.default_rng(seed)))
 
 
 BLUR = (
