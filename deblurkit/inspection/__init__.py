@@ -1,1 +1,1 @@
-"""What a network computes inside: :mod:`looking` runs it, :mod:`drawing` draws, :mod:`photo` writes the files."""
+"""The inside of a network: :mod:`looking` runs it, :mod:`drawing` draws, :mod:`photo` writes the files."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,35 +72,38 @@ def draw_output(output: InnerOutput, values: Tensor, frame: Frame) -> Drawn:
         frame: The photo.
     """
     channels, height, width = values.shape
-    size = f"{channels} channels of {height}x{width}" if channels > 1 else f"{height}x{width}"
+    words = f"{channels} channels of {height}x{width}" if channels > 1 else f"{height}x{width}"
     if output.kind == "image" and channels == 3:
         colours = to_uint8(from_value_range(values.nan_to_num(), frame.value_range))
-        return Drawn(_placed(colours, frame), f"{size}, in its colours")
+        return Drawn(_placed(colours, frame), f"{words}, in its colours")
+    photo: Image | None = frame.photo
     if height == width == 1:
         side = frame.photo.shape[0]
         plane = cv2.resize(_grid(values.flatten()), (side, side), interpolation=cv2.INTER_NEAREST)
-        photo, how = None, "one cell a channel, row by row"
+        photo = None  # a grid of channels has no place in the photo
+        words += ", one cell a channel, row by row"
+    elif output.kind == "weights":
+        plane = _placed(values.mean(0).numpy(), frame)
+        if channels > 1:
+            words += ", mean over the channels"
     else:
-        weights = output.kind == "weights"
-        mean = (values if weights else values.abs()).mean(0)
-        plane, photo = _placed(mean.numpy(), frame), frame.photo
-        how = ("" if channels == 1 else "mean over the channels") if weights else "mean of the absolute values"
+        # Features have either sign, and a plain mean would cancel the strongest ones.
+        plane = _placed(values.abs().mean(0).numpy(), frame)
+        words += ", mean of the absolute values"
     low, high = _ends(plane)
-    words = ", ".join(filter(None, [size, how, f"from {low:.3g} to {high:.3g}"]))
-    return Drawn(_with_scale(_heat(plane, low, high, photo), low, high), words)
+    picture = _with_scale(_heat(plane, low, high, photo), low, high)
+    return Drawn(picture, f"{words}, from {low:.3g} to {high:.3g}")
 
 
 def draw_channels(values: Tensor, frame: Frame, count: int) -> Drawn:
     """Draws the first channels of ``(c, h', w')`` by themselves, all in one scale."""
     planes = [_placed(plane.numpy(), frame) for plane in values[:count]]
     low, high = _ends(np.stack(planes))
-    share = min(1.0, _CELL_PX / max(frame.photo.shape[:2]))
-    size = [max(1, round(share * side)) for side in frame.photo.shape[1::-1]]
+    size = shrunk_size(frame.photo, _CELL_PX)
     cells = [cv2.resize(_heat(plane, low, high, None), size, interpolation=cv2.INTER_AREA) for plane in planes]
     rows = [beside(cells[start : start + _CELLS], _GAP_PX) for start in range(0, len(cells), _CELLS)]
-    joined = np.ascontiguousarray(beside([row.swapaxes(0, 1) for row in rows], _GAP_PX).swapaxes(0, 1))
     words = f"the first {len(planes)} of {len(values)} channels, from {low:.3g} to {high:.3g}"
-    return Drawn(_with_scale(joined, low, high), words)
+    return Drawn(_with_scale(_below(rows), low, high), words)
 
 
 def _placed(values: NDArray[Any], frame: Frame) -> NDArray[Any]:
@@ -111,6 +115,7 @@ def _placed(values: NDArray[Any], frame: Frame) -> NDArray[Any]:
 
 def _grid(values: Tensor) -> NDArray[np.float32]:
     columns = math.ceil(math.sqrt(len(values)))
+    # cells without a channel, at the end of the last row, are NaN and stay grey
     cells = torch.full((math.ceil(len(values) / columns) * columns,), torch.nan)
     cells[: len(values)] = values
     return np.asarray(cells.view(-1, columns).numpy(), np.float32)
@@ -124,7 +129,7 @@ def _ends(values: NDArray[Any]) -> tuple[float, float]:
 def _heat(plane: NDArray[Any], low: float, high: float, photo: Image | None) -> Image:
     """Returns each value's colour, blue the lowest and red the highest; behind holes the photo in grey, or grey."""
     known = np.isfinite(plane)
-    share = (np.where(known, plane, low) - low) / (high - low or 1.0)
+    share = (np.where(known, plane, low) - low) / (high - low or 1.0)  # a map of one value is blue
     colours = cv2.applyColorMap(np.round(255 * share).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
     behind = np.full_like(colours, 128)
     if photo is not None:
@@ -137,9 +142,22 @@ def _with_scale(picture: Image, low: float, high: float) -> Image:
     width = max(picture.shape[1], _LEAST_BAR_PX)
     levels = np.linspace(0, 255, width).round().astype(np.uint8)
     bar = cv2.applyColorMap(np.repeat(levels[None], _BAR_PX, 0), cv2.COLORMAP_TURBO)[..., ::-1]
-    bar = np.ascontiguousarray(bar)
-    for text, right in ((f"{low:.3g}", False), (f"{high:.3g}", True)):
-        length = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0][0]
-        place = (width - length - 4 if right else 4, _BAR_PX - 6)
-        cv2.putText(bar, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
-    return np.ascontiguousarray(beside([picture.swapaxes(0, 1), bar.swapaxes(0, 1)], _GAP_PX).swapaxes(0, 1))
+    bar = np.ascontiguousarray(bar)  # OpenCV writes text into no view
+    highest = f"{high:.3g}"
+    right = width - cv2.getTextSize(highest, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0][0] - 4
+    for text, left in ((f"{low:.3g}", 4), (highest, right)):
+        cv2.putText(bar, text, (left, _BAR_PX - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return _below([picture, bar])
+
+
+def _below(pictures: Sequence[NDArray[Any]]) -> Image:
+    """Puts pictures below each other."""
+    columns = [picture.swapaxes(0, 1) for picture in pictures]  # turned, below is beside
+    return np.ascontiguousarray(beside(columns, _GAP_PX).swapaxes(0, 1))
+
+
+def shrunk_size(picture: Image, longest: int) -> tuple[int, int]:
+    """Returns width and height of a picture whose longer side is to be ``longest`` at most, as OpenCV takes them."""
+    height, width = picture.shape[:2]
+    share = min(1.0, longest / max(height, width))
+    return max(1, round(share * width)), max(1, round(share * height))

@@ -21,7 +21,7 @@ SMALL = 64
 
 @dataclass(frozen=True)
 class Inside:
-    """What a network made of an image.
+    """A restored image and what the network computed on the way.
 
     Attributes:
         restored: ``(3, h, w)`` float32 in [0, 1]; NaN where the network's output was not finite.
@@ -47,8 +47,12 @@ def look_inside(
     """
     with uncompiled(generator), recording(generator, outputs) as kept:
         restored = restore_whole(generator, blurred.unsqueeze(0), precision)[0]
-    made = (output.make([kept[ref] for ref in output.of], pixel) for output in outputs)
-    return Inside(restored, tuple(values.reshape(*values.shape[1:], *[1] * (4 - values.dim())) for values in made))
+    made = []
+    for output in outputs:
+        values = output.make([kept[ref] for ref in output.of], pixel)
+        # one image, so the batch goes; a vector (n, c) becomes a map of one pixel
+        made.append(values.reshape(*values.shape[1:], *[1] * (4 - values.dim())))
+    return Inside(restored, tuple(made))
 
 
 def seen_inside(generator: nn.Module) -> list[Seen]:
@@ -61,6 +65,7 @@ def seen_inside(generator: nn.Module) -> list[Seen]:
 @contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Puts a network into eval mode; afterwards each module is in the mode it was in."""
+    # Module by module: parts may be frozen in eval mode while the rest is trained.
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""What a network makes of one photograph inside, as pictures and one page."""
+"""A look inside a network at work on one photograph: its pictures and one page."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from deblurkit.files import saying
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.inference.fallback import Fallback
 from deblurkit.inference.forward import NonFiniteOutputError, non_finite
-from deblurkit.inner_outputs import InnerOutput, Pixel, Seen, default_outputs, find_outputs
-from deblurkit.inspection.drawing import Drawn, Frame, Image, draw_channels, draw_output
+from deblurkit.inner_outputs import InnerOutput, Pixel, default_outputs, find_outputs
+from deblurkit.inspection.drawing import Drawn, Frame, Image, draw_channels, draw_output, shrunk_size
 from deblurkit.inspection.looking import SMALL, look_inside, seen_inside
 from deblurkit.losses.views import sobel
 from deblurkit.options.inference import parse_inference
@@ -73,6 +73,8 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Shown:
+    """One picture: its title, what it is, and how it was drawn."""
+
     title: str
     words: str
     drawn: Drawn
@@ -96,50 +98,48 @@ def look(deblurrer: Deblurrer, photo: Path, out: Path, settings: Settings, comma
     """
     generator = deblurrer.generator
     image = read_image(photo)
-    outputs = _chosen(generator, settings.outputs, seen_inside(generator))
+    seen = seen_inside(generator)
+    if settings.outputs:
+        outputs = find_outputs(generator, list(dict.fromkeys(settings.outputs)), seen, "--outputs")
+    else:
+        outputs = default_outputs(generator, seen)
     part = _part(deblurrer, image.shape[0], image.shape[1], settings, photo)
     image = image[part.top : part.top + part.height, part.left : part.left + part.width]
     shown = _look(deblurrer, image, outputs, part, settings.channels)
-    files = {f"{number:02}_{_file_name(one.title)}.png": one for number, one in enumerate(shown)}
-    _check_free([out / name for name in (*files, PAGE)], photo, settings.overwrite)
+    pictures: dict[Path, Image] = {}
+    figures = []
+    for number, one in enumerate(shown):
+        name = re.sub(r"[^\w.-]+", "_", one.title)[:80]  # a title may be a module's name, with `:` in it
+        pictures[out / f"{number:02}_{name}.png"] = one.drawn.picture
+        figures.append(Figure(one.title, one.words, one.drawn.words, _embedded(one.drawn.picture)))
+    _check_free([*pictures, out / PAGE], photo, settings.overwrite)
     notes = [part.why] if part.why else []
-    page = InsidePage(
-        network=type(generator).__name__,
-        photo=photo.name,
-        facts=_facts(deblurrer, part),
-        notes=notes,
-        figures=[Figure(one.title, one.words, one.drawn.words, _embedded(one.drawn.picture)) for one in shown],
-        command=command,
-    )
+    page = InsidePage(type(generator).__name__, photo.name, _facts(deblurrer, part), notes, figures, command)
     text = inside_html(page)
     with saying(f"{out}: it cannot be written"):
         out.mkdir(parents=True, exist_ok=True)
-        for name, one in files.items():
-            write_image(out / name, one.drawn.picture)
+        for file, picture in pictures.items():
+            write_image(file, picture)
         write_text(out / PAGE, text)
-    return [*notes, f"{len(files)} pictures and the page {out / PAGE}"]
+    return [*notes, f"{len(pictures)} pictures and the page {out / PAGE}"]
 
 
 def listing(generator: nn.Module) -> Table:
     """Returns all that can be looked at, with the shapes for an image of the smallest side from 64 on."""
     seen = seen_inside(generator)
-    shapes = {str(ref): one for one in seen for ref in one.refs()}
+    recorded: set[str] = set()
+    for one in seen:
+        recorded.update(map(str, one.refs()))
     rows = []
     for output in default_outputs(generator, seen):
-        if output.name not in shapes:
+        if output.name not in recorded:  # declared, and made of several tensors or renamed
             rows.append([output.name, f"{output.words}; from {', '.join(map(str, output.of))}", "", ""])
     for one in seen:
         shape = "x".join(map(str, one.shape[1:]))
-        rows.append([str(one.ref), one.kind, shape, f"{one.calls}" if one.calls > 1 else ""])
+        rows.append([str(one.ref), one.kind, shape, str(one.calls) if one.calls > 1 else ""])
     side = generator_traits(generator).size_rule.fit(SMALL)
     title = f"{type(generator).__name__}: what can be looked at; shapes for an image of {side}x{side}"
     return Table(title, ["name", "what it is", "shape", "calls (NAME@1 is the first)"], rows, texts=3)
-
-
-def _chosen(generator: nn.Module, names: Sequence[str], seen: Sequence[Seen]) -> list[InnerOutput]:
-    if not names:
-        return default_outputs(generator, seen)
-    return find_outputs(generator, list(dict.fromkeys(names)), seen, "--outputs")
 
 
 def _part(deblurrer: Deblurrer, height: int, width: int, settings: Settings, photo: Path) -> _Part:
@@ -167,11 +167,10 @@ def _part(deblurrer: Deblurrer, height: int, width: int, settings: Settings, pho
     mode, why = fallback.first(height, width)
     if not why:
         return _Part(0, 0, height, width, row, column)
+    # The part has the chosen pixel in its middle, unless that is too near to an edge of the photo.
     high, wide = min(mode.size, height), min(mode.size, width)
-    top, left = (
-        max(0, min(place - side // 2, whole_side - side))
-        for place, side, whole_side in ((row, high, height), (column, wide, width))
-    )
+    top = max(0, min(row - high // 2, height - high))
+    left = max(0, min(column - wide // 2, width - wide))
     shown = f"shown are {high}x{wide} pixels from row {top}, column {left}; --crop and --memory choose others"
     why = f"{height}x{width} is too large for the memory: {shown}"
     return _Part(top, left, high, wide, row - top, column - left, why)
@@ -184,16 +183,15 @@ def _look(
     generator, precision = deblurrer.generator, deblurrer.session.precision
     blurred = to_tensor(image)
     frame = Frame.of(generator, to_uint8(blurred))
+    # As shares of the padded image, whose maps have sizes of their own.
     pixel = Pixel(part.row / frame.padded[0], part.column / frame.padded[1])
     try:
         inside = look_inside(generator, blurred.to(deblurrer.device), outputs, pixel, precision)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        size = f"{part.height}x{part.width}"
-        raise UserError(
-            f"{type(generator).__name__} ran out of memory with {size}: look at less, with --crop"
-        ) from None
+        tried = f"{type(generator).__name__} ran out of memory with {part.height}x{part.width}"
+        raise UserError(f"{tried}: look at less, with --crop") from None
     restored = inside.restored.cpu()
     if not torch.isfinite(restored).all():
         raise NonFiniteOutputError(non_finite(generator, precision))
@@ -201,6 +199,7 @@ def _look(
         _Shown("photo", "what the network was given; the cross marks the chosen pixel", _photo(frame, part)),
         _Shown("restored", "what it made of it", Drawn(to_uint8(restored), f"{part.height}x{part.width}")),
     ]
+    # Edges are found in images without padding, so that nothing is drawn at the border that is not there.
     plain = Frame(frame.photo, (part.height, part.width), frame.value_range)
     for title, seen in (("photo", blurred), ("restored", restored)):
         edges = InnerOutput(f"edges of {title}", f"Sobel magnitude of {title}", ())
@@ -225,12 +224,11 @@ def _photo(frame: Frame, part: _Part) -> Drawn:
 def _facts(deblurrer: Deblurrer, part: _Part) -> dict[str, str]:
     source = deblurrer.source
     weights = source["note"] if "note" in source else f"{source['file']}, iteration {source['iteration']}"
-    place = f"row {part.top + part.row}, column {part.left + part.column}"
     return {
         "experiment": source["name"],
         "weights": f"{weights}, averaged" if source["ema"] else weights,
         "part of the photo": f"{part.height}x{part.width} from row {part.top}, column {part.left}",
-        "chosen pixel": place,
+        "chosen pixel": f"row {part.top + part.row}, column {part.left + part.column}",
         "precision": deblurrer.session.precision,
     }
 
@@ -248,14 +246,9 @@ def _check_free(files: Sequence[Path], photo: Path, overwrite: bool) -> None:
             raise UserError(f"{file}: exists already; choose another --out or say --overwrite")
 
 
-def _file_name(title: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", title)[:80]
-
-
 def _embedded(picture: Image) -> str:
-    share = min(1.0, _PAGE_PX / max(picture.shape[:2]))
-    if share < 1:
-        size = [max(1, round(share * side)) for side in picture.shape[1::-1]]
+    size = shrunk_size(picture, _PAGE_PX)
+    if size != picture.shape[1::-1]:
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     data = encode_image(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 90])
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
