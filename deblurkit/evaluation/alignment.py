@@ -142,8 +142,9 @@ def align_shift(image: Array, truth: Array, image_spectrum: Array | None = None)
         Letters 2008, without upsampling.
     """
     z, x = _as_floats(image, truth, np.float64)
-    product = spectrum(x) * (spectrum(z) if image_spectrum is None else image_spectrum).conj()
-    correlation = fft.irfft2(product, s=x.shape[:2])
+    if image_spectrum is None:
+        image_spectrum = spectrum(z)
+    correlation = fft.irfft2(spectrum(x) * image_spectrum.conj(), s=x.shape[:2])
     peak = np.unravel_index(int(correlation.argmax()), correlation.shape)
     down, right = _signed(int(peak[0]), x.shape[0]), _signed(int(peak[1]), x.shape[1])
     to, source = _overlap((down, right)), _overlap((-down, -right))
@@ -165,11 +166,7 @@ def _overlap(shift: tuple[int, int]) -> tuple[slice, slice]:
 
 
 def _as_floats(image: Array, truth: Array, dtype: DTypeLike) -> tuple[Array, Array]:
-    """Returns both images as floats in [0, 1].
-
-    Raises:
-        ValueError: They differ in shape, or have no three channels.
-    """
+    """Returns both images as floats in [0, 1], or raises a ``ValueError`` where they are not of one shape (h, w, 3)."""
     if image.shape != truth.shape or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"images of one shape (h, w, 3) are aligned, these have {image.shape} and {truth.shape}")
     return _as_float(image, dtype), _as_float(truth, dtype)

@@ -88,13 +88,7 @@ class Timing:
 def cost_report(
     generators: Sequence[GeneratorCost], timing: Timing | None, ratios: Sequence[TimeRatio] = ()
 ) -> CostReport:
-    """Returns costs with how they come about and the environment in which they did.
-
-    Args:
-        generators: From :func:`measure_all`.
-        timing: How was timed, or ``None``.
-        ratios: From :func:`deblurkit.evaluation.ratios.measure_ratios`.
-    """
+    """Returns costs and ratios of times with how they come about and the environment in which they did."""
     # A figure that nobody measured is not explained either.
     explained = {"macs", "live_peak", "published"}
     if ratios:
@@ -104,7 +98,9 @@ def cost_report(
     else:
         where = environment(timing.device, timing.precision)
         where |= {"warmup": timing.warmup, "repeats": timing.repeats}
-        explained |= {"latency", "device_peak"} if timing.device.type == "cuda" else {"latency"}
+        explained.add("latency")
+        if timing.device.type == "cuda":
+            explained.add("device_peak")
     methods = {figure: text for figure, text in _METHODS.items() if figure in explained}
     return CostReport(generators, methods, where, ratios)
 
@@ -125,10 +121,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def option_files(folder: str) -> list[str]:
-    """Returns the option files that lie directly in a folder, sorted.
-
-    Args:
-        folder: ``deblurkit:`` stands for the shipped ones, which are told by their names.
+    """Returns the option files that lie directly in a folder, sorted; ``deblurkit:`` has the names of the shipped ones.
 
     Raises:
         UserError: There are none.
@@ -166,18 +159,11 @@ def measure_all(
     timing: Timing | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[GeneratorCost]:
-    """Measures the generators of several option files, one after the other: see :func:`measure_generator`.
-
-    Args:
-        experiments: Options by the file that they come from.
-        sizes: Image sizes to count for, as ``HxW``.
-        timing: How to time, or ``None``.
-        progress: Told the number of generators done and the number of all, after a name for the bar.
-    """
+    """Measures the generators of several options, by their files, one by one: see :func:`measure_generator`."""
     measured: list[GeneratorCost] = []
     for file, options in experiments.items():
         measured.append(measure_generator(options, file, sizes, timing))
-        if progress is not None:
+        if progress is not None:  # a name for the bar, the generators done, and all
             progress("measuring", len(measured), len(experiments))
     return measured
 
@@ -188,23 +174,17 @@ def measure_generator(
     """Measures the generator that options name, with fresh weights; no data and no weight file is read.
 
     What fails is said in the result's ``failures`` and leaves ``None``; everything else is measured all the same.
-
-    Args:
-        options: They name the generator and the published figures.
-        file: Where they come from.
-        sizes: Image sizes to count for, as ``HxW``.
-        timing: How to time; ``None``: no time and no memory is measured on a device.
+    Without ``timing``, neither time nor memory is measured on a device.
 
     Raises:
-        UserError: A size cannot be read.
+        UserError: One of ``sizes`` does not read ``HxW``.
     """
     shapes = {size: parse_size(size) for size in sizes}  # all of them, before a network is built
     published: dict[str, float] = {}
     if options.paper is not None and options.paper.cost is not None:
         published = options.paper.cost.model_dump(exclude_none=True)
     failures: list[str] = []
-    # Counts come from the meta device, where a network of any size runs without time and memory; only the clock
-    # needs weights on a real one.
+    # Counts come from the meta device, where any network runs without time and memory; only the clock needs weights.
     with torch.device("meta"):
         counted = _attempt(lambda: build_generator(options).eval(), failures)
     timed = None
@@ -249,33 +229,24 @@ def _attempt(work: Callable[[], T], failures: list[str]) -> T | None:
 
 
 def in_one_line(error: Exception) -> str:
-    """Returns the class of an exception and the first line of what it says, cut to 200 characters.
-
-    >>> in_one_line(ValueError("too wide"))
-    'ValueError: too wide'
-    """
+    """Returns the class of an exception and the first line of what it says, cut to 200 characters."""
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {first[:_FIRST_LINE]}"
 
 
 @torch.no_grad()
 def count(generator: nn.Module, shape: tuple[int, int]) -> SizeCost:
-    """Counts the work and the memory of restoring one image, exactly and without computing it.
+    """Counts the work and the memory of restoring one image of height and width ``shape``, exactly.
 
-    Args:
-        generator: In eval mode, on the meta device (where it takes no time) or any other.
-        shape: Height and width of the image.
+    The generator is in eval mode, and on the meta device, where nothing is computed, or any other.
     """
     image = torch.zeros(1, 3, *shape, device=device_of(generator, torch.device("meta")))
     given = [image, *generator.parameters(), *generator.buffers()]
     with input_sizes(generator) as seen, FlopCounterMode(display=False) as work, LiveTensors(given) as memory:
         restore_whole(generator, image)
-    return SizeCost(
-        size="{}x{}".format(*shape),
-        computed_size="{}x{}".format(*seen[0]),
-        macs=work.get_total_flops() // 2,  # the counter takes a multiplication and an addition for two
-        live_peak_bytes=memory.peak_bytes,
-    )
+    size, computed_size = "{}x{}".format(*shape), "{}x{}".format(*seen[0])
+    macs = work.get_total_flops() // 2  # the counter takes a multiplication and an addition for two
+    return SizeCost(size, computed_size, macs, live_peak_bytes=memory.peak_bytes)
 
 
 @contextmanager
@@ -290,13 +261,7 @@ def input_sizes(network: nn.Module) -> Iterator[list[tuple[int, int]]]:
 
 
 def time_images(generator: nn.Module, shape: tuple[int, int], timing: Timing) -> Latency:
-    """Times the restoration of one image, again and again.
-
-    Args:
-        generator: In eval mode, on ``timing.device``.
-        shape: Height and width of the image.
-        timing: How often, and in what precision.
-    """
+    """Times the restoration of one image again and again, by a generator in eval mode on ``timing.device``."""
     image = noise_image(shape, timing.device)
     # The first images pay for what is chosen and allocated only once, and are not counted.
     seconds = [seconds_of(generator, image, timing) for _ in range(timing.warmup + timing.repeats)]

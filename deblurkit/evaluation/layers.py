@@ -85,14 +85,9 @@ def take_apart(network: nn.Module, forward: Callable[[], object]) -> tuple[tuple
     Listed is what has weights of its own, what does work of its own, and what has no modules inside it. So the sums of
     parameters and MACs are those of the whole network.
 
-    Args:
-        network: Any.
-        forward: Runs it once.
+    ``forward`` runs the network once.
     """
-    modules: dict[str, nn.Module] = {}
-    for name, module in network.named_modules():
-        if _REWRITTEN not in name.split("."):
-            modules[name] = module
+    modules = {name: module for name, module in network.named_modules() if _REWRITTEN not in name.split(".")}
     parameters = dict.fromkeys(modules, 0)
     for path, weight in network.named_parameters():
         # A spectral norm moves `layer.weight` to `layer.parametrizations.weight.original`: it still is the layer's.

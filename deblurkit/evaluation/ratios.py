@@ -42,8 +42,10 @@ def published_pairs(experiments: Sequence[Options]) -> list[Pair]:
         if first.paper is None or first.paper.cost is None or first.paper.cost.seconds_720p is None:
             continue
         for second in experiments:
-            theirs = _seconds_in(first.paper, second)
-            if second is not first and theirs is not None:
+            if second is first or second.paper is None:
+                continue
+            theirs = _seconds_in(first.paper, second.paper.called)
+            if theirs is not None:
                 pairs.append(Pair(first, second, first.paper.cost.seconds_720p / theirs))
     return pairs
 
@@ -62,9 +64,8 @@ def measure_ratios(
         second = build_generator(pair.second).eval().to(timing.device)
         ratios = in_turn(first, second, parse_size(size), timing)
         p5, median, p95 = np.percentile(ratios, [5, 50, 95]).tolist()
-        found.append(
-            TimeRatio(pair.first.name, pair.second.name, size, pair.published, median, p5, p95, rounds=len(ratios))
-        )
+        names = (pair.first.name, pair.second.name)
+        found.append(TimeRatio(*names, size, pair.published, median, p5, p95, rounds=len(ratios)))
         if progress is not None:
             progress("comparing", done, len(jobs))
     return found
@@ -76,19 +77,15 @@ def in_turn(first: nn.Module, second: nn.Module, shape: tuple[int, int], timing:
     ratios = []
     for number in range(timing.warmup + timing.repeats):
         # who begins alternates: the second of a round may find caches warm, or the machine hotter
-        if number % 2:
-            ours, theirs = seconds_of(first, image, timing), seconds_of(second, image, timing)
-        else:
-            theirs, ours = seconds_of(second, image, timing), seconds_of(first, image, timing)
-        ratios.append(ours / theirs)
+        order = (first, second) if number % 2 else (second, first)
+        seconds = {network: seconds_of(network, image, timing) for network in order}
+        ratios.append(seconds[first] / seconds[second])
     return ratios[timing.warmup :]
 
 
-def _seconds_in(paper: Paper, method: Options) -> float | None:
-    """Returns the seconds that a paper prints of another method; ``None`` where it has none."""
-    if method.paper is None:
-        return None
+def _seconds_in(paper: Paper, called: Sequence[str]) -> float | None:
+    """Returns the seconds that a paper prints of a method with one of these names; ``None`` where it has none."""
     for row in paper.compared:
-        if row["method"] in method.paper.called and row["dataset"] == _SET and "seconds" in row:
+        if row["method"] in called and row["dataset"] == _SET and "seconds" in row:
             return float(row["seconds"])
     return None

@@ -64,12 +64,9 @@ class Drawn:
 
 
 def draw_output(output: InnerOutput, values: Tensor, frame: Frame) -> Drawn:
-    """Draws an inner output.
+    """Draws the values ``(c, h', w')`` of an inner output.
 
-    Args:
-        output: What it is.
-        values: ``(c, h', w')``; a vector, ``(c, 1, 1)``, becomes a grid of one cell a channel, row by row.
-        frame: The photo.
+    A vector, ``(c, 1, 1)``, becomes a grid of one cell a channel, row by row.
     """
     channels, height, width = values.shape
     words = f"{channels} channels of {height}x{width}" if channels > 1 else f"{height}x{width}"

@@ -38,12 +38,8 @@ def look_inside(
 ) -> Inside:
     """Restores an image whole and returns inner outputs of the same pass; the hooks are gone afterwards.
 
-    Args:
-        generator: In eval mode.
-        blurred: ``(3, h, w)`` in [0, 1], on the generator's device.
-        outputs: What to record.
-        pixel: The chosen place, as shares of the padded image.
-        precision: What to compute in.
+    The generator is in eval mode; ``blurred`` is ``(3, h, w)`` in [0, 1] on its device, and ``pixel`` a place in the
+    padded image.
     """
     with uncompiled(generator), recording(generator, outputs) as kept:
         restored = restore_whole(generator, blurred.unsqueeze(0), precision)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,24 +72,10 @@ class _Part:
     why: str = ""
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """One picture: its title, what it is, and how it was drawn."""
-
-    title: str
-    words: str
-    drawn: Drawn
-
-
 def look(deblurrer: Deblurrer, photo: Path, out: Path, settings: Settings, command: str) -> list[str]:
     """Writes pictures of a network's inner outputs for one photo, and a page that shows them all.
 
-    Args:
-        deblurrer: The network.
-        photo: An image file; 16 bits are shown as 8.
-        out: The folder; made where it is missing.
-        settings: What to show.
-        command: How the page is made again.
+    16 bits are shown as 8. The folder ``out`` is made where it is missing; ``command`` makes the page again.
 
     Returns:
         Lines to say: the page, and what had to be done otherwise than asked for.
@@ -108,11 +95,16 @@ def look(deblurrer: Deblurrer, photo: Path, out: Path, settings: Settings, comma
     shown = _look(deblurrer, image, outputs, part, settings.channels)
     pictures: dict[Path, Image] = {}
     figures = []
-    for number, one in enumerate(shown):
-        name = re.sub(r"[^\w.-]+", "_", one.title)[:80]  # a title may be a module's name, with `:` in it
-        pictures[out / f"{number:02}_{name}.png"] = one.drawn.picture
-        figures.append(Figure(one.title, one.words, one.drawn.words, _embedded(one.drawn.picture)))
-    _check_free([*pictures, out / PAGE], photo, settings.overwrite)
+    for number, (output, drawn) in enumerate(shown):
+        name = re.sub(r"[^\w.-]+", "_", output.name)[:80]  # it may be a module's, with `:` in it
+        pictures[out / f"{number:02}_{name}.png"] = drawn.picture
+        figures.append(Figure(output.name, output.words, drawn.words, _embedded(drawn.picture)))
+    # Before anything is written: a refusal leaves an earlier look whole.
+    for file in (*pictures, out / PAGE):
+        if file.exists() and file.samefile(photo):
+            raise UserError(f"{file}: would replace the photo; choose another --out")
+        if file.exists() and not settings.overwrite:
+            raise UserError(f"{file}: exists already; choose another --out or say --overwrite")
     notes = [part.why] if part.why else []
     page = InsidePage(type(generator).__name__, photo.name, _facts(deblurrer, part), notes, figures, command)
     text = inside_html(page)
@@ -153,13 +145,13 @@ def _part(deblurrer: Deblurrer, height: int, width: int, settings: Settings, pho
         raise UserError(f"--pixel {row},{column}: outside of {photo}, which has {height} rows and {width} columns")
     if settings.crop is not None:
         top, left, high, wide = settings.crop
+        crop = f"--crop {top},{left},{high},{wide}"
         if not (0 <= top <= height - high and 0 <= left <= width - wide and high > 0 and wide > 0):
-            wanted = ",".join(map(str, settings.crop))
-            raise UserError(f"--crop {wanted}: TOP,LEFT,HEIGHT,WIDTH outside of {photo}, which has {height}x{width}")
+            raise UserError(f"{crop}: TOP,LEFT,HEIGHT,WIDTH outside of {photo}, which has {height}x{width}")
         if settings.pixel is None:
             row, column = top + high // 2, left + wide // 2
         if not (top <= row < top + high and left <= column < left + wide):
-            raise UserError(f"--pixel {row},{column}: outside of --crop {','.join(map(str, settings.crop))}")
+            raise UserError(f"--pixel {row},{column}: outside of {crop}")
         return _Part(top, left, high, wide, row - top, column - left)
     whole = parse_inference("whole")
     memory = None if settings.memory is None else int(settings.memory * 2**30)
@@ -178,7 +170,7 @@ def _part(deblurrer: Deblurrer, height: int, width: int, settings: Settings, pho
 
 def _look(
     deblurrer: Deblurrer, image: Image, outputs: Sequence[InnerOutput], part: _Part, channels: int
-) -> list[_Shown]:
+) -> list[tuple[InnerOutput, Drawn]]:
     """Runs the network and draws the photo, the restored image, the edges of both, and the inner outputs."""
     generator, precision = deblurrer.generator, deblurrer.session.precision
     blurred = to_tensor(image)
@@ -195,20 +187,21 @@ def _look(
     restored = inside.restored.cpu()
     if not torch.isfinite(restored).all():
         raise NonFiniteOutputError(non_finite(generator, precision))
+    made = Drawn(to_uint8(restored), f"{part.height}x{part.width}")
     shown = [
-        _Shown("photo", "what the network was given; the cross marks the chosen pixel", _photo(frame, part)),
-        _Shown("restored", "what it made of it", Drawn(to_uint8(restored), f"{part.height}x{part.width}")),
+        (InnerOutput("photo", "what the network was given; the cross marks the chosen pixel", ()), _photo(frame, part)),
+        (InnerOutput("restored", "what it made of it", ()), made),
     ]
     # Edges are found in images without padding, so that nothing is drawn at the border that is not there.
     plain = Frame(frame.photo, (part.height, part.width), frame.value_range)
     for title, seen in (("photo", blurred), ("restored", restored)):
         edges = InnerOutput(f"edges of {title}", f"Sobel magnitude of {title}", ())
-        shown.append(_Shown(edges.name, edges.words, draw_output(edges, sobel(seen[None])[0], plain)))
+        shown.append((edges, draw_output(edges, sobel(seen[None])[0], plain)))
     for output, values in zip(outputs, inside.outputs, strict=True):
-        shown.append(_Shown(output.name, output.words, draw_output(output, values, frame)))
+        shown.append((output, draw_output(output, values, frame)))
         if channels and output.kind == "features" and values.shape[0] > 1 and min(values.shape[1:]) > 1:
-            drawn = draw_channels(values, frame, channels)
-            shown.append(_Shown(f"{output.name}, channels", output.words, drawn))
+            several = dataclasses.replace(output, name=f"{output.name}, channels")
+            shown.append((several, draw_channels(values, frame, channels)))
     return shown
 
 
@@ -224,26 +217,15 @@ def _photo(frame: Frame, part: _Part) -> Drawn:
 def _facts(deblurrer: Deblurrer, part: _Part) -> dict[str, str]:
     source = deblurrer.source
     weights = source["note"] if "note" in source else f"{source['file']}, iteration {source['iteration']}"
+    if source["ema"]:
+        weights += ", averaged"
     return {
         "experiment": source["name"],
-        "weights": f"{weights}, averaged" if source["ema"] else weights,
+        "weights": weights,
         "part of the photo": f"{part.height}x{part.width} from row {part.top}, column {part.left}",
         "chosen pixel": f"row {part.top + part.row}, column {part.left + part.column}",
         "precision": deblurrer.session.precision,
     }
-
-
-def _check_free(files: Sequence[Path], photo: Path, overwrite: bool) -> None:
-    """Refuses to replace the photo, and without ``overwrite`` anything.
-
-    Raises:
-        UserError: Names the first file in the way.
-    """
-    for file in files:
-        if file.exists() and file.samefile(photo):
-            raise UserError(f"{file}: would replace the photo; choose another --out")
-        if file.exists() and not overwrite:
-            raise UserError(f"{file}: exists already; choose another --out or say --overwrite")
 
 
 def _embedded(picture: Image) -> str:

@@ -145,7 +145,7 @@ def _work(costs: Sequence[GeneratorCost]) -> Table:
     sizes = list(dict.fromkeys(size.size for cost in costs for size in cost.sizes))
     rows = []
     for cost in costs:
-        parameters = "failed" if cost.parameters is None else f"{cost.parameters:,}"
+        parameters = _number(cost.parameters, 0, "failed")
         work = dict.fromkeys(sizes, NOTHING)
         work.update({size.size: _gmacs(size) for size in cost.sizes})
         rows.append([cost.name, cost.generator, parameters, _number(cost.mib, 2), *work.values()])
@@ -183,9 +183,9 @@ def _memory_and_time(costs: Sequence[GeneratorCost]) -> Table:
     rows = []
     for cost in costs:
         for size in cost.sizes:
-            cells = [cost.name, size.size, _mebibytes(size.live_peak_bytes, "failed")]
+            cells = [cost.name, size.size, _number(size.live_peak_bytes, 1, "failed", MIB)]
             if on_device:
-                cells.append(_mebibytes(size.device_peak_bytes, NOTHING))
+                cells.append(_number(size.device_peak_bytes, 1, unit=MIB))
             if timed and size.latency is not None:
                 cells += [f"{size.latency.median_s:.4f}", f"{size.latency.p95_s:.4f}"]
             elif timed:
@@ -203,9 +203,5 @@ def _ratios(ratios: Sequence[TimeRatio]) -> Table:
     return Table("Times within one paper", columns, rows, texts=3)
 
 
-def _number(value: float | None, decimals: int) -> str:
-    return NOTHING if value is None else f"{value:,.{decimals}f}"
-
-
-def _mebibytes(size: int | None, otherwise: str) -> str:
-    return otherwise if size is None else f"{size / MIB:,.1f}"
+def _number(value: float | None, decimals: int, otherwise: str = NOTHING, unit: int = 1) -> str:
+    return otherwise if value is None else f"{value / unit:,.{decimals}f}"

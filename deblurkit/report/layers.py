@@ -60,8 +60,7 @@ def _table(network: LayerTable) -> Table:
     rows = []
     for layer in network.layers:
         rows.append([layer.module or "(the network)", layer.kind, layer.kernel, layer.stride])
-        for channels in (layer.channels_in, layer.channels_out):
-            rows[-1].append(NOTHING if channels is None else str(channels))
+        rows[-1] += [str(layer.channels_in or NOTHING), str(layer.channels_out or NOTHING)]
         # one call is the rule and is not written, so that layers used several times stand out
         rows[-1] += [layer.output, "" if layer.calls == 1 else str(layer.calls)]
         for count in (layer.parameters, layer.macs):

@@ -59,13 +59,9 @@ class Plot:
 
 
 def histogram(title: str, label: str, series: Mapping[str, Sequence[float]], *, blurred: str | None = None) -> Plot:
-    """Plots how values are distributed, one outline a series.
+    """Plots how values are distributed, one outline a series; infinite ones are left out, and their number is said.
 
-    Args:
-        title: What it shows.
-        label: Of the axis, with the unit.
-        series: Values by name; infinite ones are left out, and their number is said.
-        blurred: The name of the series that is the blurred input's, if one is.
+    ``label`` is that of the axis, with the unit, and ``blurred`` the name of the series that is the blurred input's.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -94,13 +90,9 @@ def histogram(title: str, label: str, series: Mapping[str, Sequence[float]], *, 
 def scatter(
     title: str, labels: tuple[str, str], horizontal: Sequence[float], series: Mapping[str, Sequence[float]]
 ) -> Plot:
-    """Plots one dot an image and series.
+    """Plots one dot an image and series, except where one of its two values is infinite.
 
-    Args:
-        title: What it shows.
-        labels: Of the horizontal and the vertical axis, with units.
-        horizontal: One value an image; an image with an infinite value is left out.
-        series: As many values by name.
+    ``labels`` are those of the horizontal and the vertical axis, with units; each series has a value an image.
     """
     legend = legend_of(list(series))
     shown = 0
@@ -119,34 +111,25 @@ def scatter(
 
 
 def intervals(title: str, label: str, rows: Mapping[str, tuple[float, Sequence[float] | None]]) -> Plot:
-    """Plots a value and its interval by name, one row each.
+    """Plots a value and the ends of its interval, where it has one, by name, a row each; all are finite.
 
-    Args:
-        title: What it shows.
-        label: Of the axis, with the unit.
-        rows: Value and the ends of its interval, where it has one; all finite.
+    ``label`` is that of the axis, with the unit.
     """
+    told = []
     with drawing(_ROW_IN * len(rows) + 0.75) as (figure, axes):
-        for place, (value, bounds) in enumerate(rows.values()):
+        for place, (name, (value, bounds)) in enumerate(rows.items()):
+            told.append(f"{name} {value:.4g}")
             if bounds is not None:
+                told[-1] += f", interval {bounds[0]:.4g} to {bounds[1]:.4g}"
                 axes.plot(bounds, (place, place), color=_SERIES[0], linewidth=2.2, solid_capstyle="butt")
             axes.plot([value], [place], "o", color=_SERIES[0], markersize=5.5)
         axes.axvline(0, color=_INK, linewidth=0.8)
         _name_rows(axes, list(rows), label)
-        told = []
-        for name, (value, bounds) in rows.items():
-            interval = "" if bounds is None else f", interval {bounds[0]:.4g} to {bounds[1]:.4g}"
-            told.append(f"{name} {value:.4g}{interval}")
         return finished(figure, title, f"{label}: {'; '.join(told)}.", ())
 
 
 def parts(title: str, rows: Mapping[str, Mapping[str, float]]) -> Plot:
-    """Plots seconds by part, stacked, one bar a row.
-
-    Args:
-        title: What it shows.
-        rows: Seconds by part, of each name; a part that is missing took none.
-    """
+    """Plots seconds by part, stacked, one bar a row; a part that a row lacks took none."""
     names = list(dict.fromkeys(itertools.chain.from_iterable(rows.values())))
     legend = legend_of(names)
     with drawing(_ROW_IN * len(rows) + 0.75) as (figure, axes):

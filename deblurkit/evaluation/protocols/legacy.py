@@ -73,8 +73,7 @@ class DeblurGANv1(Legacy):
         """Reduces the pair to 640 x 360 (bicubic, on 8 bits) and cuts the same 256 x 256 window, drawn from ``rng``."""
         height, width = self.resize
         # The script excludes the last place of the window, on both axes.
-        top = int(rng.integers(height - self.crop))
-        left = int(rng.integers(width - self.crop))
+        top, left = int(rng.integers(height - self.crop)), int(rng.integers(width - self.crop))
         window = np.s_[top : top + self.crop, left : left + self.crop]
         changed = dict(sample)
         for name in _IMAGES:

@@ -61,9 +61,8 @@ class Scored(NamedTuple):
     facts: Facts
 
 
-def _to_truncated(image: Tensor) -> Array:
-    levels = image.detach().float().clamp(0, 1).mul(255).to(torch.uint8)
-    return np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy())
+def _cut_off(image: Tensor) -> Array:
+    return (_to_float(image) * np.float32(255)).astype(np.uint8)
 
 
 def _to_float(image: Tensor) -> Array:
@@ -72,7 +71,7 @@ def _to_float(image: Tensor) -> Array:
 
 QUANTISATIONS = {
     "round_u8": Quantisation("clipped to [0, 1], times 255, rounded half up to 8 bits", to_uint8),
-    "trunc_u8": Quantisation("clipped to [0, 1], times 255, cut off to 8 bits without rounding", _to_truncated),
+    "trunc_u8": Quantisation("clipped to [0, 1], times 255, cut off to 8 bits without rounding", _cut_off),
     "float": Quantisation("clipped to [0, 1], not rounded, float32", _to_float),
 }
 ALIGNMENTS = {
@@ -228,8 +227,8 @@ class Protocol:
         if failed:
             lines.append(f"{failed} of {len(searches)} ECC alignments did not converge: scored without a warp")
         if black:
-            onto = "onto which nothing can be scaled: they are not scored"
-            lines.append(f"{black} of {len(facts)} images have a black true image, {onto}")
+            images = f"{black} of {len(facts)} images have a black true image"
+            lines.append(f"{images}, onto which nothing can be scaled: they are not scored")
         return lines
 
     def notes(self) -> list[str]:
@@ -292,7 +291,9 @@ class Protocol:
         rows = {"data": cls.data}
         if cls.preparation != "none":
             rows["preparation"] = cls.preparation
-        rows["inference"] = cls.inference + (", generator in training mode" if cls.training_mode else "")
+        rows["inference"] = cls.inference
+        if cls.training_mode:
+            rows["inference"] += ", generator in training mode"
         rows["quantisation"] = f"{cls.quantisation}: {QUANTISATIONS[cls.quantisation].description}"
         rows["crop_border"] = f"{cls.crop_border} pixels"
         rows["alignment"] = ALIGNMENTS[cls.alignment].description
@@ -326,13 +327,7 @@ def find_protocol(name: str, where: str = "protocol") -> type[Protocol]:
 def get_protocol(
     name: str, where: str = "protocol", *, backbones: Mapping[str, str] | None = None, single: bool = False
 ) -> Protocol:
-    """Returns the protocol registered as ``name``, ready to score.
-
-    Args:
-        name: Its id.
-        where: What asked for it, for messages.
-        backbones: See :class:`Protocol`.
-        single: See there.
+    """Returns the protocol registered as ``name``, ready to score; see :class:`Protocol`.
 
     Raises:
         UserError: There is no such protocol, it has no use for one of the backbones, or lacks the weights of one.

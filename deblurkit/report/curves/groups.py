@@ -30,19 +30,15 @@ class Group:
 
     Attributes:
         title: Its heading.
+        parts: The first parts of the keys of ``scalars.jsonl`` that belong to it; empty: any.
         words: What it shows, one sentence.
-        holds: Tells whether a key of ``scalars.jsonl`` belongs to it.
-        together: Of one run: gives the name of the plot that a key is drawn in.
+        together: Of one run: gives the name of the plot that a key is drawn in; by default one plot has all.
     """
 
     title: str
+    parts: tuple[str, ...]
     words: str
-    holds: Callable[[str], bool]
-    together: Callable[[str], str]
-
-
-def _starts(*parts: str) -> Callable[[str], bool]:
-    return lambda key: key.split("/")[0] in parts
+    together: Callable[[str], str] | None = None
 
 
 def _critic_plot(key: str) -> str:
@@ -56,49 +52,38 @@ def _critic_plot(key: str) -> str:
 GROUPS = (
     Group(
         "Validation",
+        ("val",),
         "Mean scores of the restored validation images, with the averaged weights where there are such; a dot marks "
         "the best of a score that is known to be better when higher, or lower.",
-        _starts("val"),
         lambda key: key.split("/")[-1],
     ),
     Group(
         "Losses",
+        ("loss", "term"),
         "The generator's total and its terms, each already weighted: the terms add up to the total.",
-        _starts("loss", "term"),
         lambda key: "Total loss" if key == "loss" else "Weighted terms",
     ),
     Group(
         "Gradients of the terms",
+        ("grad",),
         "The norm of each weighted term's gradient at the generator's outputs: what a term really has to say.",
-        _starts("grad"),
-        lambda key: "Gradients of the terms",
     ),
     Group(
         "Critics",
+        ("critic", "penalty"),
         "What the critics score sharp and restored images on average, their losses and their penalties. Scores that "
         "drift apart: the critic wins.",
-        _starts("critic", "penalty"),
         _critic_plot,
     ),
-    Group(
-        "Gradient norms",
-        "Of all the weights of a network, before clipping.",
-        _starts("grad_norm"),
-        lambda key: "Gradient norms",
-    ),
-    Group("Learning rates", "Of each network's optimizer.", _starts("lr"), lambda key: "Learning rates"),
+    Group("Gradient norms", ("grad_norm",), "Of all the weights of a network, before clipping."),
+    Group("Learning rates", ("lr",), "Of each network's optimizer."),
     Group(
         "Time and memory",
+        ("time", "data_time", "memory"),
         "Seconds an iteration and the part of them spent waiting for data; the most memory held so far.",
-        _starts("time", "data_time", "memory"),
         lambda key: "Memory" if key == "memory" else "Time of an iteration",
     ),
-    Group(
-        "Further quantities",
-        "Whatever else this training records.",
-        lambda key: True,
-        lambda key: key,
-    ),
+    Group("Further quantities", (), "Whatever else this training records.", lambda key: key),
 )
 
 
@@ -106,7 +91,7 @@ def grouped(keys: Sequence[str]) -> dict[Group, list[str]]:
     """Returns the keys of each group that has any, in the page's order; each key in the first group that holds it."""
     found: dict[Group, list[str]] = {group: [] for group in GROUPS}
     for key in sorted(keys, key=lambda key: key != "loss"):  # the total before its terms
-        found[next(group for group in GROUPS if group.holds(key))].append(key)
+        found[next(group for group in GROUPS if not group.parts or key.split("/")[0] in group.parts)].append(key)
     return {group: held for group, held in found.items() if held}
 
 
@@ -122,7 +107,8 @@ def plots(group: Group, keys: Sequence[str], runs: Sequence[Run]) -> list[Plot]:
         return made
     together: dict[str, list[str]] = {}
     for key in keys:
-        together.setdefault(group.together(key), []).append(key)
+        title = group.title if group.together is None else group.together(key)
+        together.setdefault(title, []).append(key)
     for title, held in together.items():
         # More curves than the page has colours go to a plot of their own: dashes would be hard to tell apart.
         for start in range(0, len(held), SERIES):
@@ -151,12 +137,13 @@ def scores_table(runs: Sequence[Run]) -> Table | None:
     for key, run, curve in _curves(all_keys(runs), runs):
         if not key.startswith("val/") or math.isnan(curve.last.value):
             continue
-        row = [_full_name(key), run.name, _number(curve.first.value), _number(curve.last.value)]
-        found = best(key, curve)
-        row += [NOTHING, NOTHING] if found is None else [_number(found.value), f"{found.iteration:,}"]
-        rows.append(row)
-    columns = ["score", "run", "first", "last", "best", "at iteration"]
-    return _table("Validation scores", columns, rows, runs) if rows else None
+        found, cells = best(key, curve), [NOTHING, NOTHING]
+        if found is not None:
+            cells = [_number(found.value), f"{found.iteration:,}"]
+        rows.append([_full_name(key), run.name, _number(curve.first.value), _number(curve.last.value), *cells])
+    if not rows:
+        return None
+    return _table("Validation scores", ["score", "run", "first", "last", "best", "at iteration"], rows, runs)
 
 
 def values_table(runs: Sequence[Run]) -> Table:
@@ -176,17 +163,9 @@ def runs_table(runs: Sequence[Run]) -> Table:
     rows = []
     for run in runs:
         at = run.standing
-        rows.append(
-            [
-                run.name,
-                f"{at.iteration:,}",
-                _written(at.epoch, "{:,.0f}"),
-                NOTHING if at.date is None else at.date.replace("T", " "),
-                _written(at.time, "{:.3g} s"),
-                _written(at.memory, "{:,.0f} MiB"),
-                _left(at.eta),
-            ]
-        )
+        size, speed = _written(at.memory, "{:,.0f} MiB"), _written(at.time, "{:.3g} s")
+        date = at.date.replace("T", " ")
+        rows.append([run.name, f"{at.iteration:,}", _written(at.epoch, "{:,.0f}"), date, speed, size, _left(at.eta)])
     columns = ["run", "iteration", "epoch", "last record", "an iteration", "memory", "left at that time"]
     return Table("Where each run stands", columns, rows, texts=1)
 

@@ -31,16 +31,15 @@ class Line:
 
 
 def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
-    """Plots curves over the iterations, on a logarithmic axis where all are positive and range widely.
+    """Plots one or more curves over the iterations, on a logarithmic axis where all are positive and range widely.
 
-    Args:
-        title: What it shows.
-        label: Of the vertical axis, with the unit; may be empty.
-        lines: At least one. Colours repeat after the sixth, with dashes.
+    ``label`` is that of the vertical axis, with the unit, and may be empty.
     """
     names, styles = [], []
     for place, line in enumerate(lines):
-        marks = [f"{line.curve.bad} not finite"] if line.curve.bad else []
+        marks = []
+        if line.curve.bad:
+            marks.append(f"{line.curve.bad} not finite")
         dashes = list(_DASHES)[place // SERIES % len(_DASHES)]
         if place >= SERIES:
             marks.append(dashes)  # the legend shows colours alone, and these have been used before
@@ -48,7 +47,6 @@ def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
         styles.append(_DASHES[dashes])
     legend = legend_of(names)
     points = [line.curve.drawn() for line in lines]
-    logarithmic = _ranges_widely(points)
     with drawing() as (figure, axes):
         for colour, dashes, line, values in zip(colours_of(legend), styles, lines, points, strict=True):
             iteration, mean, least, greatest = values.T
@@ -60,11 +58,12 @@ def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
             )
             if line.best is not None:
                 axes.plot(*line.best, "o", color=colour, markersize=6)
-        if logarithmic:
+        if _ranges_widely(points):
             axes.set_yscale("log")
+            label = f"{label}, logarithmic" if label else "logarithmic"
         axes.xaxis.set_major_formatter(_iterations)
         axes.set_xlabel("iteration")
-        axes.set_ylabel(", ".join(filter(None, [label, "logarithmic" if logarithmic else ""])))
+        axes.set_ylabel(label)
         axes.margins(x=0.02)
         told = "; ".join(map(_told, lines))
         return finished(figure, title, f"{title} over the iterations. {told}.", legend)

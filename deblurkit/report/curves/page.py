@@ -23,14 +23,9 @@ _SHARED = _HERE.parent / "page"  # the report's page, whose looks this one has
 
 
 def write_curves(work_dirs: Sequence[Path], out: Path | None = None) -> Path:
-    """Writes the page of one or several work dirs, also while they are trained in.
+    """Writes the page of one or several work dirs, also while they are trained in, and returns its file.
 
-    Args:
-        work_dirs: At least one; several are drawn into the same plots.
-        out: The file; by default ``curves.html`` in the first work dir.
-
-    Returns:
-        The file.
+    Several are drawn into the same plots; ``out`` is ``curves.html`` in the first work dir by default.
 
     Raises:
         UserError: With everything that is wrong with the folders; or the page cannot be written.
@@ -54,21 +49,18 @@ def write_curves(work_dirs: Sequence[Path], out: Path | None = None) -> Path:
 
 
 def curves_html(runs: Sequence[Run]) -> str:
-    """Returns the page.
+    """Returns the page of one or more runs, whose names differ.
 
     Whatever comes from the records is escaped, and a content security policy forbids all but the page's own script.
-
-    Args:
-        runs: At least one, with names that differ.
     """
-    strips, strip_notes = strips_of(runs)
+    strips, notes_on_strips = strips_of(runs)
     notes = []
     for run in runs:
         notes += _notes(run)
     content = {
         "runs": runs,
         "several": len(runs) > 1,
-        "notes": notes + strip_notes,
+        "notes": notes + notes_on_strips,
         "standing": runs_table(runs),
         "scores": scores_table(runs),
         "values": values_table(runs),

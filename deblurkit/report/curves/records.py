@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deblurkit.errors import UserError
 from deblurkit.files import saying
+from deblurkit.report.tables import NOTHING
 
 FULL = 240
 """Bins at which neighbours are joined, so that a long curve has from half as many to all of them."""
@@ -88,13 +89,13 @@ class Curve:
         if math.isnan(self.first.value):
             self.first = self.lowest = self.highest = first
         # min and max keep the earlier one of equal values: the best is marked where it was reached.
-        self.lowest = min(self.lowest, low, key=_value_of)
-        self.highest = max(self.highest, high, key=_value_of)
+        self.lowest = min(self.lowest, low, key=lambda point: point.value)
+        self.highest = max(self.highest, high, key=lambda point: point.value)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a run has come: the last value of each, ``None`` where that is missing or no number.
+    """How far a run has come: the last value of each; ``None``, of the date ``-``, where that is not known.
 
     Attributes:
         iteration: Of the last record.
@@ -105,9 +106,9 @@ class Standing:
         eta: Seconds left at that time.
     """
 
-    iteration: int
+    iteration: int = 0
     epoch: float | None = None
-    date: str | None = None
+    date: str = NOTHING
     time: float | None = None
     memory: float | None = None
     eta: float | None = None
@@ -128,7 +129,7 @@ class Run:
 
     name: str
     folder: Path
-    standing: Standing = Standing(0)
+    standing: Standing = Standing()
     curves: dict[str, Curve] = field(default_factory=dict)
     records: int = 0
     unread: int = 0
@@ -170,7 +171,7 @@ def read_run(folder: Path, name: str) -> Run:
     run.standing = Standing(
         iteration=latest["iteration"],
         epoch=number_of(latest.get("epoch")),
-        date=str(latest["date"]) if "date" in latest else None,
+        date=str(latest.get("date", NOTHING)),
         time=number_of(latest.get("time")),
         memory=number_of(latest.get("memory")),
         eta=number_of(latest.get("eta")),
@@ -184,10 +185,11 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):  # the latter for thousands of open brackets
         return None
-    iteration = record.get("iteration") if isinstance(record, dict) else None
-    if not isinstance(iteration, int) or isinstance(iteration, bool) or not 0 <= iteration < _LAST:
+    if not isinstance(record, dict):
         return None
-    return record
+    iteration = record.get("iteration")
+    is_one = isinstance(iteration, int) and not isinstance(iteration, bool) and 0 <= iteration < _LAST
+    return record if is_one else None
 
 
 def _move(columns: dict[str, list[tuple[int, float]]], curves: dict[str, Curve]) -> None:
@@ -199,9 +201,11 @@ def _move(columns: dict[str, list[tuple[int, float]]], curves: dict[str, Curve])
 
 def number_of(value: Any) -> float | None:
     """Returns a value as a number; what is not finite is written as ``"nan"``, ``"inf"`` and ``"-inf"``."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value) if abs(value) <= _GREATEST else math.inf
-    return float(value) if value in ("nan", "inf", "-inf") else None
+    if value in ("nan", "inf", "-inf"):
+        return float(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) <= _GREATEST else math.inf
 
 
 def _sayable(name: str) -> str:
@@ -225,7 +229,3 @@ def _joined(bins: Values) -> Values:
         return np.empty((0, _COLUMNS))
     last, sums, least, greatest, counts = np.moveaxis(bins, 2, 0)
     return np.column_stack([last[:, -1], sums.sum(1), least.min(1), greatest.max(1), counts.sum(1)])
-
-
-def _value_of(point: Point) -> float:
-    return point.value
