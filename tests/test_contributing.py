@@ -72,3 +72,16 @@ def test_the_examples_train_and_test(written: Path):
     assert metrics["metrics"]["error"] == {"unit": "levels", "higher_is_better": False}
     assert 0 < metrics["datasets"]["photos"]["restored"]["error"] < 255
     assert "error (levels)" in (work_dir / "report/report.md").read_text(encoding="utf-8")
+
+
+def test_the_map_shows_rooms_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    house = text.partition("## The house")[2].partition("## Moved names")[0]
+    drawn = re.findall(r"(?<![\w/.])(\w+(?:\.py|/))(?=[\s])", house.partition("```\n")[2].partition("```")[0])
+    named = re.findall(r"`((?:\w+/)+(?:[a-z_]+\.\w+)?)`", house)
+    assert len(drawn) > 25
+    assert len(named) > 15
+    for place in [*drawn, *named]:
+        assert (ROOT / place).exists() or any((ROOT / "deblurkit").rglob(place.rstrip("/"))), place
+    top = {file.name for file in (ROOT / "deblurkit").glob("[!_]*.py")}
+    assert {each for each in drawn if each.endswith(".py")} <= top
