@@ -18,7 +18,6 @@ AVERAGE = "global average pooling"
 MAXIMUM = "global max pooling"
 STATISTICS = "statistics of the whole map"
 ATTENTION = "attention over all positions"
-FOURIER = "a Fourier transform of the whole map"
 
 Arguments = tuple[Any, ...]
 Named = Mapping[str, Any]
@@ -46,7 +45,19 @@ def record(generator: nn.Module, side: int) -> list[Reduction]:
 
     They include those over channels and over parameters, whose extents do not change with the size.
     """
-    with layer_names(generator) as running, _Recorder(running) as recorder:
+    running = [""]  # the names of the modules that are running, the innermost last
+
+    def enter(name: str, module: nn.Module, inputs: Arguments) -> None:
+        running.append(name)
+
+    def leave(module: nn.Module, inputs: Arguments, output: object) -> None:
+        running.pop()
+
+    with contextlib.ExitStack() as hooks, _Recorder(running) as recorder:
+        for name, module in generator.named_modules():
+            hooks.callback(module.register_forward_pre_hook(partial(enter, name)).remove)
+            # Called after errors too: a name that stayed would be given to all that runs later.
+            hooks.callback(module.register_forward_hook(leave, always_call=True).remove)
         probe(generator, torch.full((1, 3, side, side), 0.5))
     return recorder.found
 
@@ -104,29 +115,6 @@ def average_pooled(name: str, args: Arguments, kwargs: Named) -> tuple[Tensor, b
     return (features, kept) if pooled else None
 
 
-@contextlib.contextmanager
-def layer_names(generator: nn.Module) -> Iterator[list[str]]:
-    """Gives a list whose last item is always the name of the innermost module that is running."""
-    running: list[str] = [""]
-
-    def enter(name: str, module: nn.Module, inputs: Arguments) -> None:
-        running.append(name)
-
-    def leave(module: nn.Module, inputs: Arguments, output: object) -> None:
-        running.pop()
-
-    hooks = []
-    for name, module in generator.named_modules():
-        hooks.append(module.register_forward_pre_hook(partial(enter, name)))
-        # Called after errors too: a name that stayed would be given to all that runs later.
-        hooks.append(module.register_forward_hook(leave, always_call=True))
-    try:
-        yield running
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 class _Recorder(TorchFunctionMode):
     def __init__(self, running: list[str]) -> None:
         super().__init__()
@@ -169,7 +157,9 @@ def _seen(name: str, args: Arguments, kwargs: Named) -> tuple[str, Sequence[int]
         return MAXIMUM, shape[2:]
     if name in _KEYS_LENGTH:
         return ATTENTION, [_given(args, kwargs, 1, "key").shape[_KEYS_LENGTH[name]]]
-    return (FOURIER, shape[-2:]) if name.startswith("fft_") else None
+    if name.startswith("fft_"):
+        return "a Fourier transform of the whole map", shape[-2:]
+    return None
 
 
 _KEYS_LENGTH = {"scaled_dot_product_attention": -2, "multi_head_attention_forward": 0}
@@ -177,12 +167,8 @@ _ALONG_AXES = {
     "mean": AVERAGE,
     "amax": MAXIMUM,
     "amin": MAXIMUM,
-    "sum": STATISTICS,
-    "std": STATISTICS,
-    "var": STATISTICS,
-    "std_mean": STATISTICS,
-    "var_mean": STATISTICS,
     "softmax": ATTENTION,
+    **dict.fromkeys(("sum", "std", "var", "std_mean", "var_mean"), STATISTICS),
 }
 # What it is, the argument (the sixth) by which it takes the map's own statistics, and that argument's default.
 _NORMS = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -27,12 +26,8 @@ def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMe
     """Returns the context in which ``generator`` takes local means in place of its global average pools.
 
     The windows are ``int(size * factor)`` pixels of the image; in a pool's map so much less, rounded down, as its map
-    is smaller than the image, which a forward at ``size`` tells. Make it once for a generator and use it for any
-    number of images::
-
-        means = local_means(generator, 256)
-        with means:
-            restored = restore(generator, blurred)
+    is smaller than the image, which a forward at ``size`` tells: the rule of NAFNet's public code, ``NAFNetLocal``.
+    Made once, the context serves any number of images.
 
     Pools are those that :func:`~deblurkit.inference.global_ops.average_pooled` recognises, on maps that grow with the
     image: means of parameters, of channels and of maps of a fixed size stay as they are, and so do other global
@@ -46,9 +41,6 @@ def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMe
     Raises:
         UserError: It has no such pool, or one that what follows needs as a vector (``x.mean((2, 3))`` without
             ``keepdim``, ``flatten`` and ``nn.Linear`` behind it).
-
-    Source:
-        The windows' rule: the public code of NAFNet, ``NAFNetLocal``.
     """
     base = int(size * factor)
     if size < 1 or base < 1:
@@ -62,7 +54,7 @@ def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMe
     return LocalMeans(generator, _windows(pools, base, side))
 
 
-class LocalMeans:
+class LocalMeans(TorchFunctionMode):
     """A context in which a generator's means are local, to be entered as often as needed, though not inside itself.
 
     Args:
@@ -72,6 +64,7 @@ class LocalMeans:
     """
 
     def __init__(self, generator: nn.Module, windows: Sequence[Window | None]) -> None:
+        super().__init__()
         self.generator = generator
         self.windows = list(windows)
         self.calls = 0  # in the present forward, or in the last
@@ -84,21 +77,23 @@ class LocalMeans:
             entered.enter_context(uncompiled(self.generator))
             entered.callback(self.generator.register_forward_pre_hook(self._begin).remove)
             entered.callback(self.generator.register_forward_hook(self._end, always_call=True).remove)
-            entered.enter_context(_Replacing(self))
+            super().__enter__()
             self._held = entered.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._held.__exit__(kind, error, traceback)
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._held.close()
 
-    def mean(self, features: Tensor, taken: Callable[[], Tensor]) -> Tensor:
-        """Returns the next mean of the forward: local, or as ``taken`` takes it where its window covers the map.
-
-        Raises:
-            ValueError: The network takes more means than when it was calibrated.
-        """
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Named | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        # Outside of the generator, such as while tiles are blended, means stay what they are.
+        pooled = average_pooled(func.__name__, args, kwargs) if self.running else None
+        if pooled is None:
+            return func(*args, **kwargs)
+        features, _ = pooled
         # Means are known by their place in the order of the calls alone: a function has no name as a layer has.
         self.calls += 1
         if self.calls > len(self.windows):
@@ -106,7 +101,7 @@ class LocalMeans:
         window = self.windows[self.calls - 1]
         # Where the window covers the map the global mean is taken, bit for bit what the network does without TLC.
         if window is None or (window[0] >= features.shape[2] and window[1] >= features.shape[3]):
-            return taken()
+            return func(*args, **kwargs)
         return local_mean(features, window)
 
     def _begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -123,23 +118,6 @@ class LocalMeans:
             f"tlc: {name} takes {how_many} means for this image than the {len(self.windows)} of its calibration: its "
             "calls depend on the image, so its means cannot be told apart"
         )
-
-
-class _Replacing(TorchFunctionMode):
-    def __init__(self, means: LocalMeans) -> None:
-        super().__init__()
-        self.means = means
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Named | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        # Outside of the generator, such as while tiles are blended, means stay what they are.
-        if self.means.running:
-            pooled = average_pooled(func.__name__, args, kwargs)
-            if pooled is not None:
-                return self.means.mean(pooled[0], lambda: func(*args, **kwargs))
-        return func(*args, **kwargs)
 
 
 def local_mean(features: Tensor, window: Window) -> Tensor:
@@ -173,11 +151,7 @@ def _windowed(values: Tensor, length: int, axis: int) -> Tensor:
 
 
 def _pools(generator: nn.Module, side: int) -> list[Reduction | None]:
-    """Returns each mean over positions in the order of the calls; ``None`` where its map does not grow with the image.
-
-    Raises:
-        UserError: A larger image is not treated alike.
-    """
+    """Returns the means over positions in the order of the calls; ``None`` where a map does not grow with the image."""
     larger = larger_side(generator, side)
     first = [item for item in record(generator, side) if item.pooled]
     second = [item for item in record(generator, larger) if item.pooled]
