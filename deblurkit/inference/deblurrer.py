@@ -22,8 +22,8 @@ class Deblurrer:
     """A checkpoint's generator, with its EMA weights where it has them, ready to restore photographs.
 
     Args:
-        weights: A checkpoint, or a published weight file in a layout that is known
-            (:mod:`deblurkit.interop`); nothing else is needed, and nothing in it is executed.
+        weights: A checkpoint, or a published weight file in a layout that is known (:mod:`deblurkit.interop`); nothing
+            else is needed, and nothing in it is executed.
         plugins: Modules or Python files to import first, where the generator comes from a plugin.
         device: Where to compute; by default CUDA where there is one, else the CPU.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
@@ -34,7 +34,6 @@ class Deblurrer:
 
     Attributes:
         generator: The network, in eval mode on ``device``.
-        device: Where it computes.
         session: What restores; says in which modes it was done.
         source: Where the weights come from: ``name`` of the experiment, ``file``, ``iteration``, ``ema``; ``note``
             where they were trained elsewhere.

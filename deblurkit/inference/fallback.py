@@ -22,15 +22,9 @@ from deblurkit.options.inference import Inference
 
 _AUTO_BYTES_ON_CPU = 3 << 29  # 1.5 GiB: with a photograph of 24 megapixels and its result still below 2
 _SIZES = (128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
-_SMALLEST = _SIZES[0]
 _OVERLAP = 128
 _BAND_BYTES = 4 * 3 * 4  # a pixel of a row of tiles: RGB float32; the row, its part carried on, and what it becomes
 _VIEWS_BYTES = 2 * 3 * 4  # a pixel under x8: the sum of the views, and one of them flipped
-_GIB = 1 << 30
-
-# Why an image was not done as asked; the same words for every image, so that they can be counted.
-_TOO_LARGE = "whole does not fit the memory"
-_NOTHING_FITS = "neither whole nor these tiles, the smallest, fit the memory"
 
 
 @dataclass(eq=False)
@@ -40,10 +34,9 @@ class Fallback:
     What may be used is settled at the first image, so that images of a set do not differ by what else the machine does.
 
     Args:
-        generator: In the mode (train or eval) and on the device in which it is to run.
+        generator: In the mode (train or eval) and on the ``device`` in which it is to run.
         mode: What was asked for, from :func:`deblurkit.inference.tiled_forward.fitted`.
         means: The local means that ``mode`` asks for; ``None`` where it asks for none.
-        device: Where the generator computes.
         auto: Whether ``whole`` is a wish only, so that on a CPU the memory is used sparingly.
         memory_bytes: What one image may take above the weights; by default what is free, and with ``auto`` on a CPU
             1.5 GiB of it at most.
@@ -85,10 +78,8 @@ class Fallback:
         if mode.space == "grid":
             return None
         side = min(mode.size or max(height, width), max(height, width))
-        smaller = self._tiles(max(_SMALLEST, side // 2))
-        if smaller.size < side:
-            return smaller
-        return None  # the network's own least size is no smaller
+        smaller = self._tiles(max(_SIZES[0], side // 2))
+        return smaller if smaller.size < side else None  # the network's own least size is no smaller
 
     def needed(self, mode: Inference, height: int, width: int) -> int | None:
         """Returns about how many bytes an image takes above the weights; ``None`` where that cannot be told."""
@@ -134,8 +125,9 @@ class Fallback:
             _SIZES, self._allowed, key=lambda size: self.needed(self._tiles(size), height, width) or 0
         )
         tiles = self._tiles(_SIZES[max(0, fitting - 1)])
+        # Why it is not done as asked is said in the same words for every image, so that they can be counted.
         if fitting:
-            return tiles, _TOO_LARGE
+            return tiles, "whole does not fit the memory"
         # A bound that somebody gave is kept; free memory is an estimate, and what it says may be wrong.
         if self.memory_bytes is not None:
             least = self.needed(tiles, height, width) or 0
@@ -143,7 +135,7 @@ class Fallback:
                 f"memory: {type(self.generator).__name__}: an image of {height}x{width} takes {_gib(least)} GiB at "
                 f"least, in {tiles}, and {_gib(self.memory_bytes)} GiB may be used: allow more"
             )
-        return tiles, _NOTHING_FITS
+        return tiles, "neither whole nor these tiles, the smallest, fit the memory"
 
     def _tiles(self, size: int) -> Inference:
         """Returns tiles of a size, which equal the whole image where an overlap of half of it suffices for that."""
@@ -159,4 +151,4 @@ class Fallback:
 
 def _gib(number: int) -> str:
     """Returns bytes in GiB, rounded up, so that what is named suffices."""
-    return f"{math.ceil(1000 * number / _GIB) / 1000:.3f}"
+    return f"{math.ceil(1000 * number / 2**30) / 1000:.3f}"

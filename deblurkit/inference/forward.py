@@ -62,7 +62,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = 
     Its mode (train or eval) and whether gradients are kept are the caller's business.
 
     Args:
-        generator: See :class:`deblurkit.contracts.Generator`.
+        generator: A :class:`deblurkit.contracts.Generator`.
         blurred: ``(n, 3, h, w)`` in [0, 1], on the generator's device.
         precision: One of :data:`~deblurkit.device.PRECISIONS`; half precisions run under autocast.
 
@@ -77,7 +77,14 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = 
     padded = pad_to_size(blurred, traits.size_rule)
     with computing_in(precision, blurred.device.type):
         outputs = generator(to_value_range(padded, traits.value_range))
-    image = _image_of(outputs, generator)
+    keys, image = "", outputs
+    if isinstance(outputs, dict):
+        keys, image = f" with {', '.join(map(repr, outputs))}", outputs.get("image")
+    if not isinstance(image, Tensor):
+        raise ValueError(
+            f"{type(generator).__name__}: a generator returns a tensor or a dict with the tensor 'image', "
+            f"it returned a {type(outputs).__name__}{keys}"
+        )
     if image.shape != padded.shape:
         raise ValueError(
             f"{type(generator).__name__}: a generator's image has its input's shape, "
@@ -91,20 +98,5 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = 
 
 def device_of(generator: nn.Module, otherwise: torch.device) -> torch.device:
     """Returns where a generator's weights lie; ``otherwise`` where it has none."""
-    for weight in itertools.chain(generator.parameters(), generator.buffers()):
-        return weight.device
-    return otherwise
-
-
-def _image_of(outputs: object, generator: nn.Module) -> Tensor:
-    keys = ""
-    image = outputs
-    if isinstance(outputs, dict):
-        image = outputs.get("image")
-        keys = f" with {', '.join(map(repr, outputs))}"
-    if not isinstance(image, Tensor):
-        raise ValueError(
-            f"{type(generator).__name__}: a generator returns a tensor or a dict with the tensor 'image', "
-            f"it returned a {type(outputs).__name__}{keys}"
-        )
-    return image
+    weight = next(itertools.chain(generator.parameters(), generator.buffers()), None)
+    return otherwise if weight is None else weight.device

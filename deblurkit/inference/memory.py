@@ -34,7 +34,14 @@ def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans 
         Bytes; ``None`` for a generator that cannot run on the meta device.
     """
     try:
-        copied = _on_meta(generator)
+        # deepcopy takes what its memo holds for a tensor's copy, so that no weight is ever held twice.
+        memo: dict[int, Any] = {}
+        with torch.no_grad():
+            for buffer in generator.buffers():
+                memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+            for weight in generator.parameters():
+                memo[id(weight)] = nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=False)
+        copied = copy.deepcopy(generator, memo)
         image = torch.zeros(1, 3, height, width, device="meta")
         given = [image, *copied.parameters(), *copied.buffers()]
         # The windows are known already: another calibration, on the copy, would be counted with the image.
@@ -52,18 +59,6 @@ def scratch(device: torch.device) -> float:
     their live tensors. On CUDA devices :func:`~deblurkit.device.free_device_memory` leaves room for it.
     """
     return 2.0 if device.type == "cpu" else 1.0
-
-
-def _on_meta(generator: nn.Module) -> nn.Module:
-    """Returns a copy without values, made without copying any."""
-    # deepcopy takes what its memo holds for a tensor's copy, so that no weight is ever held twice.
-    memo: dict[int, Any] = {}
-    with torch.no_grad():
-        for buffer in generator.buffers():
-            memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-        for weight in generator.parameters():
-            memo[id(weight)] = nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=False)
-    return copy.deepcopy(generator, memo)
 
 
 class LiveTensors(TorchDispatchMode):

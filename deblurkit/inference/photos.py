@@ -12,10 +12,6 @@ from deblurkit.errors import UserError
 from deblurkit.inference.deblurrer import Deblurrer
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
-COMPARISONS = "compare"
-"""The folder, beside the restored photographs, that side-by-side pictures go to."""
-
-_GAP_PX = 8
 _LISTED = 10
 
 
@@ -51,7 +47,7 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
     for given in map(Path, inputs):
         try:
             for source, name in _photographs(given, out):
-                comparison = out / COMPARISONS / name if compare else None
+                comparison = out / "compare" / name if compare else None
                 jobs.append(Job(source, out / name, comparison))
         except UserError as error:
             problems += error.problems
@@ -67,12 +63,9 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
 def deblur_photos(
     deblurrer: Deblurrer, jobs: Sequence[Job], progress: Callable[[int, int], None] | None = None
 ) -> list[str]:
-    """Restores photographs and returns a line for each that could not be: it does not stop the others.
+    """Restores what :func:`plan` settled; returns a line for each that could not be: it does not stop the others.
 
-    Args:
-        deblurrer: What restores.
-        jobs: From :func:`plan`.
-        progress: Told of each photograph done, and of how many there are.
+    ``progress`` is told, after each photograph, how many are done and how many there are.
     """
     failures: list[str] = []
     for index, job in enumerate(jobs):
@@ -83,7 +76,7 @@ def deblur_photos(
             write_image(job.target, restored)
             if job.comparison is not None:
                 job.comparison.parent.mkdir(parents=True, exist_ok=True)
-                write_image(job.comparison, beside([blurred, restored], _GAP_PX))
+                write_image(job.comparison, beside([blurred, restored], gap_px=8))
         except UserError as error:
             failures += error.problems
         except (OSError, RuntimeError, ValueError, MemoryError) as error:  # what this image alone may exceed

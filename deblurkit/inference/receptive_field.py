@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from deblurkit.contracts import generator_traits
 from deblurkit.errors import UserError
 from deblurkit.inference.global_ops import larger_side, probe, record
 
-LONGEST = 1024
-"""Pixels of the longest strip that is tried."""
-
-_SHORTEST = 256
+LONGEST = 1024  # pixels of the longest strip that is tried
 _NARROW = 64  # the other side of a strip: cheap, and wider than any padding here
 
 
@@ -39,8 +36,8 @@ def receptive_field(generator: nn.Module) -> int | None:
 def global_layers(generator: nn.Module, looks: int | None) -> list[str]:
     """Returns in words why tiles of an image are not the whole image; ``[]`` where they are, except at their borders.
 
-    Such as ``["instance normalisation", "global average pooling"]``, in the order of the calls. What
-    :func:`receptive_field` says decides; the operations of two small forwards give the words.
+    Such as ``["instance normalisation", "global average pooling"]``, in the order of the calls. ``looks``, what
+    :func:`receptive_field` says, decides; the operations of two small forwards give the words.
     """
     if looks is not None:
         return []
@@ -77,14 +74,19 @@ def _growing(generator: nn.Module) -> list[str]:
 
 def _reach_along(generator: nn.Module, size: int, axis: int) -> int | None:
     rule = generator_traits(generator).size_rule
-    length = rule.fit(min(_SHORTEST, size))
+    length = rule.fit(min(256, size))
     while True:
         # The halves meet at a multiple of the divisor, as maps after strides have no pixels between.
         middle = length // 2 // rule.multiple_of * rule.multiple_of
         strips = torch.full((2, 3, rule.fit(_NARROW), length), 0.5)
         strips[0, ..., :middle] = torch.nan
         strips[1, ..., middle:] = torch.nan
-        after, before = _not_a_number(generator, strips if axis == 3 else strips.mT.contiguous(), axis)
+        # Without cuDNN: it may convolve through Fourier transforms of tiles, in which one NaN spreads over the tile.
+        with torch.backends.cudnn.flags(enabled=False):
+            output = probe(generator, strips if axis == 3 else strips.mT.contiguous())
+        image = output["image"] if isinstance(output, dict) else output
+        touched = image.isnan().movedim(axis, 1).flatten(2).any(dim=2)
+        after, before = (line.nonzero().flatten().tolist() for line in touched)
         last, first = max(after, default=-1), min(before, default=length)
         # Influence that ends inside the strip went as far as it goes; else it may have been cut off at the end.
         if first > 0 and last < length - 1:
@@ -93,13 +95,3 @@ def _reach_along(generator: nn.Module, size: int, axis: int) -> int | None:
         if length >= size or (everywhere and _growing(generator)):
             return None
         length = rule.fit(min(2 * length, size))
-
-
-def _not_a_number(generator: nn.Module, images: Tensor, axis: int) -> list[list[int]]:
-    """Returns for each image the positions along ``axis`` where any output pixel is NaN."""
-    # Without cuDNN: it may convolve through Fourier transforms of tiles, in which one NaN spreads over the tile.
-    with torch.backends.cudnn.flags(enabled=False):
-        output = probe(generator, images)
-    image = output["image"] if isinstance(output, dict) else output
-    lines = image.isnan().movedim(axis, 1).flatten(2).any(dim=2)
-    return [line.nonzero().flatten().tolist() for line in lines]

@@ -40,7 +40,7 @@ def restore(
     EDSR, CVPR Workshops 2017, section 3.4); eight times the work.
 
     Args:
-        generator: See :class:`deblurkit.contracts.Generator`.
+        generator: A :class:`deblurkit.contracts.Generator`.
         blurred: ``(n, 3, h, w)`` in [0, 1], on the generator's device.
         precision: One of :data:`~deblurkit.device.PRECISIONS`; half precisions run under autocast.
         inference: See :mod:`deblurkit.options.inference`; sizes become what
@@ -65,10 +65,7 @@ def restore(
 
 
 def restored_bands(generator: nn.Module, source: Source, precision: Precision, mode: Inference) -> Iterator[Band]:
-    """Restores an image from top to bottom, with local means where the caller has switched them on.
-
-    See :func:`deblurkit.inference.tiled_forward.bands`; ``mode`` is from ``fitted`` there.
-    """
+    """Restores an image from top to bottom, with local means where the caller has switched them on; see ``bands``."""
     device = device_of(generator, source.device)
 
     def network(crop: Tensor) -> Tensor:

@@ -72,13 +72,18 @@ class Session:
         self.events: Counter[str] = Counter()
         self.live_bytes: int | None = None
         self._name = type(generator).__name__
-        self._asked, auto = _read(inference)
+        parts = inference.split("+")
+        others = [part for part in parts if part != AUTO]
+        self._asked = parse_inference(check_inference("+".join(others) or "whole"))
+        if AUTO in parts and (self._asked.space != "whole" or "whole" in others):
+            both = f"{inference!r} names how the image passes, and leaves it to {AUTO} too"
+            raise UserError(f"inference: {both}: say one of them")
         self._rule = generator_traits(generator).size_rule
         mode = fitted(self._asked, self._rule)
-        device = device_of(generator, torch.device("cpu"))
         # Calibrated once, here: it costs several forwards, and wrong networks are refused before any image is read.
         self._means = None if mode.tlc is None else local_means(generator, mode.tlc, mode.tlc_factor)
-        self._fallback = Fallback(generator, mode, self._means, device, auto, memory_bytes)
+        device = device_of(generator, torch.device("cpu"))
+        self._fallback = Fallback(generator, mode, self._means, device, AUTO in parts, memory_bytes)
         self._instead: Inference | None = None  # of what once ran out of memory
 
     def __call__(self, blurred: Tensor) -> Tensor:
@@ -117,10 +122,7 @@ class Session:
         return restored
 
     def estimate(self, height: int, width: int) -> int | None:
-        """Returns how many bytes live tensors take while an image is restored whole; ``None`` where that is unknown.
-
-        See :func:`deblurkit.inference.memory.live_bytes`. What ``x8`` keeps of the other views is not in it.
-        """
+        """Returns :func:`deblurkit.inference.memory.live_bytes`; what ``x8`` keeps of the other views is not in it."""
         return self._fallback.estimate(height, width)
 
     def notes(self) -> list[str]:
@@ -151,10 +153,7 @@ class Session:
         return found
 
     def shortage(self) -> str:
-        """Returns what images that did not fit would have taken, and what may be used; ``""`` where all did.
-
-        Of this session's images and this machine's memory: beside :meth:`notes`, not for reports.
-        """
+        """Returns :meth:`Fallback.shortage`: what this machine's memory did not suffice for, so not for reports."""
         return self._fallback.shortage()
 
     def _restore(self, source: Source, keep: _Keep) -> None:
@@ -199,16 +198,6 @@ class Session:
         if self._fallback.device.type == "cuda":  # only here, where the error no longer holds what was computed
             torch.cuda.empty_cache()
         return said
-
-
-def _read(text: str) -> tuple[Inference, bool]:
-    """Returns a mode, and whether tiles may stand in for the whole image as memory demands."""
-    others = [part for part in text.split("+") if part != AUTO]
-    auto = AUTO in text.split("+")
-    mode = parse_inference(check_inference("+".join(others) or "whole"))
-    if auto and (mode.space != "whole" or "whole" in others):
-        raise UserError(f"inference: {text!r} names how the image passes, and leaves it to {AUTO} too: say one of them")
-    return mode, auto
 
 
 def _to_uint16(image: Tensor) -> NDArray[np.uint16]:

@@ -18,12 +18,10 @@ Lines = slice | list[int]
 
 
 class Source(Protocol):
-    """An image, or several of one size, of which crops are taken.
+    """An image, or ``count`` of one size, of which crops are taken.
 
     Attributes:
-        count: How many images.
-        height: Pixels, without padding.
-        width: Pixels, without padding.
+        height: Pixels without padding, as ``width``.
         device: Where results are gathered.
     """
 
@@ -40,11 +38,7 @@ class Source(Protocol):
 
 
 class TensorSource:
-    """Images as a tensor.
-
-    Args:
-        images: ``(n, 3, h, w)`` in [0, 1].
-    """
+    """Images as a tensor ``(n, 3, h, w)`` in [0, 1]."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -64,11 +58,7 @@ class TensorSource:
 
 
 class ArraySource:
-    """One image as it was decoded.
-
-    Args:
-        image: RGB ``(h, w, 3)``, uint8 or uint16.
-    """
+    """One image as it was decoded: RGB ``(h, w, 3)``, uint8 or uint16."""
 
     def __init__(self, image: NDArray[Any]) -> None:
         self.image = image

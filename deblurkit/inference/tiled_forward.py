@@ -21,8 +21,7 @@ Network = Callable[[Tensor], Tensor]
 Band = tuple[int, Tensor]
 """The first row of a part of the image, and that part, ``(n, 3, rows, w)``."""
 
-_BOTH = (False, True)
-_VIEWS: tuple[View, ...] = tuple(itertools.product(_BOTH, _BOTH, _BOTH))
+_VIEWS: tuple[View, ...] = tuple(itertools.product((False, True), (False, True), (False, True)))
 
 
 def fitted(mode: Inference, rule: SizeRule) -> Inference:
@@ -41,12 +40,11 @@ def layout(height: int, width: int, mode: Inference, rule: SizeRule) -> tuple[Ax
         rows, columns = (
             tiling.tiles(rule.fit(side), mode.size, mode.overlap, rule.multiple_of) for side in (height, width)
         )
-    elif mode.space == "grid":
+        return rows, columns
+    if mode.space == "grid":
         # On the image itself, as in the public code that grids come from; each crop is padded by itself.
-        rows, columns = tiling.grid(height, mode.size), tiling.grid(width, mode.size)
-    else:
-        rows, columns = tiling.single(height), tiling.single(width)
-    return rows, columns
+        return tiling.grid(height, mode.size), tiling.grid(width, mode.size)
+    return tiling.single(height), tiling.single(width)
 
 
 def bands(network: Network, source: Source, mode: Inference, rule: SizeRule) -> Iterator[Band]:

@@ -40,11 +40,8 @@ def tiles(length: int, size: int, overlap: int, unit: int = 1) -> Axis:
     ``overlap // 2`` pixels in the middle of them. So no pixel with fewer than ``overlap // 4`` pixels between it and
     the inner end of its tile counts: see :func:`margin`.
 
-    Args:
-        length: Pixels of the side; a multiple of ``unit``.
-        size: Pixels of a tile; a multiple of ``unit``.
-        overlap: By how much neighbours overlap at least, up to half of ``size``; a multiple of ``unit``.
-        unit: What every start is a multiple of, so that a network with strides sees each pixel in the same phase.
+    All are pixels, and multiples of ``unit``, as every start is, so that a network with strides sees each pixel in the
+    same phase; ``overlap`` is at most half of ``size``.
     """
     if size >= length:
         return single(length)
@@ -65,10 +62,6 @@ def grid(length: int, size: int) -> Axis:
 
     With ``count = ceil(length / size)`` crops a step is ``ceil((length - size) / (count - 1))`` pixels, and the last
     crop is flush with the end, as in the adaptive grid of HINet's and NAFNet's public code.
-
-    Args:
-        length: Pixels of the side.
-        size: Pixels of a crop.
     """
     if size >= length:
         return single(length)
