@@ -34,7 +34,23 @@ class Net(nn.Module):
 
 @ARCHS.register_module()
 class Sound(Net):
-    pass
+    receptive_field = 2
+
+
+@ARCHS.register_module()
+class Nearsighted(Net):
+    receptive_field = 1
+
+
+@ARCHS.register_module()
+class Averaging(Sound):
+    def forward(self, image):
+        return super().forward(image - image.mean((2, 3), keepdim=True))
+
+
+@ARCHS.register_module()
+class Unlimited(Net):
+    receptive_field = "global"
 
 
 @ARCHS.register_module()
@@ -254,6 +270,9 @@ BROKEN = {
     "Idle": {"every_parameter_gets_a_finite_gradient", "every_parameter_matters"},
     "BeforeNorm": {"every_parameter_matters"},
     "Overflowing": {"outputs_are_finite", "restores_any_size", "every_parameter_gets_a_finite_gradient"},
+    "Nearsighted": {"looks_as_far_as_it_declares"},
+    "Averaging": {"looks_as_far_as_it_declares"},
+    "Unlimited": {"looks_as_far_as_it_declares"},
     "Stretched": {"declares_its_value_range"},
     "Picky": {"restores_any_size", "keeps_or_refuses_odd_sizes"},
     "Nameless": {"returns_an_image", "restores_any_size"},

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.contracts import generator_traits
+from deblurkit.inference.receptive_field import reach, receptive_field
 from deblurkit.inference.restore import restore
 from deblurkit.testing.component import Component
 
@@ -57,6 +58,21 @@ def declares_its_value_range(component: Component) -> None:
     """Expects ``value_range``, where it is declared, to be (0, 1) or (-1, 1)."""
     value_range = generator_traits(component.shared()).value_range
     assert tuple(value_range) in ((0.0, 1.0), (-1.0, 1.0)), f"it is {value_range}"
+
+
+def looks_as_far_as_it_declares(component: Component) -> None:
+    """Expects ``receptive_field``, where it is declared, to be how far NaN in one half of a strip spreads."""
+    generator = component.build(component.traits.small).eval()
+    traits = generator_traits(generator)
+    if traits.receptive_field is None:
+        return
+    declared, measured = receptive_field(generator), reach(generator)
+    found = "further than any strip shows" if measured is None else f"{measured} pixels"
+    agree = declared is None and measured is None
+    if declared is not None and measured is not None:
+        # Up to size_divisor - 1 pixels of what is measured may be too much, and whoever declares may know better.
+        agree = 0 <= measured - declared < traits.size_rule.multiple_of
+    assert agree, f"it is {traits.receptive_field!r}, and measured it is {found}"
 
 
 def returns_an_image(component: Component) -> None:
@@ -192,5 +208,12 @@ _NETWORK = (
     state_survives_a_file,
     evaluation_repeats_and_ignores_the_neighbours,
 )
-GENERATOR = (returns_an_image, restores_any_size, keeps_or_refuses_odd_sizes, declares_its_value_range, *_NETWORK)
+GENERATOR = (
+    returns_an_image,
+    restores_any_size,
+    keeps_or_refuses_odd_sizes,
+    declares_its_value_range,
+    looks_as_far_as_it_declares,
+    *_NETWORK,
+)
 CRITIC = (judges_any_crop, returns_raw_logits, *_NETWORK)
