@@ -79,7 +79,9 @@ class Fallback:
             return None
         side = min(mode.size or max(height, width), max(height, width))
         smaller = self._tiles(max(_SIZES[0], side // 2))
-        return smaller if smaller.size < side else None  # the network's own least size is no smaller
+        if smaller.size < side:
+            return smaller
+        return None  # the network's own least size is no smaller
 
     def needed(self, mode: Inference, height: int, width: int) -> int | None:
         """Returns about how many bytes an image takes above the weights; ``None`` where that cannot be told."""

@@ -98,5 +98,6 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = 
 
 def device_of(generator: nn.Module, otherwise: torch.device) -> torch.device:
     """Returns where a generator's weights lie; ``otherwise`` where it has none."""
-    weight = next(itertools.chain(generator.parameters(), generator.buffers()), None)
-    return otherwise if weight is None else weight.device
+    for weight in itertools.chain(generator.parameters(), generator.buffers()):
+        return weight.device
+    return otherwise

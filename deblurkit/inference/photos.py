@@ -51,8 +51,7 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
                 jobs.append(Job(source, out / name, comparison))
         except UserError as error:
             problems += error.problems
-    if not problems:
-        problems = _clashes(jobs, overwrite)
+    problems = problems or _clashes(jobs, overwrite)
     if len(problems) > _LISTED:
         problems = [*problems[:_LISTED], f"... and {len(problems) - _LISTED} more"]
     if problems:

@@ -90,8 +90,8 @@ class LocalMeans(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         # Outside of the generator, such as while tiles are blended, means stay what they are.
-        pooled = average_pooled(func.__name__, args, kwargs) if self.running else None
-        if pooled is None:
+        pooled = self.running and average_pooled(func.__name__, args, kwargs)
+        if not pooled:
             return func(*args, **kwargs)
         features, _ = pooled
         # Means are known by their place in the order of the calls alone: a function has no name as a layer has.
@@ -165,13 +165,11 @@ def _pools(generator: nn.Module, side: int) -> list[Reduction | None]:
 
 def _windows(pools: Sequence[Reduction | None], base: int, side: int) -> list[Window | None]:
     """Returns windows as much smaller than ``base`` as each pool's map is than the image of ``side`` pixels."""
-    windows: list[Window | None] = []
-    for pool in pools:
-        if pool is None:
-            windows.append(None)
-        else:
+    windows: list[Window | None] = [None] * len(pools)
+    for index, pool in enumerate(pools):
+        if pool is not None:
             height, width = (max(1, extent * base // side) for extent in pool.extents)
-            windows.append((height, width))
+            windows[index] = height, width
     return windows
 
 
