@@ -29,7 +29,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "Step": {"step_size": 2, "gamma": 0.5},
 }
 """By the name without what it moves."""
-ADMITTED = [name for name in sorted(mmengine_tables()["scheduler"].entries) if not name.endswith("ParamScheduler")]
+ADMITTED = [name for name in sorted(mmengine_tables()["scheduler"].names) if not name.endswith("ParamScheduler")]
 
 
 def schedule(name: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def test_longer_run_has_the_rates_of_a_long_one(start: Callable[..., Path], name
 
 
 def test_one_that_names_no_parameter_is_refused(start: Callable[..., Path]):
-    for name in set(mmengine_tables()["scheduler"].entries) - set(ADMITTED):
+    for name in set(mmengine_tables()["scheduler"].names) - set(ADMITTED):
         arguments = ARGUMENTS[name.removesuffix("ParamScheduler")]
         with pytest.raises(UserError, match=r"param_name|by_epoch"):
             start(name, {"schedulers": [{"type": name, **arguments}]})
