@@ -103,9 +103,7 @@ class Pairs(ABC):
     def sample(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """Returns ``blurred`` and, where known, ``sharp``: float32 ``(3, h, w)`` in [0, 1]; and ``key``.
 
-        Args:
-            index: Which pair.
-            rng: Where the transforms draw from; equal generators give equal samples.
+        The transforms draw from ``rng``: equal generators give equal samples.
 
         Raises:
             UserError: A file cannot be read, the two differ in size, or are smaller than the crop.
@@ -215,12 +213,7 @@ class Pairs(ABC):
 
 
 class ImagePairs(Pairs):
-    """Pairs of image files.
-
-    Args:
-        files: The pairs, in the order of their indices.
-        resize, crop, augment: See :class:`Pairs`.
-    """
+    """Pairs of image files, in the order of their indices."""
 
     def __init__(
         self, files: Sequence[PairFiles], resize: Size | None = None, crop: Size | None = None, augment: Augment = ()

@@ -127,12 +127,9 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
 
 def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -> bytes:
-    """Returns the bytes of an image file of the format that ``suffix`` names.
+    """Returns the bytes of an image file of the format that ``suffix``, a file name's ending, names.
 
-    Args:
-        image: RGB ``(h, w, 3)``, ``uint8``, or ``uint16`` for PNG and TIFF.
-        suffix: A file name's ending.
-        settings: OpenCV's ``IMWRITE_`` keys and values.
+    Takes the arrays that :func:`write_image` takes; ``settings`` are OpenCV's ``IMWRITE_`` keys and values.
     """
     bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(suffix, bgr, settings)[1])

@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Loader
 
 
-ImageDataset = Dataset
-"""The older name of the contract."""
-
-
 class Draw(NamedTuple):
     """One sample of a training; stream 0 is the generator's, 1 that of critics that draw batches of their own."""
 
@@ -50,11 +46,7 @@ class CriticBatches:
 
 
 def build_dataset(entry: DatasetEntry, where: str) -> Any:
-    """Builds a data set, checks its files, and applies ``limit`` and ``cache``.
-
-    Args:
-        entry: The data set as the option file describes it.
-        where: Its key path in the option file, for messages.
+    """Builds a data set, checks its files, and applies ``limit`` and ``cache``; messages begin with ``where``.
 
     Raises:
         MissingSetError: It is a published set, and its folder does not exist.
@@ -155,13 +147,10 @@ class EpochBatchSampler(Sampler[list[Draw]]):
     another few in each epoch. Starting late costs nothing: no data are read to get there.
 
     Args:
-        size: Images in the set.
         batch_size: Images in a batch of one process.
-        seed: The run's.
         start_epoch, start_batch: Epoch, and batch of that epoch, to begin with, from 0.
         rank, world: This process's number, and the number of processes.
         batches_per_epoch: Use only so many batches of an epoch (of each process), where fewer than there are.
-        stream: See :class:`Draw`.
 
     Raises:
         ValueError: There are not enough images for one batch.
@@ -242,19 +231,11 @@ def build_train_loader(
 ) -> Batches:
     """Returns an endless loader of shuffled batches.
 
-    Batches are ``{"blurred": float32 (n, 3, h, w) in [0, 1], "sharp": the same, "key": list of n strings}``.
-
-    Args:
-        dataset: The training set.
-        loader: Its settings in the option file.
-        seed: The run's; with (epoch, index) it decides every random number of a sample.
-        start_epoch: Epoch of the first batch.
-        start_batch: Batch of that epoch to begin with.
-        rank: This process's number.
-        world: Number of processes.
-        used_batches: Batches of each epoch that the generator uses; the others are skipped.
-        critics: What critics draw besides, by passes of their own over the whole set; ``None``: nothing.
-        pin_memory: Copy batches into page-locked memory, for a GPU.
+    Batches are ``{"blurred": float32 (n, 3, h, w) in [0, 1], "sharp": the same, "key": list of n strings}``. With
+    (epoch, index) the seed decides every random number of a sample. The first batch is ``start_batch`` of
+    ``start_epoch``, for process ``rank`` of ``world``. Of each epoch the generator uses ``used_batches``, all by
+    default; ``critics`` says what critics draw besides, by passes of their own over the whole set. ``pin_memory``
+    copies batches into page-locked memory, for a GPU.
 
     Raises:
         UserError: The set is smaller than one batch of every process.

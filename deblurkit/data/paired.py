@@ -28,8 +28,7 @@ class PairedImages(ImagePairs):
 
     Args:
         blurred: Folder or glob of the blurred images, relative to the current directory or absolute.
-        sharp: Folder or glob of the sharp images.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
+        sharp: The same of the sharp images.
 
     Raises:
         UserError: A line for each thing wrong: nothing found, images without partner, keys that occur twice.

@@ -48,8 +48,6 @@ class SamplePairs(ImagePairs):
     """The sample set's training or test pairs, 256 x 256 pixels each.
 
     Args:
-        split: ``train`` or ``test``.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
         root: The set's own folder; by default ``sample`` in ``$DEBLURKIT_DATA``, else the checkout's
             ``datasets/sample``, else one in the user's cache.
     """
@@ -190,7 +188,12 @@ def _images_of(photograph: Photograph, folder: Path) -> Iterator[dict[str, Any]]
             height, width = (int(side / scale) for side in original.shape[:2])
             scene = cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA)
         # The order of the draws belongs to the frozen set: place, extent, roll, path, noise.
-        top, left = _corner(photograph, scene.shape[0], scene.shape[1], number, rng)
+        free_rows, free_columns = (side - _SIDE - 2 * _MARGIN for side in scene.shape[:2])
+        if photograph.split == "train":
+            top, left = int(rng.integers(free_rows + 1)), int(rng.integers(free_columns + 1))
+        else:  # the regions of a test photograph lie on an even grid
+            row, column = divmod(number, _GRID[1])
+            top, left = free_rows * row // (_GRID[0] - 1), free_columns * column // (_GRID[1] - 1)
         region = scene[top : top + _SIDE + 2 * _MARGIN, left : left + _SIDE + 2 * _MARGIN]
         extent, roll = rng.uniform(*_EXTENT), rng.uniform(*_ROLL_DEG)
         blurred = shake(region, random_trajectory(rng, extent, roll), rng)
@@ -205,12 +208,3 @@ def _images_of(photograph: Photograph, folder: Path) -> Iterator[dict[str, Any]]
             record[name] = {"sha256": hashlib.sha256(pair[name].tobytes()).hexdigest(), "bytes": path.stat().st_size}
         error = np.mean((pair["blurred"].astype(np.float64) - pair["sharp"]) ** 2)
         yield record | {"blurred_psnr": round(10 * math.log10(255**2 / error), 4)}
-
-
-def _corner(photograph: Photograph, height: int, width: int, number: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Returns a region's upper left corner: of an even grid in a test photograph, anywhere in a training one."""
-    free_rows, free_columns = height - _SIDE - 2 * _MARGIN, width - _SIDE - 2 * _MARGIN
-    if photograph.split == "train":
-        return int(rng.integers(free_rows + 1)), int(rng.integers(free_columns + 1))
-    row, column = divmod(number, _GRID[1])
-    return free_rows * row // (_GRID[0] - 1), free_columns * column // (_GRID[1] - 1)

@@ -122,7 +122,13 @@ class RandomRotatedCrop:
         if not 0 <= degrees <= 180:
             raise ValueError(f"degrees: got {degrees}, expected a number from 0 to 180")
         self.degrees = float(degrees)
-        self.needed = _turned_extent(self.size, math.radians(self.degrees))
+        # What holds the window turned by up to the greatest angle, and the support of its cubic.
+        extents = []
+        for across, along in (self.size, self.size[::-1]):
+            # Where across * cos + along * sin is greatest.
+            worst = min(math.radians(self.degrees), math.atan2(along, across))
+            extents.append(math.ceil(across * math.cos(worst) + along * math.sin(worst)) + 2)
+        self.needed = extents[0], extents[1]
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
         """Returns the windows.
@@ -202,15 +208,6 @@ def draw_window(image: tuple[int, ...], window: tuple[int, int], rng: np.random.
     top = int(rng.integers(image[0] - window[0] + 1))
     left = int(rng.integers(image[1] - window[1] + 1))
     return slice(top, top + window[0]), slice(left, left + window[1])
-
-
-def _turned_extent(size: tuple[int, int], angle: float) -> tuple[int, int]:
-    """Returns ``(h, w)`` in pixels that hold a window turned by up to ``angle`` (radians), and its cubic's support."""
-    extents = []
-    for across, along in (size, size[::-1]):
-        worst = min(angle, math.atan2(along, across))  # where across * cos + along * sin is greatest
-        extents.append(math.ceil(across * math.cos(worst) + along * math.sin(worst)) + 2)
-    return extents[0], extents[1]
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

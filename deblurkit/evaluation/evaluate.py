@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblurkit.contracts import dataset_traits
-from deblurkit.data.loader import ImageDataset, describe
+from deblurkit.contracts import Dataset, dataset_traits
+from deblurkit.data.loader import describe
 from deblurkit.data.source import open_source
 from deblurkit.device import check_precision, pick_device
 from deblurkit.errors import UserError
@@ -168,7 +168,7 @@ def score_folders(
     return run(evaluation, candidates, Path(settings.out or "report"), command=provenance.command("score", flags))
 
 
-def _set_name(data: str, dataset: ImageDataset) -> str:
+def _set_name(data: str, dataset: Dataset) -> str:
     """Returns what a report calls a data set that a command line names; it names files and folders, too."""
     name = str(describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
     try:

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
-from deblurkit.contracts import dataset_traits
+from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.images import image_size, read_image, to_tensor
-from deblurkit.data.loader import FirstImages, ImageDataset
+from deblurkit.data.loader import FirstImages
 from deblurkit.data.paired import PairedImages, images_by_key
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
@@ -162,7 +162,7 @@ def open_references(sharp: str, blurred: str | None, many_truths: bool) -> Pairs
 
 
 def open_folder(
-    folder: str | Path, name: str, dataset: ImageDataset, indices: Sequence[int]
+    folder: str | Path, name: str, dataset: Dataset, indices: Sequence[int]
 ) -> tuple[FolderSource, list[str]]:
     """Matches a folder of restored images to a data set, before anything is read.
 

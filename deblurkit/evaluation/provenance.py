@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 import deblurkit
-from deblurkit.contracts import dataset_traits
+from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.checking.response import AVERAGED
-from deblurkit.data.loader import FirstImages, ImageDataset, describe
+from deblurkit.data.loader import FirstImages, describe
 from deblurkit.evaluation.sets import ScoredSet
 
 
@@ -73,7 +73,7 @@ def trained_on(state: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"set": component["type"], **texts}
 
 
-def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, ImageDataset]) -> list[str]:
+def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, Dataset]) -> list[str]:
     """Says what was found wrong with the data, in training and now, and where the two are not of one kind.
 
     Args:

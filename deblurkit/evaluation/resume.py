@@ -23,8 +23,8 @@ import scipy
 import torch
 
 import deblurkit
-from deblurkit.contracts import dataset_traits
-from deblurkit.data.loader import ImageDataset, describe
+from deblurkit.contracts import Dataset, dataset_traits
+from deblurkit.data.loader import describe
 from deblurkit.evaluation.scoring import Outcome, Spent
 from deblurkit.files import JsonLines, Lock, saying
 from deblurkit.results import ImageScore
@@ -171,7 +171,7 @@ def _digest_of_file(file: str) -> str:
     return digest(Path(file))
 
 
-def _digest_of_set(dataset: ImageDataset) -> str:
+def _digest_of_set(dataset: Dataset) -> str:
     """Returns a digest of the names of a data set's images and, where it can tell, of what changes with their files."""
     traits, found = dataset_traits(dataset), hashlib.sha256()
     keys = traits.keys

@@ -22,10 +22,10 @@ import numpy as np
 from torch import Tensor
 
 from deblurkit import names
-from deblurkit.contracts import dataset_traits
+from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.dataset import Pairs
 from deblurkit.data.images import to_tensor, to_uint8, write_image
-from deblurkit.data.loader import FirstImages, ImageDataset, collate
+from deblurkit.data.loader import FirstImages, collate
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
 from deblurkit.evaluation.alignment import Facts
@@ -97,7 +97,7 @@ class Keeping:
 
 def score_dataset(
     source: Source,
-    dataset: ImageDataset,
+    dataset: Dataset,
     protocol: Protocol,
     *,
     seed: int = 0,
@@ -147,7 +147,7 @@ def score_dataset(
 
 
 def restore_again(
-    source: Source, dataset: ImageDataset, protocol: Protocol, seed: int, indices: Sequence[int]
+    source: Source, dataset: Dataset, protocol: Protocol, seed: int, indices: Sequence[int]
 ) -> Iterator[tuple[int, Tensor]]:
     """Restores a few images exactly as :func:`score_dataset` does.
 
@@ -161,7 +161,7 @@ def restore_again(
             yield index, work.restore(ready).image
 
 
-def scored_images(dataset: ImageDataset, protocol: Protocol) -> list[int]:
+def scored_images(dataset: Dataset, protocol: Protocol) -> list[int]:
     """Returns the indices of the images that a protocol scores.
 
     Raises:
@@ -189,7 +189,7 @@ def undefined_notes(facts: Sequence[Facts]) -> list[str]:
     return notes
 
 
-def check_truths(dataset: ImageDataset, protocol: Protocol) -> None:
+def check_truths(dataset: Dataset, protocol: Protocol) -> None:
     """Refuses a data set with one true image each where a protocol needs them all."""
     if protocol.all_truths and dataset_traits(dataset).truths is None:
         raise UserError(
@@ -198,7 +198,7 @@ def check_truths(dataset: ImageDataset, protocol: Protocol) -> None:
         )
 
 
-def draw(dataset: ImageDataset, index: int, seed: int) -> dict[str, Any]:
+def draw(dataset: Dataset, index: int, seed: int) -> dict[str, Any]:
     """Returns one sample, finished on the CPU if the data set leaves that to do; ``seed`` and ``index`` decide it."""
     sample = dataset.sample(index, np.random.default_rng((seed, 0, index)))
     finish = dataset_traits(dataset).finish

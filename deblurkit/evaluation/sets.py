@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from deblurkit.contracts import metric_traits
-from deblurkit.data.loader import ImageDataset, build_dataset
+from deblurkit.contracts import Dataset, metric_traits
+from deblurkit.data.loader import build_dataset
 from deblurkit.errors import MissingSetError, UserError, did_you_mean
 from deblurkit.evaluation.protocols.protocol import Protocol, find_protocol, get_protocol
 from deblurkit.evaluation.resume import kept_images
@@ -36,7 +36,7 @@ class ScoredSet:
         entry: The set as its option file describes it; ``None`` where a command line names it.
     """
 
-    dataset: ImageDataset
+    dataset: Dataset
     indices: Sequence[int]
     protocol: Protocol
     inference: str = ""
@@ -130,9 +130,7 @@ def open_test_sets(options: Options, settings: Settings, device: torch.device) -
     return OpenedSets(sets, None if own else default, missing)
 
 
-def scored_set(
-    dataset: ImageDataset, protocol: Protocol, inference: str = "", entry: TestSet | None = None
-) -> ScoredSet:
+def scored_set(dataset: Dataset, protocol: Protocol, inference: str = "", entry: TestSet | None = None) -> ScoredSet:
     """Puts a data set and its protocol together.
 
     Raises:
@@ -201,13 +199,13 @@ def _choose_entries(options: Options, names: Sequence[str] | None) -> dict[str, 
     return {name: known[name] for name in (names or known)}  # in the order in which they are asked for
 
 
-def _open_datasets(entries: Mapping[str, TestSet], required: bool) -> tuple[dict[str, ImageDataset], list[str]]:
+def _open_datasets(entries: Mapping[str, TestSet], required: bool) -> tuple[dict[str, Dataset], list[str]]:
     """Returns the sets that are there, and a line for each that is not.
 
     Raises:
         UserError: One is not in order; or is missing, where all are required; or none is there.
     """
-    opened: dict[str, ImageDataset] = {}
+    opened: dict[str, Dataset] = {}
     missing: list[str] = []
     problems: list[str] = []
     for name, entry in entries.items():

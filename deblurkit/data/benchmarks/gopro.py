@@ -44,10 +44,7 @@ class GoPro(Benchmark):
     ``GOPR0372_07_00-000047.png``. That copy is of ``linear``; ``gamma`` is refused for it.
 
     Args:
-        split: ``train`` or ``test``.
-        variant: ``linear`` or ``gamma``.
         root: The folder that holds ``train`` and ``test``, or that holds ``GOPRO_Large``.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Source:
         Nah, Kim, Lee: Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring, CVPR 2017; counts

@@ -31,10 +31,8 @@ class HIDE(Benchmark):
     Not confirmed: how many of the 2,025 test images are close-ups, and whether the blur was averaged in light.
 
     Args:
-        split: ``train`` or ``test``.
         subset: ``close-ups`` or ``long-shot`` (test images only); both, by default.
         root: The folder that holds ``train``, ``test`` and ``GT``, or that holds ``HIDE_dataset``.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Source:
         Shen et al.: Human-Aware Motion Deblurring, ICCV 2019; counts from the README of joanshen0508/HA_deblur, layout

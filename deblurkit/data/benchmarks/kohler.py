@@ -46,10 +46,15 @@ class Kohler(Benchmark):
         top = Path(root).expanduser()
         self.frames: dict[tuple[int, int], dict[int, Path]] = {}
         files, lines = [], []
-        for (poster, shake), path in _blurred(top).items():
+        folders = [top, top / "BlurryImages"]
+        photographs = _numbered(folders, _BLURRED)
+        if not photographs:
+            raise SOURCE.missing(top, (f"{folder}/Blurry*_*.png" for folder in folders))
+        for (poster, shake), path in photographs.items():
             below = Path(f"Image{poster}", f"Kernel{shake}")
             places = [top / below, top / f"GroundTruth_pngs_Image{poster}" / below]
-            frames = self.frames[poster, shake] = _frames(places)
+            frames = {number: frame for (number,), frame in _numbered(places, _SHARP).items()}
+            self.frames[poster, shake] = frames
             if frames:
                 middle = (max(frames) + 1) // 2
                 nearest = min(frames, key=lambda number: abs(number - middle))  # frames may be missing
@@ -81,24 +86,11 @@ class Kohler(Benchmark):
         self.notes += shorten(incomplete)
 
 
-def _blurred(top: Path) -> dict[tuple[int, int], Path]:
-    """Returns the photographs by poster and shake, in this order."""
-    folders = (top, top / "BlurryImages")
+def _numbered(folders: list[Path], name: re.Pattern[str]) -> dict[tuple[int, ...], Path]:
+    """Returns the images so named by the numbers in their names, in that order: as names, 10 comes before 9."""
     found = {}
     for folder in folders:
-        for name, path in images_in(folder).items():
-            if match := _BLURRED.fullmatch(name):
-                found[int(match[1]), int(match[2])] = path
-    if not found:
-        raise SOURCE.missing(top, (f"{folder}/Blurry*_*.png" for folder in folders))
-    return dict(sorted(found.items()))
-
-
-def _frames(places: list[Path]) -> dict[int, Path]:
-    """Returns the sharp frames of a photograph by number, in the camera's order: as names, 10 comes before 9."""
-    found = {}
-    for folder in places:
-        for name, path in images_in(folder).items():
-            if match := _SHARP.fullmatch(name):
-                found[int(match[1])] = path
+        for stem, path in images_in(folder).items():
+            if match := name.fullmatch(stem):
+                found[tuple(map(int, match.groups()))] = path
     return dict(sorted(found.items()))

@@ -30,9 +30,7 @@ class Lai(Benchmark):
     ``synthetic_dataset/ground_truth`` and write ``nonuniform``.
 
     Args:
-        part: ``real``, ``uniform`` or ``nonuniform``.
         root: The folder that holds ``real_dataset`` or ``synthetic_dataset``, or one of these two.
-        resize, crop: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Source:
         Lai et al.: A Comparative Study for Single Image Blind Deblurring, CVPR 2016; names and counts from the lists
@@ -57,15 +55,14 @@ class Lai(Benchmark):
             files = [PairFiles(key, path, None) for key, path in found.blurred.items()]
         else:
             folders = [top / "synthetic_dataset", top / "cvpr16_deblur_study_synthetic_dataset" / "synthetic_dataset"]
-            files = the_layout(source, top, [_synthetic(folder, part) for folder in (top, *folders)]).pairs()
+            layouts = []
+            for folder in (top, *folders):
+                blurred, truths = images_in(folder / part), images_in(folder / "ground_truth")
+                sharp = {}
+                for key in blurred:
+                    truth = key.rsplit("_", 2)[0]  # manmade_01 of manmade_01_kernel_02 and of manmade_01_gyro_07
+                    if truth in truths:
+                        sharp[key] = truths[truth]
+                layouts.append(Layout(str(folder / part), str(folder / "ground_truth"), blurred, sharp))
+            files = the_layout(source, top, layouts).pairs()
         super().__init__(files, {"set": "Lai", "part": part}, _EXPECTED, resize, crop)
-
-
-def _synthetic(folder: Path, part: str) -> Layout:
-    blurred, truths = images_in(folder / part), images_in(folder / "ground_truth")
-    sharp = {}
-    for key in blurred:
-        truth = key.rsplit("_", 2)[0]  # manmade_01 of manmade_01_kernel_02 and of manmade_01_gyro_07
-        if truth in truths:
-            sharp[key] = truths[truth]
-    return Layout(str(folder / part), str(folder / "ground_truth"), blurred, sharp)

@@ -73,10 +73,8 @@ class Benchmark(ImagePairs):
     how to get it.
 
     Args:
-        files: The pairs.
         facts: What :meth:`describe` returns, besides the number of images.
         expected: How many pairs the authors published.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
     """
 
     def __init__(

@@ -35,10 +35,7 @@ class RealBlur(Benchmark):
     computed after an alignment that plain PSNR does not make.
 
     Args:
-        split: ``train`` or ``test``.
-        kind: ``J`` or ``R``.
         root: The folder that holds the list files and image folders, or that holds ``RealBlur``.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Source:
         Rim et al.: Real-World Blur Dataset for Learning and Benchmarking Deblurring Algorithms, ECCV 2020; folder
@@ -67,7 +64,7 @@ class RealBlur(Benchmark):
 
 
 def _listed(top: Path, split: str, kind: str) -> Layout:
-    """Finds the images that a list file names and that exist."""
+    """Finds the existing images of a list file; a UserError where lines of it are not two paths of one scene."""
     folder, names = top / _FOLDERS[kind], top / f"RealBlur_{kind}_{split}_list.txt"
     if not names.is_file():
         if folder.is_dir():  # all images would be taken for both splits
@@ -75,21 +72,7 @@ def _listed(top: Path, split: str, kind: str) -> Layout:
             raise UserError(f"RealBlur: {folder} is there, {lacking}")
         return Layout(f"{folder} ({names.name})", str(folder), {}, {})
     blurred, sharp = {}, {}
-    for key, blurred_path, sharp_path in _read_list(names):
-        if (top / blurred_path).is_file():
-            blurred[key] = top / blurred_path
-        if (top / sharp_path).is_file():
-            sharp[key] = top / sharp_path
-    return Layout(f"{folder}/*/blur ({names.name})", f"{folder}/*/gt ({names.name})", blurred, sharp)
-
-
-def _read_list(names: Path) -> list[tuple[str, str, str]]:
-    """Returns key, blurred and sharp path of each line.
-
-    Raises:
-        UserError: Lines are not two paths of one scene.
-    """
-    pairs, wrong = [], []
+    wrong = []
     for number, line in enumerate(names.read_text(encoding="utf-8").splitlines(), start=1):
         paths = [PurePosixPath(word) for word in line.split()]
         if not paths:
@@ -99,7 +82,11 @@ def _read_list(names: Path) -> list[tuple[str, str, str]]:
         if len(paths) != 2 or len(keys) != 1:
             wrong.append(f"{names}:{number}: got {line!r}, expected the paths of a sharp and of its blurred image")
             continue
-        pairs.append((keys.pop(), str(paths[1]), str(paths[0])))
+        key = keys.pop()
+        if (top / paths[0]).is_file():
+            sharp[key] = top / paths[0]
+        if (top / paths[1]).is_file():
+            blurred[key] = top / paths[1]
     if wrong:
         raise UserError(*shorten(wrong))
-    return pairs
+    return Layout(f"{folder}/*/blur ({names.name})", f"{folder}/*/gt ({names.name})", blurred, sharp)

@@ -25,10 +25,7 @@ class REDS(Benchmark):
     ``BlurredImages``. Keys are ``SEQUENCE/FRAME``.
 
     Args:
-        split: ``train``, ``val`` or ``val300``.
-        variant: ``blur``, ``blur_comp`` or ``blur_jpeg``.
         root: The folder into which the archives were unpacked: ``train/train_sharp/000`` or ``train_sharp/000``.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Source:
         Nah et al.: NTIRE 2019 Challenge on Video Deblurring and Super-Resolution: Dataset and Study, CVPRW 2019; names

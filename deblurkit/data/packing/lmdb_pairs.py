@@ -60,7 +60,6 @@ class LMDBPairs(Pairs):
     Args:
         blurred: Folder of the blurred images.
         sharp: Folder of the sharp images; none where no truth is known.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: A folder is no such LMDB, or the two hold different keys.

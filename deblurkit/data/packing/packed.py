@@ -44,7 +44,6 @@ class PackedPairs(Pairs):
 
     Args:
         path: The folder.
-        resize, crop, augment: See :class:`~deblurkit.data.dataset.Pairs`.
 
     Raises:
         UserError: The folder is no packed set, or a newer version wrote it.
