@@ -82,7 +82,20 @@ class Camera:
         # What is drawn, and in which order, decides the pixels of every seed: a new draw goes last.
         number = int(rng.choice(len(self.models), p=self.shares))
         model = self.models[number]
-        scene = _cut(photograph, crop or photograph.shape[:2], model.margin, rng)
+        size, margin = crop or photograph.shape[:2], model.margin
+        places = []
+        for side, wanted in zip(photograph.shape[:2], size, strict=True):
+            if side < wanted:
+                raise UserError(
+                    f"{photograph.shape[0]} x {photograph.shape[1]} pixels (h x w), smaller than the crop of "
+                    f"{size[0]} x {size[1]}"
+                )
+            # Where the photograph is large enough the window keeps clear of its border; else it may lie anywhere.
+            room = margin if side >= wanted + 2 * margin else 0
+            start = int(rng.integers(room, side - wanted - room + 1))
+            mirrored = np.pad(np.arange(side), margin, mode="reflect")
+            places.append(mirrored[start : start + wanted + 2 * margin])
+        scene = photograph[places[0][:, None], places[1]]
         drawn = model.draw(scene.shape[:2], rng)
         return Shot(number, self.sensor.response.decode(scene), drawn, self.sensor.draw(rng))
 
@@ -94,20 +107,3 @@ class Camera:
         blurred, sharp = (image[inside, inside] for image in model.expose(shot.linear, shot.drawn))
         blurred, sharp = self.sensor.capture(blurred, sharp, shot.sensor)
         return {"blurred": blurred, "sharp": sharp}
-
-
-def _cut(photograph: np.ndarray, size: tuple[int, ...], margin: int, rng: np.random.Generator) -> np.ndarray:
-    """Cuts a window and its margin at a random place; see :meth:`Camera.shoot`."""
-    places = []
-    for side, wanted in zip(photograph.shape[:2], size, strict=True):
-        if side < wanted:
-            raise UserError(
-                f"{photograph.shape[0]} x {photograph.shape[1]} pixels (h x w), smaller than the crop of "
-                f"{size[0]} x {size[1]}"
-            )
-        # Where the photograph is large enough the window keeps clear of its border; else it may lie anywhere.
-        room = margin if side >= wanted + 2 * margin else 0
-        start = int(rng.integers(room, side - wanted - room + 1))
-        mirrored = np.pad(np.arange(side), margin, mode="reflect")
-        places.append(mirrored[start : start + wanted + 2 * margin])
-    return photograph[places[0][:, None], places[1]]

@@ -32,15 +32,10 @@ class LayerBatch:
 
 
 def expose(linear: Tensor, camera: Tensor, layers: Sequence[LayerBatch] = ()) -> Tensor:
-    """Averages each scene over its exposure.
+    """Averages each scene over its exposure: linear light ``(n, 3, h, w)``, in and out, not clipped.
 
-    Args:
-        linear: The backgrounds' linear light ``(n, 3, h, w)``.
-        camera: The cameras' paths ``(n, steps, 3, 3)`` float64, from the sharp image to the exposed one.
-        layers: Objects, the hindmost first.
-
-    Returns:
-        Linear light ``(n, 3, h, w)``, not clipped.
+    ``camera`` has the cameras' paths ``(n, steps, 3, 3)`` float64, from the sharp image to the exposed one; of the
+    layers the hindmost is the first.
     """
     n, _, height, width = linear.shape
     steps = camera.shape[1]
@@ -66,15 +61,9 @@ def compose(linear: Tensor, layers: Sequence[LayerBatch]) -> Tensor:
 
 
 def warp(images: Tensor, homographies: Tensor, mirror: bool = True) -> Tensor:
-    """Moves images as the homographies say, at the same size.
+    """Moves images ``(n, c, h, w)`` by homographies ``(n, steps, 3, 3)`` float64, from the image to the result.
 
-    Args:
-        images: ``(n, c, h, w)``.
-        homographies: ``(n, steps, 3, 3)`` float64, from the image to the result.
-        mirror: Continue an image beyond its border by its mirror image, else by zeros.
-
-    Returns:
-        ``(n, c, steps, h, w)``.
+    Returns ``(n, c, steps, h, w)``. Beyond an image's border lies its mirror image, or zeros.
     """
     n, channels, height, width = images.shape
     steps = homographies.shape[1]

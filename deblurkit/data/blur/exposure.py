@@ -35,15 +35,10 @@ class Layer:
 
 
 def expose(linear: np.ndarray, camera: np.ndarray, layers: Sequence[Layer] = ()) -> np.ndarray:
-    """Averages the scene over the exposure.
+    """Averages the scene over the exposure: linear light, float32 ``(h, w, 3)``, in and out.
 
-    Args:
-        linear: The background's linear light, float32 ``(h, w, 3)``.
-        camera: The camera's path, homographies ``(steps, 3, 3)`` from the sharp image to the exposed one.
-        layers: Objects, the hindmost first, of the same size and steps.
-
-    Returns:
-        Linear light, float32 ``(h, w, 3)``; bicubic overshoot at strong edges is not clipped.
+    ``camera`` is its path, homographies ``(steps, 3, 3)`` from the sharp image to the exposed one; ``layers`` are the
+    objects, the hindmost first, of the same size and steps. Bicubic overshoot at strong edges is not clipped.
     """
     total = np.zeros_like(linear)
     # An object fills a small part of the image: only the box that holds it is warped at each step.
@@ -67,13 +62,9 @@ def compose(linear: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
 def warp(
     image: np.ndarray, homography: np.ndarray, mirror: bool = True, size: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Moves an image as the homography says.
+    """Moves an image, float32 ``(h, w, c)``, by a homography ``(3, 3)`` from it to the result.
 
-    Args:
-        image: float32 ``(h, w, c)``.
-        homography: ``(3, 3)``, from the image to the result.
-        mirror: Continue the image beyond its border by its mirror image, else by zeros.
-        size: ``(h, w)`` of the result, of which the first pixel stays; the image's by default.
+    Beyond its border lies its mirror image, or zeros. ``size`` is ``(h, w)`` of the result, whose first pixel stays.
     """
     height, width = size or image.shape[:2]
     return cv2.warpPerspective(

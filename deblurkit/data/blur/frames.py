@@ -214,9 +214,6 @@ class AveragedFrames(Pairs):
         gain: Factor on the light, of both images.
         noise: Whether the blurred image gets a sensor's noise: of a full well of 10,000 electrons and 3 of read-out.
         seed: Decides the lengths of the windows and the noise.
-        resize: Side of a square or ``[h, w]`` in pixels; bicubic, before the crop.
-        crop: Size of the random crop, given as ``resize``.
-        augment: Names of registered transforms.
 
     Raises:
         UserError: A line for each thing wrong.

@@ -126,7 +126,13 @@ def _arrays(file: Path, variable: str | None) -> list[Named]:
             raise UserError(f"{file}: a colour image; a kernel is grey")
         return [("", image[..., 0])]
     try:
-        array = np.load(file, allow_pickle=False) if suffix == ".npy" else _of_text(file)
+        if suffix == ".npy":
+            array = np.load(file, allow_pickle=False)
+        else:
+            lines = file.read_text(encoding="utf-8").replace(",", " ").splitlines()
+            # loadtxt warns of a file without numbers instead of returning nothing.
+            rows = [line for line in lines if line.partition("#")[0].strip()]
+            array = np.loadtxt(rows, ndmin=2) if rows else np.empty((0, 0))
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{file}: it cannot be read as numbers: {error}") from error
     if not isinstance(array, np.ndarray):
@@ -134,13 +140,6 @@ def _arrays(file: Path, variable: str | None) -> list[Named]:
     if array.ndim == 3:
         return [(f"kernel {index}", part) for index, part in enumerate(array)]
     return [("", array)]
-
-
-def _of_text(file: Path) -> Array:
-    lines = file.read_text(encoding="utf-8").replace(",", " ").splitlines()
-    # loadtxt warns of a file without numbers instead of returning nothing.
-    rows = [line for line in lines if line.partition("#")[0].strip()]
-    return np.loadtxt(rows, ndmin=2) if rows else np.empty((0, 0))
 
 
 def _of_matlab(file: Path, variable: str | None) -> list[Named]:

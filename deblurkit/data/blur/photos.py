@@ -65,7 +65,11 @@ def blur_photos(
     photographs.verify()
     keep_apart(photographs.sharp, out)
     used = len(photographs.photographs.files[:limit])
-    made = {"made_by": _MADE_BY, "version": deblurkit.__version__, "photographs": _identity(photographs, used)}
+    digest = hashlib.sha256()
+    for files in photographs.photographs.files[:used]:
+        digest.update(f"{files.key} {files.blurred.stat().st_size}\n".encode())
+    identity = f"{used} files, sha256 {digest.hexdigest()}"
+    made = {"made_by": _MADE_BY, "version": deblurkit.__version__, "photographs": identity}
     folder = PairFolder(out, {**made, **_settings(options, photographs), "count": count, "seed": seed})
     jobs = [(index, number) for index in range(used) for number in range(count)]
     pairs: list[PairRecord] = []
@@ -94,16 +98,15 @@ def _make(photographs: SynthesizedBlur, folder: PairFolder, seed: int, count: in
         return pair["blurred"], pair["sharp"]
 
     pair = folder.pair(key, develop)
-    parameters = {name: _summary(value) for name, value in {**shot.drawn, **shot.sensor}.items()}
+    parameters: dict[str, Any] = {}
+    for drawn, array in {**shot.drawn, **shot.sensor}.items():
+        if array.size <= _LISTED:
+            parameters[drawn] = array.tolist()
+        else:
+            least, greatest = float(array.min()), float(array.max())
+            parameters[drawn] = {"shape": list(array.shape), "least": least, "greatest": greatest}
     model = photographs.camera.names[shot.blur]
     return PairRecord(key, {"photograph": name, "blur": model, "parameters": parameters}, score(*pair))
-
-
-def _summary(array: np.ndarray) -> Any:
-    """Returns a drawn array as JSON can hold it: its numbers, or its shape and range where they are many."""
-    if array.size <= _LISTED:
-        return array.tolist()
-    return {"shape": list(array.shape), "least": float(array.min()), "greatest": float(array.max())}
 
 
 def _settings(options: Mapping[str, Any], photographs: SynthesizedBlur) -> dict[str, Any]:
@@ -127,11 +130,3 @@ def _with_defaults(component: Callable[..., Any], arguments: Mapping[str, Any]) 
     parameters = inspect.signature(component).parameters.values()
     defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
     return {**defaults, **arguments}
-
-
-def _identity(photographs: SynthesizedBlur, used: int) -> str:
-    """Returns what tells one list of photographs from another: a digest of their keys and their files' sizes."""
-    digest = hashlib.sha256()
-    for files in photographs.photographs.files[:used]:
-        digest.update(f"{files.key} {files.blurred.stat().st_size}\n".encode())
-    return f"{used} files, sha256 {digest.hexdigest()}"

@@ -11,14 +11,7 @@ from typing import TypeGuard
 def as_range(
     limits: object, name: str, least: float = 0.0, greatest: float = math.inf, positive: bool = False
 ) -> tuple[float, float]:
-    """Returns an option's least and greatest value.
-
-    Args:
-        limits: What the option gave.
-        name: The option, for messages.
-        least: The smallest value allowed.
-        greatest: The largest value allowed.
-        positive: Whether 0 is refused.
+    """Returns an option's least and greatest value; ``positive`` refuses 0. Messages name the option.
 
     Raises:
         ValueError: They are not two finite numbers in order within the bounds.

@@ -10,13 +10,7 @@ import numpy as np
 
 from deblurkit.data.blur.exposure import expose
 from deblurkit.data.blur.ranges import as_positive, as_range
-from deblurkit.data.blur.trajectory import (
-    FOCAL_PX,
-    TAPS_PX,
-    camera_homographies,
-    greatest_reach,
-    random_camera_path,
-)
+from deblurkit.data.blur.trajectory import FOCAL_PX, TAPS_PX, camera_homographies, greatest_reach, random_camera_path
 from deblurkit.errors import UserError
 from deblurkit.registry import BLURS
 
@@ -129,8 +123,8 @@ def check_margin(name: str, margin: int, reach: float, size: tuple[int, int]) ->
     Raises:
         UserError: It does not; the message says which margin would do, if any.
     """
+    height, width = kept(size, margin)
     if reach == math.inf:
-        height, width = kept(size, margin)
         raise UserError(
             f"{name}: tilt: too much tilt for this focal length: in an image of {height} x {width} (h x w) a corner "
             "could turn by 90 degrees from the optical axis; set less tilt, or a greater focal"
@@ -138,7 +132,6 @@ def check_margin(name: str, margin: int, reach: float, size: tuple[int, int]) ->
     # Interpolation looks a little further than the point that it is asked for.
     needed = math.ceil(reach) + TAPS_PX
     if needed > margin:
-        height, width = kept(size, margin)
         raise UserError(
             f"{name}: margin: got {margin}, but its greatest motion reaches {needed} pixels in an image of "
             f"{height} x {width} (h x w): set margin: {needed}, or less motion"

@@ -103,18 +103,9 @@ def greatest_reach(
 ) -> float:
     """Bounds how far a camera's path takes the light that comes from, or arrives in, a window, in pixels.
 
-    The window lies about the image's centre. Holds for every path: one with a mean of zero stays within its own
-    extent of zero.
-
-    Args:
-        window: ``(h, w)`` in pixels.
-        extent: Greatest extent of the shift, in pixels.
-        roll_deg: Greatest range of the roll, in degrees.
-        tilt_deg: Greatest range of the tilt, in degrees.
-        focal: Focal length in pixels.
-
-    Returns:
-        Pixels; infinity where a tilt could turn a corner of the window out of the image's plane.
+    The window, ``(h, w)`` in pixels, lies about the image's centre; extent (pixels), roll and tilt are the greatest
+    that a path has. Holds for every path: one with a mean of zero stays within its own extent of zero. Infinite where
+    a tilt could turn a corner of the window out of the image's plane.
     """
     # The worst point is a corner, shifted outwards as far as can be, tilted further out, and rolled at that radius.
     radius = math.hypot(window[0] - 1, window[1] - 1) / 2 + extent

@@ -85,8 +85,7 @@ def _duplicates(results: Sequence[SetResult], against: FoundSet | None) -> list[
         # Images that a validation and a test set share are no mistake: neither is trained on.
         if second.found is not against and (first.found.split == "train") == (second.found.split == "train"):
             continue
-        prints = [[pair.fingerprint for pair in result.pairs if pair.fingerprint] for result in (first, second)]
-        shared = overlap(*prints)
+        shared = overlap(first.fingerprints(), second.fingerprints())
         compared.append(SharedImages(first.found.name, second.found.name, shared.exact, shared.near))
     return compared
 

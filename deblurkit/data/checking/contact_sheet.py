@@ -44,7 +44,9 @@ def contact_sheet(results: Sequence[SetResult]) -> bytes | None:
     """
     most = max(1, _MOST_PAIRS // max(1, len(results)))
     shown = results[:_MOST_PAIRS]
-    rows = [row for result in shown for row in _rows(result, most)]
+    rows: list[_Row] = []
+    for result in shown:
+        rows += _rows(result, most)
     if len(results) > len(shown):
         rows.append(_Row(f"{len(results) - len(shown)} more sets have no room here"))
     return _drawn(rows) if any(row.pictures for row in rows) else None
@@ -95,7 +97,9 @@ def _label(pair: MeasuredPair, flags: Sequence[str]) -> str:
         facts.append(f"{pair.psnr:.2f} dB")
     if pair.alignment is not None and pair.alignment.likeness >= TRUSTED:
         facts.append(f"shift {pair.alignment.x:+.1f} {pair.alignment.y:+.1f} px")
-    return "   ".join([*facts, *(flag.upper() for flag in flags)])
+    for flag in flags:
+        facts.append(flag.upper())
+    return "   ".join(facts)
 
 
 def _pictures(pair: dict[str, Any]) -> list[Image.Image]:

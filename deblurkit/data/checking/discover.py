@@ -73,7 +73,18 @@ def from_component(name: str, split: str, component: dict[str, Any]) -> FoundSet
     found = FoundSet(name, split, component, None, faults)
     if component.get("type") == "PairedImages":
         with suppress(OSError, KeyError, TypeError, ValueError):  # what is wrong is among the faults already
-            _take_whole_pairs(found, component)
+            # Of equal keys the first file counts.
+            blurred = dict(reversed(find_images(component["blurred"])))
+            sharp = dict(reversed(find_images(component["sharp"])))
+            pairs = []
+            for key in sorted(blurred | sharp):
+                if key not in sharp:
+                    found.orphans["blurred"].append(str(blurred[key]))
+                elif key not in blurred:
+                    found.orphans["sharp"].append(str(sharp[key]))
+                else:
+                    pairs.append(PairFiles(key, blurred[key], sharp[key]))
+            found.dataset = ImagePairs(pairs)
     return found
 
 
@@ -129,7 +140,21 @@ def from_folder(folder: str | os.PathLike[str]) -> list[FoundSet]:
     parts: dict[Parts, list[_SideFolder]] = {}
     for one in folders:
         parts.setdefault(one.prefix, []).append(one)
-    return _with_unique_names([found for prefix, inside in parts.items() for found in _sets_of(root, prefix, inside)])
+    found: list[FoundSet] = []
+    for prefix, inside in parts.items():
+        found += _sets_of(root, prefix, inside)
+    # Sets that would bear the same name are numbered, and the only training set is called "train".
+    counts: Counter[str] = Counter()
+    training = []
+    for part in found:
+        counts[part.name] += 1
+        if counts[part.name] > 1:
+            part.name += f"_{counts[part.name]}"
+        if part.split == "train":
+            training.append(part)
+    if len(training) == 1:
+        training[0].name = "train"
+    return found
 
 
 @dataclass(frozen=True)
@@ -188,26 +213,3 @@ def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator
             yield _SideFolder(side, parts[:end], parts[end:], path.name)
         else:
             yield from _side_folders(path, (*parts, path.name), above)
-
-
-def _with_unique_names(found: list[FoundSet]) -> list[FoundSet]:
-    """Numbers sets that would bear the same name; the only training set is called ``train``."""
-    counts: Counter[str] = Counter()
-    for one in found:
-        counts[one.name] += 1
-        if counts[one.name] > 1:
-            one.name += f"_{counts[one.name]}"
-    training = [one for one in found if one.split == "train"]
-    if len(training) == 1:
-        training[0].name = "train"
-    return found
-
-
-def _take_whole_pairs(found: FoundSet, component: dict[str, Any]) -> None:
-    """Fills in the pairs that have both images, and the files that have no partner."""
-    # Of equal keys the first file counts.
-    blurred = dict(reversed(find_images(component["blurred"])))
-    sharp = dict(reversed(find_images(component["sharp"])))
-    found.orphans["blurred"] = [str(path) for key, path in sorted(blurred.items()) if key not in sharp]
-    found.orphans["sharp"] = [str(path) for key, path in sorted(sharp.items()) if key not in blurred]
-    found.dataset = ImagePairs([PairFiles(key, blurred[key], sharp[key]) for key in sorted(blurred.keys() & sharp)])

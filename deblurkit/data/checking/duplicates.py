@@ -66,7 +66,10 @@ def overlap(first: Sequence[Fingerprint], second: Sequence[Fingerprint]) -> Over
     places = defaultdict(list)
     for image in second:
         places[image.digest].append(image.key)
-    exact = [(image.key, key) for image in first for key in places.get(image.digest, [])]
+    exact = []
+    for image in first:
+        for key in places.get(image.digest, []):
+            exact.append((image.key, key))
     same = set(exact)
     return Overlap(exact, [keys for keys in _near(first, second) if keys not in same])
 

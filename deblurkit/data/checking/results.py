@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from deblurkit.data.checking.discover import FoundSet
+from deblurkit.data.checking.duplicates import Fingerprint
 from deblurkit.data.checking.pairs import MeasuredPair
 from deblurkit.data.checking.response import Verdict
 from deblurkit.data.dataset import shorten
@@ -80,6 +81,10 @@ class SetResult:
         """Returns how many pairs have each size ``(h, w)``, the most frequent first."""
         return dict(Counter(pair.size for pair in self.pairs if pair.size).most_common())
 
+    def fingerprints(self) -> list[Fingerprint]:
+        """Returns those of the images that could be read."""
+        return [pair.fingerprint for pair in self.pairs if pair.fingerprint]
+
     def flags(self) -> dict[str, list[str]]:
         """Returns the kinds of findings that each pair is named in, by its key."""
         flags: dict[str, list[str]] = {pair.key: [] for pair in self.pairs}
@@ -144,7 +149,10 @@ class CheckReport:
 
     def faults(self) -> list[str]:
         """Returns why training would refuse the sets, a line each."""
-        return [line for result in self.sets for line in result.faults()]
+        lines: list[str] = []
+        for result in self.sets:
+            lines += result.faults()
+        return lines
 
     def as_json(self) -> dict[str, Any]:
         """Returns the content of ``check.json``."""

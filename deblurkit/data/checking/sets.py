@@ -15,7 +15,7 @@ from deblurkit.data.checking.alignment import ALIKE, TRUSTED, Alignment
 from deblurkit.data.checking.discover import FoundSet
 from deblurkit.data.checking.duplicates import repeated
 from deblurkit.data.checking.pairs import MeasuredPair
-from deblurkit.data.checking.response import verdict
+from deblurkit.data.checking.response import Drift, verdict
 from deblurkit.data.checking.results import Finding, Percentiles, PsnrFigures, SetResult, ShiftFigures
 from deblurkit.data.loader import describe
 from deblurkit.errors import UserError
@@ -32,32 +32,38 @@ _MOST_BINS = 12
 
 def assess(found: FoundSet, pairs: Sequence[MeasuredPair]) -> SetResult:
     """Returns everything that is known of one set and its measured pairs, of which there may be none."""
-    shifts = _trusted_shifts(pairs)
-    findings = [*_of_the_set(found, pairs), *_of_reading(pairs)]
-    findings += [*_of_the_shift(shifts), *_of_images(pairs, shifts)]
+    scores: list[float] = []
+    drifts: list[Drift] = []
+    shifts: dict[str, Alignment] = {}
+    unread: list[Finding] = []
+    for pair in pairs:
+        if pair.problem:
+            unread.append(Finding(pair.problem.kind, pair.problem.text, fault=True, keys=[pair.key]))
+        if pair.psnr is not None:
+            scores.append(pair.psnr)
+        if pair.identical:  # without blur there is nothing to learn of it
+            continue
+        if pair.drift:
+            drifts.append(pair.drift)
+        if pair.alignment and pair.alignment.likeness >= TRUSTED:
+            shifts[pair.key] = pair.alignment
+    unread.sort(key=lambda finding: finding.kind, reverse=True)  # "unreadable" first, then "unequal"
+    findings = [*_of_the_set(found, pairs), *unread, *_of_the_shift(shifts), *_of_images(pairs, shifts)]
     # Read last: verify, which is called above, may add to them.
-    findings += [Finding("note", note) for note in dataset_traits(found.dataset).notes]
+    for note in dataset_traits(found.dataset).notes:
+        findings.append(Finding("note", note))
     distances = np.array([shift.distance for shift in shifts.values()])
     return SetResult(
         found=found,
         pairs=pairs,
         facts=describe(found.dataset) if found.dataset is not None else {},
-        psnr=_psnr_figures([pair.psnr for pair in pairs if pair.psnr is not None]),
+        psnr=_psnr_figures(scores),
         shifts=ShiftFigures(
             _percentiles(distances) if len(distances) else None, int((distances > 1).sum()), len(distances)
         ),
-        response=verdict(pair.drift for pair in pairs if pair.drift and not pair.identical),
+        response=verdict(drifts),
         findings=findings,
     )
-
-
-def _trusted_shifts(pairs: Sequence[MeasuredPair]) -> dict[str, Alignment]:
-    """Returns the shifts that were measured and mean something, by key."""
-    shifts = {}
-    for pair in pairs:
-        if pair.alignment and pair.alignment.likeness >= TRUSTED and not pair.identical:
-            shifts[pair.key] = pair.alignment
-    return shifts
 
 
 def _of_the_set(found: FoundSet, pairs: Sequence[MeasuredPair]) -> list[Finding]:
@@ -85,14 +91,6 @@ def _of_the_set(found: FoundSet, pairs: Sequence[MeasuredPair]) -> list[Finding]
     return findings
 
 
-def _of_reading(pairs: Sequence[MeasuredPair]) -> list[Finding]:
-    findings = []
-    for pair in pairs:
-        if pair.problem:
-            findings.append(Finding(pair.problem.kind, pair.problem.text, fault=True, keys=[pair.key]))
-    return sorted(findings, key=lambda finding: finding.kind, reverse=True)  # "unreadable" first, then "unequal"
-
-
 def _of_images(pairs: Sequence[MeasuredPair], shifts: dict[str, Alignment]) -> list[Finding]:
     identical: list[str] = []
     likeness: dict[str, float] = {}
@@ -105,13 +103,20 @@ def _of_images(pairs: Sequence[MeasuredPair], shifts: dict[str, Alignment]) -> l
         if pair.blurred_digest:
             digests.append((pair.key, pair.blurred_digest))
     unlike = sorted(likeness, key=likeness.__getitem__)
-    copies = [key for keys in repeated(digests) for key in keys]
+    copies: list[str] = []
+    for keys in repeated(digests):
+        copies += keys
+    far = [key for key, shift in shifts.items() if shift.distance > MISALIGNED_PX]
+    far.sort(key=lambda key: shifts[key].distance)
+    far.reverse()
+    worst = f"; the worst by {shifts[far[0]].distance:.1f}" if far else ""
+    misaligned_text = f"blurred is shifted against sharp by more than {MISALIGNED_PX} pixels{worst}"
     unlike_text = "blurred and sharp do not show the same, however they are shifted"
     findings = [
         Finding("identical", f"{_count(identical)}: blurred and sharp are the same, pixel for pixel", keys=identical),
         _swapped(pairs),
         Finding("unlike", f"{_count(unlike)}: {unlike_text}", keys=unlike),
-        _misaligned(shifts),
+        Finding("misaligned", f"{_count(far)}: {misaligned_text}", keys=far),
         Finding("repeated", f"{_count(copies)} have the blurred image of another pair, pixel for pixel", keys=copies),
     ]
     return [finding for finding in findings if finding.keys]
@@ -133,14 +138,6 @@ def _swapped(pairs: Sequence[MeasuredPair]) -> Finding:
     else:
         text = f"{_count(softer)}: the sharp image is softer than the blurred one"
     return Finding("swapped", text, keys=softer)
-
-
-def _misaligned(shifts: dict[str, Alignment]) -> Finding:
-    far = [key for key, shift in shifts.items() if shift.distance > MISALIGNED_PX]
-    far.sort(key=lambda key: shifts[key].distance)
-    worst = f"; the worst by {shifts[far[-1]].distance:.1f}" if far else ""
-    text = f"{_count(far)}: blurred is shifted against sharp by more than {MISALIGNED_PX} pixels{worst}"
-    return Finding("misaligned", text, keys=far[::-1])
 
 
 def _of_the_shift(shifts: dict[str, Alignment]) -> list[Finding]:

@@ -26,13 +26,20 @@ def summary(report: CheckReport) -> str:
         f"{faults or 'no'} fault{'s' * (faults != 1)} (training would refuse these sets), "
         f"{warnings or 'no'} warning{'s' * (warnings != 1)}"
     )
-    lines += [f"written: {file}" for file in report.files]
+    for file in report.files:
+        lines.append(f"written: {file}")
     # File names may hold bytes that are no UTF-8, which a terminal refuses.
     return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _of_set(result: SetResult) -> list[str]:
-    lines = [f"{result.found.name}: {len(result.pairs)} pairs{_source(result)}"]
+    facts = dict(result.facts)
+    # Where a set says nothing of its folders, its component does.
+    for side in ("blurred", "sharp"):
+        if result.found.component and side in result.found.component:
+            facts.setdefault(side, result.found.component[side])
+    source = f" ({', '.join(f'{name}: {value}' for name, value in facts.items())})" if facts else ""
+    lines = [f"{result.found.name}: {len(result.pairs)} pairs{source}"]
     for side, orphans in result.found.orphans.items():
         if orphans:
             lines.append(f"  {side} images without partner: {len(orphans)}")
@@ -53,15 +60,6 @@ def _of_set(result: SetResult) -> list[str]:
     if not result.findings:
         lines.append("  nothing wrong was found")
     return lines
-
-
-def _source(result: SetResult) -> str:
-    facts = dict(result.facts)
-    # Where a set says nothing of its folders, its component does.
-    for side in ("blurred", "sharp"):
-        if result.found.component and side in result.found.component:
-            facts.setdefault(side, result.found.component[side])
-    return f" ({', '.join(f'{name}: {value}' for name, value in facts.items())})" if facts else ""
 
 
 def _of_psnr(psnr: PsnrFigures) -> list[str]:

@@ -26,12 +26,9 @@ class Window(NamedTuple):
 
 
 def windows(size: tuple[int, int], crop: int, step: int) -> list[Window] | None:
-    """Returns square windows that cover an image, row by row, or ``None`` where it is smaller than one.
+    """Returns windows that cover an image of ``(h, w)``, row by row, or ``None`` where it is smaller than one.
 
-    Args:
-        size: The image's ``(h, w)`` in pixels.
-        crop: Side of a window in pixels.
-        step: Pixels from one window to the next.
+    Their sides are ``crop`` pixels; from one to the next it is ``step``.
     """
     height, width = size
     if height < crop or width < crop:

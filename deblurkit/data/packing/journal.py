@@ -27,9 +27,7 @@ class Journal:
     """Append-only journal of a set that is being written: the images stored so far, in order.
 
     Args:
-        folder: The unfinished set.
-        header: Of the set that it is to become.
-        overwrite: Start anew where it was begun as something else.
+        overwrite: Start anew where it was begun as something else than the header says.
 
     Raises:
         UserError: It was begun as something else, or the folder is no unfinished set.

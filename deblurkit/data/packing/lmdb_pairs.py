@@ -108,11 +108,20 @@ class LMDBPairs(Pairs):
 
     def load(self, index: int) -> dict[str, Any]:
         """Decodes the pair."""
+        import lmdb
+
         self.size(index)  # raises where the two differ
         name = str(self._names[index])
         pair: dict[str, Any] = {"key": unquote(name) if self.header else name}
         for side, folder in self.folders.items():
-            pair[side] = _image(folder, name)
+            try:
+                with _environment(folder).begin() as transaction:
+                    stored = transaction.get(name.encode())
+            except lmdb.Error as error:
+                raise ImageReadError(f"{folder}: {name}: it cannot be read: {error}") from error
+            if stored is None:
+                raise ImageReadError(f"{folder}: {name}: {_META} lists it, {_DATA} does not hold it")
+            pair[side] = decode_image(stored, f"{folder}: {name}")
         return pair
 
     def size(self, index: int) -> tuple[int, int]:
@@ -176,9 +185,8 @@ def write_lmdb(
 class _LMDBStore:
     """The LMDB files while they are being written (see :func:`deblurkit.data.packing.writer.write_set`).
 
-    What was added and not recorded stays under its key until it is added once more.
-
-    The items are not needed to go on: LMDB keeps what was committed, and nothing else.
+    What was added and not recorded stays under its key until it is added once more. The items are not needed to go on:
+    LMDB keeps what was committed, and nothing else.
     """
 
     kind: ClassVar[str] = "lmdb"
@@ -285,19 +293,6 @@ def _read_meta(folder: Path) -> dict[str, tuple[int, int]]:
     if not sizes:
         raise UserError(f"{file}: it lists no images")
     return sizes
-
-
-def _image(folder: Path, name: str) -> np.ndarray:
-    import lmdb
-
-    try:
-        with _environment(folder).begin() as transaction:
-            stored = transaction.get(name.encode())
-    except lmdb.Error as error:
-        raise ImageReadError(f"{folder}: {name}: it cannot be read: {error}") from error
-    if stored is None:
-        raise ImageReadError(f"{folder}: {name}: {_META} lists it, {_DATA} does not hold it")
-    return decode_image(stored, f"{folder}: {name}")
 
 
 def _environment(folder: Path) -> lmdb.Environment:

@@ -150,9 +150,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
 def verify_hashes(path: Path, progress: Callable[[str, int, int], None]) -> int:
     """Reads a packed set whole, compares every image with the hash taken when it was packed, and counts the pairs.
 
-    Args:
-        path: The folder.
-        progress: Called with a name, the number of pairs done and the number of all.
+    ``progress`` is called with a name, the number of pairs done and the number of all.
 
     Raises:
         UserError: The images that differ.
@@ -189,12 +187,7 @@ def stored_facts(header: Header) -> dict[str, str | int]:
 class PackedStore:
     """The file of pixels while it is being written (see :func:`deblurkit.data.packing.writer.write_set`).
 
-    Args:
-        folder: Where the file lies or is to lie.
-        items: The items that it holds; what lies behind them is cut off.
-
-    Raises:
-        UserError: The file is shorter than that.
+    What lies behind the given items is cut off; a UserError where the file is shorter.
     """
 
     kind: ClassVar[str] = "packed"

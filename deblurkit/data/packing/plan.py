@@ -149,9 +149,8 @@ def in_order(
 ) -> Generator[Result | UserError, None, None]:
     """Calls ``function`` in threads and yields what it returns, in order, or the :class:`UserError` that it raises.
 
-    Only few calls are ahead of what has been taken, so that memory is bounded.
-
-    ``workers`` threads, by default one for each core, 8 at most.
+    Only few calls are ahead of what has been taken, so that memory is bounded. There are ``workers`` threads, by
+    default one for each core, 8 at most.
     """
     workers = workers or min(8, usable_cores())
     pool = ThreadPoolExecutor(workers)

@@ -17,15 +17,7 @@ FORMAT = 1
 INDEX = "index.json"
 SIDES = ("blurred", "sharp")
 
-_COMPARED = {
-    "format": "format",
-    "kind": "kind of set",
-    "source": "source",
-    "crop": "crop",
-    "step": "step",
-    "images": "number of images",
-    "digest": "keys or sizes of the images",
-}
+_IN_WORDS = {"kind": "kind of set", "images": "number of images", "digest": "keys or sizes of the images"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +42,13 @@ class Header:
     def differences(self, wanted: Header) -> list[str]:
         """Returns in words how the settings and the source of this set differ from those of another."""
         differences = []
-        for name, words in _COMPARED.items():
-            was, now = getattr(self, name), getattr(wanted, name)
-            if was == now:
+        for field in fields(self):
+            was, now = getattr(self, field.name), getattr(wanted, field.name)
+            # Notes are no setting: they follow from the others.
+            if was == now or field.name == "notes":
                 continue
-            if name == "digest":  # its digits say nothing to anybody
+            words = _IN_WORDS.get(field.name, field.name)
+            if field.name == "digest":  # its digits say nothing to anybody
                 differences.append(f"other {words}")
             else:
                 differences.append(f"{words} was {_shown(was)}, now {_shown(now)}")

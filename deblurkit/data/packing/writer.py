@@ -102,7 +102,7 @@ def pack(
     Stored are the images as ``dataset.read`` gives them: its own resize, crop and augmentations are not applied.
 
     Args:
-        dataset: The source; see :class:`deblurkit.data.packing.plan.Plan`.
+        dataset: The source, which has ``keys()`` and ``read(index)``.
         out: The folder to write, or a link to it. A set of the same settings is taken up where it was left, or left
             as it is.
         crop: Side of square windows in pixels (:func:`deblurkit.data.packing.crops.windows`), or ``None``: whole.
