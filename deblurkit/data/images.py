@@ -158,12 +158,10 @@ def to_uint8(tensor: torch.Tensor) -> np.ndarray:
 def beside(images: Sequence[np.ndarray], gap_px: int) -> np.ndarray:
     """Puts images side by side, white between them and below those that are not as high as the highest.
 
+    They are ``(h, w, 3)``, all ``uint8`` or all ``uint16``; one at least.
+
     >>> beside([np.zeros((1, 1, 3), np.uint8), np.zeros((2, 1, 3), np.uint8)], 1)[..., 0].tolist()
     [[0, 255, 0], [255, 255, 0]]
-
-    Args:
-        images: ``(h, w, 3)``, all of them ``uint8`` or all ``uint16``; one at least.
-        gap_px: Pixels between two neighbours.
     """
     height = max(image.shape[0] for image in images)
     width = sum(image.shape[1] for image in images) + gap_px * (len(images) - 1)

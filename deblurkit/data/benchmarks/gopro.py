@@ -64,32 +64,26 @@ class GoPro(Benchmark):
         check_choice("split", split, tuple(_EXPECTED))
         check_choice("variant", variant, get_args(Variant))
         self.variant: str = variant
-        files = _find(Path(root).expanduser(), split, variant).pairs()
+        folder, top = _FOLDERS[variant], Path(root).expanduser()
+        official = []
+        for place in (top / split, top / "GOPRO_Large" / split):
+            blurred, sharp = in_sequences(place, folder), in_sequences(place, "sharp")
+            official.append(Layout(f"{place}/*/{folder}", f"{place}/*/sharp", blurred, sharp))
+        copies = []
+        for layout in repackaged(top, split, "GoPro"):  # from SEQUENCE-000047 to the official SEQUENCE/000047
+            blurred = {key.replace("-", "/", 1): path for key, path in layout.blurred.items()}
+            sharp = {key.replace("-", "/", 1): path for key, path in layout.sharp.items()}
+            copies.append(Layout(layout.blurred_at, layout.sharp_at, blurred, sharp))
+        found = the_layout(SOURCE, top, [*official, *copies])
+        if found in copies and variant == "gamma":
+            copy = f"{found.blurred_at} is a repackaged copy, which holds the linear variant alone"
+            advice = f"GoPro: get {SOURCE.archives} at {SOURCE.page} for both"
+            raise UserError(f"variant: got 'gamma', but {copy}", advice)
         facts = {"set": "GoPro", "variant": variant, "split": split}
-        super().__init__(files, facts, _EXPECTED[split], resize, crop, augment)
+        super().__init__(found.pairs(), facts, _EXPECTED[split], resize, crop, augment)
 
     def verify(self) -> None:
         """Looks at the pairs as every data set does, and notes blur that contradicts ``variant``."""
         super().verify()
         if self.measured in AVERAGED and self.measured != self.variant:
             self.notes.append(f"says variant: {self.variant}, but its blur was averaged in {AVERAGED[self.measured]}")
-
-
-def _find(root: Path, split: str, variant: Variant) -> Layout:
-    official = []
-    for top in (root / split, root / "GOPRO_Large" / split):
-        folder = _FOLDERS[variant]
-        blurred, sharp = in_sequences(top, folder), in_sequences(top, "sharp")
-        official.append(Layout(f"{top}/*/{folder}", f"{top}/*/sharp", blurred, sharp))
-    copies = []
-    for layout in repackaged(root, split, "GoPro"):  # from SEQUENCE-000047 to the official SEQUENCE/000047
-        blurred = {key.replace("-", "/", 1): path for key, path in layout.blurred.items()}
-        sharp = {key.replace("-", "/", 1): path for key, path in layout.sharp.items()}
-        copies.append(Layout(layout.blurred_at, layout.sharp_at, blurred, sharp))
-    found = the_layout(SOURCE, root, [*official, *copies])
-    if found in copies and variant == "gamma":
-        raise UserError(
-            f"variant: got 'gamma', but {found.blurred_at} is a repackaged copy, which holds the linear variant alone",
-            f"GoPro: get {SOURCE.archives} at {SOURCE.page} for both",
-        )
-    return found

@@ -87,7 +87,7 @@ class Kohler(Benchmark):
 
 
 def _numbered(folders: list[Path], name: re.Pattern[str]) -> dict[tuple[int, ...], Path]:
-    """Returns the images so named by the numbers in their names, in that order: as names, 10 comes before 9."""
+    """Returns the images named so, by the numbers in their names and in their order: as names, 10 comes before 9."""
     found = {}
     for folder in folders:
         for stem, path in images_in(folder).items():

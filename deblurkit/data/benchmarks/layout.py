@@ -178,11 +178,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def check_choice(key: str, value: str, known: Sequence[str]) -> None:
-    """Refuses an argument that is not among the known values.
-
-    Raises:
-        ValueError: Names the key, the value and what was expected.
-    """
+    """Refuses an argument that is not among the known values, by a ValueError with key, value and what was expected."""
     if value not in known:
         hint = did_you_mean(str(value), known)
         raise ValueError(f"{key}: got {value!r}, expected one of {', '.join(known)}{hint}")

@@ -124,8 +124,7 @@ class Exposure:
     def expose(self, frames: Iterable[Array], window: Window, sequence: str) -> tuple[Array, Array]:
         """Averages the window's frames, ``uint8`` or ``uint16`` ``(h, w, 3)``, of which it holds three at most.
 
-        Returns:
-            Blurred and sharp image, of the frames' type and size. Without gain the sharp one is the middle frame.
+        Blurred and sharp image have the frames' type and size. Without gain the sharp one is the middle frame.
 
         Raises:
             UserError: The frames differ in size or type.
@@ -158,11 +157,7 @@ class Exposure:
 
 
 def as_average(average: int | Sequence[int]) -> tuple[int, int]:
-    """Returns least and greatest number of frames for an option that takes one number or both.
-
-    Raises:
-        UserError: It is neither.
-    """
+    """Returns least and greatest number of frames for an option that takes one or both; a UserError for others."""
     limits = list(average) if isinstance(average, Sequence) else [average]
     if not 1 <= len(limits) <= 2 or not all(type(limit) is int for limit in limits):
         raise UserError(f"average: got {average!r}, expected a number of frames or [least, greatest]")

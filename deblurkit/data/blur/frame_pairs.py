@@ -20,16 +20,9 @@ def blur_frames(sources: Sequence[str], out: Path, exposure: Exposure, progress:
     """Averages the frames of folders and videos and writes the pairs to ``out``.
 
     Run again with the same settings and frames, it continues where an earlier run stopped, however that ended. Frames
-    are told from others by their number and the sum of their files' sizes.
-
-    Args:
-        sources: Folders, globs and video files; see :func:`~deblurkit.data.blur.frames.find_sequences`.
-        out: Folder of the results: new, empty, or left by the same call; see :mod:`deblurkit.data.blur.pair_folder`.
-        exposure: How frames become pairs.
-        progress: Called with a sequence's name, the frames done and all of them.
-
-    Returns:
-        The manifest; its records have the ``first`` and the ``last`` frame averaged.
+    are told from others by their number and the sum of their files' sizes. The folder ``out`` is new, empty, or left
+    by the same call. ``progress`` gets a sequence's name, the frames done and all of them. The manifest's records have
+    the ``first`` and the ``last`` frame averaged.
 
     Raises:
         UserError: There are no frames, they cannot be read, ``out`` holds something else or cannot be written.

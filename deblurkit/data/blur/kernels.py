@@ -46,10 +46,9 @@ class Kernels:
         self.margin = radius if self.scale is None else math.ceil((radius + 1.5) * max(1.0, self.scale[1])) + 1
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draws one kernel; the size of the image does not matter.
+        """Draws one ``kernel``, whatever the size of the image.
 
-        Returns:
-            ``kernel``: float32 ``(k, k)``, ``k = 2 * margin + 1`` for every kernel, so that they can be stacked.
+        It is float32 ``(k, k)``, ``k = 2 * margin + 1`` for every kernel, so that they can be stacked.
         """
         weights = self.kernels[int(rng.integers(len(self.kernels)))].weights
         if self.scale is not None:

@@ -61,7 +61,6 @@ class Manifest:
 
     Attributes:
         settings: All that the pairs depend on, as in ``settings.json``.
-        psnr: Of all pairs.
         notes: What was left out.
         pairs: Their records, in the order in which they were made.
     """
@@ -167,10 +166,8 @@ def score(blurred: np.ndarray, sharp: np.ndarray) -> float | None:
 def keep_apart(source: str, out: Path) -> None:
     """Refuses results that a second run would find among its images, and images within the results.
 
-    ``source`` is a file, folder or glob, as :func:`deblurkit.data.paired.find_images` takes it.
-
-    Raises:
-        UserError: They are not apart.
+    ``source`` is a file, folder or glob, as :func:`deblurkit.data.paired.find_images` takes it. Raises a UserError
+    where they are not apart.
     """
     # Part by part from the root, as far as both go: one part that does not fit the pattern's keeps them apart.
     for part, place in zip(Path(source).expanduser().resolve().parts, out.resolve().parts, strict=False):
@@ -182,21 +179,13 @@ def keep_apart(source: str, out: Path) -> None:
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file, whole or not at all.
-
-    Raises:
-        UserError: It cannot be written.
-    """
+    """Writes a JSON file, whole or not at all; a UserError where it cannot be written."""
     with saying(f"{file}: it cannot be written"):
         write_atomically(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n", hidden=True)
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those around it, where they are not there yet.
-
-    Raises:
-        UserError: It cannot be made.
-    """
+    """Makes a folder and those around it, where they are not there yet; a UserError where it cannot be made."""
     with saying(f"{folder}: it cannot be made a folder"):
         folder.mkdir(parents=True, exist_ok=True)
 

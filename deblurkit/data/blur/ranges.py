@@ -29,11 +29,7 @@ def as_range(
 
 
 def as_positive(number: object, name: str, unit: str) -> float:
-    """Returns an option's number; ``unit`` says in messages what it counts.
-
-    Raises:
-        ValueError: It is not a finite number above 0.
-    """
+    """Returns an option's number; a ValueError, in which ``unit`` says what it counts, if not finite and above 0."""
     if not _is_finite(number) or number <= 0:
         raise ValueError(f"{name}: got {number!r}, expected {unit}, a finite number above 0")
     return float(number)

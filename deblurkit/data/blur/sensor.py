@@ -105,9 +105,8 @@ class Sensor:
     def draw_field(self, size: tuple[int, int], drawn: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns what :meth:`capture_batch` takes in the place of ``drawn``, for images of ``size`` ``(h, w)``.
 
-        Returns:
-            ``gain``: ``()``; and, where there is noise, ``noise``: float32 ``(3, h, w)``, standard normal, the same
-            numbers that :meth:`capture` draws.
+        That is ``gain``, ``()``; and, where there is noise, ``noise``, float32 ``(3, h, w)``: standard normal, the
+        same numbers that :meth:`capture` draws.
         """
         if self.noise is None:
             return {"gain": drawn["gain"]}

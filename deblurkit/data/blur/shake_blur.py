@@ -70,8 +70,7 @@ class Shake:
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draws one camera's path for an image of ``size`` ``(h, w)``, its margins included.
 
-        Returns:
-            ``homographies``: ``(steps, 3, 3)`` float64, from the sharp image to the exposed one.
+        Its ``homographies`` are ``(steps, 3, 3)`` float64, from the sharp image to the exposed one.
 
         Raises:
             UserError: A path could reach further than the margin in an image of this size.
@@ -99,11 +98,7 @@ class Shake:
 
 
 def check_exposure(exposure: float, margin: int, steps: int) -> None:
-    """Checks what every blur along a path is given.
-
-    Raises:
-        ValueError: One is out of its range; the message names it.
-    """
+    """Checks what every blur along a path is given; a ValueError names what is out of its range."""
     if not 0 < exposure <= 1:
         raise ValueError(f"exposure: got {exposure}, expected a share of the frame interval above 0, up to 1")
     if margin < 0:

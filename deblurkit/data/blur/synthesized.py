@@ -172,14 +172,9 @@ class SynthesizedBlur(Pairs):
         return {**parts, "key": key}
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Blurs a batch on the device where its tensors lie.
+        """Blurs a batch of ``where: device`` on the device where its tensors lie; returns another as it is.
 
-        Args:
-            batch: Collated samples of ``where: device``.
-
-        Returns:
-            ``blurred`` and ``sharp``, float32 ``(n, 3, h, w)`` in [0, 1] on 256 levels, and ``key``; another batch as
-            it is.
+        The batch gets ``blurred`` and ``sharp``, float32 ``(n, 3, h, w)`` in [0, 1] on 256 levels, and ``key``.
         """
         if self.where == "worker":
             return batch

@@ -52,15 +52,10 @@ class Alignment:
 
 
 def align(blurred: np.ndarray, sharp: np.ndarray) -> Alignment | None:
-    """Measures the shift between two images of the same size.
+    """Measures the shift between two grey images of the same size, float32 ``(h, w)``, in levels of 255.
 
-    Args:
-        blurred: Grey, float32 ``(h, w)``, in levels of 255.
-        sharp: The same.
-
-    Returns:
-        The shift, correct to a fraction of a pixel, to about a pixel where the blur is wide or uneven, and to nothing
-        where the likeness is below :data:`TRUSTED`; ``None`` where the images are too small or too flat to say.
+    It is correct to a fraction of a pixel, to about a pixel where the blur is wide or uneven, and to nothing where the
+    likeness is below :data:`TRUSTED`; ``None`` where the images are too small or too flat to say.
     """
     factor = 1
     if min(blurred.shape) >= 2 * _SHORTEST:

@@ -188,12 +188,8 @@ def _sets_of(root: Path, prefix: Parts, inside: Sequence[_SideFolder]) -> Iterat
         partner = max(sharp, key=lambda other: len(sharp[other] & between))
         depths = {len(folders_between) for folders_between in between | sharp[partner]}
         wild = ["*"] * depths.pop() if len(depths) == 1 else ["**"]
-        component = {
-            "type": "PairedImages",
-            "blurred": str(part.joinpath(*wild, name)),
-            "sharp": str(part.joinpath(*wild, partner)),
-        }
-        yield from_component(title, split, component)
+        sides = {"blurred": str(part.joinpath(*wild, name)), "sharp": str(part.joinpath(*wild, partner))}
+        yield from_component(title, split, {"type": "PairedImages", **sides})
 
 
 def _side_folders(folder: Path, parts: Parts, above: frozenset[str]) -> Iterator[_SideFolder]:

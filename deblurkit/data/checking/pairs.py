@@ -31,15 +31,12 @@ class MeasuredPair:
     """The figures of one pair.
 
     Attributes:
-        key: The pair's key in its set.
         problem: Why nothing else is known of the pair, if so.
         size: ``(h, w)`` in pixels.
         psnr: Of the blurred image against the sharp one, in dB; ``None`` for identical images or without a truth.
         identical: Whether blurred and sharp are the same, pixel for pixel.
         sharpness: Gradient energy of the sharp image over that of the blurred one, both smoothed by a Gaussian of
             1 pixel so that noise counts little; below 1 the blurred image is the sharper one.
-        alignment: The shift between the two.
-        drift: How the blur moved the means.
         blurred_digest: Hash of the blurred image's pixels.
         fingerprint: Of the sharp image; of the blurred one where there is no truth.
     """

@@ -41,7 +41,7 @@ def assess(found: FoundSet, pairs: Sequence[MeasuredPair]) -> SetResult:
             unread.append(Finding(pair.problem.kind, pair.problem.text, fault=True, keys=[pair.key]))
         if pair.psnr is not None:
             scores.append(pair.psnr)
-        if pair.identical:  # without blur there is nothing to learn of it
+        if pair.identical:  # no shift and no drift, but neither says anything of the set
             continue
         if pair.drift:
             drifts.append(pair.drift)

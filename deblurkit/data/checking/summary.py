@@ -49,9 +49,7 @@ def _of_set(result: SetResult) -> list[str]:
         others = f", and {len(shown) - _SHOWN} others" if len(shown) > _SHOWN else ""
         lines.append(f"  sizes (h x w): {', '.join(shown[:_SHOWN])}{others}")
     if result.psnr:
-        lines += _of_psnr(result.psnr)
-        lines.append(_shift(result))
-        lines.append(f"  blur averaged in stored values (linear) or light (gamma): {result.response}")
+        lines += _of_figures(result, result.psnr)
     for finding in result.findings:
         if finding.fault:
             lines.append(f"  FAULT: {finding.text}")
@@ -62,25 +60,23 @@ def _of_set(result: SetResult) -> list[str]:
     return lines
 
 
-def _of_psnr(psnr: PsnrFigures) -> list[str]:
+def _of_figures(result: SetResult, psnr: PsnrFigures) -> list[str]:
     figures = {"mean": psnr.mean, **asdict(psnr.percentiles)}
     lines = [f"  PSNR of blurred, dB: {'  '.join(f'{name} {value:.2f}' for name, value in figures.items())}"]
     most = max(psnr.counts)
     for low, count in zip(psnr.edges, psnr.counts, strict=False):  # there is one edge more
         length = -(-count * _BAR // most)  # rounded up: one image makes a bar among thousands
         lines.append(f"    {low:5.1f} dB  {'#' * length:{_BAR}} {count}")
-    return lines
-
-
-def _shift(result: SetResult) -> str:
-    shifts = result.shifts
-    lengths = shifts.percentiles
+    shifts, lengths = result.shifts, result.shifts.percentiles
     if lengths is None:
-        return "  shift of blurred against sharp: it could not be measured"
-    unmeasured = sum(pair.problem is None for pair in result.pairs) - shifts.measured
-    text = f"median {lengths.median:.2f}  95 % {lengths.p95:.2f}  max {lengths.max:.2f}; {shifts.above_1} above 1"
-    rest = f"; {unmeasured} could not be measured" if unmeasured else ""
-    return f"  shift of blurred against sharp, pixels: {text}{rest}"
+        lines.append("  shift of blurred against sharp: it could not be measured")
+    else:
+        unmeasured = sum(pair.problem is None for pair in result.pairs) - shifts.measured
+        text = f"median {lengths.median:.2f}  95 % {lengths.p95:.2f}  max {lengths.max:.2f}; {shifts.above_1} above 1"
+        rest = f"; {unmeasured} could not be measured" if unmeasured else ""
+        lines.append(f"  shift of blurred against sharp, pixels: {text}{rest}")
+    lines.append(f"  blur averaged in stored values (linear) or light (gamma): {result.response}")
+    return lines
 
 
 def _of_duplicates(shared: SharedImages) -> list[str]:

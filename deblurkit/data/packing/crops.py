@@ -26,9 +26,9 @@ class Window(NamedTuple):
 
 
 def windows(size: tuple[int, int], crop: int, step: int) -> list[Window] | None:
-    """Returns windows that cover an image of ``(h, w)``, row by row, or ``None`` where it is smaller than one.
+    """Returns square windows that cover an image of ``(h, w)``, row by row; ``None`` where it is smaller than one.
 
-    Their sides are ``crop`` pixels; from one to the next it is ``step``.
+    Their side is ``crop`` pixels; from one to the next it is ``step``.
     """
     height, width = size
     if height < crop or width < crop:

@@ -42,9 +42,6 @@ class PackedPairs(Pairs):
     crop that is taken are read. The map is opened in each process when it is first needed; the pages are the system's
     cache, shared by all processes that read the set.
 
-    Args:
-        path: The folder.
-
     Raises:
         UserError: The folder is no packed set, or a newer version wrote it.
     """
