@@ -41,7 +41,7 @@ def assess(found: FoundSet, pairs: Sequence[MeasuredPair]) -> SetResult:
             unread.append(Finding(pair.problem.kind, pair.problem.text, fault=True, keys=[pair.key]))
         if pair.psnr is not None:
             scores.append(pair.psnr)
-        if pair.identical:  # no shift and no drift, but neither says anything of the set
+        if pair.identical:  # neither its shift nor its drift says anything of the set's blur
             continue
         if pair.drift:
             drifts.append(pair.drift)
