@@ -95,8 +95,7 @@ def load(path: Path | str) -> dict[str, Any]:
 def build_generator(options: Options) -> nn.Module:
     """Builds the generator that ``options`` name, with fresh weights; reads no data and no weight file."""
     load_plugins(options.plugins)
-    generator: nn.Module = ARCHS.build(options.generator, where="generator")
-    return generator
+    return ARCHS.build(options.generator, where="generator")
 
 
 def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, ...] = ()) -> nn.Module:
@@ -169,8 +168,7 @@ def _short(error: Exception) -> str:
 
 def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:
     """Returns the generator's weights that a checkpoint is used with: the averaged ones where it has them."""
-    weights: dict[str, Tensor] = state["ema"] if state["ema"] is not None else state["generator"]
-    return weights
+    return state["ema"] if state["ema"] is not None else state["generator"]
 
 
 def describe_weights(state: dict[str, Any], weights: str | Path) -> dict[str, Any]:

@@ -153,10 +153,7 @@ def is_checkpoint(content: object) -> bool:
 def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[str, Any]:
     """Returns a checkpoint whose every part is what it should be; ``critics`` is there even where the file has none.
 
-    Args:
-        content: What the file holds.
-        where: The file, for messages.
-        to_resume: Whether it must have all that a training takes up.
+    ``where`` names the file. With ``to_resume`` it must have all that a training takes up.
 
     Raises:
         CheckpointError: A part is not; one line that names the first wrong key.

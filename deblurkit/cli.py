@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import itertools
 import os
 import shutil
 import signal
@@ -45,19 +44,17 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parses, after flags that do not exist are told: argparse would first miss the required one they stand for."""
         words = list(sys.argv[1:] if args is None else args)
-        if self._subparsers is None:
-            self._refuse_unknown_flags(words)
-        return super().parse_known_args(words, namespace)
-
-    def _refuse_unknown_flags(self, words: Sequence[str]) -> None:
         known = self._option_string_actions
-        for word in itertools.takewhile(lambda word: word != "--", words):  # behind it no word is a flag
+        for word in words if self._subparsers is None else ():
+            if word == "--":  # behind it no word is a flag
+                break
             flag = word.partition("=")[0]
             is_flag = len(word) > 1 and word.startswith("-") and " " not in flag
             if not is_flag or self._negative_number_matcher.match(word):
                 continue
             if not any(option.startswith(flag) for option in known):  # argparse takes abbreviations
                 self.error(f"there is no option {flag}{did_you_mean(flag, known)}")
+        return super().parse_known_args(words, namespace)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
@@ -178,7 +175,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         code = main() or 0
         sys.stdout.flush()
     except UserError as error:
-        print_problems(error)
+        for problem in error.problems:
+            print(" ".join(line.strip() for line in problem.splitlines()), file=sys.stderr)
         code = USERS_MISTAKE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -199,18 +197,11 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def print_problems(error: UserError) -> None:
-    """Prints each problem as one line on standard error."""
-    for problem in error.problems:
-        print(" ".join(line.strip() for line in problem.splitlines()), file=sys.stderr)
-
-
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """Shows bars on standard error where that is a terminal, and nothing elsewhere.
 
-    Yields:
-        What to call with a bar's name, the number of things done and the number of all.
+    Yields what to call with a bar's name, the number of things done and the number of all.
     """
     if not sys.stderr.isatty():
         yield lambda name, done, total: None

@@ -26,6 +26,7 @@ def ensure_torchvision() -> None:
     Where the plain import works nothing is touched. Otherwise the two operators that its Python code refers to
     are declared (without an implementation), so models and image functions work and ``torchvision.ops`` does not.
     """
+    global _operators
     if "torchvision" in sys.modules:
         return
     try:
@@ -33,19 +34,19 @@ def ensure_torchvision() -> None:
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-        _declare_operators()
+        import torch
+
+        _forget("torchvision")
+        _operators = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            _operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         importlib.import_module("torchvision")
 
 
-def _declare_operators() -> None:
-    global _operators
-    import torch
-
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+def _forget(package: str) -> None:
+    """Drops what a failed import left half done, so that the next one begins anew."""
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
         del sys.modules[name]
-    _operators = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in ("nms", "qnms"):
-        _operators.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def import_basicsr() -> types.ModuleType:
@@ -73,6 +74,5 @@ def import_basicsr() -> types.ModuleType:
         module = types.ModuleType(missing)
         module.rgb_to_grayscale = rgb_to_grayscale  # type: ignore[attr-defined]
         sys.modules[missing] = module
-        for name in [name for name in sys.modules if name.split(".")[0] == "basicsr"]:
-            del sys.modules[name]
+        _forget("basicsr")
         return importlib.import_module("basicsr")

@@ -78,8 +78,10 @@ def autocast(precision: Precision, device_type: str) -> AbstractContextManager[A
     """Returns torch's autocast for a half precision, and for the others a context that changes nothing."""
     import torch
 
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    return contextlib.nullcontext() if dtype is None else torch.autocast(device_type, dtype)
+    halves = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision not in halves:
+        return contextlib.nullcontext()
+    return torch.autocast(device_type, halves[precision])
 
 
 @contextlib.contextmanager
@@ -110,8 +112,10 @@ def free_device_memory(device: torch.device) -> int | None:
     """Returns the bytes that may be allocated on a device; ``None`` where the system does not say."""
     import torch
 
+    if device.type == "cpu":
+        return free_memory()
     if device.type != "cuda":
-        return free_memory() if device.type == "cpu" else None
+        return None
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's, and not in use
     return int(_OF_FREE_CUDA * (torch.cuda.mem_get_info(device)[0] + kept))
 
@@ -126,10 +130,12 @@ def _left() -> Iterator[int]:
     for line in _lines(_SYSTEM):
         if line.startswith("MemAvailable:"):
             yield int(line.split()[1]) << 10
+    # Control groups of version 2, and of version 1, by what the list of groups calls them.
+    versions = {"": (_CONTROL, _VERSION_2), "memory": (_CONTROL / "memory", _VERSION_1)}
     for line in _lines(_GROUPS):
         _, kinds, path = line.split(":", 2)
-        if kinds in ("", "memory"):  # version 2 of control groups, and 1
-            top, names = (_CONTROL, _VERSION_2) if kinds == "" else (_CONTROL / "memory", _VERSION_1)
+        if kinds in versions:
+            top, names = versions[kinds]
             group = top / path.strip("/")
             for folder in (group, *group.parents):
                 if folder.is_relative_to(top):
@@ -159,7 +165,9 @@ def peak_memory() -> int:
     import resource  # there is none on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak << 10
+    if sys.platform == "darwin":  # it counts bytes, Linux kibibytes
+        return peak
+    return peak << 10
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -173,6 +181,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def usable_cores() -> int:
     """Returns the number of cores that the system lets this process run on, where it says, else of all there are."""
-    if hasattr(os, "sched_getaffinity"):
+    try:
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    except AttributeError:  # only some systems have it
+        return os.cpu_count() or 1

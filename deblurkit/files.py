@@ -52,8 +52,10 @@ def write_together(contents: Mapping[Path, Content], *, durable: bool = False, h
             with open(temporary[file], "xb" if hidden else "wb") as opened:
                 if callable(content):
                     content(opened)
+                elif isinstance(content, str):
+                    opened.write(content.encode())
                 else:
-                    opened.write(content.encode() if isinstance(content, str) else content)
+                    opened.write(content)
                 if durable:
                     opened.flush()
                     os.fsync(opened.fileno())
@@ -117,8 +119,10 @@ class Lock:
         try:
             self._lock.acquire(timeout=0 if taken else -1)
         except Timeout:  # which is an OSError too
-            pid = self._pid_file.read_bytes() if self._pid_file.is_file() else b"unknown"
-            raise UserError(taken.replace("{pid}", pid.decode("ascii", "replace").strip())) from None
+            pid = "unknown"
+            if self._pid_file.is_file():
+                pid = self._pid_file.read_text("ascii", "replace").strip()
+            raise UserError(taken.replace("{pid}", pid)) from None
 
     def tell_pid(self) -> None:
         """Writes down beside the lock who holds it, for the words of those that find it taken."""

@@ -132,14 +132,8 @@ def survey(network: nn.Module, forward: Callable[[], object]) -> list[Seen]:
 def recording(network: nn.Module, outputs: Iterable[InnerOutput]) -> Iterator[dict[Ref, Tensor]]:
     """Records what ``outputs`` are made of while the network runs once; the hooks are gone when the block ends.
 
-    The tensors are copies in float32 on the CPU: a layer behind may change its input in place.
-
-    Args:
-        network: Any, in any mode; what it computes stays as it is, to the bit.
-        outputs: From :func:`find_outputs` or :func:`default_outputs`.
-
-    Yields:
-        The recorded tensors, which come as the network runs.
+    The network may be in any mode, and what it computes stays as it is, to the bit. The tensors come as it runs; they
+    are copies in float32 on the CPU, as a layer behind may change its input in place.
     """
     wanted = {ref for output in outputs for ref in output.of}
     kept: dict[Ref, Tensor] = {}
@@ -166,13 +160,7 @@ def output_names(network: nn.Module, seen: Iterable[Seen]) -> list[str]:
 
 
 def find_outputs(network: nn.Module, names: Sequence[str], seen: Sequence[Seen], place: str) -> list[InnerOutput]:
-    """Returns the outputs of the given names.
-
-    Args:
-        network: Whose they are.
-        names: Declared ones or those of modules.
-        seen: From :func:`survey`.
-        place: Where the names were given, for messages.
+    """Returns the outputs of the given names, declared ones or those of modules; ``place`` is where these were given.
 
     Raises:
         UserError: There is no such output; one line a name, with the closest one.

@@ -41,10 +41,7 @@ class PluginNames:
 
 
 def new_plugin(name: str, out: Path) -> Path:
-    """Writes the package ``name`` into a folder of its own in ``out``, whole or not at all.
-
-    Returns:
-        The folder.
+    """Writes the package ``name`` into a folder of its own in ``out``, whole or not at all, and returns the folder.
 
     Raises:
         UserError: The name cannot be used or is taken, or the folder exists or cannot be written.

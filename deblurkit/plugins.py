@@ -39,8 +39,7 @@ def plugins_told() -> str:
 def load_plugins(plugins: Iterable[str]) -> None:
     """Imports plugins, and once per process the installed ones of the entry-point group ``deblurkit.plugins``.
 
-    Args:
-        plugins: Module names, or absolute paths of Python files. What is loaded already is left alone.
+    They are module names, or absolute paths of Python files. What is loaded already is left alone.
 
     Raises:
         UserError: A plugin cannot be found or fails while it is imported; names the file and line.

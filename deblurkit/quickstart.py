@@ -68,10 +68,7 @@ def quickstart(
     """Trains on the sample set for as long as fits into ``minutes`` from now on, tests, and writes the report.
 
     A folder (by default ``work_dirs/quickstart``) that holds a quickstart already is gone on with, unless it is to be
-    overwritten; a finished one is tested again. ``say`` is told what happens next.
-
-    Returns:
-        The report's page.
+    overwritten; a finished one is tested again. ``say`` is told what happens next. Returns the report's page.
 
     Raises:
         UserError: The folder holds something else; or training or testing cannot be done.

@@ -12,10 +12,10 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from deblurkit import catalogue
-from deblurkit.contract_checks import Contract, check_loss, check_methods, check_network, check_view
+from deblurkit.contracts import is_game
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.plugins import load_plugins as load_plugins  # where plugins' own code has always found it
 from deblurkit.plugins import plugins_told
@@ -23,6 +23,15 @@ from deblurkit.plugins import plugins_told
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit decorators inside MMEngine
     from mmengine.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Candidate = type | Callable[..., object]
+"""What somebody registers: a class or a function."""
+
+Contract = Callable[[Candidate], str | None]
+"""Says what a candidate lacks of its kind in :mod:`deblurkit.contracts`; ``None`` where it fits."""
 
 
 class ComponentRegistry(Registry):
@@ -65,12 +74,9 @@ class ComponentRegistry(Registry):
         return f"no {self.name} is named {name!r}{hint}; known: {', '.join(known)}; {plugins_told()}"
 
     def build(self, cfg: dict[str, Any], *given: object, where: str | None = None) -> Any:  # type: ignore[override]
-        """Builds ``{type: NAME, **arguments}``.
+        """Builds ``{type: NAME, **arguments}`` as the option file writes it, which stays unchanged.
 
-        Args:
-            cfg: The component as the option file writes it; left unchanged.
-            given: What the engine passes before the option file's arguments.
-            where: The option's key path, for messages.
+        What is ``given`` goes before its arguments; ``where`` is its key path, for messages.
 
         Raises:
             UserError: The name is not registered, or the constructor refuses its arguments.
@@ -87,7 +93,7 @@ class ComponentRegistry(Registry):
             raise UserError(f"{place}: {name}: {error}") from error
 
     def _register_module(
-        self, module: type | Callable[..., object], module_name: str | list[str] | None = None, force: bool = False
+        self, module: Candidate, module_name: str | list[str] | None = None, force: bool = False
     ) -> None:
         names = [module_name] if isinstance(module_name, str) else module_name or [module.__name__]
         file = _file_of(module)
@@ -159,11 +165,87 @@ class Nested(NamedTuple):
     """Keys of an item that are not the named component's arguments."""
 
 
-def _file_of(module: type | Callable[..., object]) -> str:
+def _file_of(module: Candidate) -> str:
     try:
         return inspect.getsourcefile(module) or module.__module__
     except TypeError:  # typed at a prompt
         return module.__module__
+
+
+# What a candidate must be, by :mod:`deblurkit.contracts`. Arguments are checked by their number, not by their names.
+
+_NO_MODULE = "it is not a subclass of torch.nn.Module"
+
+
+def check_network(candidate: Candidate) -> str | None:
+    """Says what keeps a class from being a generator or critic."""
+    return _wrong_forward(candidate, 1) if _is_module(candidate) else _NO_MODULE
+
+
+def check_loss(candidate: Candidate) -> str | None:
+    """Says what keeps a class from being a loss: a ``Loss`` or a ``Game`` of the contracts."""
+    if not _is_module(candidate):
+        return _NO_MODULE
+    if not is_game(candidate):
+        return _wrong_forward(candidate, 2)
+    lacking: str | None = None
+    for method in ("generator_loss", "critic_loss"):
+        if method not in dir(candidate):
+            return f"an adversarial loss needs a method {method}(real_logits, fake_logits)"
+        lacking = lacking or _wrong_arguments(getattr(candidate, method), method, 2)
+    return lacking
+
+
+def check_view(candidate: Candidate) -> str | None:
+    """Says what keeps a function from being a view of an image."""
+    if not inspect.isfunction(candidate):
+        return "a view is a function of one tensor"
+    return _wrong_arguments(candidate, "it", 1, skip_self=False)
+
+
+def check_methods(**counts: int) -> Contract:
+    """Makes a contract of the methods that a class must have, each with its number of required arguments (0: any)."""
+
+    def contract(candidate: Candidate) -> str | None:
+        if not inspect.isclass(candidate):
+            return "it is not a class"
+        for method, count in counts.items():
+            # dir tells what instances have; every class itself can be called, which makes an instance
+            if method not in dir(candidate) or getattr(candidate, method) is None:
+                return f"it has no method {method}"
+            lacking = _wrong_arguments(getattr(candidate, method), method, count) if count else None
+            if lacking:
+                return lacking
+        return None
+
+    return contract
+
+
+def _is_module(candidate: Candidate) -> TypeGuard[type[nn.Module]]:
+    from torch import nn
+
+    return inspect.isclass(candidate) and issubclass(candidate, nn.Module)
+
+
+def _wrong_forward(module: type[nn.Module], count: int) -> str | None:
+    from torch import nn
+
+    if module.forward is nn.Module.forward:
+        return "it defines no forward"
+    return _wrong_arguments(module.forward, "forward", count)
+
+
+def _wrong_arguments(function: Callable[..., object], label: str, count: int, skip_self: bool = True) -> str | None:
+    parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
+    required = [p for p in parameters if p.default is p.empty]
+    found = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in required)
+    # a function with *args takes any number
+    if found != count and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return f"{label} must take {count} required argument{'s' if count > 1 else ''}, it takes {found}"
+    for parameter in required:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            return f"{label} must not require the keyword {parameter.name!r}: nothing gives it"
+    return None
 
 
 ARCHS = NetworkRegistry("generator", check_network)

@@ -48,11 +48,9 @@ INITS: tuple[str, ...] = get_args(Init)
 
 
 def init_by_name(network: nn.Module, name: str) -> None:
-    """Starts every convolution and linear layer anew; what else is learned (norms, gammas) stays as it is.
+    """Starts every convolution and linear layer anew by one of :data:`INITS`, spectrally normalised ones too.
 
-    Args:
-        network: Any network; spectrally normalised layers too.
-        name: One of :data:`INITS`.
+    What else is learned (norms, gammas) stays as it is.
     """
     _BY_NAME[name](network)
 

@@ -22,7 +22,6 @@ LEVELS = [
     {
         "compat",
         "contracts",
-        "contract_checks",
         "catalogue",
         "plugins",
         "registry",

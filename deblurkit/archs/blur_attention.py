@@ -61,8 +61,7 @@ class DenseUnit(nn.Module):
         for layer in self.layers:
             maps.append(layer(torch.cat(maps, dim=1)))
         # back to the input's width, which the sum with F_1 outside needs
-        fused: Tensor = self.fusion(torch.cat(maps if self.keeps_input else maps[1:], dim=1))
-        return fused
+        return self.fusion(torch.cat(maps if self.keeps_input else maps[1:], dim=1))
 
 
 class SpatialAttention(nn.Module):

@@ -93,8 +93,7 @@ class OwnStatistics(nn.BatchNorm2d):
         else:
             # instance norm by the batch norm's own scale and shift, which published weights come with
             normalized = functional.instance_norm(features, weight=self.weight, bias=self.bias, eps=self.eps)
-        activated: Tensor = self.act(normalized)
-        return activated
+        return self.act(normalized)
 
 
 def use_own_statistics(network: nn.Module) -> None:

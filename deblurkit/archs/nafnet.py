@@ -115,10 +115,7 @@ class NAFBlock(nn.Module):
             nn.Conv2d(channels, channels, 1),
         )
         self.pointwise = nn.Sequential(
-            ChannelLayerNorm(channels),
-            nn.Conv2d(channels, twice, 1),
-            SimpleGate(),
-            nn.Conv2d(channels, channels, 1),
+            ChannelLayerNorm(channels), nn.Conv2d(channels, twice, 1), SimpleGate(), nn.Conv2d(channels, channels, 1)
         )
         # at 0 a new block is the identity, so that 36 of them in a row can be trained from the start
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))

@@ -158,9 +158,7 @@ class MultiBranchReuseBlock(nn.Module):
                 self.paths.append(nn.Conv2d(channels, channels, 3, padding=1))
         self.attention = ChannelAttention(paths * channels, reduction)
         self.fuse = nn.Sequential(
-            nn.Conv2d(paths * channels, channels, 1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.Conv2d(paths * channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 3, padding=1)
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -211,8 +209,7 @@ class GradientNet(nn.Module):
         self.back = nn.Conv2d(inner, outer, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        found: Tensor = self.back(self.attention(self.blocks(self.transition(features))))
-        return found
+        return self.back(self.attention(self.blocks(self.transition(features))))
 
 
 @ARCHS.register_module()

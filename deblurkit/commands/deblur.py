@@ -18,13 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results; inputs are never replaced")
     parser.add_argument("--compare", action="store_true", help="also write blurred | restored to DIR/compare")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
-    parser.add_argument(
-        "--inference",
-        metavar="MODE",
-        default="auto",
-        help="auto (default): whole where it fits the memory, else tiles; "
-        f"{arguments.INFERENCE_MODES} (x8: a little better, 8x the work)",
-    )
+    modes = f"{arguments.INFERENCE_MODES} (x8: a little better, 8x the work)"
+    help = f"auto (default): whole where it fits the memory, else tiles; {modes}"
+    parser.add_argument("--inference", metavar="MODE", default="auto", help=help)
     arguments.add_memory(parser)
     arguments.add_plugins(parser)
     arguments.add_device(parser)

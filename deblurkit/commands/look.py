@@ -22,14 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("photo", metavar="PHOTO", nargs="?", type=Path, help="an image; not needed with --list")
     add_weights(parser)
     add("--out", metavar="DIR", type=Path, help="folder of the pictures and of look.html")
-    add(
-        "--outputs",
-        metavar="NAME",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="modules by name, or what the network declares; default: that, or modules spread over its depth",
-    )
+    help = "modules by name, or what the network declares; default: that, or modules spread over its depth"
+    add("--outputs", metavar="NAME", nargs="+", action="extend", default=[], help=help)
     add("--list", action="store_true", help="print what can be looked at, and stop")
     add("--pixel", metavar="Y,X", type=numbers(2), help="row and column for maps of one pixel; default: the middle")
     add("--crop", metavar="Y,X,H,W", type=numbers(4), help="part to look at; default: all, or what fits the memory")

@@ -21,23 +21,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("-opt", nargs="+", metavar="FILE", help="option files, by name or path")
-    which.add_argument(
-        "--all", nargs="?", const=shipped.PREFIX, metavar="DIR", help="those directly in DIR, or the shipped ones"
-    )
+    help = "those directly in DIR, or the shipped ones"
+    which.add_argument("--all", nargs="?", const=shipped.PREFIX, metavar="DIR", help=help)
     add_set(parser, ", in all files")
     add_plugins(parser)
     add("--sizes", nargs="+", metavar="HxW", help="image sizes; default: 256x256 and 720x1280, with --layers 256x256")
-    add(
-        "--layers",
-        nargs="?",
-        const="generator",
-        metavar="NETWORK",
-        help="print the layers instead: of the generator, of the critic of this name, or of all; times nothing",
-    )
+    help = "print the layers instead: of the generator, of the critic of this name, or of all; times nothing"
+    add("--layers", nargs="?", const="generator", metavar="NETWORK", help=help)
     timed = parser.add_mutually_exclusive_group()
-    timed.add_argument(
-        "--latency-sizes", nargs="+", metavar="HxW", help="to time; default: all, up to 256x256 on a CPU"
-    )
+    help = "to time; default: all, up to 256x256 on a CPU"
+    timed.add_argument("--latency-sizes", nargs="+", metavar="HxW", help=help)
     timed.add_argument("--no-latency", action="store_true", help="count only: takes no time, and needs no GPU")
     add("--repeats", type=int, default=10, metavar="N", help="images timed (default: 10)")
     add("--warmup", type=int, default=2, metavar="N", help="images before them (default: 2)")

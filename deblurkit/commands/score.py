@@ -13,18 +13,11 @@ EXAMPLE = "deblurkit score --restored theirs/ --sharp gopro/sharp/ --blurred gop
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     add = parser.add_argument
-    add(
-        "--restored",
-        metavar="[NAME=]DIR",
-        nargs="+",
-        action="extend",
-        required=True,
-        help="restored images, named as the sharp ones; or a report of `test --save-images`",
-    )
+    help = "restored images, named as the sharp ones; or a report of `test --save-images`"
+    add("--restored", metavar="[NAME=]DIR", nargs="+", action="extend", required=True, help=help)
     truth = parser.add_mutually_exclusive_group(required=True)
-    truth.add_argument(
-        "--sharp", metavar="DIR", help="true images; where a protocol wants many of each, a folder for each image"
-    )
+    help = "true images; where a protocol wants many of each, a folder for each image"
+    truth.add_argument("--sharp", metavar="DIR", help=help)
     truth.add_argument("--data", metavar="SET", help="a data set: FILE.yml:test.NAME, or '{type: Kohler, root: ...}'")
     add("--blurred", metavar="DIR", help="blurred images, with --sharp; default: not scored")
     add("--protocol", metavar="ID", required=True, help="how to score; `test --explain ID` says what it computes")

@@ -19,9 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     several: dict = {"nargs": "+", "action": "extend", "default": []}
     add_option_file(parser, "default: the options inside the (first) checkpoint")
-    add(
-        "--weights", metavar="[NAME=]CKPT", **several, help="default: the experiment's best checkpoint, else its newest"
-    )
+    help = "default: the experiment's best checkpoint, else its newest"
+    add("--weights", metavar="[NAME=]CKPT", **several, help=help)
     add("--dataset", metavar="NAME", **several, help="test sets; default: all that are here")
     add("--inference", metavar="MODE", help=f"{INFERENCE_MODES}; default: val.inference, else the protocol's")
     add("--save-images", action="store_true", help="also write the restored images")

@@ -14,9 +14,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_option_file(parser, required=True)
     add_set(parser)
     parser.add_argument("--work-dir", metavar="DIR", help="the run's folder itself; default: work_dirs/<name>")
-    parser.add_argument(
-        "--resume", nargs="?", const=True, default=False, metavar="CKPT", help="go on with a run, from its newest state"
-    )
+    help = "go on with a run, from its newest state"
+    parser.add_argument("--resume", nargs="?", const=True, default=False, metavar="CKPT", help=help)
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds an earlier run")
     parser.add_argument("--init-from", metavar="CKPT", help="start with the weights of a checkpoint, or published ones")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")

@@ -55,7 +55,11 @@ class MADNDiscriminator(nn.Module):
         super().__init__()
         if not channels or min(in_channels, hidden, *channels) < 1:
             raise ValueError(f"needs widths of at least 1, got {in_channels}, {channels} and {hidden}")
-        pairs = [_pair(before, width) for before, width in pairwise([in_channels, *channels])]
+        pairs: list[nn.Module] = []
+        for before, width in pairwise([in_channels, *channels]):
+            keeping = nn.Conv2d(before, width, 3, padding=1)
+            halving = nn.Conv2d(width, width, 3, stride=2, padding=1)
+            pairs.append(nn.Sequential(*_activated(keeping), *_activated(halving)))
         single = nn.Conv2d(1, 1, 1)
         self.features = nn.Sequential(*pairs, *_activated(nn.Conv2d(channels[-1], 1, 1)), *_activated(single))
         self.head = nn.Sequential(nn.Flatten(), *_activated(nn.Linear(SIDE**2, hidden)), nn.Linear(hidden, 1))
@@ -75,9 +79,3 @@ class MADNDiscriminator(nn.Module):
 
 def _activated(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
     return layer, nn.LeakyReLU(0.2, inplace=True)
-
-
-def _pair(in_channels: int, out_channels: int) -> nn.Sequential:
-    keeping = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-    halving = nn.Conv2d(out_channels, out_channels, 3, stride=2, padding=1)
-    return nn.Sequential(*_activated(keeping), *_activated(halving))

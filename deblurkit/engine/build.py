@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,11 +66,7 @@ class Problems:
             self._lines += [line if line.startswith(where) else f"{where}: {line}" for line in error.problems]
 
     def raise_any(self) -> None:
-        """Raises what was collected.
-
-        Raises:
-            UserError: There was something.
-        """
+        """Raises a UserError of all that was collected, if there is anything."""
         if self._lines:
             raise UserError(*self._lines)
 
@@ -194,12 +191,7 @@ def effective_batch(options: Options) -> int:
 
 
 class Setup:
-    """Everything of a run that is built before its folder is touched.
-
-    Args:
-        options: What to build.
-        device: Where the networks go.
-        pretrained: See :func:`build_parts`.
+    """Everything of a run that is built before its folder is touched; ``pretrained`` as for :func:`build_parts`.
 
     Raises:
         UserError: With everything that stands against the run.
@@ -222,6 +214,7 @@ class Setup:
             with problems.gathered(f"datasets.val.{name}"):
                 self.val_sets[name] = build_dataset(val_entry, f"datasets.val.{name}")
         problems.raise_any()
+        assert self.protocol is not None
         # From here on each step needs the one before it, so the first problem ends the build.
         self.restorer, self.optimizers, self.schedulers = build_step(self.parts, options, device, self.notes.append)
         self.batches = len(self.dataset) // get_world_size() // entry.loader.batch_size  # in a pass over the set
@@ -234,23 +227,16 @@ class Setup:
             )
         self.length = Length(self.batches // taken, options.train.epochs, options.train.iters)
         self.loaders = TrainLoaders(entry.loader, options.seed, self.dataset, self.length.epoch, self.restorer, device)
-        self._check_monitors()
+        # A schedule that waits for a score which no validation gives would never move.
+        known = [f"val/{name}/{metric}" for name, metric in itertools.product(self.val_sets, self.protocol.metrics)]
+        for scheduler in itertools.chain(*self.schedulers.values()):
+            if needs_scores(scheduler) and scheduler.monitor not in known:
+                hint = did_you_mean(scheduler.monitor, known) or f" (known: {', '.join(known) or 'none'})"
+                place = f"schedulers: {type(scheduler).__name__}: monitor"
+                raise UserError(f"{place}: no validation gives {scheduler.monitor!r}{hint}")
         # What strips show besides: the options' check cannot look for it in the networks of every plugin.
         shown, generator = options.logging.outputs, self.restorer.generator
         self.shown = find_outputs(generator, shown, seen_inside(generator), "logging.outputs") if shown else []
-
-    def _check_monitors(self) -> None:
-        """Refuses a schedule that waits for a score which no validation gives."""
-        metrics = self.protocol.metrics if self.protocol is not None else {}
-        known = [f"val/{name}/{metric}" for name in self.val_sets for metric in metrics]
-        for schedulers in self.schedulers.values():
-            for scheduler in schedulers:
-                if needs_scores(scheduler) and scheduler.monitor not in known:
-                    hint = did_you_mean(scheduler.monitor, known) or f" (known: {', '.join(known) or 'none'})"
-                    raise UserError(
-                        f"schedulers: {type(scheduler).__name__}: monitor: no validation gives "
-                        f"{scheduler.monitor!r}{hint}"
-                    )
 
     def runner(self, folder: WorkDir, console: Console, resumption: Resumption | None, launcher: str) -> TrainingRunner:
         """Returns the runner, ready to train; ``resumption`` says where the networks stand, if not at the beginning."""
@@ -326,11 +312,9 @@ class Setup:
         elif self.options.logging.tensorboard:
             save_dir = str(folder.path / "tensorboard")
             backends.append({"type": TensorboardFrom, "save_dir": save_dir, "iteration": iteration, "say": warn})
-        if self.options.logging.wandb is not None:
-            save_dir = str(folder.path / "wandb")
-            backends.append(
-                {"type": "WandbVisBackend", "save_dir": save_dir, "init_kwargs": self.options.logging.wandb}
-            )
+        wandb = self.options.logging.wandb
+        if wandb is not None:
+            backends.append({"type": "WandbVisBackend", "save_dir": str(folder.path / "wandb"), "init_kwargs": wandb})
         return {"type": "Visualizer", "vis_backends": backends, "save_dir": str(folder.path)}
 
     def _introduce(self, logger: logging.Logger, position: Position) -> None:
@@ -339,8 +323,7 @@ class Setup:
             f"{name} {sum(p.numel() for p in network.parameters()):,} parameters"
             for name, network in self.restorer.networks().items()
         )
-        images = f"{len(self.dataset)} training images, effective batch {effective_batch(self.options)}"
-        logger.info(f"{counts} | {images}")
+        logger.info(f"{counts} | {len(self.dataset)} training images, effective batch {effective_batch(self.options)}")
         end, epoch = self.length.end(position), self.length.epoch
         logger.info(f"{end} iterations, {epoch} in an epoch")
         if self.loaders.of_critics:
@@ -351,10 +334,8 @@ class Setup:
             )
         for note in self.notes:
             logger.warning(note)
-        for name, dataset in {
-            "train": self.dataset,
-            **{f"val.{key}": val for key, val in self.val_sets.items()},
-        }.items():
+        sets = {"train": self.dataset, **{f"val.{name}": dataset for name, dataset in self.val_sets.items()}}
+        for name, dataset in sets.items():
             logger.info(f"datasets.{name}: {in_words(describe(dataset))}")
             for note in dataset_traits(dataset).notes:
                 logger.warning(f"datasets.{name}: {note}")

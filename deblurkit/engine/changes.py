@@ -23,7 +23,6 @@ class Rule:
 
     Attributes:
         pattern: Key paths that the rule is for; ``*`` is any one key, ``**`` any number of them.
-        effect: What happens.
         words: How, or why.
         new_measure: Whether scores before and after the change are not comparable.
     """
@@ -91,14 +90,7 @@ RULES = (
 
 @dataclass(frozen=True)
 class Change:
-    """An option that differs.
-
-    Attributes:
-        key: Its key path.
-        before: What the checkpoint was written with; ``None`` where the key was absent.
-        after: What it is now.
-        rule: What happens.
-    """
+    """An option that differs between the checkpoint and today; its value is ``None`` where the key is absent."""
 
     key: str
     before: Any

@@ -13,9 +13,6 @@ class DataClock:
 
     A GPU works on while the process waits, so that there it is the GPU's own time between the end of what it was given
     before and the moment when it has the batch.
-
-    Args:
-        device: Where the training runs.
     """
 
     def __init__(self, device: torch.device) -> None:

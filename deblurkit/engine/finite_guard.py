@@ -28,12 +28,7 @@ class FiniteGuard:
         self._held: deque[tuple[int, list[str], list[str], Tensor]] = deque()
 
     def watch(self, iteration: int, keys: Sequence[str], values: dict[str, Tensor]) -> None:
-        """Takes the scalars of one step.
-
-        Args:
-            iteration: Counted from 1.
-            keys: The batch's keys.
-            values: Scalars by the name that a message should give them.
+        """Takes the scalars of one step, by the names that a message should give them; iterations count from 1.
 
         Raises:
             NonFiniteError: One is not finite (on the CPU; elsewhere it may be an earlier iteration's).

@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 class TrainLoaders:
     """Makes the endless training loader from any position; what the loop calls its dataloader.
 
-    Args:
-        loader: Its settings in the option file.
-        seed: The run's.
-        dataset: The training set.
-        epoch_length: Iterations in which the generator goes through it once.
-        restorer: Says how many batches it takes.
-        device: Where batches go.
+    ``epoch_length`` is the number of iterations in which the generator goes through the training set once.
     """
 
     def __init__(
@@ -72,11 +66,6 @@ class IterationLoop(BaseLoop):
 
     A hook may have ``after_iteration(runner)``: it is called between iterations, after MMEngine's epoch hooks, with
     ``runner.iter`` the number of iterations done; what is saved there is a whole state.
-
-    Args:
-        runner: The runner.
-        dataloader: Makes an endless loader of the batches from a position on.
-        length: How long the run is.
 
     Attributes:
         position: Where the run stands.
@@ -129,8 +118,7 @@ class IterationLoop(BaseLoop):
             finally:
                 batches.close()  # ends the workers, which ignore signals, before the process waits for them
         runner.call_hook("after_train")
-        model: nn.Module = runner.model
-        return model
+        return runner.model
 
     def _run_iteration(self, batches: Iterator[Batch]) -> None:
         runner = self._runner

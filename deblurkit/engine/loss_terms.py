@@ -50,8 +50,7 @@ class Term:
         """Returns the generator's unweighted loss. ``named`` holds the batch and the generator's outputs."""
         pred = select(self.pred, named)
         if self.critic is None:
-            value: Tensor = self.loss(pred, select(self.target, named))
-            return value
+            return self.loss(pred, select(self.target, named))
         critic, loss = critics[self.critic], cast(Game, self.loss).generator_loss
         fake = _logits(critic, self._seen(pred, named))
         if not self.traits.needs_real_logits:

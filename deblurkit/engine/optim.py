@@ -31,10 +31,7 @@ class NetworkOptimizer(OptimWrapper):
 
     MMEngine's ``update_params`` is not for several networks: the restorer calls ``backward`` and ``step`` itself.
 
-    Args:
-        optimizer: Over the parameters of one network.
-        clip_grad_norm: The largest allowed norm of all its gradients together; ``None`` clips nothing.
-        scaler: Enabled for fp16 only.
+    ``clip_grad_norm`` is the largest allowed norm of all gradients together; ``None`` clips nothing.
     """
 
     def __init__(
@@ -56,8 +53,7 @@ class NetworkOptimizer(OptimWrapper):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what the optimizer remembers, in plain types; its scaler has a ``state_dict`` of its own."""
-        state: dict[str, Any] = plain(self.optimizer.state_dict())
-        return state
+        return plain(self.optimizer.state_dict())
 
     def take_up(self, saved: dict[str, Any], scaler: dict[str, Any], example: dict[str, Any] | None) -> None:
         """Takes the averages that a checkpoint holds of the gradients; rates and settings stay those of the options.
@@ -75,16 +71,19 @@ class NetworkOptimizer(OptimWrapper):
         for group, values in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(values)
         for weight, kept in self.optimizer.state.items():
-            _refuse_other_state(weight, kept, example)
+            if example is None or not kept:
+                continue
+            if set(kept) != set(example):
+                raise ValueError(f"with these settings it keeps {sorted(example)} of a weight, got {sorted(kept)}")
+            for name, value in example.items():
+                same_shape = isinstance(value, Tensor) and value.dim() == 2
+                if same_shape and not (isinstance(kept[name], Tensor) and kept[name].shape == weight.shape):
+                    raise ValueError(f"its {name} is not of its weight's shape, {tuple(weight.shape)}")
         if self.scaler.is_enabled() and scaler:
             self.scaler.load_state_dict(scaler)
 
     def step(self, measure: bool = False) -> Tensor | None:  # type: ignore[override]
-        """Clips and applies the gradients.
-
-        Args:
-            measure: Return the gradients' norm (before clipping) even where nothing is clipped.
-        """
+        """Clips and applies the gradients; returns their norm before that, where it clips or is to ``measure``."""
         norm = None
         if measure or self.clip_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)  # the limit is meant for the gradients of the loss itself
@@ -105,17 +104,6 @@ def plain(value: object) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _refuse_other_state(weight: Tensor, kept: dict[str, Any], example: dict[str, Any] | None) -> None:
-    if example is None or not kept:
-        return
-    if set(kept) != set(example):
-        raise ValueError(f"with these settings it keeps {sorted(example)} of a weight, got {sorted(kept)}")
-    for name, value in example.items():
-        same_shape = isinstance(value, Tensor) and value.dim() == 2
-        if same_shape and not (isinstance(kept[name], Tensor) and kept[name].shape == weight.shape):
-            raise ValueError(f"its {name} is not of its weight's shape, {tuple(weight.shape)}")
 
 
 def kept_of_a_weight(config: dict[str, Any]) -> dict[str, Any] | None:
@@ -184,10 +172,8 @@ def advance(schedulers: Sequence[_ParamScheduler], steps: int, validations: Sequ
     it. They are gone through once more with the schedules of today: what an earlier part of the run, which may have
     been meant to be shorter, made of the rate has no say.
 
-    Args:
-        schedulers: As :func:`build_schedulers` returns them, not yet stepped.
-        steps: Epochs or iterations done, whichever they count.
-        validations: Those so far, which schedules that look at scores see again.
+    ``schedulers`` have not been stepped yet; those that look at scores see all ``validations`` so far again. ``steps``
+    are the epochs or iterations done, whichever they count.
     """
     scored: dict[int, list[dict]] = {}
     for epoch, scores in validations:

@@ -67,9 +67,7 @@ class Length:
         number of processes the run goes on with the images that it has not seen, except a few at the seam. The number
         of iterations goes on as it was.
 
-        Args:
-            saved: What :meth:`record` returned, or an older checkpoint's ``iteration`` and ``epoch``.
-            where: The checkpoint, for messages.
+        ``saved`` is what :meth:`record` returned, or an older checkpoint's ``iteration`` and ``epoch``.
 
         Raises:
             CheckpointError: An older checkpoint does not say how far into its epoch it is, and this cannot be told.

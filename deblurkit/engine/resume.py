@@ -147,18 +147,7 @@ def _restore(setup: Setup, found: Found, changed: Sequence[Change]) -> Position:
         raise UserError(
             *refused, f"{where}: give these options back their values, or take its weights alone with --init-from"
         )
-    _refuse_older_epochs(state, where)
-    position = setup.length.taken_up(state["position"], where)
-    restore_networks(setup.restorer, state, where)
-    # Schedules first: an optimizer that takes up its averages keeps the rates that it finds.
-    _advance_schedules(setup, position, state, where)
-    restore_optimizers(setup.options, setup.optimizers, state, where)
-    setup.loaders.record.go_on_from(state)
-    return position
-
-
-def _refuse_older_epochs(state: dict[str, Any], where: str) -> None:
-    """Refuses a run that counted epochs otherwise: its end, its rates and its place in the data would all be others."""
+    # A run that counted epochs otherwise: its end, its rates and its place in the data would all be others.
     train = state["options"].get("train")
     own = isinstance(train, dict) and train.get("critic_batches") == "own" and state["critics"]
     if own and "epoch_of" not in state["position"]:
@@ -166,6 +155,13 @@ def _refuse_older_epochs(state: dict[str, Any], where: str) -> None:
             f"{where}: written by an older version, whose epochs with `critic_batches: own` were passes of critics and "
             "generator together; take its weights alone with --init-from"
         )
+    position = setup.length.taken_up(state["position"], where)
+    restore_networks(setup.restorer, state, where)
+    # Schedules first: an optimizer that takes up its averages keeps the rates that it finds.
+    _advance_schedules(setup, position, state, where)
+    restore_optimizers(setup.options, setup.optimizers, state, where)
+    setup.loaders.record.go_on_from(state)
+    return position
 
 
 def _advance_schedules(setup: Setup, position: Position, state: dict[str, Any], where: str) -> None:

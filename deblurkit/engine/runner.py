@@ -54,8 +54,6 @@ class TrainingRunner(Runner):
     Args:
         options: What is trained; written into every checkpoint.
         folder: The work dir, held by this process.
-        device: Where the networks live.
-        console: Where the log is shown.
         resumption: Where the networks and optimizers stand, if not at the beginning.
         arguments: MMEngine's own, from the engine and from the option file's ``engine`` section.
 
@@ -94,8 +92,7 @@ class TrainingRunner(Runner):
     @property
     def restorer(self) -> Restorer:
         """The restorer that is trained."""
-        model: Restorer = self.model
-        return model
+        return self.model
 
     # MMEngine's own ask an abstract class for isinstance at each of the hooks' many calls, a microsecond each. The loop
     # is a dict until it is built.
@@ -208,8 +205,7 @@ class TrainingRunner(Runner):
     def save(self, best: bool = False) -> None:
         """Writes the checkpoint of the present iteration, points ``last`` at it, removes the oldest; collective.
 
-        Args:
-            best: Write the same as ``best_psnr.pth``, too.
+        The ``best`` is written as ``best_psnr.pth``, too.
 
         Raises:
             NonFiniteError: A weight is not finite; nothing is written.

@@ -54,13 +54,7 @@ class GANRestorer(nn.Module):
     """Updates the critics ``critic_steps`` times, then the generator once; without critics it is plain regression.
 
     With ``order: parallel`` both take one step from the same weights: the generator judges by the critics as they were
-    before their step, as MADN's Algorithm 1 has it.
-
-    Attributes:
-        iteration: Updates of the generator done so far; the engine sets it before each step.
-        measure: Whether this step is logged, and so measures gradients; the engine sets it before each step.
-        ema: The averaged generator, or ``None``; the EMA hook fills it.
-        guard: Stops the run on a value that is not finite.
+    before their step, as MADN's Algorithm 1 has it. :class:`deblurkit.contracts.Restorer` describes the members.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -105,9 +99,7 @@ class GANRestorer(nn.Module):
     ) -> Log:
         """Does one iteration.
 
-        Args:
-            data: ``critic_batches`` batches, then ``generator_batches``; images ``(n, 3, h, w)`` in [0, 1].
-            optim_wrapper: One for each network.
+        ``data`` holds ``critic_batches`` batches, then ``generator_batches``; images ``(n, 3, h, w)`` in [0, 1].
 
         Returns:
             Scalars on the device: ``loss`` (the total that was backpropagated), ``term/NAME`` (each already weighted:
@@ -318,12 +310,7 @@ class GANRestorer(nn.Module):
 
 
 class _Compared(nn.Module):
-    """A generator of whose outputs only some are returned.
-
-    Args:
-        network: The generator.
-        names: Tells which outputs are wanted.
-    """
+    """A generator of whose outputs only those are returned that ``names`` tells."""
 
     def __init__(self, network: nn.Module, names: Callable[[], set[str]]) -> None:
         super().__init__()

@@ -27,7 +27,6 @@ class TensorboardFrom(TensorboardVisBackend):
     """MMEngine's backend, which also has TensorBoard forget what an earlier process recorded of later iterations.
 
     Args:
-        save_dir: The folder of the event files.
         iteration: Where the run stands.
         say: Told when nothing more is recorded.
     """

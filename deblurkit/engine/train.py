@@ -36,7 +36,7 @@ def train(
     init_from: str | Path | None = None,
     launcher: str = "none",
 ) -> Path:
-    """Trains what ``options`` say.
+    """Trains what ``options`` say, and returns the work dir.
 
     Args:
         options: From :func:`deblurkit.load_options`.
@@ -46,9 +46,6 @@ def train(
         overwrite: Remove what an earlier run left in the work dir, and start anew.
         init_from: A checkpoint, or a published weight file (:mod:`deblurkit.interop`), whose weights to start with.
         launcher: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
-
-    Returns:
-        The work dir.
 
     Raises:
         UserError: Something that was asked for cannot be done.
@@ -92,17 +89,12 @@ def _train(
     del found, resumption  # the checkpoint's tensors, which the runner forgets once it has taken them up
     runner.train()
     if options.logging.curves and get_rank() == 0:
-        _draw_curves(folder, runner.logger.info, runner.logger.warning)
+        from deblurkit.report.curves.page import write_curves  # matplotlib and jinja2, only once they are needed
 
-
-def _draw_curves(folder: WorkDir, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    """Writes the page of the run; what goes wrong with it is told, and does not fail the training."""
-    from deblurkit.report.curves.page import write_curves  # matplotlib and jinja2, only once they are needed
-
-    try:
-        say(f"curves and samples: {write_curves([folder.path])}")
-    except Exception as error:
-        warn(f"the curves could not be drawn: {type(error).__name__}: {error}")
+        try:
+            runner.logger.info(f"curves and samples: {write_curves([folder.path])}")
+        except Exception as error:  # whatever is wrong with the page, the training is done
+            runner.logger.warning(f"the curves could not be drawn: {type(error).__name__}: {error}")
 
 
 @contextmanager
@@ -140,11 +132,7 @@ def _prepare(folder: WorkDir, options: Options, overwrite: bool, resumption: Res
 
 
 def _take_weights(setup: Setup, path: Path, say: Callable[[str], None]) -> None:
-    """Starts from the weights of another run: its averaged generator, and each critic that has the same name.
-
-    Raises:
-        CheckpointError: They do not fit.
-    """
+    """Starts from the weights of another run: its averaged generator, and each critic that has the same name."""
     state = read_weights(path)
     if "note" in state:
         say(state["note"])

@@ -16,17 +16,8 @@ from deblurkit.names import read_pointer, strip_files
 
 _LOCK, _PID = ".lock", ".lock.pid"  # the second is the lock's own
 _ITERATION = re.compile(r"iter_(\d{8,})\.pth")
-_OURS = (
-    "options.yml",
-    "log.txt",
-    "scalars.jsonl",
-    "curves.html",
-    "checkpoints",
-    "abandoned",
-    "samples",
-    "report",
-    "tensorboard",
-)
+_OUR_FILES = ("options.yml", "log.txt", "scalars.jsonl", "curves.html")
+_OUR_FOLDERS = ("checkpoints", "abandoned", "samples", "report", "tensorboard")
 
 
 class WorkDir:
@@ -91,7 +82,7 @@ class WorkDir:
         if self.checkpoints.is_symlink():
             for file in (*self.iterations(), self.best, self.last, *self.checkpoints.glob("*.pth.tmp")):
                 file.unlink(missing_ok=True)
-        for name in _OURS:
+        for name in (*_OUR_FILES, *_OUR_FOLDERS):
             item = self.path / name
             if item.is_dir() and not item.is_symlink():
                 shutil.rmtree(item)
@@ -121,8 +112,12 @@ class WorkDir:
 
     def iterations(self) -> dict[Path, int]:
         """Returns the checkpoints by iteration and their iterations."""
-        named = [(file, _ITERATION.fullmatch(file.name)) for file in self.checkpoints.glob("iter_*.pth")]
-        return {file: int(match[1]) for file, match in named if match}
+        found = {}
+        for file in self.checkpoints.glob("iter_*.pth"):
+            match = _ITERATION.fullmatch(file.name)
+            if match:
+                found[file] = int(match[1])
+        return found
 
     def iteration_of_best(self) -> int | None:
         """Returns the iteration of ``best_psnr.pth``; ``None`` where it is not there or does not load."""
@@ -174,7 +169,13 @@ class WorkDir:
         best = self.iteration_of_best() if self.best.is_file() else 0
         if best is None or best > iteration:
             later.append(self.best)
-        aside = self._new_aside(iteration) if later else None
+        aside: Path | None = None
+        if later:
+            aside, number = self.path / "abandoned" / f"after_{iteration:08d}", 1
+            while aside.exists():
+                number += 1
+                aside = aside.with_name(f"after_{iteration:08d}-{number}")
+            aside.mkdir(parents=True)
         for file in later:
             _move(file, self.path, aside)
         for samples in self.samples.glob("*/"):
@@ -185,14 +186,6 @@ class WorkDir:
             _move(self.path / "curves.html", self.path, aside)
         self._cut_scalars(iteration, validated, aside)
         return aside
-
-    def _new_aside(self, iteration: int) -> Path:
-        folder, number = self.path / "abandoned" / f"after_{iteration:08d}", 1
-        while folder.exists():
-            number += 1
-            folder = folder.with_name(f"after_{iteration:08d}-{number}")
-        folder.mkdir(parents=True)
-        return folder
 
     def _cut_scalars(self, iteration: int, validated: bool, aside: Path | None) -> None:
         """Drops the records after an iteration, and lines that are none, such as one that was not finished."""

@@ -68,8 +68,10 @@ def _unwrapped(content: object) -> dict[str, Tensor]:
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
+    if not isinstance(content, Mapping):
+        return {}
     weights: dict[str, Tensor] = {}
-    for key, value in content.items() if isinstance(content, Mapping) else ():
+    for key, value in content.items():
         # names go into messages, so that those which a terminal would act on are passed over
         if isinstance(key, str) and key.isprintable() and isinstance(value, Tensor):
             weights[re.sub(r"^(module\.)+", "", key)] = value

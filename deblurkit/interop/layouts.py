@@ -73,15 +73,12 @@ def _adopt_deblurgan(weights: Weights) -> Adopted:
         layer, _, kind = key.rpartition(".")
         if kind in _STATISTICS:
             statistics += 1
+        elif layer in names:
+            taken[f"{names[layer]}.{kind}"] = value
         else:
-            taken[f"{names[layer]}.{kind}" if layer in names else key] = value
-    convs = len(places)
-    generator = {
-        "type": "DeblurGAN",
-        "channels": weights["model.1.weight"].shape[0],
-        "blocks": len(blocks),
-        "convs_per_block": convs,
-    }
+            taken[key] = value
+    channels, convs = weights["model.1.weight"].shape[0], len(places)
+    generator = {"type": "DeblurGAN", "channels": channels, "blocks": len(blocks), "convs_per_block": convs}
     convolutions = f"{convs} convolution{'s' * (convs > 1)} a block"
     return Adopted(f"DeblurGAN ({convolutions})", generator, taken, _told(statistics))
 
@@ -150,10 +147,12 @@ def _adopt_deblurgan_v2(weights: Weights) -> Adopted:
 def _encoder_name(encoder: str, name: str) -> tuple[str | None, str]:
     """Returns a tensor's name in our encoder, ``None`` where it is not used, and its group for messages."""
     group = name.partition(".")[0]
-    if encoder == "inception_resnet_v2":
-        return (None if group in _INCEPTION_UNUSED else name), group
     if encoder == "densenet121":
         return modern_name(name), group
+    if encoder == "inception_resnet_v2":
+        if group in _INCEPTION_UNUSED:
+            return None, group
+        return name, group
     if int(group) > 15:
         return None, group
     block = re.fullmatch(r"(\d+)\.conv\.(\d)\.(\w+)", name)
@@ -171,8 +170,5 @@ def _decoder_name(key: str) -> str:
     return key
 
 
-LAYOUTS = (
-    Layout(_is_deblurgan, _adopt_deblurgan),
-    Layout(_is_deblurgan_v2, _adopt_deblurgan_v2),
-)
+LAYOUTS = (Layout(_is_deblurgan, _adopt_deblurgan), Layout(_is_deblurgan_v2, _adopt_deblurgan_v2))
 """The layouts that are taken over."""

@@ -70,14 +70,8 @@ def relativistic_critic(
 ) -> Tensor:
     """Returns ``toward(C(r) - E C(f), 1) + toward(C(f) - E C(r), fake_target)``.
 
-    With :func:`bce_toward` and 0 it is RaGAN, with :func:`half_square_toward` and -1 RaLSGAN.
-
-    Args:
-        real: C(r).
-        fake: C(f).
-        toward: The loss of a difference against a target.
-        fake_target: The target of the second difference.
-        means: E C(r) and E C(f); absent: the means over batch and positions, through which gradients pass.
+    With :func:`bce_toward` and 0 it is RaGAN, with :func:`half_square_toward` and -1 RaLSGAN. ``means`` are E C(r) and
+    E C(f); absent: those over batch and positions, through which gradients pass.
 
     Reference:
         Jolicoeur-Martineau: The relativistic discriminator, ICLR 2019, equations 15, 16 and appendix. The

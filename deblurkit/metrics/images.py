@@ -17,10 +17,7 @@ Channels = Literal["rgb", "y", "luma"]
 _RANGES = {"uint8": 255.0, "uint16": 65535.0}
 # Weights of R, G and B, and the offset, for RGB in [0, 255]. The offset is why PSNR and SSIM of "y" come out higher:
 # MATLAB's luma keeps 219 of 255 levels, and is still compared against a white of 255.
-_LUMAS = {
-    "y": (65.481 / 255, 128.553 / 255, 24.966 / 255, 16.0),
-    "luma": (0.299, 0.587, 0.114, 0.0),
-}
+_LUMAS = {"y": (65.481 / 255, 128.553 / 255, 24.966 / 255, 16.0), "luma": (0.299, 0.587, 0.114, 0.0)}
 
 
 class Pair(NamedTuple):
@@ -111,11 +108,7 @@ def masked(image: Array, mask: NDArray[np.float64]) -> NDArray[np.float64]:
 def rgb_to_y(image: Array) -> NDArray[np.float64]:
     """Returns the luma of MATLAB's ``rgb2ycbcr``: ``16 + (65.481 R + 128.553 G + 24.966 B) / 255`` for RGB in [0, 255].
 
-    Args:
-        image: ``(h, w, 3)`` RGB in [0, 255], any dtype.
-
-    Returns:
-        ``(h, w)`` in [16, 235], not rounded.
+    ``(h, w, 3)`` in [0, 255], of any dtype, to ``(h, w)`` in [16, 235], not rounded.
 
     >>> [round(float(value), 6) for value in rgb_to_y(np.array([[[0, 0, 0], [255, 255, 255]]]))[0]]
     [16.0, 235.0]
@@ -126,11 +119,7 @@ def rgb_to_y(image: Array) -> NDArray[np.float64]:
 def rgb_to_luma(image: Array) -> NDArray[np.float64]:
     """Returns the luma of full range, ``0.299 R + 0.587 G + 0.114 B``, as Köhler's evaluation and JPEG have it.
 
-    Args:
-        image: ``(h, w, 3)`` RGB in any range, any dtype.
-
-    Returns:
-        ``(h, w)`` in the same range, not rounded.
+    ``(h, w, 3)`` in any range, of any dtype, to ``(h, w)`` in the same range, not rounded.
 
     >>> [round(float(value), 6) for value in rgb_to_luma(np.array([[[0, 0, 0], [255, 255, 255]]]))[0]]
     [0.0, 255.0]

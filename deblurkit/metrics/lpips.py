@@ -76,5 +76,4 @@ class _Network(nn.Module):
         self.network.net.load_state_dict(layers, assign=True)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        distance: Tensor = self.network(first, second, normalize=True)
-        return distance
+        return self.network(first, second, normalize=True)

@@ -65,15 +65,12 @@ class NetworkMetric:
 
 
 def backbone(net: str, weights: str | None, title: str) -> tuple[nn.Sequential, list[str]]:
-    """Reads the features that a metric compares with.
+    """Reads the features that a metric compares with; returns them, and what reports must say of them.
 
     Args:
         net: One of :data:`BACKBONES`.
         weights: A file of torchvision's, ``random``, or ``None`` for torchvision's cache. Nothing is downloaded.
         title: The metric's name in messages.
-
-    Returns:
-        The features, and what reports must say of them.
 
     Raises:
         MissingWeightsError: There is no such file.

@@ -91,9 +91,7 @@ class NIQE:
 def rounded_luma(image: Array, white: float) -> NDArray[np.float32]:
     """Returns the luma of MATLAB's ``rgb2ycbcr``, in whole numbers; ties go where BasicSR's float32 takes them.
 
-    Args:
-        image: ``(h, w, 3)`` RGB in any dtype.
-        white: Its value of white.
+    ``image`` is ``(h, w, 3)`` RGB in any dtype, with its value of ``white``.
     """
     # BasicSR rounds to float32 on the way to [0, 1] and again on the way back, which decides ties that NIQE feels
     fractions = image.astype(np.float32) / np.float32(white)
@@ -102,13 +100,10 @@ def rounded_luma(image: Array, white: float) -> NDArray[np.float32]:
 
 
 def niqe(luma: Array) -> float:
-    """Computes the distance between the statistics of an image's whole blocks and the authors' model.
+    """Returns the distance between the statistics of an image's whole blocks and the authors' model, 0 or more.
 
-    Args:
-        luma: ``(h, w)``, whole numbers in [0, 255], with two blocks of 96x96 pixels or more.
-
-    Returns:
-        The distance, 0 or more; NaN where fewer than two blocks have texture.
+    It is NaN where fewer than two blocks have texture. ``luma`` is ``(h, w)``, whole numbers in [0, 255], with two
+    blocks of 96x96 pixels or more.
     """
     height, width = luma.shape
     whole = luma[: height // _BLOCK * _BLOCK, : width // _BLOCK * _BLOCK].astype(np.float32)
@@ -164,20 +159,17 @@ def statistics(image: NDArray[np.float32], side: int) -> NDArray[np.float64]:
         each of four directions, shape, mean, left scale and right scale.
     """
     rows, columns = image.shape[0] // side, image.shape[1] // side
-    # normalised whole before it is cut, so that a block's edge has its true neighbours
-    blocks = _normalised(image).reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side)
+    # less the mean under a Gaussian window, over the deviation plus one; of the whole image before it is cut, so that a
+    # block's edge has its true neighbours
+    mean, square = _windowed(image), _windowed(np.square(image))
+    deviation = np.sqrt(np.abs(square - np.square(mean)))
+    normalised = np.asarray((image - mean) / (deviation + 1), np.float32)
+    blocks = normalised.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side)
     alone = _fitted(blocks)
     found = [alone.shape, (alone.left + alone.right) / 2]
     for neighbour in _NEIGHBOURS:
         found += _fitted(blocks * np.roll(blocks, neighbour, axis=(1, 2)))
     return np.stack(found, axis=1)
-
-
-def _normalised(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Subtracts the mean under a Gaussian window and divides by the deviation, plus one."""
-    mean, square = _windowed(image), _windowed(np.square(image))
-    deviation = np.sqrt(np.abs(square - np.square(mean)))
-    return np.asarray((image - mean) / (deviation + 1), np.float32)
 
 
 def _windowed(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -121,9 +121,11 @@ def ssim(
 
     # The map's size. A window that may not leave the image loses its margin at each edge.
     margin = window.margin if window.border is None else 0
-    height, width = pair.restored.shape[0] - 2 * margin, pair.restored.shape[1] - 2 * margin
+    rows, columns = pair.restored.shape[:2]
+    height, width = rows - 2 * margin, columns - 2 * margin
     if min(height, width) < 1:
-        raise ValueError(_too_small(pair.restored, len(window.taps), crop_border))
+        least, after = len(window.taps), f" after crop_border={crop_border}" if crop_border else ""
+        raise ValueError(f"SSIM needs at least {least} x {least} pixels, the images have {rows} x {columns}{after}")
 
     # The mask acts twice: on the images, so that nothing outside reaches a window, and on the map's mean below.
     weights = None
@@ -238,9 +240,3 @@ def smooth(image: Array, window: Window) -> Array:
 def channel_sums(values: Array) -> NDArray[np.float64]:
     """Returns the sum of each channel's values, added in float64; ``(c,)``."""
     return np.array(cv2.sumElems(values)[: values.shape[2] if values.ndim == 3 else 1])
-
-
-def _too_small(image: Array, window: int, crop_border: int) -> str:
-    height, width = image.shape[:2]
-    message = f"SSIM needs at least {window} x {window} pixels, the images have {height} x {width}"
-    return f"{message} after crop_border={crop_border}" if crop_border else message

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deblurkit import registry
 from deblurkit.contracts import is_game, nested_components
 from deblurkit.errors import did_you_mean
 from deblurkit.options import mmengine_checks
@@ -14,18 +15,6 @@ from deblurkit.options.problems import Path
 from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, Options, TestSet, missing_for_training
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import parse_selection
-from deblurkit.registry import (
-    ARCHS,
-    DATASETS,
-    DISCRIMINATORS,
-    LOSSES,
-    PROTOCOLS,
-    RESTORERS,
-    VIEWS,
-    Nested,
-    NetworkRegistry,
-    init_problem,
-)
 
 _BATCH_NAMES = ("blurred", "sharp")
 _TRAINING_SECTIONS = ("losses", "optimizers", "schedulers", "train")
@@ -37,10 +26,9 @@ _NO_PROTOCOL = {
 
 
 def check(report: Report) -> Options | None:
-    """Checks the merged option tree that a report holds; it receives every problem.
+    """Checks the merged option tree that a report holds, which receives every problem.
 
-    Returns:
-        The options where the sections fit together; they are usable only if the report stayed empty.
+    Returns the options where the sections fit together; they are usable only if the report stayed empty.
     """
     data = to_plain(report.root)
     if not isinstance(data, dict):
@@ -96,7 +84,7 @@ def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...]
     config = data.get("generator")
     if not isinstance(config, dict):
         return None
-    checked = _check_network(report, ("generator",), config, ARCHS)
+    checked = _check_network(report, ("generator",), config, registry.ARCHS)
     if checked is None or not checked.complete:
         return None
     from deblurkit.inner_outputs import unknown_output
@@ -117,19 +105,21 @@ def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...]
     return probe.outputs
 
 
-def _check_network(report: Report, path: Path, config: Mapping[str, Any], registry: NetworkRegistry) -> Checked | None:
-    arguments, init = registry.split(config)
-    problem = init_problem(init)
+def _check_network(
+    report: Report, path: Path, config: Mapping[str, Any], networks: registry.NetworkRegistry
+) -> Checked | None:
+    arguments, init = networks.split(config)
+    problem = registry.init_problem(init)
     if problem is not None:
         report.add((*path, "init"), problem)
-    return check_component(report, path, arguments, Table.of(registry), other_keys=("init",))
+    return check_component(report, path, arguments, Table.of(networks), other_keys=("init",))
 
 
 def _check_critics(report: Report, data: Mapping[str, Any]) -> dict[str, Any] | None:
     """Checks the discriminators, and returns them; ``None`` where their names may stand where we cannot see them."""
     critics = _section(data, "discriminators")
     for name, config in _dicts(critics):
-        _check_network(report, ("discriminators", name), config, DISCRIMINATORS)
+        _check_network(report, ("discriminators", name), config, registry.DISCRIMINATORS)
         if name in _SHARED_OPTIMIZERS:
             report.add(("discriminators", name), f"no discriminator may be named {name!r}: optimizers uses the name")
     if not critics and (report.incomplete or _doubtful(data, "discriminators")):
@@ -145,7 +135,7 @@ def _doubtful(data: Mapping[str, Any], section: str) -> bool:
 def _check_losses(
     report: Report, data: Mapping[str, Any], critics: Mapping[str, Any] | None, outputs: tuple[str, ...] | None
 ) -> None:
-    table = Table.of(LOSSES)
+    table = Table.of(registry.LOSSES)
     terms = dict(_dicts(_section(data, "losses")))
     sound = not report.incomplete and not _doubtful(data, "losses")  # all that terms say of critics is known
     for name, flat in terms.items():
@@ -194,7 +184,7 @@ def _check_selection(report: Report, path: Path, text: object, outputs: tuple[st
     except ValueError as error:
         report.add(path, str(error))
         return
-    views = VIEWS.names()
+    views = registry.VIEWS.names()
     for view in dict.fromkeys(selection.views):
         if view not in views and not report.names_open:
             report.add(path, f"no view is named {view!r}{did_you_mean(view, views)}")
@@ -204,14 +194,11 @@ def _check_selection(report: Report, path: Path, text: object, outputs: tuple[st
 
 
 def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:
-    config = data.get("restorer", {})
-    if not isinstance(config, dict):
-        return
-    config = {"type": DEFAULT_RESTORER, **config}
+    config = {"type": DEFAULT_RESTORER, **_section(data, "restorer")}
     if config == {"type": DEFAULT_RESTORER}:  # nothing to check, and looking it up would import the engine
         return
     # The engine gives the first argument, the networks and terms; the option file gives the settings.
-    check_component(report, ("restorer",), config, Table.of(RESTORERS, fills_first=True))
+    check_component(report, ("restorer",), config, Table.of(registry.RESTORERS, fills_first=True))
 
 
 def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
@@ -229,22 +216,19 @@ def _check_set(report: Report, path: Path, flat: dict[str, Any], kind: type[Data
     if kind is DatasetEntry and "protocol" in parts:
         del parts["protocol"]
         report.add((*path, "protocol"), _NO_PROTOCOL[str(path[1])])
-    checked = check_component(report, path, parts, Table.of(DATASETS), other_keys=kind.own_keys())
-    if checked is not None:
-        for key, nested in nested_components(checked.component).items():
-            _check_nested(report, (*path, key), parts.get(key), nested)
-
-
-def _check_nested(report: Report, path: Path, entries: object, nested: Nested) -> None:
-    """Checks a list of components inside a data set: each ``{type: NAME, ...}`` or, without arguments, its name."""
-    table = Table.of(nested.registry)
-    for index, entry in _items(entries).items():
-        place: Path = (*path, index)
-        if isinstance(entry, dict):
-            arguments = {key: value for key, value in entry.items() if key not in nested.own_keys}
-            check_component(report, place, arguments, table, other_keys=nested.own_keys)
-        elif isinstance(entry, str) and entry not in table.names and not report.names_open:
-            report.add(place, f"no {table.kind} is named {entry!r}{did_you_mean(entry, table.names)}")
+    checked = check_component(report, path, parts, Table.of(registry.DATASETS), other_keys=kind.own_keys())
+    if checked is None:
+        return
+    # The lists of components inside it: each is ``{type: NAME, ...}`` or, without arguments, its name.
+    for key, nested in nested_components(checked.component).items():
+        table = Table.of(nested.registry)
+        for index, entry in _items(parts.get(key)).items():
+            place: Path = (*path, key, index)
+            if isinstance(entry, dict):
+                arguments = {name: value for name, value in entry.items() if name not in nested.own_keys}
+                check_component(report, place, arguments, table, other_keys=nested.own_keys)
+            elif isinstance(entry, str) and entry not in table.names and not report.names_open:
+                report.add(place, f"no {table.kind} is named {entry!r}{did_you_mean(entry, table.names)}")
 
 
 def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mapping[str, Any] | None) -> None:
@@ -268,7 +252,7 @@ def _check_optimization(report: Report, data: Mapping[str, Any], critics: Mappin
 
 def _check_protocols(report: Report, data: Mapping[str, Any]) -> None:
     """Checks names alone: looking a protocol up would import all that scores images."""
-    known = PROTOCOLS.names()
+    known = registry.PROTOCOLS.names()
     places: dict[Path, dict[str, Any]] = {("val",): _section(data, "val")}
     for name, entry in _dicts(_section(_section(data, "datasets"), "test")):
         places["datasets", "test", name] = entry

@@ -94,18 +94,10 @@ def check_component(
     other_keys: Collection[str] = (),
     demand: bool = True,
 ) -> Checked | None:
-    """Checks ``{type: NAME, **arguments}``.
+    """Checks ``{type: NAME, **arguments}``, which stands at ``path``, against the names of a table.
 
-    Args:
-        report: Receives the problems.
-        path: Where the component stands in the option tree.
-        config: The component without keys that are meant for others.
-        table: The names it may have.
-        other_keys: Keys of the same dict that are meant for others, for suggestions.
-        demand: Whether missing arguments are problems.
-
-    Returns:
-        What is known of it, or ``None`` where its name is missing or unknown.
+    ``config`` is without the keys of that dict that are meant for others; these are ``other_keys``, for suggestions.
+    Missing arguments are problems where ``demand`` says so. Returns ``None`` where the name is missing or unknown.
     """
     component = _named(report, path, config, table)
     if component is None:

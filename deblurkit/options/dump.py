@@ -25,10 +25,7 @@ class OneLine:
 
 
 class _Representer(SafeRepresenter):
-    """Quotes each text that YAML 1.2 would read as something else, or whose characters a reader might fold.
-
-    So each text stays on one line, where a comment can follow it.
-    """
+    """Quotes each text that YAML 1.2 would read as something else or fold, so that a comment can follow on its line."""
 
     def represent_text(self, text: str) -> ScalarNode:
         style = None

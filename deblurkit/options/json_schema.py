@@ -19,8 +19,6 @@ from deblurkit.weight_init import INITS
 
 Schema = dict[str, Any]
 
-_DRAFT = "https://json-schema.org/draft/2020-12/schema"
-
 
 def json_schema() -> Schema:
     """Returns the schema of one option file, with what is registered at this moment.
@@ -60,7 +58,7 @@ def json_schema() -> Schema:
     for group, entry in (("val", "DatasetEntry"), ("test", "TestSet")):
         definitions["Datasets"]["properties"][group] = _named(entry)
     return {
-        "$schema": _DRAFT,
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "deblurkit option file",
         "type": "object",
         "properties": properties,
@@ -109,16 +107,11 @@ def _own(model: type[BaseModel]) -> dict[str, Schema]:
 
 
 def _component(
-    table: Table,
-    own: dict[str, Schema] | None = None,
-    giving_way: dict[str, Schema] | None = None,
+    table: Table, own: dict[str, Schema] | None = None, giving_way: dict[str, Schema] | None = None
 ) -> Schema:
     """Describes ``{type: NAME, **arguments}``: what else may stand there depends on the name.
 
-    Args:
-        table: The names.
-        own: Further keys that stand in the same dict.
-        giving_way: Further keys, except where the component has an argument of the same name.
+    ``own`` are further keys of the same dict, ``giving_way`` those that give way to an argument of the same name.
     """
     shared = {**(own or {}), DELETE: {"type": "boolean"}}
     cases = []

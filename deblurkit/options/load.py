@@ -34,7 +34,20 @@ def load_options(path: str | os.PathLike[str], overrides: Sequence[str] = ()) ->
     for text in overrides:
         root = reader.override(root, text)
     report = Report(root, reader.finished(), reader.incomplete)
-    _load_plugins(report)
+    # The installed plugins, then those named, one by one, so that each failure points at its own entry.
+    load_plugins([])
+    assert isinstance(report.root.value, dict)
+    plugins = report.root.value.get("plugins")
+    if plugins is not None and isinstance(plugins.value, list):
+        for index, entry in enumerate(plugins.value):
+            if not isinstance(entry.value, str):
+                report.names_open = True
+                continue
+            try:
+                load_plugins([entry.value])
+            except UserError as error:
+                report.names_open = True
+                report.add(("plugins", index), " ".join(error.problems))
     return _checked(report)
 
 
@@ -80,21 +93,3 @@ def _checked(report: Report) -> Options:
     if report.problems or options is None:
         raise OptionsError(*finished(report.problems))
     return options
-
-
-def _load_plugins(report: Report) -> None:
-    """Imports the installed plugins, then those named, one by one so that each failure points at its own entry."""
-    load_plugins([])
-    assert isinstance(report.root.value, dict)
-    plugins = report.root.value.get("plugins")
-    if plugins is None or not isinstance(plugins.value, list):
-        return
-    for index, entry in enumerate(plugins.value):
-        if not isinstance(entry.value, str):
-            report.names_open = True
-            continue
-        try:
-            load_plugins([entry.value])
-        except UserError as error:
-            report.names_open = True
-            report.add(("plugins", index), " ".join(error.problems))

@@ -43,11 +43,7 @@ class Problem:
 
 
 class OptionsError(UserError):
-    """The option file cannot be used.
-
-    Args:
-        problems: One finished line each, in the order of the files read and of their lines.
-    """
+    """The option file cannot be used; its problems are in the order of the files read and of their lines."""
 
 
 def dotted(path: Sequence[str | int]) -> str:

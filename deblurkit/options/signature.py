@@ -95,8 +95,7 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> A
 def argument_problems(annotation: object, value: object) -> list[tuple[Path, str]]:
     """Checks a value of an option file against an annotation: whole numbers pass for float, lists for sequences.
 
-    Returns:
-        For each mistake the path inside the value and what is wrong; nothing where the annotation cannot tell.
+    Returns for each mistake the path inside the value and what is wrong; nothing where the annotation cannot tell.
     """
     if _has_nan(value):
         return [((), "NaN is no usable number")]
@@ -139,10 +138,9 @@ def _readable(error: ValidationError, value: object) -> list[tuple[Path, str]]:
 
 
 def within(location: tuple[int | str, ...], value: Any) -> tuple[Path, Any]:
-    """Follows an error's location into ``value``, skipping the marks pydantic adds for branches of a union.
+    """Follows an error's location into ``value``: returns the path that exists there, and the value at its end.
 
-    Returns:
-        The path that exists there, and the value at its end.
+    The marks that pydantic adds for branches of a union are skipped.
     """
     path: list[int | str] = []
     for part in location:

@@ -83,8 +83,7 @@ def _call(component: Component, pair: Pair, seed: int) -> Pair:
     # Another pair, which differs from the first wherever that is not symmetric.
     partner = {side: image[::-1] for side, image in pair.items()}
     more = [lambda: partner] if transform_traits(transform).needs_partner else []
-    result: Pair = transform(pair, np.random.default_rng(seed), *more)
-    return result
+    return transform(pair, np.random.default_rng(seed), *more)
 
 
 TRANSFORM = (

@@ -8,11 +8,7 @@ from deblurkit.engine.runner import TrainingRunner
 
 
 class CheckpointHook(Hook):
-    """Saves every ``train.checkpoint_every`` iterations, where a validation is due, and at the last.
-
-    Args:
-        validating: Whether there is anything to validate.
-    """
+    """Saves every ``train.checkpoint_every`` iterations, where a validation is due, and at the last."""
 
     priority = "BELOW_NORMAL"  # before the validation
 

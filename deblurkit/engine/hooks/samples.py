@@ -105,13 +105,8 @@ def _crop(sample: dict[str, Any]) -> dict[str, torch.Tensor]:
 def _thin(folder: Path, every: int, last: int) -> None:
     """Removes strips where there would be more than :data:`KEPT`; the first and the last stay.
 
-    Which stay follows from the last iteration alone, not from what was removed before: a training that was interrupted
-    ends with the same strips as one that was not.
-
-    Args:
-        folder: Of one validation set.
-        every: Iterations between validations.
-        last: The present iteration.
+    Which stay follows from the present iteration ``last`` and the iterations ``every`` between validations alone, not
+    from what was removed before: a training that was interrupted ends with the same strips as one that was not.
     """
     stride = every
     while len({every, last, *range(stride, last + 1, stride)}) > KEPT:

@@ -72,7 +72,10 @@ class ScalarsHook(Hook):
         if not self._due:
             return
         runner.restorer.guard.check()
-        values = _read(outputs)  # waits for a GPU: the clock is read behind it
+        # Means over the processes. One transfer for all, which waits for a GPU: the clock is read behind it.
+        stacked = {"all": torch.stack([output.float() for output in outputs.values()])}
+        all_reduce_dict(stacked, op="mean")
+        values = dict(zip(outputs, stacked["all"].tolist(), strict=True))
         rates = {f"lr/{name}": wrapper.param_groups[0]["lr"] for name, wrapper in runner.optim_wrapper.items()}
         now = _Reading.now(runner, runner.iter + 1)
         done = now.iteration - self._last.iteration
@@ -138,14 +141,6 @@ class ScalarsHook(Hook):
             "the decoded images fit into memory; a packed set of crops (deblurkit prepare-data); fewer or cheaper "
             "transforms in augment"
         )
-
-
-def _read(outputs: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Returns all scalars, read in one transfer: their mean over the processes."""
-    names = list(outputs)
-    stacked = {"all": torch.stack([outputs[name].float() for name in names])}
-    all_reduce_dict(stacked, op="mean")
-    return dict(zip(names, stacked["all"].tolist(), strict=True))
 
 
 def as_json(record: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class SignalHook(Hook):
         self._runner = runner
         self._agreement = Agreement()
         if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._take)
 
     def after_stop(self, runner: TrainingRunner) -> None:
         """Gives the signals back, however the run ended."""
