@@ -8,12 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds that restoring one image took.
-
-    Attributes:
-        median_s, p95_s: The median and the 95th percentile, interpolated linearly.
-        repeats: Number of images timed.
-    """
+    """Seconds that restoring one image took: median and 95th percentile, interpolated linearly, of ``repeats``."""
 
     median_s: float
     p95_s: float
@@ -51,8 +46,7 @@ class GeneratorCost:
         name, file: The experiment's name and option file.
         generator: The registered name of the network.
         published: What the paper says, by the names of ``paper.cost``.
-        parameters: Number of parameters; ``None`` where the network could not be built.
-        sizes: Costs by image size.
+        parameters: Their number; ``None`` where the network could not be built.
         failures: Why it could not be built, one line each.
     """
 
@@ -106,7 +100,6 @@ class CostReport:
         generators: One entry for each option file.
         methods: How each figure is defined, by its name.
         environment: Software and device, see :func:`deblurkit.evaluation.provenance.environment`.
-        ratios: Times held against each other.
     """
 
     generators: Sequence[GeneratorCost]
@@ -154,7 +147,6 @@ class LayerTable:
         kind: The registered name of the network.
         size: Of the image, ``HxW``.
         computed_size: What the network sees after padding, ``HxW``.
-        layers: The layers.
     """
 
     name: str

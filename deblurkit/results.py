@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Scores = dict[str, float]  # values by metric
 Interval = tuple[float, float]  # the ends of a confidence interval of a mean: see deblurkit.evaluation.statistics
@@ -57,7 +57,7 @@ class ImageScore:
 
     Attributes:
         key: The image's name in its data set, a relative path without extension.
-        blurred, restored: The scores of the blurred input and of the restored image; ``None`` where there are none.
+        blurred, restored: The scores of both images; ``None`` where there are none.
         seconds: Wall-clock time of the restoration alone; ``None`` where it was done elsewhere.
         blurred_facts, restored_facts: What else the protocol found out about each: shifts, the best frame.
     """
@@ -102,7 +102,7 @@ class ProtocolReference:
 
 @dataclass(frozen=True)
 class Means:
-    """The mean scores of some images; ``None`` where none of them was scored."""
+    """The mean scores of some images; ``None`` where none was scored."""
 
     images: int
     blurred: Scores | None
@@ -171,6 +171,10 @@ class DatasetResult:
     inference_used: Mapping[str, int] = field(default_factory=dict)
     data: Facts | None = None
     published: Mapping[str, float] | None = None
+
+    def mean(self, side: Literal["blurred", "restored", "gain"], metric: str) -> tuple[float | None, Interval | None]:
+        """Returns a metric's mean on one side and the interval of that mean, where there are such."""
+        return (getattr(self, side) or {}).get(metric), getattr(self.intervals, side).get(metric)
 
 
 @dataclass(frozen=True)

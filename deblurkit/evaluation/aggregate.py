@@ -24,6 +24,9 @@ from deblurkit.results import (
     SecondsSpent,
 )
 
+Values = dict[str, list[float]]
+"""One number an image, by metric."""
+
 
 def summarise(rows: Sequence[ImageScore], protocol: Protocol) -> Means:
     """Returns a data set's scores, averaged as ``protocol`` says."""
@@ -56,12 +59,21 @@ def dataset_result(
         published: What the candidate's paper states of it.
     """
     rows = [outcome.row for outcome in outcomes]
-    means, values = summarise(rows, protocol), _values(rows)
-    live = [outcome.live_bytes for outcome in outcomes if outcome.live_bytes is not None]
+    means, (blurred, restored, gained) = summarise(rows, protocol), _values(rows)
     # Means of gains are over the images that have both scores; without one side there are no gains at all.
-    gains = None
+    gains: Scores | None = None
     if means.blurred is not None and means.restored is not None:
-        gains = _mean_gains(values["gain"], means.restored)
+        gains = {}
+        for metric in means.restored:
+            if gained.get(metric):
+                mean = sum(gained[metric]) / len(gained[metric])  # sum, not fsum: that refuses infinities of both signs
+                if not math.isnan(mean):
+                    gains[metric] = mean
+    seconds, timed = [row.seconds for row in rows if row.seconds is not None], None
+    if seconds:
+        # No mean: the first image, which warms the device up, would weigh as much as a hundred others.
+        timed = SecondsPerImage(*np.percentile(seconds, [50, 95]).tolist())
+    live = [outcome.live_bytes for outcome in outcomes if outcome.live_bytes is not None]
     return DatasetResult(
         protocol=ProtocolReference(protocol.id, protocol.version, protocol.digest),
         inference=inference or None,
@@ -70,8 +82,8 @@ def dataset_result(
         blurred=means.blurred,
         restored=means.restored,
         gain=gains,
-        intervals=Intervals(**{side: _intervals(by_metric) for side, by_metric in values.items()}),
-        seconds_per_image=_per_image(rows),
+        intervals=Intervals(_intervals(blurred), _intervals(restored), _intervals(gained)),
+        seconds_per_image=timed,
         seconds=SecondsSpent(
             decode=math.fsum(outcome.spent.decode for outcome in outcomes),
             network=math.fsum(outcome.spent.network for outcome in outcomes),
@@ -86,33 +98,23 @@ def dataset_result(
     )
 
 
-def _values(rows: Sequence[ImageScore]) -> dict[str, dict[str, list[float]]]:
-    """Returns the images' scores by side (``blurred``, ``restored``, ``gain``) and metric, those that there are."""
+def _values(rows: Sequence[ImageScore]) -> tuple[Values, Values, Values]:
+    """Returns the scores of the blurred images, those of the restored ones, and the gains, as many as there are."""
     # A metric need not be defined for every image, so the first row does not have all names.
     names: dict[str, None] = {}
     for row in rows:
         names |= dict.fromkeys(row.restored or row.blurred or {})
-    values: dict[str, dict[str, list[float]]] = {"blurred": {}, "restored": {}, "gain": {}}
+    blurred: Values = {}
+    restored: Values = {}
+    gained: Values = {}
     for metric in names:
-        for by_metric in values.values():
-            by_metric[metric] = []
+        blurred[metric], restored[metric], gained[metric] = [], [], []
         for row in rows:
             before, after = (row.blurred or {}).get(metric), (row.restored or {}).get(metric)
-            for side, value in (("blurred", before), ("restored", after), ("gain", row.gain(metric))):
+            for values, value in ((blurred, before), (restored, after), (gained, row.gain(metric))):
                 if value is not None:
-                    values[side][metric].append(value)
-    return values
-
-
-def _mean_gains(gains: Mapping[str, Sequence[float]], restored: Scores) -> Scores:
-    """Returns the mean gain of each metric that the restored images have; none where it is infinite both ways."""
-    means = {}
-    for metric in restored:
-        if gains.get(metric):
-            mean = sum(gains[metric]) / len(gains[metric])  # sum, not fsum: that refuses infinities of both signs
-            if not math.isnan(mean):
-                means[metric] = mean
-    return means
+                    values[metric].append(value)
+    return blurred, restored, gained
 
 
 def _intervals(by_metric: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
@@ -135,12 +137,3 @@ def _groups(rows: Sequence[ImageScore], protocol: Protocol) -> dict[str, dict[st
     for kind, by_name in members.items():
         means[kind] = {name: summarise(own, protocol) for name, own in by_name.items()}
     return means
-
-
-def _per_image(rows: Sequence[ImageScore]) -> SecondsPerImage | None:
-    seconds = [row.seconds for row in rows if row.seconds is not None]
-    if not seconds:
-        return None
-    # No mean: the first image, which warms the device up, would weigh as much as a hundred others.
-    median, p95 = np.percentile(seconds, [50, 95])
-    return SecondsPerImage(float(median), float(p95))

@@ -19,7 +19,7 @@ from deblurkit.device import Precision
 from deblurkit.errors import UserError
 from deblurkit.evaluation import provenance
 from deblurkit.evaluation.folders import FolderSource, open_folder
-from deblurkit.evaluation.sets import ScoredSet
+from deblurkit.evaluation.sets import ScoredSet, protocols_of
 from deblurkit.evaluation.sources import NetworkSource, Source
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.schema import Loader
@@ -169,7 +169,7 @@ class FolderCandidate(Candidate):
     restores = False
 
     def __init__(self, folder: Path, name: str | None, sets: Mapping[str, ScoredSet]) -> None:
-        protocols = {test.protocol.id: test.protocol for test in sets.values()}.values()
+        protocols = protocols_of(sets)
         for protocol in protocols:
             if protocol.training_mode:
                 raise UserError(

@@ -64,8 +64,9 @@ def compare(candidates: Sequence[CandidateResult]) -> Comparison:
         common = list(scored[first.name])
         for images in scored.values():
             common = [key for key in common if key in images]
-        datasets[name] = _compared({each.name: each.datasets[name] for each in candidates}, scored, common)
-        notes += _dataset_notes(name, scored, common)
+        keys_by_metric = _keys_by_metric(scored, common)
+        datasets[name] = _compared([each.datasets[name] for each in candidates], scored, len(common), keys_by_metric)
+        notes += _dataset_notes(name, scored, common, keys_by_metric)
     return Comparison(kinds, described, datasets, notes)
 
 
@@ -102,26 +103,37 @@ def _keys_by_metric(scored: Mapping[str, ScoredImages], common: Sequence[str]) -
 
 
 def _compared(
-    entries: Mapping[str, DatasetResult], scored: Mapping[str, ScoredImages], common: Sequence[str]
+    entries: Sequence[DatasetResult],
+    scored: Mapping[str, ScoredImages],
+    common: int,
+    keys_by_metric: Mapping[str, Sequence[str]],
 ) -> ComparedDataset:
-    """Compares the candidates on one data set."""
-    keys_by_metric = {metric: keys for metric, keys in _keys_by_metric(scored, common).items() if keys}
+    """Compares the candidates on one data set; ``entries`` and ``scored`` are in one order."""
+    first = next(iter(scored.values()))
+    blurred: dict[str, float] = {}
     restored: dict[str, dict[str, float]] = {}
     intervals: dict[str, dict[str, Interval]] = {}
-    for name, entry in entries.items():
+    for name in scored:
         restored[name], intervals[name] = {}, {}
-        for metric, keys in keys_by_metric.items():
-            mean, ends = _mean(entry, scored[name], metric, keys)
-            restored[name][metric] = mean
+    for metric, keys in keys_by_metric.items():
+        if not keys:
+            continue
+        before = []  # not every metric that an image has once restored need be defined for it when blurred
+        for key in keys:
+            value = (first[key].blurred or {}).get(metric)
+            if value is not None:
+                before.append(value)
+        if before:
+            blurred[metric] = math.fsum(before) / len(before)
+        for entry, (name, images) in zip(entries, scored.items(), strict=True):
+            restored[name][metric], ends = _mean(entry, images, metric, keys)
             if ends is not None:
                 intervals[name][metric] = ends
     # Pairs need no image that the other candidates have too, so they may be of more images than the means.
     pairs: list[Pair] = []
     for one, other in itertools.combinations(scored, 2):
         pairs += _pairs(one, other, scored)
-    first = next(iter(entries))
-    blurred = _blurred_means(scored[first], keys_by_metric)
-    return ComparedDataset(entries[first].protocol, len(common), blurred or None, restored, intervals, pairs)
+    return ComparedDataset(entries[0].protocol, common, blurred or None, restored, intervals, pairs)
 
 
 def _mean(
@@ -136,20 +148,6 @@ def _mean(
         return entry.restored[metric], entry.intervals.restored.get(metric)
     chosen = [values[key] for key in keys]
     return math.fsum(chosen) / len(chosen), interval(chosen)
-
-
-def _blurred_means(images: ScoredImages, keys_by_metric: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Returns the blurred images' means, each over those of a metric's images that have it."""
-    means = {}
-    for metric, keys in keys_by_metric.items():
-        values = []
-        for key in keys:
-            value = (images[key].blurred or {}).get(metric)
-            if value is not None:
-                values.append(value)
-        if values:
-            means[metric] = math.fsum(values) / len(values)
-    return means
 
 
 def _pairs(one: str, other: str, scored: Mapping[str, ScoredImages]) -> Iterator[Pair]:
@@ -195,11 +193,13 @@ def _notes(candidates: Sequence[CandidateResult]) -> list[str]:
     return notes
 
 
-def _dataset_notes(name: str, scored: Mapping[str, ScoredImages], common: Sequence[str]) -> Iterator[str]:
+def _dataset_notes(
+    name: str, scored: Mapping[str, ScoredImages], common: Sequence[str], keys_by_metric: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     for candidate, images in scored.items():
         if len(images) > len(common):
             yield f"{name}: {candidate} has {len(images)} scored images, compared are the {len(common)} that all have"
-    for metric, keys in _keys_by_metric(scored, common).items():
+    for metric, keys in keys_by_metric.items():
         if len(scored) == 1:
             break  # nothing is compared: the means are the report's own
         if not keys:

@@ -46,7 +46,6 @@ _METHODS = {
     "published": "published times are of other machines, so they have no deviation",
 }
 _LARGEST_TIMED_ON_CPU = 256 * 256  # pixels, unless sizes to time are named
-_FIRST_LINE = 200  # characters of an error that are shown
 
 T = TypeVar("T")
 
@@ -56,7 +55,6 @@ class Timing:
     """How to time, and on what.
 
     Attributes:
-        device: Where to compute.
         sizes: Image sizes to time, as ``HxW``; ``None``: all on a GPU, up to 256x256 on a CPU.
         precision: One of :data:`deblurkit.device.PRECISIONS`.
         repeats: Number of images timed.
@@ -231,7 +229,7 @@ def _attempt(work: Callable[[], T], failures: list[str]) -> T | None:
 def in_one_line(error: Exception) -> str:
     """Returns the class of an exception and the first line of what it says, cut to 200 characters."""
     first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first[:_FIRST_LINE]}"
+    return f"{type(error).__name__}: {first[:200]}"
 
 
 @torch.no_grad()

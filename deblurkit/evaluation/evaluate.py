@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deblurkit.contracts import Dataset, dataset_traits
+from deblurkit.contracts import dataset_traits
 from deblurkit.data.loader import describe
 from deblurkit.data.source import open_source
 from deblurkit.device import check_precision, pick_device
@@ -68,10 +68,7 @@ def evaluate(
 
 
 def evaluate_all(
-    options: Options | None,
-    weights: Sequence[str | Path],
-    settings: Settings,
-    work_dir: str | Path | None = None,
+    options: Options | None, weights: Sequence[str | Path], settings: Settings, work_dir: str | Path | None = None
 ) -> Report:
     """Scores one or several checkpoints on the same test sets, one after the other, and writes the report of all.
 
@@ -151,7 +148,12 @@ def score_folders(
     protocol = build_protocols({settings.protocol: "--protocol"}, settings, device)[settings.protocol]
     if data is not None:
         dataset = open_source(data, settings.plugins)
-        name = _set_name(data, dataset)
+        # What a report calls the set names files and folders, too.
+        name = str(describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
+        try:
+            name = entry_name(name)
+        except ValueError as error:
+            raise UserError(f"--data {data}: the set calls itself {name[:100]!a}, but {error}") from None
     else:
         dataset, name = open_references(str(sharp), blurred, protocol.all_truths), "images"  # folders have no name
     evaluation = Evaluation(settings, {name: scored_set(dataset, protocol)}, [], device, precision="")
@@ -166,15 +168,6 @@ def score_folders(
         **_flags(settings, protocol.id),
     }
     return run(evaluation, candidates, Path(settings.out or "report"), command=provenance.command("score", flags))
-
-
-def _set_name(data: str, dataset: Dataset) -> str:
-    """Returns what a report calls a data set that a command line names; it names files and folders, too."""
-    name = str(describe(dataset)["set"]) if data.lstrip().startswith("{") else data.rpartition(".")[2]
-    try:
-        return entry_name(name)
-    except ValueError as error:
-        raise UserError(f"--data {data}: the set calls itself {name[:100]!a}, but {error}") from None
 
 
 def _flags(settings: Settings, protocol: str | None) -> dict[str, Any]:
@@ -199,7 +192,13 @@ def _options_for(
             raise UserError(f"{first.file}: weights of {layout} name no test sets: give the options that do (-opt)")
         if len(candidates) > 1:
             say(f"the test sets are those that {first.file} was trained with")
-        return _options_of(first)
+        try:
+            return options_from_dict(first.state["options"], str(first.file))
+        except UserError as error:
+            wanted, problems = first.state["options"].get("plugins") or [], list(error.problems)
+            if wanted:  # never imported by themselves: a checkpoint must not choose what code runs
+                problems.append(f"{first.file}: it was trained with {', '.join(wanted)}: name them with --plugin")
+            raise UserError(*problems) from None
     if len(candidates) == 1:
         if not _same_generator(options, first):
             raise UserError(
@@ -218,14 +217,3 @@ def _same_generator(options: Options, network: NetworkCandidate) -> bool:
     if network.foreign:
         return options.generator["type"] == held["type"]
     return ARCHS.split(options.generator)[0] == ARCHS.split(held)[0]  # how its weights started is no part of it
-
-
-def _options_of(network: NetworkCandidate) -> Options:
-    try:
-        return options_from_dict(network.state["options"], str(network.file))
-    except UserError as error:
-        wanted = network.state["options"].get("plugins") or []
-        problems = list(error.problems)
-        if wanted:  # never imported by themselves: a checkpoint must not choose what code runs
-            problems.append(f"{network.file}: it was trained with {', '.join(wanted)}: name them with --plugin")
-        raise UserError(*problems) from None

@@ -84,7 +84,7 @@ class SharpImages(Pairs):
         self, sharp: Mapping[str, Sequence[Path]], blurred: Mapping[str, Path], facts: Mapping[str, str]
     ) -> None:
         super().__init__()
-        self.sharp = {key: list(files) for key, files in sharp.items()}
+        self.sharp = dict(sharp)
         self.blurred = dict(blurred)
         self._names = list(self.sharp)
         self._facts = dict(facts)
@@ -215,13 +215,21 @@ def match(side: str, found: Mapping[str, Path], keys: Sequence[str], others: Seq
         if len(set(names.values())) < len(names):
             continue  # two images would have one file
         for beginning, ending in _additions(names[keys[0]], found):
-            spelled = {key: _added(name, beginning, ending) for key, name in names.items()}
+            spelled = {}
+            for key, path in zip(names, map(PurePosixPath, names.values()), strict=True):
+                spelled[key] = str(path.with_name(f"{beginning}{path.name}{ending}"))
             if set(found) <= set(spelled.values()) and all(spelled[key] in found for key in keys):
                 told = [words] if words else []
                 if beginning or ending:
                     told.append(f"named {beginning}<image>{ending}")
                 return Match({key: found[spelled[key]] for key in keys}, ", ".join(told))
-    raise UserError(*_mismatches(side, found, keys, allowed))
+    missing, extra = [key for key in keys if key not in found], [key for key in found if key not in set(allowed)]
+    problems = []
+    if missing:
+        problems.append(f"{side}: {len(missing)} of {len(keys)} images are missing: {_listed(missing)}")
+    if extra:
+        problems.append(f"{side}: {len(extra)} images belong to no image of the data set: {_listed(extra)}")
+    raise UserError(*problems)
 
 
 def _match_below(folder: Path, name: str, keys: Sequence[str], others: Sequence[str]) -> Match:
@@ -251,22 +259,6 @@ def _additions(name: str, found: Mapping[str, Path]) -> Iterator[tuple[str, str]
             yield beginning, ending
 
 
-def _added(name: str, beginning: str, ending: str) -> str:
-    path = PurePosixPath(name)
-    return str(path.with_name(f"{beginning}{path.name}{ending}"))
-
-
-def _mismatches(side: str, found: Mapping[str, Path], keys: Sequence[str], allowed: Sequence[str]) -> list[str]:
-    missing = [key for key in keys if key not in found]
-    extra = [key for key in found if key not in set(allowed)]
-    lines = []
-    if missing:
-        lines.append(f"{side}: {len(missing)} of {len(keys)} images are missing: {_listed(missing)}")
-    if extra:
-        lines.append(f"{side}: {len(extra)} images belong to no image of the data set: {_listed(extra)}")
-    return lines
-
-
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
@@ -285,7 +277,9 @@ def _grouped(found: Mapping[str, Path], many: bool) -> dict[str, list[Path]]:
     truths: dict[str, list[Path]] = {}
     for key, path in found.items():
         truths.setdefault(str(PurePosixPath(key).parent), []).append(path)
-    return {key: sorted(paths, key=_by_number) for key, paths in truths.items()}
+    for paths in truths.values():
+        paths.sort(key=_by_number)
+    return truths
 
 
 def _by_number(path: Path) -> list[str]:

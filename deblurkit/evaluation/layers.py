@@ -100,8 +100,19 @@ def take_apart(network: nn.Module, forward: Callable[[], object]) -> tuple[tuple
     for name in dict.fromkeys([*records, *modules]):
         module, record = modules[name], records.get(name, _Record())
         ran_alone = record.calls > 0 and next(module.children(), None) is None
-        if parameters[name] or record.macs or ran_alone:
-            layers.append(_layer(name, module, record, parameters[name]))
+        if not (parameters[name] or record.macs or ran_alone):
+            continue
+        kernel = stride = ""
+        if isinstance(module, (_ConvNd, nn.MaxPool2d, nn.AvgPool2d)):
+            kernel, stride = _sides(module.kernel_size), _sides(module.stride)
+            first, _, second = stride.partition("x")
+            if first == second:  # tables of papers write `2` and not `2x2`
+                stride = first
+        if isinstance(module, _ConvNd) and module.groups > 1:
+            kernel += f", {module.groups} groups"
+        kind = type(module).__name__.removeprefix("Parametrized")  # torch's name for a layer under spectral norm
+        shapes = (record.channels_in, record.channels_out, record.output)
+        layers.append(Layer(name, kind, kernel, stride, *shapes, record.calls, parameters[name], record.macs))
     return tuple(layers), sizes[0]
 
 
@@ -137,20 +148,6 @@ def _recorded(modules: dict[str, nn.Module]) -> Iterator[dict[str, _Record]]:
 
 def _channels(value: object) -> int | None:
     return value.shape[1] if isinstance(value, Tensor) and value.dim() > 1 else None
-
-
-def _layer(name: str, module: nn.Module, record: _Record, parameters: int) -> Layer:
-    kernel = stride = ""
-    if isinstance(module, (_ConvNd, nn.MaxPool2d, nn.AvgPool2d)):
-        kernel, stride = _sides(module.kernel_size), _sides(module.stride)
-        first, _, second = stride.partition("x")
-        if first == second:  # tables of papers write `2` and not `2x2`
-            stride = first
-    if isinstance(module, _ConvNd) and module.groups > 1:
-        kernel += f", {module.groups} groups"
-    kind = type(module).__name__.removeprefix("Parametrized")  # torch's name for a layer under spectral norm
-    shapes = (record.channels_in, record.channels_out, record.output)
-    return Layer(name, kind, kernel, stride, *shapes, record.calls, parameters, record.macs)
 
 
 def _sides(size: int | tuple[int, ...]) -> str:

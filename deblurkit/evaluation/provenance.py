@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -81,23 +81,21 @@ def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, Dataset]) -> 
         sets: The test sets by name, their files looked at.
     """
     found = [f"training data: {note}" for note in (state or {}).get("data_notes", [])]
-    trained = (trained_on(state) if state is not None else None) or {}
     for name, dataset in sets.items():
         found += [f"{name}: {note}" for note in dataset_traits(dataset).notes]
+    trained = (trained_on(state) if state is not None else None) or {}
     for name, dataset in sets.items():
-        found += [f"{name}: {difference}" for difference in _differences(trained, describe(dataset))]
+        tested = describe(dataset)
+        before, now = _averaged(trained), _averaged(tested)
+        if before and now and before != now:
+            kinds = f"{AVERAGED[now]}, but trained on blur averaged in {AVERAGED[before]}"
+            found.append(f"{name}: tested on blur averaged in {kinds}")
+        # Variants are compared within one set only; two that name a way of averaging were compared above, as measured.
+        variants = (trained.get("variant"), tested.get("variant"))
+        comparable = tested.get("set") == trained.get("set") and None not in variants
+        if comparable and variants[0] != variants[1] and not set(variants) <= set(AVERAGED):
+            found.append(f"{name}: tested on variant {variants[1]}, but trained on variant {variants[0]}")
     return found
-
-
-def _differences(trained: Mapping[str, Any], tested: Mapping[str, Any]) -> Iterator[str]:
-    before, now = _averaged(trained), _averaged(tested)
-    if before and now and before != now:
-        yield f"tested on blur averaged in {AVERAGED[now]}, but trained on blur averaged in {AVERAGED[before]}"
-    # Variants are compared within one set only; two that name a way of averaging were compared above, as measured.
-    variants = (trained.get("variant"), tested.get("variant"))
-    comparable = tested.get("set") == trained.get("set") and None not in variants
-    if comparable and variants[0] != variants[1] and not set(variants) <= set(AVERAGED):
-        yield f"tested on variant {variants[1]}, but trained on variant {variants[0]}"
 
 
 def _averaged(facts: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,20 +12,14 @@ from torch import nn
 from deblurkit.checkpoint import build_generator
 from deblurkit.costs import TimeRatio
 from deblurkit.evaluation.cost import Timing, noise_image, parse_size, seconds_of
-from deblurkit.options.schema import Options, Paper
+from deblurkit.options.schema import Options
 
 _SET = "gopro"  # whose images `seconds_720p` is about
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two experiments whose times one paper prints.
-
-    Attributes:
-        first: The paper's own network.
-        second: One that it compares with.
-        published: The first's time in units of the second's.
-    """
+    """A paper's own network and one that it compares with; ``published``: the first's time in units of the second's."""
 
     first: Options
     second: Options
@@ -44,9 +39,10 @@ def published_pairs(experiments: Sequence[Options]) -> list[Pair]:
         for second in experiments:
             if second is first or second.paper is None:
                 continue
-            theirs = _seconds_in(first.paper, second.paper.called)
-            if theirs is not None:
-                pairs.append(Pair(first, second, first.paper.cost.seconds_720p / theirs))
+            for row in first.paper.compared:
+                if row["method"] in second.paper.called and row["dataset"] == _SET and "seconds" in row:
+                    pairs.append(Pair(first, second, first.paper.cost.seconds_720p / float(row["seconds"])))
+                    break
     return pairs
 
 
@@ -57,7 +53,7 @@ def measure_ratios(
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[TimeRatio]:
     """Times each of :func:`published_pairs` in turn, with fresh weights, at the sizes that ``timing`` includes."""
-    jobs = [(pair, size) for pair in published_pairs(experiments) for size in sizes if timing.includes(size)]
+    jobs = list(itertools.product(published_pairs(experiments), filter(timing.includes, sizes)))
     found = []
     for done, (pair, size) in enumerate(jobs, start=1):
         first = build_generator(pair.first).eval().to(timing.device)
@@ -81,11 +77,3 @@ def in_turn(first: nn.Module, second: nn.Module, shape: tuple[int, int], timing:
         seconds = {network: seconds_of(network, image, timing) for network in order}
         ratios.append(seconds[first] / seconds[second])
     return ratios[timing.warmup :]
-
-
-def _seconds_in(paper: Paper, called: Sequence[str]) -> float | None:
-    """Returns the seconds that a paper prints of a method with one of these names; ``None`` where it has none."""
-    for row in paper.compared:
-        if row["method"] in called and row["dataset"] == _SET and "seconds" in row:
-            return float(row["seconds"])
-    return None

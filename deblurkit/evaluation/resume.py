@@ -75,7 +75,9 @@ class Journal:
     def record(self, outcome: Outcome) -> None:
         """Writes an outcome; when this returns, no crash of this process takes it back."""
         self.elapsed = self._before + time.perf_counter() - self._start
-        self._lines.append([{**_line(outcome), "elapsed": self.elapsed}])
+        thumbnail = None if outcome.thumbnail is None else base64.b64encode(outcome.thumbnail).decode()
+        line = {**asdict(outcome), "spent": list(outcome.spent), "thumbnail": thumbnail, "elapsed": self.elapsed}
+        self._lines.append([line])
         self.outcomes[outcome.index] = outcome
 
     def close(self) -> None:
@@ -84,13 +86,17 @@ class Journal:
 
     def _take(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Goes on from an earlier journal's lines, or from none of them where one is laid out in another way."""
+        outcomes, elapsed = {}, 0.0
         try:
-            outcomes = [_outcome(line) for line in lines]
-            elapsed = float(lines[-1]["elapsed"]) if lines else 0.0
+            for line in lines:
+                thumbnail = None if line["thumbnail"] is None else base64.b64decode(line["thumbnail"])
+                row, events, spent = ImageScore(**line["row"]), tuple(line["events"]), Spent(*line["spent"])
+                outcome = Outcome(line["index"], row, line["mode"], line["live_bytes"], events, spent, thumbnail)
+                outcomes[outcome.index], elapsed = outcome, float(line["elapsed"])
         except (KeyError, TypeError, ValueError):  # of another version: what its lines mean is not known
             self.differing = ["layout"]
             return
-        self.outcomes, self.elapsed = {outcome.index: outcome for outcome in outcomes}, elapsed
+        self.outcomes, self.elapsed = outcomes, elapsed
 
 
 @contextlib.contextmanager
@@ -182,14 +188,3 @@ def _digest_of_set(dataset: Dataset) -> str:
         for index in range(len(dataset)):
             found.update(repr(list(traits.stamp(index))).encode())
     return found.hexdigest()
-
-
-def _line(outcome: Outcome) -> dict[str, Any]:
-    thumbnail = None if outcome.thumbnail is None else base64.b64encode(outcome.thumbnail).decode()
-    return {**asdict(outcome), "spent": list(outcome.spent), "thumbnail": thumbnail}
-
-
-def _outcome(line: Mapping[str, Any]) -> Outcome:
-    thumbnail = base64.b64decode(line["thumbnail"]) if line["thumbnail"] is not None else None
-    row, events, spent = ImageScore(**line["row"]), tuple(line["events"]), Spent(*line["spent"])
-    return Outcome(line["index"], row, line["mode"], line["live_bytes"], events, spent, thumbnail)

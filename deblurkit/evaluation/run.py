@@ -37,13 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.
-
-    Attributes:
-        folder: Where.
-        candidates: What was scored.
-        compared: These candidates side by side.
-    """
+    """What was written, and where: the candidates' results, and the same side by side."""
 
     folder: Path
     candidates: Sequence[CandidateResult]
@@ -89,6 +83,7 @@ def run(
         for candidate, folder in zip(candidates, folders, strict=True):
             scored.append(_score(candidate, evaluation, folder, several))
             results.append(scored[-1].result)
+        # A page shows candidates beside each other, and the images on which they differ: none is written before.
         compared = compare(results)
         if options is not None and keep_options is not None:
             write_options(options, keep_options)
@@ -117,6 +112,9 @@ def _score(candidate: Candidate, evaluation: Evaluation, folder: Path, one_of_se
                 if outcome.thumbnail is not None:
                     thumbnails[name][outcome.row.key] = outcome.thumbnail
     environment = provenance.environment(evaluation.device, evaluation.precision)
+    every = [*candidate.notes(evaluation.sets), *evaluation.missing, *provenance.set_notes(evaluation.sets), *notes]
+    for protocol in evaluation.protocols:
+        every += protocol.notes()
     result = CandidateResult(
         name=candidate.name,
         metrics=describe_metrics(evaluation.protocols),
@@ -126,7 +124,7 @@ def _score(candidate: Candidate, evaluation: Evaluation, folder: Path, one_of_se
         date=environment.pop("date"),
         environment=environment,
         datasets=datasets,
-        notes=_all_notes(candidate, evaluation, notes),
+        notes=list(dict.fromkeys(every)),
         rows=rows,
     )
     return ScoredCandidate(candidate, folder, result, thumbnails)
@@ -139,25 +137,15 @@ def _score_set(
     test, settings = evaluation.sets[name], evaluation.settings
     protocol = test.protocol
     journal = Journal(journal_file(folder, name), fingerprint(candidate.identity, evaluation, name))
-    known = dict(journal.outcomes)
-    if settings.save_images:  # an image that was removed since is restored again
-        images = evaluation.images_folder(folder, name)
-        known = {index: each for index, each in known.items() if image_file(images, each.row.key).is_file()}
-    if known:
-        done = f"{len(known)} of {len(test.indices)}"
-        settings.say(f"{title}: {done} images were scored by an earlier run; going on from there")
-    else:
-        shutil.rmtree(kept_images(folder, name), ignore_errors=True)  # they may be another candidate's
-    if journal.differing:
-        differ = ", ".join(journal.differing)
-        settings.say(f"{title}: an earlier run was interrupted, but differed in {differ}; starting anew")
-
+    known = _known(journal, evaluation, folder, name, title)
     # What the source says at the end is of all images, so it must know what befell those of the earlier run.
     source = open_source(name, test)
-    source.resume(
-        Counter(outcome.mode for outcome in known.values() if outcome.mode is not None),
-        Counter(event for outcome in known.values() for event in outcome.events),
-    )
+    modes, events = Counter[str](), Counter[str]()
+    for outcome in known.values():
+        events.update(outcome.events)
+        if outcome.mode is not None:
+            modes[outcome.mode] += 1
+    source.resume(modes, events)
     # Which images the pages show is known when all are scored; until then each is kept, so that none is restored twice.
     keep = None  # images in a folder are there already
     if candidate.restores or settings.save_images:
@@ -188,27 +176,28 @@ def _score_set(
         published=candidate.published.get(name) if alike else None,
     )
     notes = [f"{name}: {note}" for note in source.notes()]
-    rows = [outcome.row for outcome in outcomes]
-    for side, facts in (
-        ("restored", [row.restored_facts for row in rows]),
-        ("blurred", [row.blurred_facts for row in rows]),
-    ):
+    restored, blurred = [each.row.restored_facts for each in outcomes], [each.row.blurred_facts for each in outcomes]
+    for side, facts in (("restored", restored), ("blurred", blurred)):
         for line in [*protocol.facts_summary(facts), *undefined_notes(facts)]:
             notes.append(f"{name}, {side}: {line}")
     return outcomes, result, notes
 
 
-def _all_notes(candidate: Candidate, evaluation: Evaluation, notes: Sequence[str]) -> list[str]:
-    """Returns what a reader of the figures must know, each note once."""
-    every = [
-        *candidate.notes(evaluation.sets),
-        *evaluation.missing,
-        *provenance.set_notes(evaluation.sets),
-        *dict.fromkeys(notes),
-    ]
-    for protocol in evaluation.protocols:
-        every += protocol.notes()
-    return list(dict.fromkeys(every))
+def _known(journal: Journal, evaluation: Evaluation, folder: Path, name: str, title: str) -> dict[int, Outcome]:
+    """Returns the outcomes of an earlier run that this one goes on from, by index, and says what became of that run."""
+    known, settings = dict(journal.outcomes), evaluation.settings
+    if settings.save_images:  # an image that was removed since is restored again
+        images = evaluation.images_folder(folder, name)
+        known = {index: each for index, each in known.items() if image_file(images, each.row.key).is_file()}
+    if known:
+        done = f"{len(known)} of {len(evaluation.sets[name].indices)}"
+        settings.say(f"{title}: {done} images were scored by an earlier run; going on from there")
+    else:
+        shutil.rmtree(kept_images(folder, name), ignore_errors=True)  # they may be another candidate's
+    if journal.differing:
+        differ = ", ".join(journal.differing)
+        settings.say(f"{title}: an earlier run was interrupted, but differed in {differ}; starting anew")
+    return known
 
 
 def _write_pages(
@@ -222,9 +211,16 @@ def _write_pages(
     """Writes the pages of each candidate and, of several, those of the comparison above them."""
     showcase = Showcase(evaluation, scored)
     showcase.restore_lacking()
+    paper = None
+    if options is not None and options.paper is not None:
+        rows = []
+        for row in options.paper.compared:
+            values = {key: value for key, value in row.items() if key not in ("method", "dataset")}
+            rows.append(PublishedRow(str(row.get("method", "-")), str(row.get("dataset", "-")), values))
+        paper = Paper(options.paper.title, options.paper.published, rows)
 
     def content(shown: Sequence[ScoredCandidate], comparison: Comparison, page: Path) -> PageContent:
-        names = [each.result.name for each in shown]
+        names = list(comparison.candidates)
         return PageContent(
             title=", ".join(names),
             candidates=[each.result for each in shown],
@@ -235,7 +231,7 @@ def _write_pages(
             protocol="\n\n".join(protocol.explain() for protocol in evaluation.protocols),
             command=command,
             options=None if options is None else options_text(options),
-            paper=_paper(options),
+            paper=paper,
         )
 
     for each in scored:
@@ -245,26 +241,16 @@ def _write_pages(
         write_comparison(out, content(scored, compared, out))
 
 
-def _paper(options: Options | None) -> Paper | None:
-    if options is None or options.paper is None:
-        return None
-    rows = []
-    for row in options.paper.compared:
-        values = {key: value for key, value in row.items() if key not in ("method", "dataset")}
-        rows.append(PublishedRow(str(row.get("method", "-")), str(row.get("dataset", "-")), values))
-    return Paper(options.paper.title, options.paper.published, rows)
-
-
 def _saved_files(
     evaluation: Evaluation, shown: Sequence[ScoredCandidate], page: Path
 ) -> dict[str, dict[str, dict[str, str]]]:
-    """Returns the paths of saved images, relative to a page in the folder ``page``, by data set, key and panel."""
-    found: dict[str, dict[str, dict[str, str]]] = {name: {} for name in evaluation.sets}
+    """Returns the paths of saved images, relative to the folder ``page``, by data set, key and panel."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
     if not evaluation.settings.save_images:
         return found
     for each in shown:
         for name, rows in each.result.rows.items():
             for row in rows:
                 path = image_file(evaluation.images_folder(each.folder, name), row.key).relative_to(page)
-                found[name].setdefault(row.key, {})[f"restored/{each.result.name}"] = path.as_posix()
+                found.setdefault(name, {}).setdefault(row.key, {})[f"restored/{each.result.name}"] = path.as_posix()
     return found

@@ -273,9 +273,17 @@ class _Work:
         if image is None:
             return Scored({}, {})
         try:
-            return _defined(self.protocol.score(self.protocol.quantise(image), self._truths(ready)))
+            found = self.protocol.score(self.protocol.quantise(image), self._truths(ready))
         except ValueError as error:
             raise UserError(f"{ready.sample['key']}: protocol {self.protocol.id}: {error}") from None
+        # Scores that are NaN, as NIQE's is of an image without texture, are left out, which is a fact.
+        scores, facts = {}, dict(found.facts)
+        for name, value in found.scores.items():
+            if math.isnan(value):
+                facts[f"{name}{_UNDEFINED}"] = "yes"
+            else:
+                scores[name] = value
+        return Scored(scores, facts)
 
     def _truths(self, ready: _Ready) -> Iterator[Array]:
         """Yields the true images, read when they are wanted; none once the work is stopped."""
@@ -319,7 +327,9 @@ def _stream(work: _Work, indices: Sequence[int], threads: int) -> Iterator[Outco
         while reading:
             # This thread restores; what it waits for is the next image, never a score.
             ready = reading.popleft().result()
-            largest = max(largest, _pixels(ready.sample))
+            for value in ready.sample.values():
+                if isinstance(value, Tensor):
+                    largest = max(largest, value.shape[-1] * value.shape[-2])
             most = max(1, min(threads, PIXELS_AHEAD // largest))
             ahead = itertools.islice(waiting, max(0, most - len(reading)))
             reading.extend(pool.submit(work.read, index) for index in ahead)
@@ -335,13 +345,9 @@ def _stream(work: _Work, indices: Sequence[int], threads: int) -> Iterator[Outco
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pixels(sample: Mapping[str, Any]) -> int:
-    return max(value.shape[-1] * value.shape[-2] for value in sample.values() if isinstance(value, Tensor))
-
-
 @contextlib.contextmanager
 def _naming(image: str) -> Iterator[None]:
-    """Names the image in what goes wrong, but for what names it already or is no fault."""
+    """Adds the image's name to exceptions that lack it, except those that are no fault."""
     try:
         yield
     except (UserError, NonFiniteOutputError, ScoringError, _StoppedError):
@@ -359,17 +365,6 @@ def _one_opencv_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def _defined(found: Scored) -> Scored:
-    """Leaves out scores that are NaN, as NIQE's is of an image without texture, and makes a fact of it."""
-    scores, facts = {}, dict(found.facts)
-    for name, value in found.scores.items():
-        if math.isnan(value):
-            facts[f"{name}{_UNDEFINED}"] = "yes"
-        else:
-            scores[name] = value
-    return Scored(scores, facts)
 
 
 def _name(dataset: Any) -> str:

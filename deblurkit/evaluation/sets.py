@@ -43,6 +43,11 @@ class ScoredSet:
     entry: TestSet | None = None
 
 
+def protocols_of(sets: Mapping[str, ScoredSet]) -> list[Protocol]:
+    """Returns the protocols of some sets, each once."""
+    return list({test.protocol.id: test.protocol for test in sets.values()}.values())
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What is the same for all candidates.
@@ -67,7 +72,7 @@ class Evaluation:
     @property
     def protocols(self) -> list[Protocol]:
         """The protocols of all sets, each once."""
-        return list({test.protocol.id: test.protocol for test in self.sets.values()}.values())
+        return protocols_of(self.sets)
 
     def images_folder(self, folder: Path, name: str) -> Path:
         """Returns where restored images of a data set are saved, below a report's folder, if they are."""
@@ -124,8 +129,12 @@ def open_test_sets(options: Options, settings: Settings, device: torch.device) -
     for name, dataset in datasets.items():
         chosen = protocols[entries[name].protocol or default]
         sets[name] = scored_set(dataset, chosen, check_inference(mode or chosen.inference), entries[name])
-    for line in [*missing, *_kept_protocols(entries, settings.protocol)]:
+    asked_for = (None, settings.protocol)
+    kept = [f"{name} keeps {entry.protocol}" for name, entry in entries.items() if entry.protocol not in asked_for]
+    for line in missing:
         settings.say(line)
+    if settings.protocol is not None and kept:
+        settings.say(f"--protocol {settings.protocol} is for test sets that name none: {', '.join(kept)}")
     own = all(entry.protocol is not None for entry in entries.values())
     return OpenedSets(sets, None if own else default, missing)
 
@@ -152,15 +161,14 @@ def build_protocols(places: Mapping[str, str], settings: Settings, device: torch
         UserError: A protocol is not known or lacks weights, none uses a backbone, or two call different scores alike.
     """
     found = {name: find_protocol(name, place) for name, place in places.items()}
-    used = {net for kind in found.values() for net in kind.networks()}
+    used: set[str] = set()
+    for kind in found.values():
+        used |= kind.networks()
     protocols = {}
     for name, place in places.items():
-        chosen = {}
-        for net, file in settings.backbones.items():
-            if (
-                net in found[name].networks() or net not in used
-            ):  # what nobody uses goes to all, which refuse it in words
-                chosen[net] = file
+        own = found[name].networks()
+        # What nobody uses goes to all, which refuse it in words.
+        chosen = {net: file for net, file in settings.backbones.items() if net in own or net not in used}
         protocols[name] = get_protocol(name, place, backbones=chosen, single=settings.single)
         protocols[name].to(device)
     describe_metrics(protocols.values())
@@ -192,10 +200,8 @@ def _choose_entries(options: Options, names: Sequence[str] | None) -> dict[str, 
         raise UserError(f"{options.name}: it has no test sets (datasets.test)")
     unknown = [name for name in names or () if name not in known]
     if unknown:
-        listed = ", ".join(known)
-        raise UserError(
-            *(f"no test set is named {name!r}{did_you_mean(name, known)}; known: {listed}" for name in unknown)
-        )
+        listed = f"known: {', '.join(known)}"
+        raise UserError(*(f"no test set is named {name!r}{did_you_mean(name, known)}; {listed}" for name in unknown))
     return {name: known[name] for name in (names or known)}  # in the order in which they are asked for
 
 
@@ -217,11 +223,3 @@ def _open_datasets(entries: Mapping[str, TestSet], required: bool) -> tuple[dict
     if problems and (required or not opened):
         raise UserError(*problems)
     return opened, missing
-
-
-def _kept_protocols(entries: Mapping[str, TestSet], asked: str | None) -> list[str]:
-    """Says which sets keep a protocol of their own although another was asked for."""
-    kept = [f"{name} keeps {entry.protocol}" for name, entry in entries.items() if entry.protocol not in (None, asked)]
-    if asked is None or not kept:
-        return []
-    return [f"--protocol {asked} is for test sets that name none: {', '.join(kept)}"]

@@ -49,14 +49,7 @@ _PANEL_PX = 480  # the longer side of one picture in a strip
 
 @dataclass(frozen=True)
 class ScoredCandidate:
-    """A candidate that was scored.
-
-    Attributes:
-        candidate: Where restored images come from.
-        folder: Where its report belongs.
-        result: Its figures and rows.
-        thumbnails: Small encoded pictures by data set and key.
-    """
+    """A candidate that was scored, the folder of its report, and encoded thumbnails by data set and key."""
 
     candidate: Candidate
     folder: Path
@@ -213,32 +206,25 @@ class Showcase:
         Of a network none are, unless somebody removed them; of a folder all are, which costs a reading. A network is
         loaded again only where an image of it is lacking.
         """
-        pages = [[name] for name in self.scored]
-        if len(pages) > 1:
-            pages.append(list(self.scored))
         for name, each in self.scored.items():
             lacking: dict[str, dict[int, Path]] = {}
             for dataset in self.evaluation.sets:
-                for names in pages:
-                    if name not in names:
-                        continue
+                for names in ([name], list(self.scored)):  # its own page and, of several candidates, that of all
                     for key in self._shown(names, dataset).every_key():
                         index = self._index[dataset][key]
                         file = self.evaluation.restored_file(each.folder, dataset, index, key)
                         if not file.is_file():
                             lacking.setdefault(dataset, {})[index] = file
-            if lacking:
-                self._restore(each.candidate, lacking)
-
-    def _restore(self, candidate: Candidate, lacking: Mapping[str, Mapping[int, Path]]) -> None:
-        with candidate.opened() as open_source:
-            for dataset, files in lacking.items():
-                test = self.evaluation.sets[dataset]
-                source = open_source(dataset, test)
-                again = restore_again(source, test.dataset, test.protocol, self.evaluation.seed, list(files))
-                for index, image in again:
-                    files[index].parent.mkdir(parents=True, exist_ok=True)
-                    write_image(files[index], to_uint8(image))
+            if not lacking:
+                continue
+            with each.candidate.opened() as open_source:
+                for dataset, files in lacking.items():
+                    test = self.evaluation.sets[dataset]
+                    source = open_source(dataset, test)
+                    again = restore_again(source, test.dataset, test.protocol, self.evaluation.seed, list(files))
+                    for index, image in again:
+                        files[index].parent.mkdir(parents=True, exist_ok=True)
+                        write_image(files[index], to_uint8(image))
 
     def _rows(self, names: Sequence[str], dataset: str) -> Rows:
         return {name: self.scored[name].result.rows[dataset] for name in names}
@@ -263,19 +249,16 @@ class Showcase:
                 return read_image(self.evaluation.restored_file(folder, dataset, indices[key], key))
             if key not in latest:
                 latest.clear()
-                latest[key] = self._sample(dataset, indices[key])
+                # Drawn and prepared as it was scored, with the same random numbers.
+                seed, test, index = self.evaluation.seed, self.evaluation.sets[dataset], indices[key]
+                sample = draw(test.dataset, index, seed)
+                latest[key] = sample = test.protocol.prepare(sample, np.random.default_rng((seed, 1, index)))
+                if sample.get("blurred") is not None:
+                    latest[key] = {**sample, "blurred": test.protocol.after(sample["blurred"], sample)}
             image = latest[key].get(panel)
             return None if image is None else to_uint8(image)
 
         return load
-
-    def _sample(self, dataset: str, index: int) -> dict[str, Any]:
-        """Returns an image's sample as it was scored."""
-        seed, test = self.evaluation.seed, self.evaluation.sets[dataset]
-        sample = draw(test.dataset, index, seed)
-        sample = test.protocol.prepare(sample, np.random.default_rng((seed, 1, index)))
-        blurred = sample.get("blurred")
-        return sample if blurred is None else {**sample, "blurred": test.protocol.after(blurred, sample)}
 
 
 def thumbnail(image: Image) -> bytes:
@@ -284,12 +267,7 @@ def thumbnail(image: Image) -> bytes:
 
 
 def make_pictures(
-    rows: Rows,
-    load: Load,
-    *,
-    metric: str = "psnr",
-    higher_is_better: bool = True,
-    most: int = MOST_PICTURES,
+    rows: Rows, load: Load, *, metric: str = "psnr", higher_is_better: bool = True, most: int = MOST_PICTURES
 ) -> list[Picture]:
     """Crops the images of :func:`choose_images`, each where its restorations differ most, the most telling first.
 
@@ -333,7 +311,11 @@ def _picture(key: str, title: str, images: Mapping[str, Image | None], room: int
         height, width = (min(whole, round(scale * part)) for whole, part in zip(size, shape, strict=True))
         top, left = corner(panels, (height, width))
         crops = {name: image[top : top + height, left : left + width] for name, image in panels.items()}
-        picture = Picture(key, title, size, (top, left), _encoded(crops), _encoded(_error_maps(crops)))
+        maps: dict[str, Image] = {}
+        sharp = crops.get("sharp")
+        if sharp is not None:
+            maps = {name: error_map(crop, sharp) for name, crop in crops.items() if name != "sharp"}
+        picture = Picture(key, title, size, (top, left), _encoded(crops), _encoded(maps))
         if sum(map(len, itertools.chain(picture.panels.values(), picture.errors.values()))) <= room:
             break
     return picture
@@ -377,10 +359,3 @@ def _window_means(image: Image, reference: Image, size: tuple[int, int]) -> NDAr
 
 def _encoded(images: Mapping[str, Image]) -> dict[str, bytes]:
     return {name: encode_image(image, ".webp", _LOSSLESS) for name, image in images.items()}
-
-
-def _error_maps(crops: Mapping[str, Image]) -> dict[str, Image]:
-    sharp = crops.get("sharp")
-    if sharp is None:
-        return {}
-    return {name: error_map(crop, sharp) for name, crop in crops.items() if name != "sharp"}

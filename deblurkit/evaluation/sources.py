@@ -79,10 +79,6 @@ class NetworkSource(Source):
         precision: See :func:`deblurkit.inference.restore.restore`.
         inference: See there.
 
-    Attributes:
-        generator: The same.
-        device: Where its weights lie.
-
     In training mode, which some published numbers come from, dropout is on and normalisation takes its statistics from
     the image alone. Its random numbers then depend on the image only, and running statistics are put back afterwards.
     """

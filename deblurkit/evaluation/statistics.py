@@ -17,8 +17,8 @@ from deblurkit.results import LEVEL, RESAMPLES, Interval, PairTest
 
 FEWEST_TESTED = 6  # a two-sided signed-rank test of five images cannot fall below 0.0625
 _EXACT_UP_TO = 50
-_ALL_SIGNS_UP_TO = 13
-_SEED = 0
+_ALL_SIGNS_UP_TO = 13  # differences have 2**13 patterns of signs, few enough to try them all
+_SEED = 0  # fixed, or the same scores would get other intervals in the next report
 _BLOCK = 2**20  # numbers drawn at once, which bounds the memory
 
 

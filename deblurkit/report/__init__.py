@@ -1,1 +1,1 @@
-"""The report of an evaluation: scores in :mod:`scores`, tables in :mod:`tables`, files in :mod:`write`. No torch."""
+"""The report of an evaluation: tables in :mod:`tables`, the page in :mod:`page`, files in :mod:`write`. No torch."""

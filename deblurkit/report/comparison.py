@@ -6,7 +6,7 @@ from deblurkit.report.markdown import render
 from deblurkit.report.model import Paper
 from deblurkit.report.scorings import scorings_compared, set_titles
 from deblurkit.report.tables import ABOUT_INTERVALS, NOTHING, Table, p_value, published, scale
-from deblurkit.results import ComparedDataset, Comparison, Pair
+from deblurkit.results import ComparedDataset, Comparison
 
 
 def comparison_tables(compared: Comparison) -> list[Table]:
@@ -16,7 +16,12 @@ def comparison_tables(compared: Comparison) -> list[Table]:
     for name, entry in compared.datasets.items():
         if entry.images:
             tables.append(_scores(name, entry, compared))
-        rows += [_difference(titles[name], pair, compared) for pair in entry.pairs]
+        for pair in entry.pairs:
+            written, found = scale(pair.metric, compared.metrics), pair.result
+            images = f"{found.images} ({found.excluded} left out)" if found.excluded else str(found.images)
+            value = written.with_interval(found.difference, found.interval, signed=True)
+            named = [titles[name], f"{pair.first} - {pair.second}", written.title]
+            rows.append([*named, images, value, p_value(found.p_value)])
     if rows:
         columns = ["data set", "first - second", "score", "images", "difference", "p"]
         tables.append(Table("Differences", columns, rows, texts=3))
@@ -55,22 +60,17 @@ def metrics_of(entry: ComparedDataset) -> list[str]:
 
 
 def _scores(name: str, entry: ComparedDataset, compared: Comparison) -> Table:
-    scales = [scale(metric, compared.metrics) for metric in metrics_of(entry)]
-    rows = []
+    columns, blurred, rows = ["candidate", "inference"], ["blurred", NOTHING], []
+    for candidate in entry.restored:
+        rows.append([candidate, compared.candidates[candidate].inference[name] or NOTHING])
+    for metric in metrics_of(entry):
+        written = scale(metric, compared.metrics)
+        columns.append(written.title)
+        blurred.append(written.write((entry.blurred or {}).get(metric)))
+        for row in rows:
+            means, ends = entry.restored[row[0]], entry.intervals[row[0]]
+            row.append(written.with_interval(means.get(metric), ends.get(metric)))
     if entry.blurred:
-        rows.append(["blurred", NOTHING, *(each.write(entry.blurred.get(each.name)) for each in scales)])
-    for candidate, means in entry.restored.items():
-        row, ends = [candidate, compared.candidates[candidate].inference[name] or NOTHING], entry.intervals[candidate]
-        for each in scales:
-            row.append(each.with_interval(means.get(each.name), ends.get(each.name)))
-        rows.append(row)
+        rows.insert(0, blurred)
     title = f"{name}, {entry.images} images, {entry.protocol.title}"
-    columns = ["candidate", "inference", *(each.title for each in scales)]
     return Table(title, columns, rows, texts=2).without_empty("inference")  # where all were restored elsewhere
-
-
-def _difference(dataset: str, pair: Pair, compared: Comparison) -> list[str]:
-    written, found = scale(pair.metric, compared.metrics), pair.result
-    images = f"{found.images} ({found.excluded} left out)" if found.excluded else str(found.images)
-    value = written.with_interval(found.difference, found.interval, signed=True)
-    return [dataset, f"{pair.first} - {pair.second}", written.title, images, value, p_value(found.p_value)]

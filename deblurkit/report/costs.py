@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deblurkit.costs import CostReport, GeneratorCost, SizeCost, TimeRatio
+from deblurkit.costs import CostReport, GeneratorCost, TimeRatio
 from deblurkit.errors import UserError
-from deblurkit.report.tables import NOTHING, WIDE, Table, escape, rich_table
-from deblurkit.report.write import write_text
+from deblurkit.report.tables import NOTHING, Table, escape, rich_console, rich_table
+from deblurkit.report.write import json_text, write_text
 
 GIGA, MIB = 10**9, 2**20
 # The names of figures in `paper.cost` and the image sizes that they are about.
@@ -21,13 +20,9 @@ _SECONDS_AT = {"seconds_720p": "720x1280"}
 
 @dataclass(frozen=True)
 class CostComparison:
-    """One published figure beside ours.
+    """One published figure, by its name in ``paper.cost``, beside ours, which is ``None`` where it was not measured.
 
-    Attributes:
-        figure: Its name in ``paper.cost``.
-        published: The paper's.
-        measured: Ours; ``None`` where it was not measured.
-        deviation_percent: By how much ours is greater; ``None`` for times, which are another machine's.
+    ``deviation_percent`` is by how much ours is greater; ``None`` for times, which are another machine's.
     """
 
     figure: str
@@ -66,12 +61,9 @@ def tables(report: CostReport) -> list[Table]:
 
 def show(report: CostReport) -> None:
     """Prints the tables, what failed, how it was measured and where on standard output."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDE
+    console = rich_console()
     for table in tables(report):
         console.print(rich_table(table))
     for title, lines in _notes(report):
@@ -111,7 +103,7 @@ def as_json(report: CostReport) -> str:
         "generators": generators,
         "ratios": [dataclasses.asdict(ratio) for ratio in report.ratios],
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(content)
 
 
 def check_targets(*files: str | None) -> None:
@@ -135,29 +127,29 @@ def write(file: str | None, text: str) -> None:
 
 def _notes(report: CostReport) -> list[tuple[str, list[str]]]:
     """Returns titles with the lines below them; none without lines."""
-    failed = [line for cost in report.generators for line in cost.why_incomplete()]
+    failed: list[str] = []
+    for cost in report.generators:
+        failed += cost.why_incomplete()
     where = [f"{name}: {value}" for name, value in report.environment.items()]
     notes = [("Not measured", failed), ("How it was measured", list(report.methods.values())), ("Where", where)]
     return [(title, lines) for title, lines in notes if lines]
 
 
 def _work(costs: Sequence[GeneratorCost]) -> Table:
-    sizes = list(dict.fromkeys(size.size for cost in costs for size in cost.sizes))
+    sizes = dict.fromkeys(size.size for cost in costs for size in cost.sizes)
     rows = []
     for cost in costs:
-        parameters = _number(cost.parameters, 0, "failed")
         work = dict.fromkeys(sizes, NOTHING)
-        work.update({size.size: _gmacs(size) for size in cost.sizes})
+        for size in cost.sizes:
+            work[size.size] = "failed"
+            if size.macs is not None:
+                work[size.size] = f"{size.macs / GIGA:.3f}"
+                if size.computed_size != size.size:
+                    work[size.size] += f" (as {size.computed_size})"
+        parameters = _number(cost.parameters, 0, "failed")
         rows.append([cost.name, cost.generator, parameters, _number(cost.mib, 2), *work.values()])
     columns = ["options", "generator", "parameters", "MiB fp32", *(f"GMACs {size}" for size in sizes)]
     return Table("Size and work", columns, rows, texts=2)
-
-
-def _gmacs(cost: SizeCost) -> str:
-    if cost.macs is None:
-        return "failed"
-    padded = "" if cost.computed_size == cost.size else f" (as {cost.computed_size})"
-    return f"{cost.macs / GIGA:.3f}{padded}"
 
 
 def _published(costs: Sequence[GeneratorCost]) -> Table:
@@ -165,33 +157,26 @@ def _published(costs: Sequence[GeneratorCost]) -> Table:
     for cost in costs:
         for item in compare(cost):
             decimals = 0 if item.figure == "parameters" else 3
-            off = NOTHING if item.deviation_percent is None else f"{item.deviation_percent:+.2f} %"
+            off = NOTHING
+            if item.deviation_percent is not None:
+                off = f"{item.deviation_percent:+.2f} %"
             ours, theirs = _number(item.measured, decimals), _number(item.published, decimals)
             rows.append([cost.name, item.figure, ours, theirs, off])
     return Table("Beside the published figures", ["options", "figure", "ours", "published", "deviation"], rows, texts=2)
 
 
 def _memory_and_time(costs: Sequence[GeneratorCost]) -> Table:
-    columns = ["options", "size", "live peak MiB"]
-    # Columns of a device and of a clock appear only if some generator has a value in them.
-    on_device = any(size.device_peak_bytes is not None for cost in costs for size in cost.sizes)
-    if on_device:
-        columns.append("device peak MiB")
-    timed = any(size.latency is not None for cost in costs for size in cost.sizes)
-    if timed:
-        columns += ["median s", "p95 s"]
+    columns = ["options", "size", "live peak MiB", "device peak MiB", "median s", "p95 s"]
     rows = []
     for cost in costs:
         for size in cost.sizes:
-            cells = [cost.name, size.size, _number(size.live_peak_bytes, 1, "failed", MIB)]
-            if on_device:
-                cells.append(_number(size.device_peak_bytes, 1, unit=MIB))
-            if timed and size.latency is not None:
-                cells += [f"{size.latency.median_s:.4f}", f"{size.latency.p95_s:.4f}"]
-            elif timed:
-                cells += [NOTHING, NOTHING]
-            rows.append(cells)
-    return Table("Memory and time of one image", columns, rows, texts=2)
+            live, device = _number(size.live_peak_bytes, 1, "failed", MIB), _number(size.device_peak_bytes, 1, unit=MIB)
+            timed = [NOTHING, NOTHING]
+            if size.latency is not None:
+                timed = [f"{size.latency.median_s:.4f}", f"{size.latency.p95_s:.4f}"]
+            rows.append([cost.name, size.size, live, device, *timed])
+    # Columns of a device and of a clock appear only if some generator has a value in them.
+    return Table("Memory and time of one image", columns, rows, texts=2).without_empty(*columns[3:])
 
 
 def _ratios(ratios: Sequence[TimeRatio]) -> Table:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Sequence
 
 from deblurkit.costs import Layer, LayerTable
 from deblurkit.report.costs import markdown_table
 from deblurkit.report.tables import NOTHING, Table, as_text
+from deblurkit.report.write import json_text
 
 _COLUMNS = ("module", "kind", "kernel", "stride", "in", "out", "output", "calls", "parameters", "MACs")
 _NOTE = (
@@ -49,7 +49,7 @@ def layers_json(networks: Sequence[LayerTable]) -> str:
     for network in networks:
         # asdict leaves properties out, and nobody should have to add up the layers to get the totals
         entries.append({**dataclasses.asdict(network), "parameters": network.parameters, "macs": network.macs})
-    return json.dumps({"networks": entries}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text({"networks": entries})
 
 
 def _table(network: LayerTable) -> Table:

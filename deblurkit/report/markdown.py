@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deblurkit.report.model import Paper
 from deblurkit.report.ranking import ranked, ranked_by_score, share_gained
@@ -13,9 +12,6 @@ from deblurkit.report.scorings import scorings_of
 from deblurkit.report.tables import ABOUT_INTERVALS, Scale, Table, escape, headline, published, scale
 from deblurkit.report.templating import text_environment
 from deblurkit.results import CandidateResult, DatasetResult, Facts, ImageScore, Means, ScoreKind
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 _EXTREMES = 3  # best and worst images listed for each data set
 _GROUPS = 30  # videos, posters or scenes listed for each data set
@@ -33,8 +29,18 @@ def report_markdown(
     ``strips`` are pictures ``blurred | restored | sharp`` by data set: caption to path relative to the page.
     """
     sections = []
+    data = []
+    if result.trained_on:
+        data.append(["training", _listed(result.trained_on)])
     for name, rows in result.rows.items():
         sections.append(_section(name, rows, result.datasets[name], result.metrics, strips.get(name, {})))
+        described = result.datasets[name].data
+        if described:
+            data.append([name, _listed(described)])
+    environment = []
+    for name, value in {"date": result.date, **result.environment}.items():
+        if value not in (None, ""):
+            environment.append([name, str(value)])
     content = {
         "result": result,
         "scorings": scorings_of(result),
@@ -42,9 +48,9 @@ def report_markdown(
         "about_intervals": ABOUT_INTERVALS,
         "paper": paper,
         "published": published(paper),
-        "data": _data(result),
+        "data": Table("Data", ["data set", "what it is"], data, texts=2),
         "sections": sections,
-        "environment": _environment_table(result),
+        "environment": Table("Environment", ["", ""], environment, texts=2),
         "protocol": protocol,
         "command": command,
     }
@@ -53,29 +59,7 @@ def report_markdown(
 
 def render(template: str, content: Mapping[str, Any]) -> str:
     """Fills in one of the Markdown templates; a name that it misses is an error."""
-    return _environment().get_template(template).render(content)
-
-
-@functools.cache
-def _environment() -> Environment:
-    return text_environment({"md": escape})
-
-
-def _data(result: CandidateResult) -> Table | None:
-    """Returns what is known of the data that were trained and tested on."""
-    rows = [["training", _listed(result.trained_on)]] if result.trained_on else []
-    for name, entry in result.datasets.items():
-        if entry.data:
-            rows.append([name, _listed(entry.data)])
-    return Table("Data", ["data set", "what it is"], rows, texts=2) if rows else None
-
-
-def _environment_table(result: CandidateResult) -> Table:
-    rows = []
-    for name, value in {"date": result.date, **result.environment}.items():
-        if value not in (None, ""):
-            rows.append([name, str(value)])
-    return Table("Environment", ["", ""], rows, texts=2)
+    return text_environment({"md": escape}).get_template(template).render(content)
 
 
 @dataclass(frozen=True)
@@ -121,7 +105,7 @@ def _section(
     strips: Mapping[str, str],
 ) -> _Section:
     scales = [scale(metric, known) for metric in entry.restored or {}]
-    first = scales[0] if scales else None
+    first = next(iter(scales), None)
     share, by_gain, extremes = None, False, None
     if first is not None:
         share = share_gained(rows, first.name, first.sign >= 0)
@@ -158,7 +142,8 @@ def _extremes(order: Sequence[ImageScore], scales: Sequence[Scale], by_gain: boo
             cells.append(each.write((row.restored or {}).get(each.name)))
             cells.append(each.write(row.gain(each.name), signed=True))
     if not by_gain:  # nothing is known of the blurred images: their columns and the gains would be empty
-        columns, rows = [columns[0], *columns[2::3]], [[cells[0], *cells[2::3]] for cells in rows]
+        for cells in (columns, *rows):
+            cells[1:] = cells[2::3]
     return Table("Extremes", columns, rows)
 
 

@@ -47,8 +47,7 @@ class Plot:
 
     Attributes:
         svg: The ``<svg>`` element, to be set into a page that has the colours as CSS variables.
-        title: What it shows, a few words.
-        description: The same in a sentence with figures, for those who do not see it.
+        description: What it shows, in a sentence with figures, for those who do not see it.
         legend: CSS variable of a colour and what it stands for.
     """
 
@@ -102,7 +101,12 @@ def scatter(
             dots = dots[np.isfinite(dots).all(axis=1)]
             shown = max(shown, len(dots))
             for layer in range(min(_LAYERS, len(dots))):
-                _dots(axes, dots[layer::_LAYERS], colour)
+                # One path of lines without length: a marker each would take six times the text. Each dot is drawn from
+                # itself to itself, and a NaN lifts the pen before the next.
+                path = np.full((len(dots[layer::_LAYERS]), 3, 2), np.nan)
+                path[:, :2] = dots[layer::_LAYERS, None]
+                x, y = path.reshape(-1, 2).T
+                axes.plot(x, y, color=colour, linewidth=_DOT_PT, solid_capstyle="round", alpha=0.7)
         axes.axhline(0, color=_INK, linewidth=0.8)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
@@ -180,15 +184,6 @@ def drawing(height: float = _HEIGHT_IN) -> Iterator[tuple[Figure, Axes]]:
     with matplotlib.rc_context(style):
         figure = Figure((_WIDTH_IN, height), layout="constrained")
         yield figure, figure.add_subplot()
-
-
-def _dots(axes: Axes, dots: NDArray[np.float64], colour: str) -> None:
-    """Draws dots as one path of lines without length: a marker each would take six times the text."""
-    # Each dot is drawn from itself to itself, and a NaN lifts the pen before the next.
-    path = np.full((len(dots), 3, 2), np.nan)
-    path[:, :2] = dots[:, None]
-    x, y = path.reshape(-1, 2).T
-    axes.plot(x, y, color=colour, linewidth=_DOT_PT, solid_capstyle="round", alpha=0.7)
 
 
 def _name_rows(axes: Axes, names: Sequence[str], label: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import functools
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from deblurkit.report.comparison import metrics_of
 from deblurkit.report.model import Paper, PublishedRow
@@ -17,14 +16,11 @@ from deblurkit.report.tables import NOTHING, Scale, printed, scale
 from deblurkit.report.templating import text_environment
 from deblurkit.results import CandidateResult, Comparison
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
 Column = tuple[str, str]
 """Data set and metric."""
 
 _DASH = "--"
-_MARKS = {0: "bold", 1: "underline"}
+_MARKS = ("bold", "underline")
 _FEWEST_WITH_SECOND = 3  # of two, the second best is the worse
 _ESCAPES = str.maketrans(
     {
@@ -69,26 +65,38 @@ def latex(candidates: Sequence[CandidateResult], compared: Comparison, paper: Pa
     columns, rows = _columns(compared), _rows(candidates, compared, paper)
     scales = [scale(metric, compared.metrics) for _, metric in columns]
     marks = _marks(columns, scales, [row for row in rows if row.kind == "scored"])
-    lines: list[tuple[_Row, list[_Cell]]] = []
+    places: dict[str, list[int]] = {}
+    for number, (dataset, _) in enumerate(columns, start=2):  # the methods' column is the first
+        places.setdefault(dataset, []).append(number)
+    modes, lines = set(), []
     for row in rows:
         cells = []
         for column, written in zip(columns, scales, strict=True):
-            cells.append(_cell(row, column, written, marks))
+            mark = ""
+            # What others published is printed as they did; it may be words.
+            published = row.kind == "published"
+            text = printed(row.values.get(column)) if published else written.write(_number(row, column))
+            if row.kind == "scored":
+                mark = marks.get((column, text), "")
+            cells.append(_Cell({NOTHING: _DASH, "inf": r"$\infty$"}.get(text, text), mark))
         lines.append((row, cells))
+        if row.inference:
+            modes.add(row.inference)
     content = {
-        "notes": [" ".join(note.split()) for note in compared.notes],  # a line break would end the comment
+        "compared": compared,
         "scorings": scorings_compared(compared),
-        "modes": list(dict.fromkeys(row.inference for row in rows if row.inference)),
-        "images": {name: entry.images for name, entry in compared.datasets.items() if entry.images},
-        "datasets": _spans(columns),
+        "modes": modes,
+        "places": places,
         "scales": scales,
         "lines": lines,
-        "label": re.sub(r"[^A-Za-z0-9]+", "-", "-".join(candidate.name for candidate in candidates)).strip("-"),
+        "label": re.sub(r"[^A-Za-z0-9]+", "-", "-".join(compared.candidates)).strip("-"),
         "several": len(candidates) > 1,
         "with_second": len(candidates) >= _FEWEST_WITH_SECOND,
         "paper": paper,
     }
-    return _template().render(content)
+    # Braces and the percent sign are LaTeX's own.
+    environment = text_environment({"tex": escape}).overlay("<%", "%>", "<<", ">>", "<#", "#>")
+    return environment.get_template("tables.tex.j2").render(content)
 
 
 def csv_table(candidates: Sequence[CandidateResult], compared: Comparison, paper: Paper | None = None) -> str:
@@ -125,22 +133,16 @@ def _columns(compared: Comparison) -> list[Column]:
     return columns
 
 
-def _spans(columns: Sequence[Column]) -> list[tuple[str, int, int]]:
-    """Returns each data set with its first and last column, counted from 1 behind the methods' column."""
-    spans: dict[str, tuple[str, int, int]] = {}
-    for number, (dataset, _) in enumerate(columns, 2):
-        _, first, _ = spans.get(dataset, (dataset, number, number))
-        spans[dataset] = (dataset, first, number)
-    return list(spans.values())
-
-
 def _rows(candidates: Sequence[CandidateResult], compared: Comparison, paper: Paper | None) -> list[_Row]:
     blurred: dict[Column, str | float] = {}
     for dataset, entry in compared.datasets.items():
         blurred |= _by_column(dataset, entry.blurred)
-    rows = [_Row("Blurred input", "blurred", "", blurred)] if blurred else []
-    known = set(_columns(compared))
-    rows += [row for row in _published(candidates, paper) if known & set(row.values)]
+    rows, columns = [], _columns(compared)
+    if blurred:
+        rows.append(_Row("Blurred input", "blurred", "", blurred))
+    for row in _published(candidates, paper):
+        if not row.values.keys().isdisjoint(columns):
+            rows.append(row)
     for name, candidate in compared.candidates.items():
         values: dict[Column, str | float] = {}
         modes = {}
@@ -190,8 +192,8 @@ def _marks(columns: Sequence[Column], scales: Sequence[Scale], scored: Sequence[
     marked = 2 if len(scored) >= _FEWEST_WITH_SECOND else 1
     for column, written in zip(columns, scales, strict=True):
         best = written.order(_number(row, column) for row in scored)[:marked]
-        for place, text in enumerate(best):
-            marks[column, text] = _MARKS[place]
+        for text, mark in zip(best, _MARKS, strict=False):
+            marks[column, text] = mark
     return marks
 
 
@@ -199,17 +201,3 @@ def _number(row: _Row, column: Column) -> float | None:
     """Returns what a row of scores has in a column; only published figures may be words."""
     value = row.values.get(column)
     return None if value is None else float(value)
-
-
-def _cell(row: _Row, column: Column, written: Scale, marks: Mapping[tuple[Column, str], str]) -> _Cell:
-    published = row.kind == "published"
-    text = printed(row.values.get(column)) if published else written.write(_number(row, column))
-    mark = marks.get((column, text), "") if row.kind == "scored" else ""
-    return _Cell({NOTHING: _DASH, "inf": r"$\infty$"}.get(text, text), mark)
-
-
-@functools.cache
-def _template() -> Template:
-    # Braces and the percent sign are LaTeX's own.
-    environment = text_environment({"tex": escape}, ("<%", "%>"), ("<<", ">>"), ("<#", "#>"))
-    return environment.get_template("tables.tex.j2")

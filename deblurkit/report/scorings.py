@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deblurkit.results import CandidateResult, ComparedDataset, Comparison, DatasetResult, ProtocolReference
@@ -10,13 +11,7 @@ from deblurkit.results import CandidateResult, ComparedDataset, Comparison, Data
 
 @dataclass(frozen=True)
 class Scoring:
-    """A protocol and the data sets that were scored by it.
-
-    Attributes:
-        protocol: The protocol.
-        sets: The data sets' names.
-        modes: The inference modes in which their images were restored; none where that is not known.
-    """
+    """A protocol, the data sets that were scored by it, and the inference modes that are known of their images."""
 
     protocol: ProtocolReference
     sets: Sequence[str]
@@ -25,20 +20,18 @@ class Scoring:
 
 def scorings_of(result: CandidateResult) -> list[Scoring]:
     """Returns the protocols of one candidate, each once, in the order of its data sets."""
-    return _scorings(result.datasets, {name: [entry.inference] for name, entry in result.datasets.items()})
+    return _scorings(result.datasets, [{name: entry.inference for name, entry in result.datasets.items()}])
 
 
 def scorings_compared(compared: Comparison) -> list[Scoring]:
     """Returns the protocols of a comparison, each once, in the order of its data sets."""
-    modes: dict[str, list[str | None]] = {}
-    for name in compared.datasets:
-        modes[name] = [candidate.inference[name] for candidate in compared.candidates.values()]
-    return _scorings(compared.datasets, modes)
+    return _scorings(compared.datasets, [candidate.inference for candidate in compared.candidates.values()])
 
 
 def _scorings(
-    datasets: Mapping[str, DatasetResult | ComparedDataset], modes: Mapping[str, Iterable[str | None]]
+    datasets: Mapping[str, DatasetResult | ComparedDataset], inference: Sequence[Mapping[str, str | None]]
 ) -> list[Scoring]:
+    """Returns the scorings of data sets; ``inference`` has each candidate's modes by data set."""
     sets_of: dict[str, list[str]] = {}
     for name, entry in datasets.items():
         sets_of.setdefault(entry.protocol.title, []).append(name)
@@ -46,8 +39,10 @@ def _scorings(
     found = []
     for sets in sets_of.values():
         used: dict[str, None] = {}
-        for name in sets:
-            used |= dict.fromkeys(mode for mode in modes[name] if mode is not None)  # None: restored elsewhere
+        for name, modes in itertools.product(sets, inference):
+            mode = modes[name]
+            if mode is not None:  # None: restored elsewhere
+                used[mode] = None
         found.append(Scoring(datasets[sets[0]].protocol, sets, list(used)))
     return found
 

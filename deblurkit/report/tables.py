@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from deblurkit.report.model import Paper
 from deblurkit.report.scorings import set_titles
-from deblurkit.results import LEVEL, RESAMPLES, CandidateResult, DatasetResult, ScoreKind
+from deblurkit.results import LEVEL, RESAMPLES, CandidateResult, ScoreKind
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table as RichTable
 
 NOTHING = "-"
@@ -25,7 +25,7 @@ ABOUT_INTERVALS = (
     "Frames of one video are alike: over independent scenes the intervals would be wider."
 )
 
-WIDE = 200  # columns where no terminal says how many there are: a file should hold no broken rows
+_WIDE = 200  # columns where no terminal says how many there are: a file should hold no broken rows
 _POWER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 
@@ -89,21 +89,14 @@ class Scale:
     def with_interval(self, value: float | None, ends: Sequence[float] | None, signed: bool = False) -> str:
         """Writes a mean and, where there is one, its interval: ``27.83 [27.61, 28.05]``."""
         written = self.write(value, signed)
-        if ends is None:
-            return written
-        return f"{written} [{', '.join(self.write(end, signed) for end in ends)}]"
+        if ends is not None:
+            written += f" [{', '.join(self.write(end, signed) for end in ends)}]"
+        return written
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of finished texts.
-
-    Attributes:
-        title: Its heading.
-        columns: Names of the columns; those after the first ``texts`` ones hold numbers.
-        rows: Cells, as many as columns in each row.
-        texts: Number of columns on the left that hold text.
-    """
+    """A table of finished texts; the first ``texts`` columns hold words, the others numbers."""
 
     title: str
     columns: Sequence[str]
@@ -112,17 +105,14 @@ class Table:
 
     def without_empty(self, *optional: str) -> Table:
         """Leaves out those of the ``optional`` columns in which no row has a value."""
-        empty = set()
-        for index, column in enumerate(self.columns):
-            if column in optional and all(row[index] == NOTHING for row in self.rows):
-                empty.add(index)
-        if not empty:
-            return self
-        kept = itemgetter(*(index for index in range(len(self.columns)) if index not in empty))
-        rows = [list(kept(row)) for row in self.rows]
-        return Table(
-            self.title, list(kept(self.columns)), rows, self.texts - sum(index < self.texts for index in empty)
-        )
+        columns, rows, texts = list(self.columns), list(map(list, self.rows)), self.texts
+        for column in optional:
+            index = columns.index(column)
+            if all(row[index] == NOTHING for row in rows):
+                texts -= index < texts
+                for row in (columns, *rows):
+                    del row[index]
+        return Table(self.title, columns, rows, texts)
 
 
 def scale(name: str, known: Mapping[str, ScoreKind]) -> Scale:
@@ -163,7 +153,18 @@ def headline(result: CandidateResult) -> Table:
     titles = set_titles(result.datasets)
     rows: list[list[str]] = []
     for name, entry in result.datasets.items():
-        rows += _headline_rows(titles[name], entry, result.metrics)
+        others, seconds = entry.published or {}, NOTHING
+        if entry.seconds_per_image is not None:
+            seconds = f"{entry.seconds_per_image.median:.3f}"
+        images = str(entry.images) if entry.scored in (0, entry.images) else f"{entry.scored} of {entry.images}"
+        metrics = dict.fromkeys([*(entry.blurred or {}), *(entry.restored or {}), *others])
+        for metric in metrics or [NOTHING]:  # one row where nothing is known
+            written = scale(metric, result.metrics)
+            row = [titles[name], written.title, images]
+            row.append(written.with_interval(*entry.mean("blurred", metric)))
+            row.append(written.with_interval(*entry.mean("restored", metric)))
+            row.append(written.with_interval(*entry.mean("gain", metric), signed=True))
+            rows.append([*row, printed(others.get(metric)), seconds])
     return Table("Scores", columns, rows, texts=2).without_empty("published", "s/image")
 
 
@@ -191,17 +192,22 @@ def published(paper: Paper | None) -> Table | None:
 
 def as_text(*tables: Table) -> str:
     """Returns tables as a terminal shows them, aligned; as wide as they are where standard output is no terminal."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDE
-    texts = []
+    console, texts = rich_console(), []
     for table in tables:
         with console.capture() as captured:
             console.print(rich_table(table))
         texts.append("\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip()))
     return "\n\n".join(texts)
+
+
+def rich_console() -> Console:
+    """Returns a console of rich for standard output."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console
 
 
 def rich_table(table: Table) -> RichTable:
@@ -224,21 +230,3 @@ def escape(text: object) -> str:
     for character in "\\`*_|<[":
         escaped = escaped.replace(character, "\\" + character)
     return escaped
-
-
-def _headline_rows(name: str, entry: DatasetResult, known: Mapping[str, ScoreKind]) -> Iterator[list[str]]:
-    before, after, gain, others = entry.blurred or {}, entry.restored or {}, entry.gain or {}, entry.published or {}
-    ends, seconds = entry.intervals, entry.seconds_per_image
-    images = str(entry.images) if entry.scored in (0, entry.images) else f"{entry.scored} of {entry.images}"
-    for metric in list(dict.fromkeys([*before, *after, *others])) or [NOTHING]:  # one row where nothing is known
-        written = scale(metric, known)
-        yield [
-            name,
-            written.title,
-            images,
-            written.with_interval(before.get(metric), ends.blurred.get(metric)),
-            written.with_interval(after.get(metric), ends.restored.get(metric)),
-            written.with_interval(gain.get(metric), ends.gain.get(metric), signed=True),
-            printed(others.get(metric)),
-            NOTHING if seconds is None else f"{seconds.median:.3f}",
-        ]

@@ -25,7 +25,7 @@ def html_page(
     but this script, by its hash, and styles and pictures inside the page, and ``safe``, which marks text as markup.
 
     Args:
-        folders: Where template, styles and scripts are looked for, in this order.
+        folders: Where the other files are looked for, in this order.
         template: The template's file name.
         styles: File names of the style sheets.
         scripts: File names of the scripts, which share one scope.
@@ -45,23 +45,19 @@ def html_page(
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "ensure_ascii": False, "separators": (",", ":")}
     # The policy names the script by its hash, so markup that gets in from data could not run any other.
     script = _joined(folders, scripts)
-    own = {"style": Markup(_joined(folders, styles)), "script": Markup(script), "policy": _policy(script)}
-    return environment.get_template(template).render({**content, **own, "safe": Markup})
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+    own = {"style": Markup(_joined(folders, styles)), "script": Markup(script), "policy": policy}
+    text = environment.get_template(template).render({**content, **own, "safe": Markup})
+    return text.encode("utf-8", "replace").decode("utf-8")  # names of files may be no text
 
 
-def text_environment(
-    filters: Mapping[str, Callable[[object], str]],
-    block: tuple[str, str] = ("{%", "%}"),
-    variable: tuple[str, str] = ("{{", "}}"),
-    comment: tuple[str, str] = ("{#", "#}"),
-) -> Environment:
+def text_environment(filters: Mapping[str, Callable[[object], str]]) -> Environment:
     """Returns the environment of :data:`TEMPLATES`, which escapes nothing by itself.
 
     Args:
         filters: By name; what comes from outside must pass the one that escapes for the kind of text.
-        block: What encloses statements; others than Jinja's own where braces are the text's.
-        variable: What encloses values.
-        comment: What encloses comments.
     """
     import jinja2
 
@@ -72,12 +68,6 @@ def text_environment(
         lstrip_blocks=True,
         autoescape=False,
         keep_trailing_newline=True,
-        block_start_string=block[0],
-        block_end_string=block[1],
-        variable_start_string=variable[0],
-        variable_end_string=variable[1],
-        comment_start_string=comment[0],
-        comment_end_string=comment[1],
     )
     environment.filters.update(filters)
     return environment
@@ -92,7 +82,13 @@ def _joined(folders: Sequence[Path], names: Sequence[str]) -> str:
     return "\n".join(texts)
 
 
-def _policy(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    allowed = f"img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+def data_uri(data: bytes) -> str:
+    """Returns an encoded image as a ``data:`` URI.
+
+    Raises:
+        ValueError: It is neither WebP nor PNG nor JPEG.
+    """
+    for start, kind in ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg")):
+        if data.startswith(start):
+            return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    raise ValueError(f"neither WebP nor PNG nor JPEG: it starts with {data[:8]!r}")

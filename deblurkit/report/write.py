@@ -33,7 +33,7 @@ def write_report(out: Path, content: PageContent, strips: Mapping[str, Mapping[s
     """
     (result,) = content.candidates
     own = {
-        "metrics.json": _json(result.to_json()),
+        "metrics.json": json_text(result.to_json()),
         "per_image.csv": per_image_csv(result),
         "report.md": report_markdown(result, content.protocol, content.command, strips, content.paper),
     }
@@ -48,7 +48,7 @@ def write_comparison(out: Path, content: PageContent) -> None:
     """
     compared = content.comparison
     own = {
-        "comparison.json": _json(compared.to_json()),
+        "comparison.json": json_text(compared.to_json()),
         "comparison.md": comparison_markdown(compared, content.protocol, content.command, content.paper),
     }
     _write(out, content, own, _OF_ONE)
@@ -111,5 +111,6 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, text)
 
 
-def _json(content: Any) -> str:
+def json_text(content: Any) -> str:
+    """Returns the text of a JSON file, for people to read too; ``NaN`` and infinities are refused."""
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -141,7 +141,21 @@ class Protocol:
         _check_known("quantisation", self.quantisation, QUANTISATIONS)
         _check_known("alignment", self.alignment, ALIGNMENTS)
         self.single = single
-        self._metrics = _build_metrics(self, backbones or {})
+        backbones, networks = backbones or {}, self.networks()
+        for name in backbones:
+            if name not in networks:
+                used = "none of its metrics is a network"
+                if networks:
+                    used = f"its networks are {', '.join(sorted(networks))}"
+                raise ValueError(f"backbones: got {name!r}, but {used}{did_you_mean(name, networks)}")
+        self._metrics: dict[str, Metric] = {}
+        for name, component in self.metrics.items():
+            config = dict(component)
+            if config.get("net") in backbones:
+                config["weights"] = backbones[config["net"]]
+            if single and metric_traits(METRICS.get(str(config["type"]))).can_be_single:
+                config["single"] = True
+            self._metrics[name] = METRICS.build(config, where=f"{self.id}: metric {name}")
 
     def to(self, device: torch.device | str) -> None:
         """Moves metrics that are networks to a device."""
@@ -208,7 +222,17 @@ class Protocol:
 
     def measure(self, pair: Aligned) -> dict[str, float]:
         """Returns every metric's value of an aligned pair."""
-        return {name: _value(metric, pair) for name, metric in self._metrics.items()}
+        values = {}
+        for name, metric in self._metrics.items():
+            traits = metric_traits(metric)
+            if not traits.needs_sharp:
+                values[name] = float(metric(pair.image, None))
+            elif traits.takes_mask and pair.mask is not None:
+                masked: Callable[..., float] = metric  # it takes one more than every metric does
+                values[name] = float(masked(pair.image, pair.truth, pair.mask))
+            else:
+                values[name] = float(metric(pair.image, pair.truth))
+        return values
 
     def average(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Returns a data set's scores from those of its images: of each metric, over the images that have it."""
@@ -304,8 +328,11 @@ class Protocol:
         return layout(f"{cls.id}, version {cls.version}, digest {cls._digest()}", cls.description, rows)
 
     def _without_truth(self, image: Array) -> dict[str, float]:
-        blind = {name: metric for name, metric in self._metrics.items() if not metric_traits(metric).needs_sharp}
-        return {name: float(metric(image, None)) for name, metric in blind.items()}
+        values = {}
+        for name, metric in self._metrics.items():
+            if not metric_traits(metric).needs_sharp:
+                values[name] = float(metric(image, None))
+        return values
 
     def _inside(self, image: Array) -> Array:
         inside = slice(self.crop_border, -self.crop_border or None)  # a slice to -0 would be empty
@@ -342,35 +369,3 @@ def get_protocol(
 def _check_known(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ValueError(f"{kind}: got {name!r}, expected one of {', '.join(known)}{did_you_mean(name, known)}")
-
-
-def _build_metrics(protocol: Protocol, backbones: Mapping[str, str]) -> dict[str, Metric]:
-    """Returns a protocol's metrics by the names of their scores.
-
-    Raises:
-        ValueError: ``backbones`` names a network that no metric uses.
-    """
-    networks = protocol.networks()
-    for name in backbones:
-        if name not in networks:
-            used = f"its networks are {', '.join(sorted(networks))}" if networks else "none of its metrics is a network"
-            raise ValueError(f"backbones: got {name!r}, but {used}{did_you_mean(name, networks)}")
-    built: dict[str, Metric] = {}
-    for name, component in protocol.metrics.items():
-        config = dict(component)
-        if config.get("net") in backbones:
-            config["weights"] = backbones[config["net"]]
-        if protocol.single and metric_traits(METRICS.get(str(config["type"]))).can_be_single:
-            config["single"] = True
-        built[name] = METRICS.build(config, where=f"{protocol.id}: metric {name}")
-    return built
-
-
-def _value(metric: Callable[..., float], pair: Aligned) -> float:
-    """Calls a metric with what it says that it takes."""
-    traits = metric_traits(metric)
-    if not traits.needs_sharp:
-        return float(metric(pair.image, None))
-    if traits.takes_mask and pair.mask is not None:
-        return float(metric(pair.image, pair.truth, pair.mask))
-    return float(metric(pair.image, pair.truth))

@@ -172,7 +172,10 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 def all_keys(runs: Sequence[Run]) -> list[str]:
     """Returns the keys of all runs, each once, in the order in which they are recorded."""
-    return list(dict.fromkeys(key for run in runs for key in run.curves))
+    keys: dict[str, None] = {}
+    for run in runs:
+        keys |= dict.fromkeys(run.curves)
+    return list(keys)
 
 
 def _curves(keys: Sequence[str], runs: Sequence[Run]) -> Iterator[tuple[str, Run, Curve]]:
@@ -185,10 +188,10 @@ def _curves(keys: Sequence[str], runs: Sequence[Run]) -> Iterator[tuple[str, Run
 
 def _table(title: str, columns: list[str], rows: list[list[str]], runs: Sequence[Run]) -> Table:
     """Leaves the second column, of the runs' names, out where there is one run."""
-    if len(runs) > 1:
-        return Table(title, columns, rows, texts=2)
-    columns, *rows = ([first, *others] for first, _, *others in (columns, *rows))
-    return Table(title, columns, rows, texts=1)
+    if len(runs) == 1:
+        for row in (columns, *rows):
+            del row[1]
+    return Table(title, columns, rows, texts=min(2, len(runs)))
 
 
 def _full_name(key: str) -> str:

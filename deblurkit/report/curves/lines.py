@@ -17,13 +17,7 @@ _DASHES = {"solid": "-", "dashed": "--", "dotted": ":"}
 
 @dataclass(frozen=True)
 class Line:
-    """One curve of a plot.
-
-    Attributes:
-        name: What it is called in the legend.
-        curve: Its values.
-        best: What to mark, if anything.
-    """
+    """One curve of a plot, what the legend calls it, and the point to mark, if any."""
 
     name: str
     curve: Curve
@@ -35,7 +29,7 @@ def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
 
     ``label`` is that of the vertical axis, with the unit, and may be empty.
     """
-    names, styles = [], []
+    names, styles, points = [], [], []
     for place, line in enumerate(lines):
         marks = []
         if line.curve.bad:
@@ -43,19 +37,23 @@ def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
         dashes = list(_DASHES)[place // SERIES % len(_DASHES)]
         if place >= SERIES:
             marks.append(dashes)  # the legend shows colours alone, and these have been used before
-        names.append(f"{line.name} ({', '.join(marks)})" if marks else line.name)
+        names.append(line.name)
+        if marks:
+            names[-1] += f" ({', '.join(marks)})"
         styles.append(_DASHES[dashes])
+        points.append(line.curve.drawn())
     legend = legend_of(names)
-    points = [line.curve.drawn() for line in lines]
     with drawing() as (figure, axes):
         for colour, dashes, line, values in zip(colours_of(legend), styles, lines, points, strict=True):
             iteration, mean, least, greatest = values.T
             # Where each point is one record there is no range to show behind the line.
             if np.nanmax(greatest - least, initial=0.0) > 0:
                 axes.fill_between(iteration, least, greatest, color=colour, alpha=0.2, linewidth=0)
-            axes.plot(
-                iteration, mean, color=colour, linestyle=dashes, linewidth=1.4, marker=_marker(mean), markersize=3.5
-            )
+            # Points are marked where there are few, or where a line would not show one between two gaps.
+            known = np.isfinite(mean)
+            alone = known & ~np.append(known[1:], False) & ~np.append(False, known[:-1])
+            marker = "o" if len(mean) <= 20 or alone.any() else ""
+            axes.plot(iteration, mean, color=colour, linestyle=dashes, linewidth=1.4, marker=marker, markersize=3.5)
             if line.best is not None:
                 axes.plot(*line.best, "o", color=colour, markersize=6)
         if _ranges_widely(points):
@@ -67,13 +65,6 @@ def line_plot(title: str, label: str, lines: Sequence[Line]) -> Plot:
         axes.margins(x=0.02)
         told = "; ".join(map(_told, lines))
         return finished(figure, title, f"{title} over the iterations. {told}.", legend)
-
-
-def _marker(values: Values) -> str:
-    """Marks the points where there are few, or where a line would not show one between two gaps."""
-    known = np.isfinite(values)
-    alone = known & ~np.append(known[1:], False) & ~np.append(False, known[:-1])
-    return "o" if len(values) <= 20 or alone.any() else ""
 
 
 def _ranges_widely(points: Sequence[Values]) -> bool:

@@ -40,7 +40,7 @@ def write_curves(work_dirs: Sequence[Path], out: Path | None = None) -> Path:
             problems += error.problems
     if problems:
         raise UserError(*problems)
-    file = folders[0] / FILE if out is None else out
+    file = out or folders[0] / FILE
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise UserError(f"{file}: expected a file in a folder that is there")
     with saying(f"{file}: it cannot be written"):
@@ -69,8 +69,7 @@ def curves_html(runs: Sequence[Run]) -> str:
         "command": shlex.join(["deblurkit", "curves", *(str(run.folder) for run in runs)]),
     }
     styles = ("theme.css", "layout.css", "curves.css")
-    page = html_page([_HERE, _SHARED], "curves.html.j2", styles, ("data.js", "theme.js"), content)
-    return page.encode("utf-8", "replace").decode("utf-8")  # names of folders may be no text
+    return html_page([_HERE, _SHARED], "curves.html.j2", styles, ("data.js", "theme.js"), content)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -43,10 +43,7 @@ class Curve:
         records: Records in a bin.
         count: Records that name the quantity.
         bad: Those among them that are NaN or infinite.
-        first: The first finite record.
-        last: The last.
-        lowest: The least.
-        highest: The greatest.
+        first, last, lowest, highest: Of the finite records.
     """
 
     def __init__(self) -> None:
@@ -63,7 +60,14 @@ class Curve:
         finite = records[np.isfinite(records[:, 1])]
         self.bad += len(records) - len(finite)
         if len(finite):
-            self._remember(finite)
+            values = finite[:, 1]
+            points = (finite[0], finite[-1], finite[values.argmin()], finite[values.argmax()])
+            first, self.last, low, high = (Point(int(iteration), float(value)) for iteration, value in points)
+            if math.isnan(self.first.value):
+                self.first = self.lowest = self.highest = first
+            # min and max keep the earlier one of equal values: the best is marked where it was reached.
+            self.lowest = min(self.lowest, low, key=lambda point: point.value)
+            self.highest = max(self.highest, high, key=lambda point: point.value)
         records = np.concatenate([self._rest, records])
         whole = len(records) // self.records * self.records
         self._rest = records[whole:]
@@ -82,25 +86,13 @@ class Curve:
         gaps = np.where(bins[:, 4:] > 0, 1.0, math.nan)
         return np.column_stack([bins[:, 0], means, bins[:, 2:4] * gaps])
 
-    def _remember(self, finite: Values) -> None:
-        values = finite[:, 1]
-        points = (finite[0], finite[-1], finite[values.argmin()], finite[values.argmax()])
-        first, self.last, low, high = (Point(int(iteration), float(value)) for iteration, value in points)
-        if math.isnan(self.first.value):
-            self.first = self.lowest = self.highest = first
-        # min and max keep the earlier one of equal values: the best is marked where it was reached.
-        self.lowest = min(self.lowest, low, key=lambda point: point.value)
-        self.highest = max(self.highest, high, key=lambda point: point.value)
-
 
 @dataclass(frozen=True)
 class Standing:
     """How far a run has come: the last value of each; ``None``, of the date ``-``, where that is not known.
 
     Attributes:
-        iteration: Of the last record.
-        epoch: Likewise.
-        date: When it was written, as the record says it.
+        date: When the last record was written, as it says itself.
         time: Seconds that an iteration took.
         memory: Peak memory in MiB.
         eta: Seconds left at that time.
@@ -123,7 +115,6 @@ class Run:
         folder: The work dir.
         standing: How far it has come.
         curves: By key of ``scalars.jsonl``.
-        records: Number of records read.
         unread: Lines that are no records, except a last one that was not finished.
     """
 
@@ -185,11 +176,11 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):  # the latter for thousands of open brackets
         return None
-    if not isinstance(record, dict):
-        return None
-    iteration = record.get("iteration")
-    is_one = isinstance(iteration, int) and not isinstance(iteration, bool) and 0 <= iteration < _LAST
-    return record if is_one else None
+    if isinstance(record, dict):
+        iteration = record.get("iteration")
+        if isinstance(iteration, int) and not isinstance(iteration, bool) and 0 <= iteration < _LAST:
+            return record
+    return None
 
 
 def _move(columns: dict[str, list[tuple[int, float]]], curves: dict[str, Curve]) -> None:

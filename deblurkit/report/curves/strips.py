@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deblurkit.names import strip_files
 from deblurkit.report.curves.records import Run
+from deblurkit.report.templating import data_uri
 
 MOST_BYTES = 8_000_000
 """Of all strips of a page."""
@@ -18,12 +18,7 @@ _SHOWN = 6  # of each validation set
 
 @dataclass(frozen=True)
 class Strip:
-    """Sample images of one validation.
-
-    Attributes:
-        iteration: When it was.
-        source: The picture as a data URI.
-    """
+    """Sample images of the validation after ``iteration``; the picture is a data URI."""
 
     iteration: int
     source: str
@@ -61,8 +56,7 @@ def strips_of(runs: Sequence[Run]) -> tuple[dict[str, list[Strip]], list[str]]:
                 elif room < 0:
                     left_out += 1
                 else:
-                    source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
-                    found.setdefault(title, []).append(Strip(iteration, source))
+                    found.setdefault(title, []).append(Strip(iteration, data_uri(data)))
         if damaged:
             notes.append(f"{run.name}: {counted(damaged, 'strip')} of samples cannot be read")
         if left_out:

@@ -14,14 +14,7 @@ _SHARED = _HERE.parent / "page"  # the report's page, whose looks this one has
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture of the page.
-
-    Attributes:
-        title: Its name.
-        words: What it is.
-        drawn: How it was drawn, and the range of its values.
-        source: The picture as a data URI.
-    """
+    """One picture of the page, a data URI: ``words`` say what it is, ``drawn`` how, and the range of its values."""
 
     title: str
     words: str
@@ -38,7 +31,7 @@ class InsidePage:
         photo: The photo's file name.
         facts: Where weights and photo come from, by what it is.
         notes: What was done otherwise than asked for.
-        figures: The pictures, the photo first.
+        figures: The photo first.
         command: How to make the page again.
     """
 
@@ -53,5 +46,4 @@ class InsidePage:
 def inside_html(page: InsidePage) -> str:
     """Returns the page; names are escaped, and its policy forbids all but the page's own script."""
     styles = ("theme.css", "layout.css", "inside.css")
-    text = html_page([_HERE, _SHARED], "inside.html.j2", styles, ("data.js", "theme.js"), {"page": page})
-    return text.encode("utf-8", "replace").decode("utf-8")  # names of files may be no text
+    return html_page([_HERE, _SHARED], "inside.html.j2", styles, ("data.js", "theme.js"), {"page": page})

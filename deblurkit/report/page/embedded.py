@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from deblurkit.report.model import PageContent, Picture
 from deblurkit.report.page.numbers import scale_of, shown
+from deblurkit.report.templating import data_uri
 from deblurkit.results import ImageScore, Scores
 
 _THUMBNAIL_BYTES = 4_500_000  # of all thumbnails: beside a dozen crops they leave the page below 25 MB
@@ -27,7 +27,38 @@ def image_tables(content: PageContent) -> list[dict[str, Any]]:
     Scores are lists in the order of ``keys``, by metric; infinite ones are ``"inf"`` and ``"-inf"``, missing ones
     ``None``.
     """
-    return [_image_table(content, name) for name in content.datasets()]
+    lead, tables = content.candidates[0], []
+    for name in content.datasets():
+        own, metrics = _rows_by_key(content, name), restored_metrics(content, name)
+        keys = list(own[lead.name])
+        # Lists in the order of the first candidate's keys: the script looks nothing up by name.
+        candidates = []
+        for candidate, images in own.items():
+            rows = [images.get(key, _UNSCORED) for key in keys]
+            seconds = [_rounded(row.seconds) for row in rows]
+            restored = _columns(metrics, [row.restored for row in rows])
+            candidates.append({"name": candidate, "restored": restored, "seconds": seconds})
+        described = []
+        for metric in metrics:
+            scale = scale_of(content, metric)
+            described.append({"name": metric, "title": scale.title, "digits": scale.digits, "sign": scale.sign})
+        files = []
+        if content.files.get(name):  # without saved images the list stays empty, not one of empty entries
+            for key in keys:
+                files.append({panel: quote(path) for panel, path in content.files[name].get(key, {}).items()})
+        tables.append(
+            {
+                "name": name,
+                "protocol": lead.datasets[name].protocol.id,
+                "keys": keys,
+                "facts": [_facts(own, key) for key in keys],
+                "files": files,
+                "metrics": described,
+                "blurred": _columns(metrics, [row.blurred for row in lead.rows[name]]),
+                "candidates": candidates,
+            }
+        )
+    return tables
 
 
 @dataclass(frozen=True)
@@ -35,8 +66,7 @@ class EmbeddedPicture:
     """A crop as the page's script takes it.
 
     Attributes:
-        title: Why it is shown.
-        size, corner: See :class:`~deblurkit.report.model.Picture`.
+        title, size, corner: See :class:`~deblurkit.report.model.Picture`.
         gain: The image's gain in words; empty where several candidates are compared.
         panels: ``name``, ``label`` and ``score`` of each, in the order in which they are offered.
         sources: Data URIs by name, apart, so that they can stand where they are not read before they are shown.
@@ -77,57 +107,11 @@ def thumbnails(content: PageContent) -> tuple[dict[str, dict[str, str]], int]:
     return kept, left_out
 
 
-def data_uri(data: bytes) -> str:
-    """Returns an encoded image as a ``data:`` URI.
-
-    Raises:
-        ValueError: It is neither WebP nor PNG nor JPEG.
-    """
-    for start, kind in ((b"RIFF", "webp"), (b"\x89PNG", "png"), (b"\xff\xd8", "jpeg")):
-        if data.startswith(start):
-            return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    raise ValueError(f"neither WebP nor PNG nor JPEG: it starts with {data[:8]!r}")
-
-
 def _rows_by_key(content: PageContent, name: str) -> dict[str, dict[str, ImageScore]]:
     found = {}
     for candidate in content.candidates:
         found[candidate.name] = {row.key: row for row in candidate.rows.get(name, ())}
     return found
-
-
-def _image_table(content: PageContent, name: str) -> dict[str, Any]:
-    lead, own = content.candidates[0], _rows_by_key(content, name)
-    keys = [row.key for row in lead.rows[name]]
-    scales = []
-    for metric in restored_metrics(content, name):
-        scales.append(scale_of(content, metric))
-    blurred: dict[str, list[float | str | None]] = {}
-    for each in scales:
-        blurred[each.name] = [_number(row.blurred, each.name) for row in lead.rows[name]]
-    # Lists in the order of the first candidate's keys: the script looks nothing up by name.
-    candidates = []
-    for candidate, images in own.items():
-        rows = [images.get(key, _UNSCORED) for key in keys]
-        restored = {}
-        for each in scales:
-            restored[each.name] = [_number(row.restored, each.name) for row in rows]
-        seconds = [_rounded(row.seconds) for row in rows]
-        candidates.append({"name": candidate, "restored": restored, "seconds": seconds})
-    files = []
-    if content.files.get(name):  # without saved images the list stays empty, not one of empty entries
-        for key in keys:
-            files.append({panel: quote(path) for panel, path in content.files[name].get(key, {}).items()})
-    return {
-        "name": name,
-        "protocol": lead.datasets[name].protocol.id,
-        "keys": keys,
-        "facts": [_facts(own, key) for key in keys],
-        "files": files,
-        "metrics": [{"name": one.name, "title": one.title, "digits": one.digits, "sign": one.sign} for one in scales],
-        "blurred": blurred,
-        "candidates": candidates,
-    }
 
 
 def restored_metrics(content: PageContent, name: str) -> list[str]:
@@ -145,15 +129,17 @@ def _facts(rows: Rows, key: str) -> str:
     for images in rows.values():
         row = images.get(key, _UNSCORED)
         for side, facts in (("blurred", row.blurred_facts), ("restored", row.restored_facts)):
-            found |= {f"{side} {name} {value}" for name, value in facts.items()}
+            for name, value in facts.items():
+                found.add(f"{side} {name} {value}")
     return ", ".join(sorted(found))
 
 
 def _picture(content: PageContent, name: str, picture: Picture, rows: Rows) -> EmbeddedPicture:
     first = rows[content.candidates[0].name].get(picture.key, _UNSCORED)
     metric = next(iter(first.restored or {}), "")
-    gain = None if content.several else first.gain(metric)
-    written = "" if gain is None else f"{shown(gain, metric, signed=True)} {scale_of(content, metric).unit}".strip()
+    gain, written = first.gain(metric), ""
+    if gain is not None and not content.several:
+        written = f"{shown(gain, metric, signed=True)} {scale_of(content, metric).unit}".strip()
     panels: list[dict[str, str]] = []
     sources: dict[str, str] = {}
     for panel, data in picture.panels.items():
@@ -165,8 +151,8 @@ def _picture(content: PageContent, name: str, picture: Picture, rows: Rows) -> E
         label = f"error of {_panel_label(panel, content.several)}"
         panels.append({"name": f"error/{panel}", "label": label, "score": ""})
         sources[f"error/{panel}"] = data_uri(data)
-    size, corner = list(picture.size), list(picture.corner)
-    return EmbeddedPicture(name, picture.key, picture.title, size, corner, written, panels, sources)
+    places = (list(picture.size), list(picture.corner))
+    return EmbeddedPicture(name, picture.key, picture.title, *places, written, panels, sources)
 
 
 def _panel_label(panel: str, several: bool) -> str:
@@ -186,8 +172,12 @@ def _panel_score(panel: str, key: str, metric: str, rows: Rows) -> str:
     return f"{metric} {shown(scores[metric], metric)}" if scores and metric in scores else ""
 
 
-def _number(scores: Scores | None, metric: str) -> float | str | None:
-    return _rounded((scores or {}).get(metric))
+def _columns(metrics: Sequence[str], rows: Sequence[Scores | None]) -> dict[str, list[float | str | None]]:
+    """Returns each metric's scores, one a row."""
+    columns: dict[str, list[float | str | None]] = {}
+    for metric in metrics:
+        columns[metric] = [_rounded((scores or {}).get(metric)) for scores in rows]
+    return columns
 
 
 def _rounded(value: float | None) -> float | str | None:

@@ -34,17 +34,17 @@ def provenance(content: PageContent) -> list[Provenance]:
             for own in every.values():
                 sheet = [fact for fact in sheet if fact in own.get(title, [])]
             shared[title] = sheet
-    found = [_known("", shared)]
+    found = {"": shared}
     for name, sheets in every.items():
-        rest = {}
+        found[name] = {}
         for title, sheet in sheets.items():
-            rest[title] = [fact for fact in sheet if fact not in shared.get(title, [])]
-        found.append(_known(name, rest))
-    return [each for each in found if each.tables]
-
-
-def _known(name: str, sheets: Mapping[str, Sheet]) -> Provenance:
-    return Provenance(name, {title: sheet for title, sheet in sheets.items() if sheet})
+            found[name][title] = [fact for fact in sheet if fact not in shared.get(title, [])]
+    made = []
+    for name, sheets in found.items():
+        known = {title: sheet for title, sheet in sheets.items() if sheet}
+        if known:
+            made.append(Provenance(name, known))
+    return made
 
 
 def group_tables(content: PageContent) -> list[Table]:
@@ -65,7 +65,8 @@ def facts(values: Facts) -> Sheet:
     written: Sheet = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            written += [(f"{name}: {inner}", text) for inner, text in facts(value)]
+            for inner, text in facts(value):
+                written.append((f"{name}: {inner}", text))
         elif isinstance(value, (list, tuple)):
             written.append((str(name), ", ".join(map(str, value)) or NOTHING))
         else:
@@ -84,20 +85,19 @@ def _sheets(candidate: CandidateResult) -> dict[str, Sheet]:
         sheets[f"Data set {name}"] = facts(entry.data or {})
     environment = facts(candidate.environment)
     if candidate.date is not None:
-        own = next((sheets[title] for title in _OWN if title in sheets), None)
+        own = sheets.get(_OWN[0], sheets.get(_OWN[1]))
         if own is not None:  # the date differs from candidate to candidate, the rest of the environment rarely
             own.append(("evaluated", candidate.date))
         else:
             environment.insert(0, ("date", candidate.date))
     sheets["Environment"] = environment
-    return {title: sheet for title, sheet in sheets.items() if sheet}
+    return sheets
 
 
 def _group_table(content: PageContent, name: str, kind: str) -> Table:
-    entries = [candidate.datasets[name] for candidate in content.candidates]
-    first = entries[0].groups[kind]
+    lead = content.candidates[0].datasets[name]
     metrics: dict[str, None] = {}
-    for means in first.values():
+    for means in lead.groups[kind].values():
         metrics |= dict.fromkeys(means.restored or {})
     columns = [kind, "images"]
     for metric in metrics:
@@ -107,14 +107,14 @@ def _group_table(content: PageContent, name: str, kind: str) -> Table:
         else:
             columns += [f"{metric} restored", f"{metric} gain"]
     rows = []
-    for group, means in first.items():
+    for group, means in lead.groups[kind].items():
         row = [str(group), str(means.images)]
         for metric in metrics:
             row.append(shown((means.blurred or {}).get(metric), metric))
-            for entry in entries:
-                own = entry.groups.get(kind, {}).get(group, Means(0, None, None))
+            for candidate in content.candidates:
+                own = candidate.datasets[name].groups.get(kind, {}).get(group, Means(0, None, None))
                 row.append(shown((own.restored or {}).get(metric), metric))
             if not content.several:
                 row.append(shown(gain_of(means.blurred, means.restored, metric), metric, signed=True))
         rows.append(row)
-    return Table(f"{name}, by {kind}, {entries[0].protocol.id}", columns, rows)
+    return Table(f"{name}, by {kind}, {lead.protocol.id}", columns, rows)

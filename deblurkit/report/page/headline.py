@@ -10,7 +10,7 @@ from deblurkit.report.comparison import metrics_of
 from deblurkit.report.model import PageContent
 from deblurkit.report.page.numbers import between, minus, scale_of, shown
 from deblurkit.report.tables import NOTHING, Scale, p_value, printed
-from deblurkit.results import ComparedDataset, DatasetResult, Interval, Pair, gain_of
+from deblurkit.results import ComparedDataset, DatasetResult, Interval, gain_of
 
 _TONES = {1: "good", 0: "", -1: "bad"}
 
@@ -20,7 +20,6 @@ class Cell:
     """A number as it is written.
 
     Attributes:
-        text: The number.
         interval: Its 95 % interval; empty where there is none.
         tone: ``good``, ``bad``, or empty: whether it says that something became better.
         best: Whether it is the best of its column.
@@ -45,7 +44,6 @@ class Block:
     """A table of the scores of one data set, by metric or, of one metric, by candidate.
 
     Attributes:
-        dataset: The data set's name.
         title: What all of its rows are about; may be empty.
         images: How many images there are, and how many of them were scored.
         columns: Names of the columns, that of the rows' names first.
@@ -66,13 +64,11 @@ class Card:
     """The most important figure of one data set.
 
     Attributes:
-        dataset: The data set's name.
         images: How many images there are, and the protocol.
         label: What the figure is.
         value: The figure, with its sign.
         unit: ``dB`` or nothing.
-        interval: Its 95 % interval; empty where there is none.
-        tone: ``good``, ``bad`` or empty.
+        interval, tone: See :class:`Cell`.
         details: What else belongs to it, one line each.
     """
 
@@ -104,11 +100,9 @@ def cards(content: PageContent) -> list[Card]:
 
 def blocks(content: PageContent) -> list[Block]:
     """Returns the tables of scores: one a data set, of several candidates one a data set and metric."""
-    made = []
     if not content.several:
-        for name, own in content.candidates[0].datasets.items():
-            made.append(_by_metric(content, name, own))
-        return made
+        return [_by_metric(content, name, own) for name, own in content.candidates[0].datasets.items()]
+    made = []
     for name, entry in content.comparison.datasets.items():
         for metric in metrics_of(entry):
             made.append(_by_candidate(content, entry, name, metric))
@@ -121,15 +115,27 @@ def differences(content: PageContent) -> list[Block]:
     made = []
     for name, entry in content.comparison.datasets.items():
         if entry.pairs:
-            tests = "; ".join(dict.fromkeys(pair.result.test for pair in entry.pairs))
-            rows = [_pair(content, pair) for pair in entry.pairs]
-            made.append(Block(name, "", scored(entry), columns, rows, f"p: {tests}"))
+            tests: dict[str, None] = {}
+            rows = []
+            for pair in entry.pairs:
+                metric, found = pair.metric, pair.result
+                tests[found.test] = None
+                images = str(found.images)
+                if found.excluded:
+                    images += f", {found.excluded} left out"
+                ends = between(found.interval, metric, signed=True)
+                difference = Cell(shown(found.difference, metric, signed=True), ends)
+                cells = [Cell(scale_of(content, metric).title), difference, Cell(p_value(found.p_value))]
+                rows.append(Row(minus(pair.first, pair.second), [*cells, Cell(images)]))
+            made.append(Block(name, "", scored(entry), columns, rows, f"p: {'; '.join(tests)}"))
     return made
 
 
 def scored(entry: DatasetResult | ComparedDataset) -> str:
     """Says how many images a data set has, and by which protocol they were scored."""
-    known = entry.scored if isinstance(entry, DatasetResult) else entry.images
+    known = entry.images
+    if isinstance(entry, DatasetResult):
+        known = entry.scored
     return f"{count(entry.images, known)}, {entry.protocol.id}"
 
 
@@ -143,19 +149,18 @@ def count(images: int, scored: int) -> str:
 
 
 def _gain_card(scale: Scale, name: str, entry: DatasetResult) -> Card:
-    metric = scale.name
-    gain = (entry.gain or {}).get(metric)
-    before, after = (entry.blurred or {}).get(metric), (entry.restored or {}).get(metric)
-    published = (entry.published or {}).get(metric)
+    metric, published = scale.name, (entry.published or {}).get(scale.name)
+    before, gain = (entry.blurred or {}).get(metric), entry.mean("gain", metric)
+    after, ends = entry.mean("restored", metric)
     details = []
     if before is not None:
         details.append(f"{shown(before, metric)} blurred → {shown(after, metric)} restored")
     if published is not None:
         details.append(f"published: {printed(published)}, the paper's own, not measured here")
-    if gain is None:  # nothing is known of the blurred images
-        side, cell = "restored", _mean_cell(after, entry.intervals.restored.get(metric), scale)
+    if gain[0] is None:  # nothing is known of the blurred images
+        side, cell = "restored", _mean_cell(after, ends, scale)
     else:
-        side, cell = "gain", _gain_cell(gain, entry.intervals.gain.get(metric), scale)
+        side, cell = "gain", _gain_cell(*gain, scale)
     return Card(name, scored(entry), f"{side}, {metric}", cell.text, scale.unit, cell.interval, cell.tone, details)
 
 
@@ -186,9 +191,9 @@ def _by_metric(content: PageContent, name: str, entry: DatasetResult) -> Block:
     for metric in dict.fromkeys([*(entry.restored or {}), *published]):
         scale = scale_of(content, metric)
         cells = [
-            _mean_cell((entry.blurred or {}).get(metric), entry.intervals.blurred.get(metric), scale),
-            _mean_cell((entry.restored or {}).get(metric), entry.intervals.restored.get(metric), scale),
-            _gain_cell((entry.gain or {}).get(metric), entry.intervals.gain.get(metric), scale),
+            _mean_cell(*entry.mean("blurred", metric), scale),
+            _mean_cell(*entry.mean("restored", metric), scale),
+            _gain_cell(*entry.mean("gain", metric), scale),
             Cell(printed(published.get(metric))),
         ]
         rows.append(Row(scale.title, cells))
@@ -199,17 +204,17 @@ def _by_metric(content: PageContent, name: str, entry: DatasetResult) -> Block:
 def _by_candidate(content: PageContent, entry: ComparedDataset, name: str, metric: str) -> Block:
     """Returns the means over the images that all candidates have; the gains' intervals only where those are its own."""
     scale = scale_of(content, metric)
-    before = (entry.blurred or {}).get(metric)
     # Compared as they are written: two candidates whose means read the same are both the best.
     best = scale.order(means.get(metric) for means in entry.restored.values())[:1]
-    blurred = _mean_cell(before, content.candidates[0].datasets[name].intervals.blurred.get(metric), scale)
+    _, ends = content.candidates[0].datasets[name].mean("blurred", metric)
+    blurred = _mean_cell((entry.blurred or {}).get(metric), ends, scale)
     rows = [Row("blurred input", [blurred, Cell(NOTHING), Cell(NOTHING)])]
     for candidate in content.candidates:
         own, value = candidate.datasets[name], entry.restored[candidate.name].get(metric)
         ends = entry.intervals[candidate.name].get(metric)
         # A gain's interval is known of a candidate's own images only, which need not be those that all have.
-        if (own.restored or {}).get(metric) == value:  # over the same images as its own report's
-            gain = _gain_cell((own.gain or {}).get(metric), own.intervals.gain.get(metric), scale)
+        if own.mean("restored", metric)[0] == value:  # over the same images as its own report's
+            gain = _gain_cell(*own.mean("gain", metric), scale)
         else:
             gain = _gain_cell(gain_of(entry.blurred, entry.restored[candidate.name], metric), None, scale)
         mean = Cell(shown(value, metric), between(ends, metric), best=scale.write(value) in best)
@@ -224,18 +229,6 @@ def _without_published(block: Block) -> Block:
         return block
     rows = [Row(row.name, row.cells[:-1]) for row in block.rows]
     return dataclasses.replace(block, columns=block.columns[:-1], rows=rows)
-
-
-def _pair(content: PageContent, pair: Pair) -> Row:
-    metric, found = pair.metric, pair.result
-    left_out = f", {found.excluded} left out" if found.excluded else ""
-    cells = [
-        Cell(scale_of(content, metric).title),
-        Cell(shown(found.difference, metric, signed=True), between(found.interval, metric, signed=True)),
-        Cell(p_value(found.p_value)),
-        Cell(f"{found.images}{left_out}"),
-    ]
-    return Row(minus(pair.first, pair.second), cells)
 
 
 def _mean_cell(value: float | None, ends: Interval | None, scale: Scale) -> Cell:

@@ -33,6 +33,9 @@ def page_html(content: PageContent) -> str:
         modes = {name: entry.inference or "elsewhere" for name, entry in candidate.datasets.items()}
         modes_of[candidate.name] = by_set(modes)
     small, left_out = thumbnails(content)
+    colours = error_colours()
+    # The colours of error maps as 16 stops of a CSS gradient.
+    gradient = ", ".join("rgb({} {} {})".format(*colours[round(255 * stop / 15)]) for stop in range(16))
     values = {
         "content": content,
         "lead": content.candidates[0],
@@ -56,7 +59,7 @@ def page_html(content: PageContent) -> str:
         "thumbnails": small,
         "thumbnails_left_out": left_out,
         "error_levels": ERROR_LEVELS,
-        "error_gradient": _gradient(),
+        "error_gradient": gradient,
     }
     return html_page([Path(__file__).parent], "page.html.j2", _STYLES, _SCRIPTS, values)
 
@@ -71,9 +74,3 @@ def _notes(content: PageContent) -> list[str]:
     for note, names in names_of.items():
         notes[note if len(names) == len(content.candidates) else f"{', '.join(names)}: {note}"] = None
     return list(notes)
-
-
-def _gradient(stops: int = 16) -> str:
-    """Returns the error map's colours as the stops of a CSS gradient."""
-    colours = error_colours()
-    return ", ".join("rgb({} {} {})".format(*colours[round(255 * stop / (stops - 1))]) for stop in range(stops))

@@ -17,6 +17,7 @@ def speed_table(content: PageContent) -> Table | None:
 
     ``None`` where nothing was measured, as when restored images were scored that came from elsewhere.
     """
+    texts = 2 if content.several else 1  # one candidate alone needs no name
     # A column is there if any row has it: a folder beside a network has no times.
     known: dict[str, None] = {}
     measured: list[tuple[list[str], dict[str, str]]] = []
@@ -24,15 +25,14 @@ def speed_table(content: PageContent) -> Table | None:
         for candidate in content.candidates:
             values = dict(_measured(candidate.datasets[name]))
             known |= dict.fromkeys(values)
-            measured.append(([name, candidate.name] if content.several else [name], values))
+            measured.append(([name, candidate.name][:texts], values))
     if not known:
         return None
-    named = ["data set", "candidate"] if content.several else ["data set"]
     rows = []
     for names, values in measured:
-        rows.append([*names, *(values.get(column, NOTHING) for column in known)])
+        rows.append([*names, *(dict.fromkeys(known, NOTHING) | values).values()])
     title = "Time and memory" if _MEMORY in known else "Time"
-    return Table(title, [*named, *known], rows, texts=len(named))
+    return Table(title, [*["data set", "candidate"][:texts], *known], rows, texts)
 
 
 def _measured(entry: DatasetResult) -> Iterator[tuple[str, str]]:
