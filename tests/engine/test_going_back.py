@@ -201,6 +201,7 @@ def test_kill_between_a_checkpoint_and_the_pointer_to_it(start: Start):
     assert [file.name for file in WorkDir(folder).saved()] == ["iter_00000004.pth", "iter_00000002.pth"]
 
 
+@pytest.mark.slow
 def test_message_on_the_command_line(tmp_path: Path, option_file: Callable[..., Path]):
     options, folder = option_file(), tmp_path / "run"
     run(tmp_path / "one.txt", "-opt", options, "--work-dir", folder)

@@ -150,6 +150,7 @@ def test_processes_that_see_different_disks(tmp_path: Path, option_file: Callabl
     assert records(tmp_path / "disk0" / "run") == before
 
 
+@pytest.mark.slow
 def test_refusal_of_the_first_reaches_all(tmp_path: Path, option_file: Callable[..., Path]):
     folder = tmp_path / "run"
     folder.mkdir()

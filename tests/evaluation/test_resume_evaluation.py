@@ -178,7 +178,7 @@ def run(out: str, save_images: bool = True, **options: Any) -> None:
     evaluate(load_options("sharpener.yml"), out=out, save_images=save_images, device="cpu", **options)
 
 
-@pytest.mark.parametrize("save_images", [True, False])
+@pytest.mark.parametrize("save_images", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_killed_and_started_again_gives_the_same_files(
     forwards: Path, caplog: pytest.LogCaptureFixture, save_images: bool
 ) -> None:
