@@ -37,7 +37,7 @@ class Entry:
     name: str
     summary: str
     arguments: tuple[str, ...]
-    """What its constructor takes, where it has one of its own; a function's arguments after the first."""
+    """The arguments of its constructor, where it has one of its own; a function's arguments after the first."""
 
 
 @cache

@@ -144,4 +144,4 @@ COMPLETERS: dict[str, Completer] = {
     "protocol": lambda prefix, args: names_of("protocol"),
     "explain": lambda prefix, args: names_of("protocol"),
 }
-"""What completes an argument, by its ``dest``; any other is completed by its choices, else as a file."""
+"""Completers of arguments, by their ``dest``; any other is completed by its choices, else as a file."""

@@ -58,7 +58,7 @@ class SizeRule:
 
 @dataclass(frozen=True)
 class GeneratorTraits:
-    """What a generator may declare, each by an attribute of the name given here.
+    """The optional members of a generator, each by an attribute of the name given here.
 
     Attributes:
         value_range: ``value_range``: black and white as the network sees and returns them; (0, 1) by default.
@@ -123,7 +123,7 @@ class Game(Protocol):
 
 @dataclass(frozen=True)
 class LossTraits:
-    """What a loss may declare, each by an attribute of the name given here. All but ``notes`` are for games.
+    """The optional members of a loss, each by an attribute of the name given here. All but ``notes`` are for games.
 
     Attributes:
         notes: What every log must say of it, such as that its weights are random.
@@ -178,7 +178,7 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class DatasetTraits:
-    """What a data set may have besides; ``None`` where it does not.
+    """The optional members of a data set; ``None`` where it lacks one.
 
     Attributes:
         keys: ``keys()``: the names of its images, in order.
@@ -227,7 +227,7 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class TransformTraits:
-    """What a transform may declare.
+    """The optional members of a transform.
 
     Attributes:
         needs_partner: Whether it takes a function that gives another pair as a third argument; false by default.
@@ -258,7 +258,7 @@ class Blur(Protocol):
 
 @dataclass(frozen=True)
 class BlurTraits:
-    """What a blur may have besides; ``None`` where it does not.
+    """The optional members of a blur; ``None`` where it lacks one.
 
     Attributes:
         margin: As above; ``None`` only where the blur is no blur.
@@ -285,7 +285,7 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class MetricTraits:
-    """What a metric may declare.
+    """The optional members of a metric.
 
     Attributes:
         unit: Behind its values in tables; none by default.

@@ -1,4 +1,4 @@
-"""What networks cost, as it travels from where it is measured to the tables that show it."""
+"""The costs of networks, as they travel from where they are measured to the tables that show them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class SizeCost:
-    """What one image of one size costs; ``None`` where it was not measured.
+    """The cost of one image of one size; ``None`` where it was not measured.
 
     Attributes:
         size: Of the image, ``HxW``.
@@ -40,7 +40,7 @@ class SizeCost:
 
 @dataclass(frozen=True)
 class GeneratorCost:
-    """What one option file's generator costs.
+    """The cost of one option file's generator.
 
     Attributes:
         name, file: The experiment's name and option file.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
-"""What networks compute in: ``tf32`` differs from ``fp32`` on CUDA devices only; half precisions run under autocast."""
+"""Of networks: ``tf32`` differs from ``fp32`` on CUDA devices only, half precisions run under autocast."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Self
 from deblurkit.errors import UserError
 
 Content = bytes | str | Callable[[BinaryIO], object]
-"""What a file is to hold: bytes, text that is encoded in UTF-8 as it stands, or a function that writes to the file."""
+"""The content of a file: bytes, text that is encoded in UTF-8 as it stands, or a function that writes to the file."""
 
 
 @contextlib.contextmanager

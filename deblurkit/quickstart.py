@@ -39,7 +39,7 @@ class Plan:
     iterations: int
     validations: int
     seconds: float
-    """What the training, the test and the report take."""
+    """Time that the training, the test and the report take."""
 
     def overrides(self) -> list[str]:
         """Returns the changes that make the option file this training."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Candidate = type | Callable[..., object]
-"""What somebody registers: a class or a function."""
+"""A class or a function that somebody registers."""
 
 Contract = Callable[[Candidate], str | None]
 """Says what a candidate lacks of its kind in :mod:`deblurkit.contracts`; ``None`` where it fits."""

@@ -1,4 +1,4 @@
-"""What is measured, as it travels from where it is measured to the reports that show it.
+"""Scores, as they travel from where they are measured to the reports that show them.
 
 Evaluation fills these types and reports read them. Only ``to_json`` turns them into the content of ``metrics.json`` and
 ``comparison.json``, where infinite scores are the texts ``inf`` and ``-inf``.
@@ -16,7 +16,7 @@ Scores = dict[str, float]  # values by metric
 Interval = tuple[float, float]  # the ends of a confidence interval of a mean: see deblurkit.evaluation.statistics
 LEVEL, RESAMPLES = 0.95, 9999  # how often an interval covers the mean; bootstrap samples behind it
 Facts = Mapping[str, Any]
-"""What a data set or a machine says of itself: to be shown, not to be read."""
+"""Facts that a data set or a machine tells of itself: to be shown, not to be read."""
 
 
 def plain(value: Any) -> Any:
@@ -53,7 +53,7 @@ def gain_of(before: Mapping[str, float] | None, after: Mapping[str, float] | Non
 
 @dataclass(frozen=True)
 class ImageScore:
-    """What was measured on one image.
+    """The scores of one image.
 
     Attributes:
         key: The image's name in its data set, a relative path without extension.
@@ -138,7 +138,7 @@ class SecondsSpent:
 
 @dataclass(frozen=True)
 class DatasetResult:
-    """What is known of one candidate on one data set.
+    """The result of one candidate on one data set.
 
     Attributes:
         protocol: How it was scored.
@@ -286,7 +286,7 @@ class ComparedDataset:
 
 @dataclass(frozen=True)
 class ComparedCandidate:
-    """What a comparison says of a candidate: the file of its own figures, and how it came by its images."""
+    """A candidate in a comparison: the file of its own figures, and how it came by its images."""
 
     metrics: str
     inference: Mapping[str, str | None]

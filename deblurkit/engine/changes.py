@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Effect(enum.Enum):
-    """What a changed option does to a resumed run."""
+    """The effect of a changed option on a resumed run."""
 
     APPLIED = "applied"
     REFUSED = "refused"
@@ -19,7 +19,7 @@ class Effect(enum.Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """What happens when an option is changed.
+    """The rule for an option that is changed.
 
     Attributes:
         pattern: Key paths that the rule is for; ``*`` is any one key, ``**`` any number of them.

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the data behind its weights, so that a report of them cannot keep it from its reader."""
+"""A checkpoint's record of the data behind its weights, so that a report of them cannot keep it from its reader."""
 
 from __future__ import annotations
 

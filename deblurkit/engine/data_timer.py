@@ -31,7 +31,7 @@ class DataClock:
 
     @property
     def seconds(self) -> float:
-        """What has been added up; waits until a GPU has got there."""
+        """The seconds added up so far; waits until a GPU has got there."""
         for asked, there in self._spans:
             if isinstance(there, float):
                 self._seconds += there - asked

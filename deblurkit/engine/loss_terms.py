@@ -39,7 +39,7 @@ class Term:
 
     @cached_property
     def traits(self) -> LossTraits:
-        """What the loss declares, read once."""
+        """The declarations of the loss, read once."""
         return loss_traits(self.loss)
 
     def active(self, iteration: int) -> bool:

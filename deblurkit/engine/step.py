@@ -35,7 +35,7 @@ Output = Tensor | Sequence["Output"]
 
 @dataclass
 class Parts:
-    """What the engine gives a restorer: the networks, the terms and the settings of the step."""
+    """Everything that the engine gives a restorer: the networks, the terms and the settings of the step."""
 
     generator: nn.Module
     critics: dict[str, nn.Module] = field(default_factory=dict)

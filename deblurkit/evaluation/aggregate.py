@@ -1,4 +1,4 @@
-"""What is said of a data set: means, intervals, groups and times from its images' rows."""
+"""Figures of a data set: means, intervals, groups and times from its images' rows."""
 
 from __future__ import annotations
 

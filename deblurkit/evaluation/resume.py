@@ -1,4 +1,4 @@
-"""What a killed evaluation goes on from: a journal of the images that were scored, and the restored images themselves.
+"""Resuming a killed evaluation: a journal of the images that were scored, and the restored images themselves.
 
 A journal is append-only: a line for what is evaluated, then one for each image.
 """

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and where: the candidates' results, and the same side by side."""
+    """A written report, and where it lies: the candidates' results, and the same side by side."""
 
     folder: Path
     candidates: Sequence[CandidateResult]

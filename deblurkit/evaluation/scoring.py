@@ -82,7 +82,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Keeping:
-    """What is done with each image beyond scoring it; all of it in the threads that score.
+    """Work on each image beyond scoring it; all of it is done in the threads that score.
 
     Attributes:
         file: Tells where a restored image goes, from its index and key.
@@ -230,7 +230,7 @@ class _Ready:
 
 
 class _Work:
-    """What is done with one image: read, restore, score."""
+    """The steps of one image: read, restore, score."""
 
     def __init__(self, source: Source, dataset: Any, protocol: Protocol, seed: int, keeping: Keeping) -> None:
         check_truths(dataset, protocol)

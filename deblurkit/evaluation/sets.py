@@ -50,7 +50,7 @@ def protocols_of(sets: Mapping[str, ScoredSet]) -> list[Protocol]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is the same for all candidates.
+    """Everything that is the same for all candidates.
 
     Attributes:
         settings: How to score.

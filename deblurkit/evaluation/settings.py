@@ -22,7 +22,7 @@ class Settings:
     Attributes:
         protocol: For the test sets that name none; by default the experiment's ``val.protocol``.
         plugins: Modules or files to import first. Plugins that a checkpoint names are never imported.
-        datasets: Names of test sets, all of which must be there; by default all of them, but for published ones whose
+        datasets: Names of test sets, all of which must be there; by default all of them, except published ones whose
             folder does not exist: the report says which those are.
         inference: By default ``val.inference``, else what each set's protocol prescribes.
         out: The report's folder.

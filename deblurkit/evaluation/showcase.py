@@ -59,7 +59,7 @@ class ScoredCandidate:
 
 @dataclass(frozen=True)
 class ShownImages:
-    """What a page shows of one data set.
+    """The images of one data set that a page shows.
 
     Attributes:
         pictures: Keys of the images of which it has crops, and why, the most telling first.

@@ -28,13 +28,13 @@ class Restored(NamedTuple):
     mode: str | None
     """The inference mode that was really used; ``None`` where it was made elsewhere."""
     live_bytes: int | None = None
-    """What live tensors took at once, as estimated; ``None`` where that is unknown."""
+    """Bytes that live tensors took at once, as estimated; ``None`` where that is unknown."""
     events: tuple[str, ...] = ()
-    """What happened on the way, such as a fall-back to tiles."""
+    """Events on the way, such as a fall-back to tiles."""
 
 
 class Source(ABC):
-    """What gives the restored image of each sample."""
+    """Gives the restored image of each sample."""
 
     @contextlib.contextmanager
     def running(self, training_mode: bool) -> Iterator[None]:

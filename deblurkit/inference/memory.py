@@ -1,4 +1,4 @@
-"""What memory a generator takes for an image."""
+"""The memory that a generator takes for an image."""
 
 from __future__ import annotations
 

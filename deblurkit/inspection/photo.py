@@ -32,7 +32,7 @@ from deblurkit.report.tables import Table
 from deblurkit.report.write import write_text
 
 PAGE = "look.html"
-"""What the page is called in the folder."""
+"""The page's name in the folder."""
 
 _PAGE_PX = 720  # longer side of a picture on the page; the files beside it are whole
 

@@ -16,7 +16,7 @@ class Comments:
     """The comments of one file, without their ``#``: directly above lines and at their ends, by one-based number."""
 
     header: tuple[str, ...]
-    """What the file begins with, which speaks of all of it."""
+    """The comment that the file begins with, which speaks of all of it."""
     above: dict[int, tuple[str, ...]]
     trailing: dict[int, tuple[str, ...]]
 

@@ -20,7 +20,7 @@ class Copied:
     file: Path
     written: tuple[Path, ...]
     found: tuple[Path, ...]
-    """What was there already, the same."""
+    """Files that were there already, the same."""
 
 
 def copy(file: OptionFile, folder: Path) -> Copied:

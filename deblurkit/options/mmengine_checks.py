@@ -1,4 +1,4 @@
-"""What MMEngine builds for us: only names in its tables, only keys that are ours to give.
+"""Checks of the parts that MMEngine builds for us: only names in its tables, only keys that are ours to give.
 
 MMEngine's ``Registry.get`` imports whatever a name that it does not know spells, with dots (``os.system``) or without
 (any module in the current directory), and calls what it finds. So names are looked up here, in the tables alone.

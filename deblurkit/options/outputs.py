@@ -1,4 +1,4 @@
-"""What a generator returns, found out on the meta device: no memory is used and no weights are read."""
+"""The outputs of a generator, found out on the meta device: no memory is used and no weights are read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong in an option file: where each value came from, and one line for every problem."""
+"""Problems of an option file: where each value came from, and one line for every problem."""
 
 from __future__ import annotations
 

@@ -92,9 +92,9 @@ class LossTerm(FlatSection):
     weight: float = 1.0
     """Multiplies the term, once."""
     pred: str = "image"
-    """What is compared: an output of the generator, or ``view(output)``."""
+    """The side that is compared: an output of the generator, or ``view(output)``."""
     target: str = "sharp"
-    """What it is compared with: ``sharp``, ``blurred``, an output, or a view of one."""
+    """The side that it is compared with: ``sharp``, ``blurred``, an output, or a view of one."""
     critic: str | None = None
     """For adversarial losses, the discriminator by name."""
     start: NonNegativeInt = 0
@@ -218,7 +218,7 @@ class Val(Section):
 
 
 class Logging(Section):
-    """What is recorded of a run."""
+    """Records of a run."""
 
     every: PositiveInt = 100
     """Iterations between log entries."""
@@ -235,7 +235,7 @@ class Logging(Section):
 
 
 class PublishedCost(Section):
-    """What a paper says its generator costs; ``deblurkit measure`` shows it beside what it measures."""
+    """The cost of its generator as a paper states it; ``deblurkit measure`` shows it beside what it measures."""
 
     parameters: PositiveFloat | None = None
     """Number of parameters."""
@@ -259,7 +259,7 @@ class Paper(Section):
     compared: list[dict[str, str | float]] = Field(default_factory=list)
     """Rows of other methods: ``method``, ``dataset`` and metrics."""
     called: list[str] = Field(default_factory=list)
-    """What the rows of other papers call this one's method, so that times within one paper can be compared."""
+    """Names that other papers' rows give this one's method, so that times within one paper can be compared."""
     cost: PublishedCost | None = None
     """The generator's published cost."""
 
@@ -295,7 +295,7 @@ class Options(Section):
     val: Val = Field(default_factory=Val)
     """How to validate."""
     logging: Logging = Field(default_factory=Logging)
-    """What to record."""
+    """Things to record."""
     hooks: list[Component] = Field(default_factory=list)
     """Further hooks of MMEngine or of plugins."""
     engine: dict[str, Any] = Field(default_factory=dict)

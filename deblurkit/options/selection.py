@@ -1,4 +1,4 @@
-"""What a loss term compares: an output of the generator or of the batch, seen through views."""
+"""Selections of what a loss term compares: an output of the generator or of the batch, seen through views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a component's constructor takes, and whether arguments from an option file fit it."""
+"""Signatures of components' constructors, and whether arguments from an option file fit them."""
 
 from __future__ import annotations
 

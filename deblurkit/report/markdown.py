@@ -72,7 +72,7 @@ class _Group:
 
 @dataclass(frozen=True)
 class _Section:
-    """What ``report.md`` says of one data set.
+    """A data set in ``report.md``.
 
     Attributes:
         first: The metric that ranks the images; ``None`` where nothing was scored.

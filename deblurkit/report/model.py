@@ -1,4 +1,4 @@
-"""What a report is made of: results and encoded pictures, whoever computed them."""
+"""The content of a report: results and encoded pictures, whoever computed them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class Paper:
-    """What an experiment's paper prints: its own scores by data set, and the rows that it compares with."""
+    """Scores that an experiment's paper prints: its own scores by data set, and the rows that it compares with."""
 
     title: str
     published: Mapping[str, Mapping[str, float]]

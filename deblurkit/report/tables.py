@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 NOTHING = "-"
-"""What stands where there is no value."""
+"""Stands where there is no value."""
 
 OWN_METHOD = "the paper itself"
-"""What the row is called that a paper prints of its own method."""
+"""Names the row that a paper prints of its own method."""
 
 ABOUT_INTERVALS = (
     f"Intervals in brackets: {100 * LEVEL:.0f} %, percentile bootstrap of the mean over images, {RESAMPLES} resamples. "

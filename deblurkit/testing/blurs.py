@@ -1,4 +1,4 @@
-"""What blurs keep: light adds up, is neither made nor lost, and stays the same for the same draw."""
+"""Laws that blurs keep: light adds up, is neither made nor lost, and stays the same for the same draw."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from deblurkit.registry import ComponentRegistry
 
 @dataclass(frozen=True)
 class Traits:
-    """What is true of a component, allowed, and not to be seen from outside; a check that it concerns takes it up.
+    """Facts of a component that are allowed and not to be seen from outside; a check that it concerns takes it up.
 
     Attributes:
         small: Arguments, over the others, that make a network small, for the checks that are slow with large ones.

@@ -1,4 +1,4 @@
-"""What every component's constructor keeps, so that option files can be checked before anything is built."""
+"""Laws that every component's constructor keeps, so that option files can be checked before anything is built."""
 
 from __future__ import annotations
 

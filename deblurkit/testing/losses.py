@@ -1,4 +1,4 @@
-"""What losses, adversarial losses and views keep."""
+"""Laws that losses, adversarial losses and views keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What generators and critics keep."""
+"""Laws that generators and critics keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What transforms keep: a pair stays a pair."""
+"""Laws that transforms keep: a pair stays a pair."""
 
 from __future__ import annotations
 

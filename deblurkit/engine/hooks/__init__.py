@@ -1,1 +1,1 @@
-"""What happens around the iterations, one hook a file."""
+"""Hooks around the iterations, one a file."""

@@ -16,7 +16,7 @@ from deblurkit.report.templating import html_page
 from deblurkit.report.write import write_text
 
 FILE = "curves.html"
-"""What the page is called in a work dir."""
+"""The page's name in a work dir."""
 
 _HERE = Path(__file__).parent
 _SHARED = _HERE.parent / "page"  # the report's page, whose looks this one has

@@ -24,7 +24,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class InsidePage:
-    """What the page says.
+    """The content of the page.
 
     Attributes:
         network: The generator's class.

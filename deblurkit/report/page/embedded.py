@@ -1,4 +1,4 @@
-"""What the page's script reads: scores of single images, crops and thumbnails, as values that JSON can hold."""
+"""Data for the page's script: scores of single images, crops and thumbnails, as values that JSON can hold."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Sheet = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Provenance:
-    """What is known of a candidate's origin: its name, empty for what all share, and facts by the title of a table."""
+    """The origin of a candidate: its name, empty for what all share, and facts by the title of a table."""
 
     name: str
     tables: Mapping[str, Sheet]

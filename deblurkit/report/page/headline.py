@@ -1,4 +1,4 @@
-"""What the page says first: the means with their intervals, and how far candidates differ."""
+"""The head of the page: the means with their intervals, and how far candidates differ."""
 
 from __future__ import annotations
 
