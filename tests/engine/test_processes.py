@@ -308,6 +308,7 @@ def test_other_number_of_processes(tmp_path: Path, option_file: Callable[..., Pa
     trained("-opt", options, "--work-dir", folder, "--set", "train.epochs=1")
     assert checkpoint_of(folder, 2)["position"]["epoch"] == 1
     train(load_options(options), folder, resume=True, device="cpu")
-    assert checkpoint_of(folder, 6)["position"] == {"iteration": 6, "epoch": 2, "into_epoch": 0, "epoch_length": 4}
+    position = {"iteration": 6, "epoch": 2, "into_epoch": 0, "epoch_length": 4, "epoch_of": "generator"}
+    assert checkpoint_of(folder, 6)["position"] == position
     log = (folder / "log.txt").read_text(encoding="utf-8")
     assert "2 process(es) wrote the checkpoint, now there are 1" in log
