@@ -1,4 +1,4 @@
-"""What the framework itself costs an iteration: deblurkit's loop, a bare PyTorch loop and basicsr's.
+"""The cost of the framework itself in an iteration: deblurkit's loop, a bare PyTorch loop and basicsr's.
 
 All three train the same networks of almost no compute (1x1 convolutions on 8x8 images) with L1 and least-squares GAN
 terms, Adam for both networks, an averaged generator and a log line every 100 iterations, in one process and on one

@@ -35,9 +35,9 @@ from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.evaluation.provenance import environment
 from deblurkit.evaluation.scoring import score_dataset
 from deblurkit.evaluation.sources import NetworkSource
+from deblurkit.files import write_atomically
 from deblurkit.options.load import options_from_dict
 from deblurkit.options.schema import Options
-from deblurkit.report.write import write_text
 
 LAST = 20  # updates that are averaged
 SETTING = dataclasses.replace(SETTINGS["small"], name="shares", window=122, batch=1, updates=120)
@@ -152,7 +152,7 @@ def write(file: Path, setting: Setting, changes: Sequence[str], balances: Sequen
         },
         "runs": [dataclasses.asdict(balance) for balance in balances],
     }
-    write_text(file, json.dumps(record, indent=2) + "\n")
+    write_atomically(file, json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

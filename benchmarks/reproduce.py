@@ -30,10 +30,10 @@ from reproduction_page import KINDS, page
 from deblurkit.checkpoint import build_generator
 from deblurkit.engine.train import train
 from deblurkit.evaluation.evaluate import evaluate
+from deblurkit.files import write_atomically
 from deblurkit.losses.perceptual import PerceptualLoss
 from deblurkit.options.load import options_from_dict
 from deblurkit.pretrained import MissingWeightsError
-from deblurkit.report.write import write_text
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,12 @@ def run(job: Job) -> Run:
         start = time.perf_counter()
         train(options, folder, device=job.device, overwrite=True)
         seconds = time.perf_counter() - start
-        write_text(trained, json.dumps({"training": training, "seconds": seconds}, indent=2))
+        write_atomically(trained, json.dumps({"training": training, "seconds": seconds}, indent=2))
     start = time.perf_counter()
     checkpoint = folder / "checkpoints" / f"iter_{experiment.setting.updates:08d}.pth"
     metrics = evaluate(options, checkpoint, device=job.device)
     result = scored(experiment, metrics, read(trained)["seconds"], time.perf_counter() - start)
-    write_text(scores, json.dumps(asdict(result), indent=2))
+    write_atomically(scores, json.dumps(asdict(result), indent=2))
     return result
 
 
@@ -217,8 +217,8 @@ def write(arguments: argparse.Namespace, example: Experiment, runs: Sequence[Run
         "runs": [asdict(run) for run in runs],
     }
     out = Path(arguments.out)
-    write_text(out, json.dumps(record, indent=2) + "\n")
-    write_text(out.with_suffix(".md"), page(told, arguments.objective, runs))
+    write_atomically(out, json.dumps(record, indent=2) + "\n")
+    write_atomically(out.with_suffix(".md"), page(told, arguments.objective, runs))
 
 
 def about(arguments: argparse.Namespace, example: Experiment, runs: Sequence[Run]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
 from deblurkit.checkpoint_format import FORMAT, checked, is_checkpoint
-from deblurkit.errors import UserError
+from deblurkit.errors import UserError, first_line
 from deblurkit.files import sync_folder, write_atomically
 from deblurkit.plugins import load_plugins
 from deblurkit.registry import ARCHS
@@ -162,8 +162,8 @@ def _bounds(weights: Mapping[str, Tensor]) -> Bounds:
 
 
 def _short(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    said = first_line(error)
+    return f"{type(error).__name__}: {said[:300]}" if said else type(error).__name__
 
 
 def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake, and the wording that points at the nearest right name."""
+"""The one exception for a user's mistake, and wordings that messages share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class UserError(Exception):
     """A mistake in what the user gave: printed without a traceback, one line a problem, exit code 2.
 
     Args:
-        problems: One finished line each: where it is, what came, what was expected.
+        problems: One finished line each: where it is, what it got, what was expected.
     """
 
     def __init__(self, *problems: str) -> None:
@@ -36,3 +36,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     folded = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     return f" (did you mean '{folded[close[0]]}'?)" if close else ""
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of what an exception says; ``""`` where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "")

@@ -102,8 +102,8 @@ def test_imports_point_one_way():
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_module_imports_itself_through_others():
-    """Imports inside functions count too: a circle that only works by their order is still one."""
+def import_graph() -> dict[str, set[str]]:
+    """The modules of the package, each with those that it imports."""
     modules = {module_of(file): file for file in FILES}
     needs: dict[str, set[str]] = {}
     for module, file in modules.items():
@@ -111,10 +111,26 @@ def test_no_module_imports_itself_through_others():
         # `from deblurkit.errors import UserError` is listed with the imported name at its end
         found = {name if name in modules else name.rpartition(".")[0] for name in named}
         needs[module] = (found & modules.keys()) - {module}
+    return needs
+
+
+def test_no_module_imports_itself_through_others():
+    """Imports inside functions count too: a circle that only works by their order is still one."""
     try:
-        TopologicalSorter(needs).prepare()
+        TopologicalSorter(import_graph()).prepare()
     except CycleError as error:
         pytest.fail(f"each is imported by the next: {', '.join(error.args[1])}")
+
+
+def test_one_forward_pass_knows_nothing_of_modes():
+    package = "deblurkit.inference."
+    graph: dict[str, set[str]] = {}
+    for module, needed in import_graph().items():
+        if module.startswith(package):
+            graph[module.removeprefix(package)] = {n.removeprefix(package) for n in needed if n.startswith(package)}
+    order = list(TopologicalSorter(graph).static_order())
+    assert order.index("forward") < order.index("global_ops") < order.index("tlc") < order.index("restore")
+    assert graph["forward"] == set(), "nor of tiles, probes or local means"
 
 
 def test_options_import_what_the_file_names():

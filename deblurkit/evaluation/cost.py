@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deblurkit.checkpoint import build_generator
 from deblurkit.costs import CostReport, GeneratorCost, Latency, SizeCost, TimeRatio
 from deblurkit.device import Precision, check_precision
-from deblurkit.errors import UserError
+from deblurkit.errors import UserError, first_line
 from deblurkit.evaluation.provenance import environment
 from deblurkit.inference.forward import device_of, restore_whole
 from deblurkit.inference.memory import LiveTensors
@@ -228,8 +228,7 @@ def _attempt(work: Callable[[], T], failures: list[str]) -> T | None:
 
 def in_one_line(error: Exception) -> str:
     """Returns the class of an exception and the first line of what it says, cut to 200 characters."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first[:200]}"
+    return f"{type(error).__name__}: {first_line(error)[:200]}"
 
 
 @torch.no_grad()

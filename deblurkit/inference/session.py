@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from deblurkit.contracts import generator_traits
 from deblurkit.data.images import to_uint8
 from deblurkit.device import Precision, is_out_of_memory
-from deblurkit.errors import UserError
+from deblurkit.errors import UserError, first_line
 from deblurkit.inference.fallback import Fallback
 from deblurkit.inference.forward import NonFiniteOutputError, device_of, non_finite
 from deblurkit.inference.receptive_field import global_layers
@@ -192,7 +192,7 @@ class Session:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            said = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+            said = first_line(error) or type(error).__name__
         else:
             return ""
         if self._fallback.device.type == "cuda":  # only here, where the error no longer holds what was computed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from deblurkit.contracts import generator_traits
 from deblurkit.data.images import encode_image, read_image, to_tensor, to_uint8, write_image
 from deblurkit.device import is_out_of_memory
 from deblurkit.errors import UserError
-from deblurkit.files import saying
+from deblurkit.files import saying, write_atomically
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.inference.fallback import Fallback
 from deblurkit.inference.forward import NonFiniteOutputError, non_finite
@@ -29,7 +28,7 @@ from deblurkit.losses.views import sobel
 from deblurkit.options.inference import parse_inference
 from deblurkit.report.inside.page import Figure, InsidePage, inside_html
 from deblurkit.report.tables import Table
-from deblurkit.report.write import write_text
+from deblurkit.report.templating import data_uri
 
 PAGE = "look.html"
 """The page's name in the folder."""
@@ -112,7 +111,7 @@ def look(deblurrer: Deblurrer, photo: Path, out: Path, settings: Settings, comma
         out.mkdir(parents=True, exist_ok=True)
         for file, picture in pictures.items():
             write_image(file, picture)
-        write_text(out / PAGE, text)
+        write_atomically(out / PAGE, text)
     return [*notes, f"{len(pictures)} pictures and the page {out / PAGE}"]
 
 
@@ -232,5 +231,4 @@ def _embedded(picture: Image) -> str:
     size = shrunk_size(picture, _PAGE_PX)
     if size != picture.shape[1::-1]:
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    data = encode_image(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 90])
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    return data_uri(encode_image(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 90]))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from deblurkit.costs import CostReport, GeneratorCost, TimeRatio
 from deblurkit.errors import UserError
+from deblurkit.files import write_atomically
 from deblurkit.report.tables import NOTHING, Table, escape, rich_console, rich_table
-from deblurkit.report.write import json_text, write_text
+from deblurkit.report.write import json_text
 
 GIGA, MIB = 10**9, 2**20
 # The names of figures in `paper.cost` and the image sizes that they are about.
@@ -122,7 +123,7 @@ def check_targets(*files: str | None) -> None:
 def write(file: str | None, text: str) -> None:
     """Writes ``text`` where ``file`` names a place, replaced whole or not at all."""
     if file is not None:
-        write_text(Path(file), text)
+        write_atomically(Path(file), text)
 
 
 def _notes(report: CostReport) -> list[tuple[str, list[str]]]:

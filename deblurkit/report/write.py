@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deblurkit.files import write_atomically, write_together
+from deblurkit.files import write_together
 from deblurkit.report.comparison import comparison_markdown
 from deblurkit.report.markdown import report_markdown
 from deblurkit.report.model import PageContent
@@ -104,11 +104,6 @@ def _cells(names: Iterable[str], blurred: Facts | None, restored: Facts | None) 
     for name in names:
         cells += [(blurred or {}).get(name), (restored or {}).get(name)]
     return cells
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a page or a table, whole or not at all."""
-    write_atomically(path, text)
 
 
 def json_text(content: Any) -> str:

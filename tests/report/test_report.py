@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from made_candidates import PAPER, candidate, content_of, entry, images, in_folder
 
+from deblurkit.files import write_atomically
 from deblurkit.report.markdown import report_markdown
 from deblurkit.report.model import Paper
 from deblurkit.report.ranking import ranked, ranked_by_score, share_gained
 from deblurkit.report.tables import as_text, escape, headline, published, scale
-from deblurkit.report.write import per_image_csv, write_comparison, write_report, write_text
+from deblurkit.report.write import per_image_csv, write_comparison, write_report
 from deblurkit.results import CandidateResult, ImageScore, Means, ScoreKind, SecondsSpent, plain
 
 ROWS = {
@@ -170,7 +171,7 @@ def test_nothing_is_replaced_unless_all_is_rendered(tmp_path: Path, scored: Cand
 def test_no_file_stays_half_written(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="taken"):
-        write_text(tmp_path / "taken", "text")
+        write_atomically(tmp_path / "taken", "text")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deblurkit.errors import UserError
-from deblurkit.files import saying
+from deblurkit.files import saying, write_atomically
 from deblurkit.report.curves.groups import all_keys, grouped, plots, runs_table, scores_table, values_table
 from deblurkit.report.curves.records import Run, read_run
 from deblurkit.report.curves.strips import counted, strips_of
 from deblurkit.report.templating import html_page
-from deblurkit.report.write import write_text
 
 FILE = "curves.html"
 """The page's name in a work dir."""
@@ -44,7 +43,7 @@ def write_curves(work_dirs: Sequence[Path], out: Path | None = None) -> Path:
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise UserError(f"{file}: expected a file in a folder that is there")
     with saying(f"{file}: it cannot be written"):
-        write_text(file, curves_html(runs))
+        write_atomically(file, curves_html(runs))
     return file
 
 
