@@ -17,5 +17,6 @@ SHRUNK: dict[str, dict[str, Any]] = {
     "MADNDiscriminator": {"channels": [2, 3, 3, 4, 5], "hidden": 6},
     "StructureGuided": {"channels": [4, 8, 16], "gradient_channels": 8, "blocks": 1, "reduction": 1},
     "FilterBankUNet": {"channels": [4, 4], "blocks": 1, "filters": 2, "taps": 5},
+    "ResidualUNet": {"channels": [4, 6], "encoder_blocks": [1, 2], "decoder_blocks": [1]},
     "PatchDiscriminator": {"channels": 4, "layers": 2},
 }

@@ -38,6 +38,8 @@ GREAT: dict[str, dict[str, Any]] = {  # motion; the margins are found
         "steps": 12,
     },
     "Kernels": {"kernels": STROKE, "rotate": True, "scale": [0.5, 2]},
+    "Defocus": {"radius": [6, 9]},
+    "Still": {},
 }
 DEVICES = [
     "cpu",

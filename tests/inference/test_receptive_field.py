@@ -30,6 +30,7 @@ EXPECTED = {
     "FilterBankUNet": [POOL],
     "MADN": [],
     "NAFNet": [POOL],
+    "ResidualUNet": [POOL],
     "StructureGuided": [INSTANCE, POOL],
 }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
+from deblurkit.losses.frequency import FrequencyLoss
 from deblurkit.losses.pixel import CharbonnierLoss, L1Loss, MSELoss, PSNRLoss, SmoothL1Loss
 from deblurkit.losses.views import difference, select, sobel, sobel_components
 from deblurkit.options.selection import parse_selection
@@ -122,3 +125,16 @@ def test_views_nest_and_take_lists(image: torch.Tensor):
     found = select(parse_selection("difference(sobel(scales))"), named)
     for item, source in zip(found, named["scales"], strict=True):
         assert torch.equal(item, difference(sobel(source)))
+
+
+def test_the_frequency_loss_weighs_each_frequency_alike_whatever_the_size() -> None:
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for side in (32, 128):
+        difference = torch.randn(2, 3, side, side, generator=generator)
+        losses.append(float(FrequencyLoss()(difference, torch.zeros_like(difference))))
+    # The variance of 1 is half in the real and half in the imaginary parts: the mean size of such a normal number.
+    assert losses == pytest.approx([math.sqrt(1 / math.pi)] * 2, rel=0.05)
+    assert float(FrequencyLoss()(difference, difference)) == 0
+    halves = difference.bfloat16()
+    assert FrequencyLoss()(halves, torch.zeros_like(halves)).dtype == torch.float32

@@ -39,15 +39,18 @@ class Camera:
         blur: Blur components ``{type: NAME, share: FREQUENCY, ...}``; one is drawn for each photograph, as often as
             its share of the sum says (1 by default).
         sensor: Records the light.
+        windows: Crops that are drawn for each sample, of which the one with the most detail is taken.
 
     Raises:
         UserError: A blur is not known, refuses its arguments, or does not say its margin.
         ValueError: There is no blur, or a share is not above 0.
     """
 
-    def __init__(self, blur: Sequence[str | dict[str, Any]], sensor: Sensor) -> None:
+    def __init__(self, blur: Sequence[str | dict[str, Any]], sensor: Sensor, windows: int = 1) -> None:
         if isinstance(blur, (str, dict)) or not blur:
             raise ValueError(f"blur: got {blur!r}, expected a list such as [{{type: Shake}}]")
+        if windows < 1:
+            raise ValueError(f"windows: got {windows}, expected at least 1")
         self.models: list[Blur] = []
         self.names: list[str] = []
         shares: list[float] = []
@@ -68,7 +71,7 @@ class Camera:
             self.names.append(name)
             shares.append(share)
         self.shares = np.array(shares) / sum(shares)
-        self.sensor = sensor
+        self.sensor, self.windows = sensor, windows
 
     def shoot(self, photograph: np.ndarray, rng: np.random.Generator, crop: tuple[int, int] | None = None) -> Shot:
         """Draws all that is random and cuts the scene out of a photograph, ``uint8`` or ``uint16`` ``(h, w, 3)``.
@@ -82,22 +85,11 @@ class Camera:
         # What is drawn, and in which order, decides the pixels of every seed: a new draw goes last.
         number = int(rng.choice(len(self.models), p=self.shares))
         model = self.models[number]
-        size, margin = crop or photograph.shape[:2], model.margin
-        places = []
-        for side, wanted in zip(photograph.shape[:2], size, strict=True):
-            if side < wanted:
-                raise UserError(
-                    f"{photograph.shape[0]} x {photograph.shape[1]} pixels (h x w), smaller than the crop of "
-                    f"{size[0]} x {size[1]}"
-                )
-            # Where the photograph is large enough the window keeps clear of its border; else it may lie anywhere.
-            room = margin if side >= wanted + 2 * margin else 0
-            start = int(rng.integers(room, side - wanted - room + 1))
-            mirrored = np.pad(np.arange(side), margin, mode="reflect")
-            places.append(mirrored[start : start + wanted + 2 * margin])
-        scene = photograph[places[0][:, None], places[1]]
+        scenes = [cut(photograph, crop or photograph.shape[:2], model.margin, rng) for _ in range(self.windows)]
+        scene = max(scenes, key=detail) if len(scenes) > 1 else scenes[0]
         drawn = model.draw(scene.shape[:2], rng)
-        return Shot(number, self.sensor.response.decode(scene), drawn, self.sensor.draw(rng))
+        sensor = self.sensor.draw(rng)
+        return Shot(number, self.sensor.response(sensor).decode(scene), drawn, sensor)
 
     def develop(self, shot: Shot) -> Pair:
         """Returns ``blurred`` and ``sharp``, ``uint8`` ``(h, w, 3)`` without the margin."""
@@ -107,3 +99,31 @@ class Camera:
         blurred, sharp = (image[inside, inside] for image in model.expose(shot.linear, shot.drawn))
         blurred, sharp = self.sensor.capture(blurred, sharp, shot.sensor)
         return {"blurred": blurred, "sharp": sharp}
+
+
+def cut(photograph: np.ndarray, size: tuple[int, int], margin: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns a random window of ``size`` ``(h, w)``, with a margin on each side, out of ``(h, w, 3)``.
+
+    Raises:
+        UserError: The photograph is smaller than the window.
+    """
+    places = []
+    for side, wanted in zip(photograph.shape[:2], size, strict=True):
+        if side < wanted:
+            raise UserError(
+                f"{photograph.shape[0]} x {photograph.shape[1]} pixels (h x w), smaller than the crop of "
+                f"{size[0]} x {size[1]}"
+            )
+        # Where the photograph is large enough the window keeps clear of its border; else it may lie anywhere.
+        room = margin if side >= wanted + 2 * margin else 0
+        start = int(rng.integers(room, side - wanted - room + 1))
+        mirrored = np.pad(np.arange(side), margin, mode="reflect")
+        places.append(mirrored[start : start + wanted + 2 * margin])
+    return photograph[places[0][:, None], places[1]]
+
+
+def detail(image: np.ndarray) -> float:
+    """Measures how much there is to blur: the mean step between neighbouring green values of ``(h, w, 3)``."""
+    # Every other row is enough to tell a sky from leaves, and as fast as it is, this runs for every window.
+    green = image[::2, :, 1].astype(np.float32)
+    return float(np.abs(np.diff(green, axis=1)).mean() + np.abs(np.diff(green, axis=0)).mean())

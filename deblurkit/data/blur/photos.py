@@ -21,7 +21,7 @@ from deblurkit.errors import UserError
 from deblurkit.registry import BLURS, DATASETS
 
 _MADE_BY = "tools/blur.py photos"
-_OF_READERS = ("crop", "augment", "where")
+_OF_READERS = ("crop", "windows", "augment", "where")
 _LISTED = 8  # parameters of one exposure with at most so many numbers are written down whole
 
 
@@ -118,7 +118,8 @@ def _settings(options: Mapping[str, Any], photographs: SynthesizedBlur) -> dict[
         entry = {"type": given} if isinstance(given, str) else given
         settings["blur"].append({"share": 1.0, **_with_defaults(BLURS.get(entry["type"]), entry)})
     # A file may have been rewritten under the same name, or moved.
-    settings["response"] = photographs.camera.sensor.response.identity()
+    identities = [curve.identity() for curve in photographs.camera.sensor.responses]
+    settings["response"] = identities[0] if isinstance(settings["response"], str) else identities
     settings["blur_files"] = []
     for model in photographs.camera.models:
         identity = blur_traits(model).identity

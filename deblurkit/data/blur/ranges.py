@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import TypeGuard
 
+Range = tuple[float, float]
+"""Least and greatest value, between which one is drawn; equal where there is one value."""
+
 
 def as_range(
     limits: object, name: str, least: float = 0.0, greatest: float = math.inf, positive: bool = False
@@ -33,6 +36,27 @@ def as_positive(number: object, name: str, unit: str) -> float:
     if not _is_finite(number) or number <= 0:
         raise ValueError(f"{name}: got {number!r}, expected {unit}, a finite number above 0")
     return float(number)
+
+
+def as_number_or_range(given: object, name: str, unit: str, positive: bool = False) -> Range:
+    """Returns the least and greatest value of an option that is one number or ``[least, greatest]``.
+
+    Raises:
+        ValueError: It is neither, or not ``unit``: finite, not negative (``positive``: above 0).
+    """
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return as_range(given, name, positive=positive)
+    if given == 0 and not positive:
+        return 0.0, 0.0
+    number = as_positive(given, name, unit)
+    return number, number
+
+
+def as_share(given: object, name: str) -> float:
+    """Returns an option's share of all cases; a ValueError if it is no number in [0, 1]."""
+    if not _is_finite(given) or not 0 <= given <= 1:
+        raise ValueError(f"{name}: got {given!r}, expected a share from 0 to 1")
+    return float(given)
 
 
 def _is_finite(number: object) -> TypeGuard[float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deblurkit.data.blur import filter_flow
 from deblurkit.data.blur.exposure import expose
 from deblurkit.data.blur.ranges import as_positive, as_range
 from deblurkit.data.blur.trajectory import FOCAL_PX, TAPS_PX, camera_homographies, greatest_reach, random_camera_path
@@ -42,6 +43,9 @@ class Shake:
             the ranges above can reach in the part that is kept.
         steps: Points on the path; enough where neighbours are about a pixel apart on average: 1.6 times the
             greatest extent, more for roll and tilt.
+        cells: 0 warps the image at every step, which is exact. Above 0 it is convolved with the path's traces at
+            ``cells x cells`` points, several times faster (:mod:`deblurkit.data.blur.filter_flow`): 1 serves crops
+            over which the blur hardly varies. Batches on a device are always warped.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -57,15 +61,18 @@ class Shake:
         exposure: float = 1.0,
         margin: int = 32,
         steps: int = 24,
+        cells: int = 0,
     ) -> None:
         self.extent, self.roll = as_range(extent, "extent"), as_range(roll, "roll", greatest=45.0)
         self.tilt = as_range(tilt, "tilt", greatest=20.0)
         check_exposure(exposure, margin, steps)
         if not 0 <= jerk <= steps - 1:
             raise ValueError(f"jerk: got {jerk}, expected a number of turns from 0 to steps - 1 = {steps - 1}")
+        if cells < 0:
+            raise ValueError(f"cells: got {cells}, expected 0, or a number of points along each side")
         self.focal = as_positive(focal, "focal", "a length in pixels")
         self.jerk, self.exposure = jerk, exposure
-        self.margin, self.steps = margin, steps
+        self.margin, self.steps, self.cells = margin, steps, cells
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draws one camera's path for an image of ``size`` ``(h, w)``, its margins included.
@@ -88,6 +95,8 @@ class Shake:
 
     def expose(self, linear: np.ndarray, drawn: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Returns the blurred and the sharp image: linear light, float32 ``(h, w, 3)`` as ``linear`` is."""
+        if self.cells:
+            return filter_flow.expose(linear, drawn["homographies"], self.cells), linear
         return expose(linear, drawn["homographies"]), linear
 
     def expose_batch(self, linear: Tensor, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

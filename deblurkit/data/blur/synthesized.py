@@ -69,14 +69,20 @@ class SynthesizedBlur(Pairs):
         sharp: Folder or glob of sharp photographs, as in :class:`~deblurkit.data.paired.PairedImages`.
         blur: Blur models, ``{type: NAME, ...}``: ``Shake``, ``ObjectMotion``, ``Kernels`` or a plugin's. One is drawn
             for each sample, as often as its ``share`` (1 where none is given) of the sum of shares.
-        response: How levels encode light: ``srgb``, ``gamma`` (2.2), ``linear``, or the file of a measured curve.
-        noise: ``{full_well: electrons, read_noise: electrons}`` of the sensor, ``null`` for none.
+        response: How levels encode light: ``srgb``, ``gamma`` (2.2), ``linear``, or the file of a measured curve; or a
+            list of them, of which one is drawn for each sample.
+        noise: ``{full_well: electrons, read_noise: electrons}`` of the sensor, each a number or
+            ``[least, greatest]``; ``null`` for none.
         gain: Least and greatest factor of the light, before it saturates; ``null`` for 1.
         jpeg: Least and greatest quality of the blurred image's compression, 1 to 100; ``null`` for none.
+        noise_share: Share of the samples that have noise.
+        jpeg_share: Share of the samples whose blurred image is compressed.
         resize: Side of a square or ``[h, w]`` in pixels; bicubic, before everything else.
         crop: Size of the random crop, given as ``resize``. The blur's margin is cut around it where the photograph is
             large enough, and mirrored elsewhere. Without it whole photographs are blurred, even where a transform of
             ``augment`` then keeps a small part: the time that takes grows with their size.
+        windows: Crops that are drawn for each sample, of which the one with the most detail is taken: from 2 on,
+            skies and walls, of which a network learns little, come less often.
         augment: Names of registered transforms of the finished pair.
         where: ``worker`` blurs on the CPU, in the loader's workers. ``device``, for training sets only, draws there
             and blurs whole batches where they are trained on, in :meth:`finish`: one blur model that can, no JPEG,
@@ -96,12 +102,15 @@ class SynthesizedBlur(Pairs):
         self,
         sharp: str,
         blur: Sequence[str | dict[str, Any]],
-        response: str = "srgb",
-        noise: Mapping[str, float] | None = None,
+        response: str | Sequence[str] = "srgb",
+        noise: Mapping[str, float | Sequence[float]] | None = None,
         gain: Sequence[float] | None = None,
         jpeg: Sequence[int] | None = None,
+        noise_share: float = 1.0,
+        jpeg_share: float = 1.0,
         resize: Size | None = None,
         crop: Size | None = None,
+        windows: int = 1,
         augment: Sequence[str | dict[str, Any]] = (),
         where: Literal["worker", "device"] = "worker",
     ) -> None:
@@ -111,7 +120,7 @@ class SynthesizedBlur(Pairs):
             raise UserError(*problems)
         self.photographs = ImagePairs([PairFiles(key, path, None) for key, path in found.items()], resize)
         super().__init__(resize, crop, augment)
-        self.camera = Camera(blur, Sensor(response, noise, gain, jpeg))
+        self.camera = Camera(blur, Sensor(response, noise, gain, jpeg, noise_share, jpeg_share), windows)
         self.sharp, self.where = sharp, where
         self._check_where()
         # The photographs are a set of single images, whose transforms begin with the blur that makes pairs of them.
@@ -188,7 +197,8 @@ class SynthesizedBlur(Pairs):
 
     def describe(self) -> dict[str, str | int]:
         """Returns the set's name, the pattern of the photographs, the response and the blur models."""
-        made = {"response": self.camera.sensor.response.name, "blur": ", ".join(self.camera.names)}
+        responses = ", ".join(curve.name for curve in self.camera.sensor.responses)
+        made = {"response": responses, "blur": ", ".join(self.camera.names)}
         return {**super().describe(), "sharp": self.sharp, **made}
 
     def verify(self) -> None:
@@ -248,6 +258,8 @@ class SynthesizedBlur(Pairs):
             why = f"it takes one blur model, got {names}"
         elif blur_traits(models[0]).expose_batch is None:
             why = f"{names} cannot blur a batch (it has no expose_batch)"
+        elif len(self.camera.sensor.responses) > 1:
+            why = f"it takes one response, got {len(self.camera.sensor.responses)}"
         elif self.camera.sensor.jpeg:
             why = "there is no JPEG on a device; remove jpeg"
         elif refused:

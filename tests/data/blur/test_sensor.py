@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,12 +28,12 @@ def curve(tmp_path: Path) -> str:
 @pytest.mark.parametrize("name", ["srgb", "gamma", "linear", "curve"])
 def test_the_truth_is_the_photograph_itself(photograph: np.ndarray, curve: str, name: str) -> None:
     sensor = Sensor(curve if name == "curve" else name, noise=NOISE, jpeg=[30, 60])
-    linear = sensor.response.decode(photograph)
+    linear = sensor.responses[0].decode(photograph)
     blurred, sharp = sensor.capture(linear, linear, sensor.draw(np.random.default_rng(0)))
     np.testing.assert_array_equal(sharp, photograph)
     assert blurred.dtype == np.uint8
     assert (blurred != photograph).mean() > 0.2
-    quiet = Sensor(sensor.response.name)
+    quiet = Sensor(sensor.responses[0].name)
     np.testing.assert_array_equal(quiet.capture(linear, linear, quiet.draw(np.random.default_rng(0)))[0], photograph)
 
 
@@ -124,3 +126,38 @@ def test_arguments_out_of_range(arguments: dict, said: str) -> None:
 def test_an_unknown_response() -> None:
     with pytest.raises(UserError, match="response: 'sRGB'"):
         Sensor("sRGB")
+
+
+def test_ranges_shares_and_several_responses_are_drawn(photograph: np.ndarray) -> None:
+    noise = {"full_well": [100, 10_000], "read_noise": [1, 9]}
+    sensor = Sensor(["linear", "srgb"], noise, jpeg=[40, 60], noise_share=0.25, jpeg_share=0.5)
+    drawn = [sensor.draw(np.random.default_rng(seed)) for seed in range(400)]
+    wells = np.array([one["full_well"] for one in drawn])
+    assert 100 <= wells.min() < 130
+    assert 8000 < wells.max() <= 10_000
+    assert np.median(wells) == pytest.approx(1000, rel=0.3)  # log-uniform: as many above a thousand as below
+    assert min(one["read_noise"] for one in drawn) >= 1
+    assert max(one["read_noise"] for one in drawn) <= 9
+    assert np.mean([one["noisy"] for one in drawn]) == pytest.approx(0.25, abs=0.07)
+    assert np.mean([one["quality"] > 0 for one in drawn]) == pytest.approx(0.5, abs=0.08)
+    assert np.mean([one["response"] for one in drawn]) == pytest.approx(0.5, abs=0.08)
+    # What is neither noisy nor compressed is the photograph itself, whichever response was drawn.
+    untouched = [one for one in drawn if not one["noisy"] and not one["quality"]]
+    for one in untouched[:8]:
+        light = sensor.response(one).decode(photograph)
+        np.testing.assert_array_equal(sensor.capture(light, light, one)[0], photograph)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"response": []}, "response: got an empty list"),
+        ({"noise_share": 1.5}, "noise_share: got 1.5, expected a share from 0 to 1"),
+        ({"jpeg_share": "all"}, "jpeg_share: got 'all'"),
+        ({"noise": {"full_well": [0, 5], "read_noise": 1}}, "noise: full_well: got [0, 5]"),
+        ({"noise": {"full_well": 5, "read_noise": [3, 1]}}, "noise: read_noise: got [3, 1]"),
+    ],
+)
+def test_refuses_what_cannot_be_drawn(arguments: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        Sensor(**arguments)

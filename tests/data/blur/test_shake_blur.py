@@ -32,6 +32,7 @@ SIZE = (144, 176)
         ({"exposure": 0}, "exposure: got 0, expected a share of the frame interval"),
         ({"margin": -1}, "margin: got -1"),
         ({"steps": 1}, "steps: got 1"),
+        ({"cells": -1}, "cells: got -1"),
     ],
 )
 def test_refuses_wrong_arguments(arguments: dict[str, Any], problem: str) -> None:

@@ -52,6 +52,7 @@ def _blur(name: str, kernels: dict[str, Any]) -> dict[str, Any]:
         "Kernels": kernels,
         "Shake": {"extent": [2, 6], "tilt": [0, 0.1], "margin": 24},
         "ObjectMotion": {"extent": [2, 6], "margin": 24, "steps": 9},
+        "Defocus": {"radius": [1, 3]},
     }
     return {"type": name, **small[name]}
 
@@ -60,7 +61,7 @@ def _levels(sample: dict[str, Any], name: str) -> np.ndarray:
     return to_uint8(sample[name]).astype(int)
 
 
-@pytest.mark.parametrize("name", BLURS.names())
+@pytest.mark.parametrize("name", [name for name in BLURS.names() if name != "Still"])
 def test_samples_repeat_and_the_device_gives_the_same(sharp: Path, kernels: dict[str, Any], name: str) -> None:
     arguments: dict[str, Any] = {"blur": [_blur(name, kernels)], "noise": NOISE, "gain": [0.8, 1.6], "crop": [40, 56]}
     worker, device = (SynthesizedBlur(str(sharp), **arguments, where=where) for where in ("worker", "device"))
@@ -362,3 +363,38 @@ def test_turns_before_the_blur_stack_in_a_batch(sharp: Path, identity: dict[str,
     data = SynthesizedBlur(str(sharp), [identity], crop=[30, 50], augment=["rot90"], where="device")
     batch = collate([data.sample(index, np.random.default_rng(index)) for index in (0, 1, 2, 3)])
     assert data.finish(batch)["sharp"].shape == (4, 3, 30, 50)
+
+
+def test_still_pairs_are_equal(sharp: Path) -> None:
+    sample = SynthesizedBlur(str(sharp), ["Still"], crop=32).sample(0, np.random.default_rng(0))
+    assert torch.equal(sample["blurred"], sample["sharp"])
+
+
+def test_of_several_windows_the_one_with_the_most_detail_is_taken(tmp_path: Path, photograph: np.ndarray) -> None:
+    half_flat = photograph.copy()
+    half_flat[:, : half_flat.shape[1] // 2] = 128
+    write_image(tmp_path / "half.png", half_flat)
+    steps = {}
+    for windows in (1, 4):
+        data = SynthesizedBlur(str(tmp_path), ["Still"], crop=48, windows=windows)
+        samples = [data.sample(0, np.random.default_rng(seed))["sharp"] for seed in range(40)]
+        steps[windows] = [float(sample.diff(dim=2).abs().mean()) for sample in samples]
+    assert np.mean(np.array(steps[1]) == 0) > 0.2  # crops of the flat half alone
+    assert np.mean(np.array(steps[4]) == 0) < 0.05
+    with pytest.raises(ValueError, match="windows: got 0, expected at least 1"):
+        SynthesizedBlur(str(tmp_path), ["Still"], windows=0)
+
+
+def test_several_responses_are_drawn_and_refused_on_a_device(sharp: Path, kernels: dict[str, Any]) -> None:
+    data = SynthesizedBlur(str(sharp), [kernels], response=["linear", "srgb"], crop=32)
+    assert data.describe()["response"] == "linear, srgb"
+    single = {name: SynthesizedBlur(str(sharp), [kernels], response=name, crop=32) for name in ("linear", "srgb")}
+    equal = dict.fromkeys(single, 0)
+    for seed in range(20):
+        sample = data.sample(0, np.random.default_rng(seed))
+        for name, one in single.items():
+            equal[name] += torch.equal(sample["blurred"], one.sample(0, np.random.default_rng(seed))["blurred"])
+    assert equal["linear"] + equal["srgb"] == 20
+    assert min(equal.values()) > 3
+    with pytest.raises(ValueError, match="it takes one response, got 2"):
+        SynthesizedBlur(str(sharp), [kernels], response=["linear", "srgb"], crop=32, where="device")
