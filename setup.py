@@ -27,6 +27,7 @@ setup(
         "deblurkit.report.curves": ["*.j2", "*.css"],
         "deblurkit.report.inside": ["*.j2", "*.css"],
         "deblurkit.report.page": ["*.j2", "*.css", "*.js"],
+        "deblurkit.weights": ["*.json", "*.safetensors", "*.yml"],
     },
     install_requires=[
         "addict>=2.4",
@@ -44,6 +45,7 @@ setup(
         "pydantic>=2.7,<3",
         "rich>=13.4",
         "ruamel.yaml>=0.18",
+        "safetensors>=0.4.3",
         "scikit-image>=0.22",
         "scipy>=1.15,<2",
         "tensorboard>=2.18",

@@ -18,6 +18,7 @@ from deblurkit.errors import UserError
 from deblurkit.options import shipped
 from deblurkit.options.document import to_plain
 from deblurkit.options.read import Reader
+from deblurkit.weights import box
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -70,6 +71,13 @@ def option_files(prefix: str, args: argparse.Namespace) -> list[str]:
     import argcomplete
 
     return [*shipped.names(), *argcomplete.FilesCompleter(("yml", "yaml"))(prefix)]
+
+
+def weight_files(prefix: str, args: argparse.Namespace) -> list[str]:
+    """Returns the networks in the box, and the weight files that the path leads to."""
+    import argcomplete
+
+    return [*box.names(), *argcomplete.FilesCompleter(("pth", "safetensors"))(prefix)]
 
 
 def set_keys(prefix: str, args: argparse.Namespace) -> list[str]:
@@ -140,6 +148,9 @@ COMPLETERS: dict[str, Completer] = {
     "opt": option_files,
     "set": set_keys,
     "name": option_files,
+    "weights": weight_files,
+    "init_from": weight_files,
+    "box_name": lambda prefix, args: box.names(),
     "kind": lambda prefix, args: list(catalogue.kinds().values()),
     "protocol": lambda prefix, args: names_of("protocol"),
     "explain": lambda prefix, args: names_of("protocol"),

@@ -18,6 +18,10 @@ class UserError(Exception):
         self.problems = problems
 
 
+class CheckpointError(UserError):
+    """A checkpoint or a weight file cannot be read, or does not hold what is asked of it."""
+
+
 class MissingSetError(UserError):
     """A published data set lies in no folder of this machine; ``brief`` says in one line where, and how to get it."""
 

@@ -23,6 +23,8 @@ LINES = {
     "deblurkit train -opt madn --set train.ite": "deblurkit train -opt madn --set train.iters=",
     "deblurkit train -opt madn --set generator.fus": "deblurkit train -opt madn --set generator.fusion=",
     "deblurkit train -opt madn --set generator.type=NAF": "deblurkit train -opt madn --set generator.type=NAFNet ",
+    "deblurkit deblur a.jpg --weights star": "deblurkit deblur a.jpg --weights starter ",
+    "deblurkit weights show star": "deblurkit weights show starter ",
     "deblurkit list disc": "deblurkit list discriminator ",
     "deblurkit test --explain kohler-o": "deblurkit test --explain kohler-official-v1 ",
     "deblurkit blur ph": "deblurkit blur photos ",

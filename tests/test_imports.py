@@ -41,7 +41,7 @@ LEVELS = [
     },
     {"losses.functional", "losses.views", "metrics", "archs.blocks"},
     {"archs", "discriminators", "losses", "data"},
-    {"checkpoint"},
+    {"checkpoint", "weights"},
     {"report", "interop"},
     {"inference"},
     {"inspection"},

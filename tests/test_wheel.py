@@ -73,6 +73,26 @@ def test_option_files_are_found_by_name_from_any_folder(installed: dict[str, str
     assert found == "madn 7"
 
 
+def test_the_network_in_the_box_restores_with_nothing_but_the_wheel(
+    installed: dict[str, str], tmp_path: Path
+) -> None:
+    script = (
+        "import sys\n"
+        "def refuse(event, args):\n"
+        "    if event.startswith('socket.'): raise RuntimeError(event)\n"
+        "sys.addaudithook(refuse)\n"
+        "import skimage.data, deblurkit\n"
+        "image = skimage.data.coffee()[:61, :90]\n"
+        "restored = deblurkit.Deblurrer(device='cpu')(image)\n"
+        "print(deblurkit.__file__, restored.shape == image.shape, (restored != image).any())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=installed, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    where, *found = done.stdout.split()
+    assert not Path(where).is_relative_to(ROOT)
+    assert found == ["True", "True"]
+
+
 @pytest.mark.slow
 def test_the_whole_way_from_any_folder(installed: dict[str, str], tmp_path: Path) -> None:
     def deblurkit(*words: str) -> str:

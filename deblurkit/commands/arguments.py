@@ -23,10 +23,12 @@ def add_set(parser: argparse.ArgumentParser, note: str = "") -> None:
     parser.add_argument("--set", nargs="+", default=[], action="extend", metavar="KEY=VALUE", help=help)
 
 
-def add_weights(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--weights`` of a command that uses one network."""
-    help = "checkpoint, or published weights of DeblurGAN(-v2)"
-    parser.add_argument("--weights", metavar="CKPT", required=True, help=help)
+def add_weights(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Adds ``--weights`` of a command that uses one network; it is required where there is no ``default``."""
+    help = "checkpoint, exported file, a name that `deblurkit weights` lists, or published weights of DeblurGAN(-v2)"
+    if default is not None:
+        help += f"; default: {default}, which is in the box"
+    parser.add_argument("--weights", metavar="CKPT", required=default is None, help=help)
 
 
 def add_plugins(parser: argparse.ArgumentParser) -> None:

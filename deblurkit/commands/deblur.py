@@ -7,14 +7,15 @@ import argparse
 from deblurkit import cli
 from deblurkit.commands import arguments
 from deblurkit.errors import UserError
+from deblurkit.weights import box
 
-EXAMPLE = "deblurkit deblur holiday/ --weights work_dirs/quickstart/checkpoints/best_psnr.pth --out sharper --compare"
+EXAMPLE = "deblurkit deblur holiday/ --out sharper --compare"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("inputs", metavar="PHOTO|FOLDER", nargs="+", help="images; folders are searched recursively")
-    arguments.add_weights(parser)
+    arguments.add_weights(parser, box.DEFAULT)
     parser.add_argument("--out", metavar="DIR", required=True, help="folder of the results; inputs are never replaced")
     parser.add_argument("--compare", action="store_true", help="also write blurred | restored to DIR/compare")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
@@ -31,9 +32,14 @@ def run(args: argparse.Namespace) -> None:
     """Restores the photographs."""
     from deblurkit.inference.deblurrer import Deblurrer
     from deblurkit.inference.photos import deblur_photos, plan
+    from deblurkit.weights.card import read_card
 
     jobs = plan(args.inputs, args.out, args.compare, args.overwrite)  # refuses before a network is loaded
-    deblurrer = Deblurrer(args.weights, args.plugin, args.device, args.precision, args.inference, args.memory)
+    weights = args.weights
+    if weights is None:
+        weights = box.DEFAULT
+        print(f"weights: {weights}, {read_card(weights).summary}; `deblurkit weights show {weights}` says more")
+    deblurrer = Deblurrer(weights, args.plugin, args.device, args.precision, args.inference, args.memory)
     if "note" in deblurrer.source:
         print(deblurrer.source["note"])
     with cli.progress() as show:

@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     several: dict = {"nargs": "+", "action": "extend", "default": []}
     add_option_file(parser, "default: the options inside the (first) checkpoint")
-    help = "default: the experiment's best checkpoint, else its newest"
+    help = "checkpoints, exported files or networks in the box; default: the experiment's best, else its newest"
     add("--weights", metavar="[NAME=]CKPT", **several, help=help)
     add("--dataset", metavar="NAME", **several, help="test sets; default: all that are here")
     add("--inference", metavar="MODE", help=f"{INFERENCE_MODES}; default: val.inference, else the protocol's")

@@ -17,7 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help = "go on with a run, from its newest state"
     parser.add_argument("--resume", nargs="?", const=True, default=False, metavar="CKPT", help=help)
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds an earlier run")
-    parser.add_argument("--init-from", metavar="CKPT", help="start with the weights of a checkpoint, or published ones")
+    help = "start with the weights of a checkpoint, an exported or published file, or a network in the box"
+    parser.add_argument("--init-from", metavar="CKPT", help=help)
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
     add_device(parser)
     parser.add_argument("--dry-run", action="store_true", help="try one iteration on synthetic images; needs no data")

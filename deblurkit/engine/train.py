@@ -21,6 +21,7 @@ from deblurkit.engine.work_dir import WorkDir
 from deblurkit.files import saying
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.dump import write_options
+from deblurkit.weights import box
 
 if TYPE_CHECKING:
     from deblurkit.options.schema import Options
@@ -44,7 +45,8 @@ def train(
         resume: Take up the newest checkpoint of the work dir that loads, or the one named.
         device: ``cpu``, ``cuda``, ``cuda:1``; by default the GPU where there is one.
         overwrite: Remove what an earlier run left in the work dir, and start anew.
-        init_from: A checkpoint, or a published weight file (:mod:`deblurkit.interop`), whose weights to start with.
+        init_from: A checkpoint, another weight file (:mod:`deblurkit.interop`) or the name of a network in the box,
+            whose weights to start with.
         launcher: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
 
     Raises:
@@ -133,7 +135,7 @@ def _prepare(folder: WorkDir, options: Options, overwrite: bool, resumption: Res
 
 def _take_weights(setup: Setup, path: Path, say: Callable[[str], None]) -> None:
     """Starts from the weights of another run: its averaged generator, and each critic that has the same name."""
-    state = read_weights(path)
+    state = read_weights(box.find(path))
     if "note" in state:
         say(state["note"])
     complaint = f"--init-from {path}: its weights ({{0}} of {state['options']['generator']['type']}) do not fit {{1}}"

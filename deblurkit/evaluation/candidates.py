@@ -25,6 +25,7 @@ from deblurkit.interop.foreign import read_weights
 from deblurkit.options.schema import Loader
 from deblurkit.results import Facts, RestoredFolder, Weights, plain
 from deblurkit.torchfile.read import digest
+from deblurkit.weights import box
 
 OpenSource = Callable[[str, ScoredSet], Source]
 """Called with a data set's name and the set."""
@@ -86,14 +87,14 @@ class NetworkCandidate(Candidate):
     holds one at a time, and what a checkpoint holds besides never waits.
 
     Args:
-        file: The checkpoint, or a published weight file.
+        file: The checkpoint, or another weight file; or the name of a network in the box.
         name: By default the experiment's name.
         plugins: Modules and files to import first.
         device: Where it computes.
         precision: See :func:`deblurkit.inference.restore.restore`.
 
     Attributes:
-        file: The same.
+        file: The same, as it was given.
         state: What the checkpoint holds besides weights.
 
     Raises:
@@ -107,9 +108,10 @@ class NetworkCandidate(Candidate):
     ) -> None:
         self.file, self.device, self.precision = file, device, precision
         self._plugins = tuple(plugins)
-        state = read_weights(file)
-        self._waiting: nn.Module | None = checkpoint.load_generator(state, file, self._plugins)
-        self.weights = Weights(sha256=digest(file), **checkpoint.describe_weights(state, file))
+        self._found = box.find(file)
+        state = read_weights(self._found)
+        self._waiting: nn.Module | None = checkpoint.load_generator(state, self._found, self._plugins)
+        self.weights = Weights(sha256=digest(self._found), **checkpoint.describe_weights(state, file))
         self.trained_on = plain(provenance.trained_on(state))
         self.identity = {"weights": self.weights.sha256, "precision": precision, "device": device.type}
         # Options, notes and position; holding the tensors too would keep optimizers in memory all the time.
@@ -131,7 +133,7 @@ class NetworkCandidate(Candidate):
     def opened(self) -> Iterator[OpenSource]:
         """Holds the generator on its device within the block; a second turn would read the file again."""
         if self._waiting is None:
-            self._waiting = checkpoint.load_generator(read_weights(self.file), self.file, self._plugins)
+            self._waiting = checkpoint.load_generator(read_weights(self._found), self._found, self._plugins)
         held, self._waiting = [self._waiting.to(self.device)], None
         try:
             yield lambda name, test: NetworkSource(held[0], self.precision, test.inference)

@@ -29,7 +29,8 @@ from deblurkit.evaluation.scoring import image_file
 from deblurkit.evaluation.sets import Evaluation, build_protocols, open_test_sets, scored_set
 from deblurkit.evaluation.settings import Settings
 from deblurkit.names import entry_name
-from deblurkit.options.load import options_from_dict
+from deblurkit.options import shipped
+from deblurkit.options.load import load_options, options_from_dict
 from deblurkit.plugins import load_plugins
 from deblurkit.registry import ARCHS
 
@@ -50,8 +51,9 @@ def evaluate(
 
     Args:
         options: The experiment; by default the one that ``weights`` holds.
-        weights: A checkpoint, or a published weight file (:mod:`deblurkit.interop`), whose generator then takes the
-            place of the options'; by default the best checkpoint in the work dir, else its newest.
+        weights: A checkpoint, another weight file (:mod:`deblurkit.interop`) or the name of a network in the box, whose
+            generator then takes the place of the options'; by default the best checkpoint in the work dir, else its
+            newest.
         work_dir: By default the one that ``weights`` lie in, else ``work_dirs/<name>``.
         settings: Attributes of :class:`Settings` by name; ``out`` is ``<work_dir>/report`` by default.
 
@@ -186,9 +188,13 @@ def _options_for(
 ) -> Options:
     """Returns the options whose test sets are used, and refuses a single checkpoint that is not one of theirs."""
     first = candidates[0]
+    recipe = first.state.get("recipe")
+    if options is None and recipe in shipped.names():  # an exported file names its experiment, and holds no test sets
+        say(f"the test sets are those of {recipe}, which {first.file} was trained by")
+        options = load_options(recipe)
     if options is None:
-        if first.foreign:
-            layout = first.state["layout"]
+        if first.foreign or recipe is not None:
+            layout = first.state.get("layout", "an exported file")
             raise UserError(f"{first.file}: weights of {layout} name no test sets: give the options that do (-opt)")
         if len(candidates) > 1:
             say(f"the test sets are those that {first.file} was trained with")

@@ -16,14 +16,16 @@ from deblurkit.device import Precision, check_precision, pick_device
 from deblurkit.errors import UserError
 from deblurkit.inference.session import AUTO, Session
 from deblurkit.interop.foreign import read_weights
+from deblurkit.weights import box
 
 
 class Deblurrer:
     """A checkpoint's generator, with its EMA weights where it has them, ready to restore photographs.
 
     Args:
-        weights: A checkpoint, or a published weight file in a layout that is known (:mod:`deblurkit.interop`); nothing
-            else is needed, and nothing in it is executed.
+        weights: A checkpoint, an exported file, or a published one in a layout that is known
+            (:mod:`deblurkit.interop`), of which nothing is executed; or the name of a network in the box
+            (:func:`deblurkit.weights.box.find`). By default ``starter``, which is in the box.
         plugins: Modules or Python files to import first, where the generator comes from a plugin.
         device: Where to compute; by default CUDA where there is one, else the CPU.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
@@ -45,7 +47,7 @@ class Deblurrer:
 
     def __init__(
         self,
-        weights: str | Path,
+        weights: str | Path = box.DEFAULT,
         plugins: Sequence[str] = (),
         device: str | torch.device | None = None,
         precision: Precision = "fp32",
@@ -55,9 +57,10 @@ class Deblurrer:
         check_precision(precision)
         if memory is not None and not 0 < memory < math.inf:
             raise UserError(f"memory: a photograph takes more than 0 GiB, got {memory:g}")
-        state = read_weights(weights)
+        file = box.find(weights)
+        state = read_weights(file)
         self.device = pick_device(device)
-        self.generator = checkpoint.load_generator(state, weights, tuple(plugins)).to(self.device)
+        self.generator = checkpoint.load_generator(state, file, tuple(plugins)).to(self.device)
         memory_bytes = None if memory is None else int(memory * 2**30)
         self.session = Session(self.generator, precision, inference, memory_bytes)
         self.source: dict[str, Any] = {"name": state["options"]["name"], **checkpoint.describe_weights(state, weights)}

@@ -15,6 +15,7 @@ from deblurkit.checkpoint_format import shown
 from deblurkit.interop.layouts import LAYOUTS, Adopted
 from deblurkit.names import folder_name_from
 from deblurkit.options.schema import Options
+from deblurkit.weights import exchange
 
 _WRAPPERS = ("model", "state_dict", "params_ema", "params")
 """Keys under which a file may hold its state dict."""
@@ -33,14 +34,17 @@ _KNOWN = (
 
 
 def read_weights(path: Path | str) -> dict[str, Any]:
-    """Reads a checkpoint of ours, or a published weight file in one of the known layouts as if it were one.
+    """Reads a checkpoint of ours, or an exported or published weight file as if it were one.
 
-    A published file becomes a state of iteration 0 with ``options`` that name its generator and nothing else, and with
+    For an exported file see :func:`deblurkit.weights.exchange.read_state`. A published file, in one of the known
+    layouts, becomes a state of iteration 0 with ``options`` that name its generator and nothing else, and with
     two further keys: ``layout``, which network it is, and ``note``, a line that says so and what of it was left out.
 
     Raises:
         CheckpointError: The file cannot be read, or is neither; says what it probably is.
     """
+    if Path(path).suffix.lower() == exchange.SUFFIX:
+        return exchange.read_state(path)
     content = checkpoint.read(path)
     if checkpoint.is_checkpoint(content):
         return checkpoint.checked(content, path, to_resume=False)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from deblurkit.errors import UserError
+from deblurkit.errors import CheckpointError
 from deblurkit.torchfile.archive import SIGNATURE, read_archive
 from deblurkit.torchfile.pickled import RefusedError, rehearse
 
@@ -23,10 +23,6 @@ MAX_DEPTH = 32
 _SHARING = 4  # how often all that a file stores may be used: some weights stand under two names
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001  # how files begin that torch wrote before 1.6
 _COUNT_BYTES = 8
-
-
-class CheckpointError(UserError):
-    """A checkpoint or a weight file cannot be read, or does not hold what is asked of it."""
 
 
 def read(path: Path | str) -> Any:
@@ -47,9 +43,9 @@ def read(path: Path | str) -> Any:
             _rehearse(file)
             file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
-        _, tensor_bytes = _Walk().measure(content, 0)
-        if tensor_bytes > _SHARING * os.path.getsize(path):
-            raise RefusedError(f"makes {tensor_bytes} bytes of tensors, more than {_SHARING} times what it has")
+        made = tensor_bytes(content)
+        if made > _SHARING * os.path.getsize(path):
+            raise RefusedError(f"makes {made} bytes of tensors, more than {_SHARING} times what it has")
     except RefusedError as error:
         raise CheckpointError(f"{path}: refused, it {error}") from None
     except Exception as error:  # a damaged file makes torch raise whatever comes
@@ -63,6 +59,15 @@ def digest(path: Path | str) -> str:
     """Returns the SHA-256 digest of a file's content, in hexadecimal digits."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def tensor_bytes(content: object) -> int:
+    """Returns how many bytes of tensors a file's content holds; all of it is plain values and tensors.
+
+    Raises:
+        RefusedError: It is not, or is nested too deep, or has too many values.
+    """
+    return _Walk().measure(content, 0)[1]
 
 
 def _rehearse(file: BinaryIO) -> None:

@@ -1,0 +1,99 @@
+"""What an exported weight file says of itself, in the header of its safetensors; read without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from deblurkit import __version__
+from deblurkit.errors import CheckpointError, first_line
+
+KEY = "deblurkit"
+"""The one key of the header's metadata: safetensors writes several in no fixed order, and files would differ."""
+
+FORMAT = 1
+MAX_HEADER = 8 << 20
+"""The most bytes of a header that are read: some sixty thousand tensors."""
+
+_LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True)
+class Description:
+    """Everything about exported weights but the tensors.
+
+    Attributes:
+        name: What the network is called in reports.
+        generator: The generator's options, ``{type: ..., ...}``.
+        recipe: The experiment that trained it, named as its option file.
+        iteration: After how many iterations.
+        averaged: Whether these are the averaged weights (EMA).
+        half: Whether the tensors were rounded to fp16.
+        licence: Of the weights; empty where nobody said.
+        data: The source and licences of the training data, in words; empty where nobody said.
+        trained_on: What the training set said of itself; ``None`` where it is not known.
+        data_notes: What was found wrong with that set.
+        note: Whose weights they are, where they were not trained by deblurkit.
+        generator_package: The plugin package that the generator comes from, if any.
+        deblurkit: The version that wrote the file.
+        format: Of this description.
+        sha256: Of all the rest here and of the tensors.
+    """
+
+    name: str
+    generator: dict[str, Any]
+    recipe: str
+    iteration: int
+    averaged: bool
+    half: bool = False
+    licence: str = ""
+    data: str = ""
+    trained_on: dict[str, str | int] | None = None
+    data_notes: list[str] = field(default_factory=list)
+    note: str | None = None
+    generator_package: str | None = None
+    deblurkit: str = __version__
+    format: int = FORMAT
+    sha256: str = ""
+
+    def to_text(self) -> str:
+        """Returns the JSON that stands in the header; equal descriptions have equal texts."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+def describe(content: bytes, where: object) -> Description:
+    """Reads the description of a safetensors file; ``where`` names the file.
+
+    Raises:
+        CheckpointError: The header is damaged, too long, or that of another program; one line.
+    """
+    damaged = f"{where}: not a whole safetensors file"
+    if len(content) < _LENGTH.size:
+        raise CheckpointError(f"{damaged} ({len(content)} bytes)")
+    (length,) = _LENGTH.unpack_from(content)
+    if length > min(MAX_HEADER, len(content) - _LENGTH.size):
+        held = f"the file has {len(content)}, and at most {MAX_HEADER} are read"
+        raise CheckpointError(f"{damaged}: its header should have {length} bytes, {held}")
+    try:
+        header = json.loads(content[_LENGTH.size : _LENGTH.size + length].decode("utf-8"))
+        text = header.get("__metadata__", {}).get(KEY)
+        said = None if text is None else json.loads(text)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{damaged}: its header is damaged ({ascii(first_line(error)[:200])[1:-1]})") from None
+    if said is None:
+        expected = "expected one that `deblurkit export` wrote"
+        raise CheckpointError(f"{where}: these tensors do not say which network they are of: {expected}")
+    found = said.get("format") if isinstance(said, dict) else None
+    if found != FORMAT:
+        raise CheckpointError(f"{where}: described in format {ascii(found)[:40]}, expected {FORMAT}")
+    try:
+        return TypeAdapter(Description).validate_python(said)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        place = ascii(".".join(map(str, detail["loc"])))[1:-1][:100]
+        raise CheckpointError(f"{where}: its description is damaged: {place}: {detail['msg']}") from None
