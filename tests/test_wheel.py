@@ -73,9 +73,7 @@ def test_option_files_are_found_by_name_from_any_folder(installed: dict[str, str
     assert found == "madn 7"
 
 
-def test_the_network_in_the_box_restores_with_nothing_but_the_wheel(
-    installed: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_network_in_the_box_restores_with_nothing_but_the_wheel(installed: dict[str, str], tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "def refuse(event, args):\n"

@@ -128,6 +128,8 @@ def measured_in(report: Path, dataset: str) -> Measured:
             images = [row for row in csv.DictReader(rows) if row["dataset"] == dataset]
     except (OSError, ValueError) as error:
         raise UserError(f"{report}: expected the report of one network, with metrics.json: {error}") from None
+    if metrics["weights"] is None:
+        raise UserError(f"{report}: expected the report of a network, got one of restored images")
     if dataset not in metrics["datasets"]:
         raise UserError(f"{report}: no data set is named {dataset!r}{did_you_mean(dataset, metrics['datasets'])}")
     # An image that has no PSNR, such as one without a sharp counterpart, is neither harmed nor spared.

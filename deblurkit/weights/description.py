@@ -75,6 +75,7 @@ def describe(content: bytes, where: object) -> Description:
     damaged = f"{where}: not a whole safetensors file"
     if len(content) < _LENGTH.size:
         raise CheckpointError(f"{damaged} ({len(content)} bytes)")
+    # The length stands in front of the header, and would be believed by whoever takes memory for it.
     (length,) = _LENGTH.unpack_from(content)
     if length > min(MAX_HEADER, len(content) - _LENGTH.size):
         held = f"the file has {len(content)}, and at most {MAX_HEADER} are read"
@@ -88,6 +89,7 @@ def describe(content: bytes, where: object) -> Description:
     if said is None:
         expected = "expected one that `deblurkit export` wrote"
         raise CheckpointError(f"{where}: these tensors do not say which network they are of: {expected}")
+    # The format comes first: a later one may have other keys, which would pass for damage.
     found = said.get("format") if isinstance(said, dict) else None
     if found != FORMAT:
         raise CheckpointError(f"{where}: described in format {ascii(found)[:40]}, expected {FORMAT}")

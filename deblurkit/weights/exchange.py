@@ -46,11 +46,12 @@ def read_state(path: Path | str) -> dict[str, Any]:
         raise CheckpointError(f"{path}: there is no such checkpoint")
     try:
         content = Path(path).read_bytes()  # once, so that nothing can be put in its place between check and use
-        description = describe(content, path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    description = describe(content, path)
+    try:
         tensors = safetensors.torch.load(content)
-    except CheckpointError:
-        raise
-    except Exception as error:  # the system's and safetensors' own words
+    except Exception as error:  # whatever safetensors or torch say of types, shapes and places
         cause = ascii(first_line(error)[:200])[1:-1] or type(error).__name__
         raise CheckpointError(f"{path}: not a whole safetensors file ({cause})") from None
     if _digest(description, tensors) != description.sha256:
@@ -74,7 +75,7 @@ def read_state(path: Path | str) -> dict[str, Any]:
     if description.note is not None:
         state["note"] = description.note
     try:
-        tensor_bytes(state)
+        tensor_bytes(state)  # the texts and lists in the header are anybody's too
     except RefusedError as error:
         raise CheckpointError(f"{path}: refused, it {error}") from None
     return checkpoint_format.checked(state, path, to_resume=False)

@@ -37,7 +37,9 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
     """A function that runs ``deblurkit`` with the given words, and returns the lines that it prints."""
 
     def run(*words: object) -> list[str]:
-        args = cli.program().parse_args([str(word) for word in words])
+        typed = [str(word) for word in words]
+        args = cli.program().parse_args(typed)
+        args.typed = typed[1:]
         args.run(args)
         return capsys.readouterr().out.splitlines()
 
