@@ -54,11 +54,12 @@ def export_safetensors(
         raise UserError(f"name {name[:100]!a}: it {error}") from None
     checkpoint.load_generator(state, file, plugins)  # what fits no network is not passed on
     tensors = dict(checkpoint.weights_of(state))
-    for key, value in tensors.items() if half else ():
-        if value.is_floating_point():
-            tensors[key] = value.half()
-            if not torch.equal(torch.isfinite(tensors[key]), torch.isfinite(value)):
-                raise UserError(f"{file}: {key} holds weights that are too large for fp16: leave --half out")
+    floating = [key for key, value in tensors.items() if half and value.is_floating_point()]
+    for key in floating:
+        rounded = tensors[key].half()
+        if not torch.equal(torch.isfinite(rounded), torch.isfinite(tensors[key])):
+            raise UserError(f"{file}: {key} holds weights that are too large for fp16: leave --half out")
+        tensors[key] = rounded
     content = exchange.pack(
         tensors,
         Description(

@@ -82,7 +82,7 @@ def describe(content: bytes, where: object) -> Description:
         raise CheckpointError(f"{damaged}: its header should have {length} bytes, {held}")
     try:
         header = json.loads(content[_LENGTH.size : _LENGTH.size + length].decode("utf-8"))
-        text = header.get("__metadata__", {}).get(KEY)
+        text = (header.get("__metadata__") or {}).get(KEY)
         said = None if text is None else json.loads(text)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{damaged}: its header is damaged ({ascii(first_line(error)[:200])[1:-1]})") from None
