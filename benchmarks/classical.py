@@ -18,6 +18,9 @@ from deblurkit.data.blur.kernels import convolve
 
 Array = NDArray[np.float32]
 
+DARK = (
+    1e-4  # taken for no light: a Fourier transform's rounding can make it negative, and Richardson-Lucy divides by it
+)
 PASSES = 2  # over what lies beyond the border: the first starts from mirror images
 SHRINK = 2**-0.5  # of the blind estimate's pyramid, from level to level
 COARSEST = 5  # side of the kernel there, in pixels
@@ -29,6 +32,7 @@ STRONG = 5  # per cent of the pixels whose gradients the kernel is found by
 KERNEL_POWER = 2.0  # weight of the kernel's squared norm
 FAINT = 0.1  # share of the greatest weight below which a kernel's weight is taken for noise
 ISLAND = 0.1  # share of all weight below which a separate part of a kernel is
+_STEPS = (np.array([[1, -1, 0]], np.float32), np.array([[1], [-1], [0]], np.float32))  # of gradients
 
 
 def richardson_lucy(image: Array, kernel: Array, iterations: int) -> Array:
@@ -39,7 +43,7 @@ def richardson_lucy(image: Array, kernel: Array, iterations: int) -> Array:
     """
 
     def restore(plane: Array) -> Array:
-        return np.asarray(restoration.richardson_lucy(plane, kernel, iterations))
+        return np.asarray(restoration.richardson_lucy(plane, kernel, iterations, filter_epsilon=DARK))
 
     return _with_border(image, kernel, restore)
 
@@ -62,7 +66,7 @@ def _with_border(image: Array, kernel: Array, restore: Callable[[Array], Array])
     margin = 2 * len(kernel)
     height, width = image.shape[:2]
     inside = slice(margin, margin + height), slice(margin, margin + width)
-    wide = periodic(image, margin)
+    wide = _periodic(image, margin)
     for _ in range(PASSES):
         restored = np.stack([restore(wide[..., channel]) for channel in range(3)], axis=-1).astype(np.float32)
         # A mirror image of the blurred border is no blurred image of anything, and would ring far into the picture.
@@ -71,7 +75,7 @@ def _with_border(image: Array, kernel: Array, restore: Callable[[Array], Array])
     return restored[inside]
 
 
-def periodic(image: Array, margin: int) -> Array:
+def _periodic(image: Array, margin: int) -> Array:
     """Adds a margin at each side in which the mirrored image fades into that of the opposite side, ``(h, w[, c])``."""
     for axis in (0, 1):
         image = np.moveaxis(image, axis, 0)
@@ -104,7 +108,7 @@ def blind_kernel(image: Array, side: int) -> Array:
     flatness = FLATNESS
     for level in reversed(sides):
         size = [round(length * level / side) for length in grey.shape[::-1]]
-        blurred = periodic(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), level)
+        blurred = _periodic(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), level)
         kernel = _cleaned(cv2.resize(kernel, (level, level), interpolation=cv2.INTER_LINEAR))
         for _ in range(ROUNDS):
             edges = _few_edges(blurred, kernel, flatness)
@@ -159,6 +163,9 @@ def _kernel_between(edges: Array, blurred: Array, side: int) -> Array:
 def _cleaned(kernel: Array) -> Array:
     """Returns a kernel without noise, centred by a shift within the same square."""
     side = len(kernel)
+    if kernel.max() <= 0:  # an image without a gradient says nothing of its blur
+        kernel = np.zeros((side, side), np.float32)
+        kernel[side // 2, side // 2] = 1
     kernel = np.where(kernel < FAINT * kernel.max(), 0, kernel)
     parts, count = ndimage.label(kernel, structure=np.ones((3, 3)))
     for part in range(1, count + 1):
@@ -167,9 +174,6 @@ def _cleaned(kernel: Array) -> Array:
     middle = np.array(ndimage.center_of_mass(kernel))
     kernel = ndimage.shift(kernel, side // 2 - middle, order=1)
     return (kernel / kernel.sum()).astype(np.float32)
-
-
-_STEPS = (np.array([[1, -1, 0]], np.float32), np.array([[1], [-1], [0]], np.float32))
 
 
 def _gradients(image: Array) -> tuple[Array, Array]:

@@ -164,21 +164,22 @@ def strip(title: str, names: Sequence[str], images: Mapping[str, Photograph], sh
 def sheet(strips: Sequence[Strip]) -> Photograph:
     """Draws the strips below one another, each window under its rival's name and above its own PSNR, ``(h, w, 3)``."""
     columns = len(strips[0].names) + 1
-    height = 3 * LINE + WINDOW + 2 * GAP
-    picture = Image.new("RGB", (GAP + columns * (WINDOW + GAP), height * len(strips)), BACKGROUND)
+    heights = [3 * LINE + len(shown.sharp) + 2 * GAP for shown in strips]
+    picture = Image.new("RGB", (GAP + columns * (WINDOW + GAP), sum(heights)), BACKGROUND)
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(13)
-    for number, shown in enumerate(strips):
-        top = number * height
-        draw.text((GAP, top + GAP), shown.title, fill=INK, font=font)
-        for column, (name, window) in enumerate(
-            zip([*shown.names, "sharp"], [*shown.windows, shown.sharp], strict=True)
-        ):
-            left = GAP + column * (WINDOW + GAP)
-            draw.text((left, top + GAP + LINE), name, fill=INK, font=font)
-            below = "n/a"
+    top = GAP
+    for shown, height in zip(strips, heights, strict=True):
+        draw.text((GAP, top), shown.title, fill=FAINT_INK, font=font)
+        named = zip([*shown.names, "sharp"], [*shown.windows, shown.sharp], strict=True)
+        for column, (name, window) in enumerate(named):
+            left, below = GAP + column * (WINDOW + GAP), "n/a"
             if window is not None:
-                picture.paste(Image.fromarray(window), (left, top + GAP + 2 * LINE))
-                below = "" if window is shown.sharp else f"{psnr(window, shown.sharp):.2f} dB"
-            draw.text((left, top + GAP + 2 * LINE + WINDOW), below, fill=FAINT_INK, font=font)
+                picture.paste(Image.fromarray(window), (left, top + 2 * LINE))
+                below = f"{psnr(window, shown.sharp):.2f} dB"
+            if window is shown.sharp:
+                below = "the truth"
+            draw.text((left, top + LINE), name, fill=INK, font=font)
+            draw.text((left, top + 2 * LINE + len(shown.sharp)), below, fill=INK, font=font)
+        top += height
     return np.asarray(picture)

@@ -15,7 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -123,7 +123,8 @@ def main() -> None:
     side = 2 * round(REACH * args.extent[1]) + 1
     make_folder(args.out)
     with cli.progress() as show:
-        settings = choose(METHODS, tuning, side, show)
+        methods = [replace(method, grid=method.grid[1:3]) for method in METHODS] if args.tiny else METHODS
+        settings = choose(methods, tuning, side, show)
         rivals = [Rival("input as it is", "nothing", lambda case, kernel: case.blurred)]
         rivals += [settled(method, settings[method.name]) for method in METHODS]
         rivals += [Rival(name, "nothing", network(file)) for name, file in networks.items()]

@@ -69,6 +69,12 @@ def test_the_blind_kernel_is_like_the_true_one(coffee: np.ndarray, blurred: np.n
     assert psnr(restored, coffee) > psnr(levels(blurred), coffee) + 1
 
 
+def test_an_image_without_edges_has_no_blur():
+    kernel = classical.blind_kernel(np.full((64, 64, 3), 0.5, np.float32), 7)
+    assert kernel[3, 3] == 1
+    assert np.isfinite(classical.richardson_lucy(np.zeros((32, 32, 3), np.float32), kernel, 3)).all()
+
+
 def test_similarity_does_not_see_shifts():
     assert classical.similarity(LINE, np.pad(LINE, ((0, 6), (4, 2)))) == pytest.approx(1)
     assert classical.similarity(LINE, np.ascontiguousarray(LINE[:, ::-1])) == pytest.approx(1 / 9, abs=1e-6)
