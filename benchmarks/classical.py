@@ -6,22 +6,20 @@ averaged as stored. Kernels are ``(k, k)``, ``k`` odd, with the sum 1 and their 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
+from scipy.sparse.linalg import LinearOperator, cg
 from skimage import restoration
 
 from deblurkit.data.blur.kernels import convolve
 
 Array = NDArray[np.float32]
 
-DARK = (
-    1e-4  # taken for no light: a Fourier transform's rounding can make it negative, and Richardson-Lucy divides by it
-)
+DARK = 1e-4  # taken for no light: Richardson-Lucy divides by it, and a Fourier transform's rounding turns its sign
 PASSES = 2  # over what lies beyond the border: the first starts from mirror images
+STEPS = 20  # of conjugate gradients
 SHRINK = 2**-0.5  # of the blind estimate's pyramid, from level to level
 COARSEST = 5  # side of the kernel there, in pixels
 ROUNDS = 5  # of image and kernel in turn at each level
@@ -32,7 +30,8 @@ STRONG = 5  # per cent of the pixels whose gradients the kernel is found by
 KERNEL_POWER = 2.0  # weight of the kernel's squared norm
 FAINT = 0.1  # share of the greatest weight below which a kernel's weight is taken for noise
 ISLAND = 0.1  # share of all weight below which a separate part of a kernel is
-_STEPS = (np.array([[1, -1, 0]], np.float32), np.array([[1], [-1], [0]], np.float32))  # of gradients
+_DIFFERENCES = (np.array([[1, -1, 0]], np.float32), np.array([[1], [-1], [0]], np.float32))
+_LAPLACIAN = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], np.float32)
 
 
 def richardson_lucy(image: Array, kernel: Array, iterations: int) -> Array:
@@ -41,38 +40,64 @@ def richardson_lucy(image: Array, kernel: Array, iterations: int) -> Array:
     Source:
         ``skimage.restoration.richardson_lucy``.
     """
-
-    def restore(plane: Array) -> Array:
-        return np.asarray(restoration.richardson_lucy(plane, kernel, iterations, filter_epsilon=DARK))
-
-    return _with_border(image, kernel, restore)
+    wide, inside = _with_margin(image, 2 * len(kernel))
+    for _ in range(PASSES):
+        planes = [
+            restoration.richardson_lucy(wide[..., channel], kernel, iterations, filter_epsilon=DARK)
+            for channel in range(3)
+        ]
+        restored = np.stack(planes, axis=-1).astype(np.float32)
+        # A mirror image of the blurred border is no blurred image of anything, and would ring far into the picture.
+        wide = convolve(restored, kernel)
+        wide[inside] = image
+    return restored[inside]
 
 
 def wiener(image: Array, kernel: Array, balance: float) -> Array:
     """Returns the image with the least sum of squared error and ``balance`` times squared Laplacian.
 
+    That is the filter of ``skimage.restoration.wiener``, but for the border: that filter takes the image for periodic.
+    Here nothing is assumed of the blurred image beyond its border, which takes conjugate gradients that begin with the
+    filter's result, and have the filter as preconditioner.
+
     Source:
-        ``skimage.restoration.wiener``.
+        ``scipy.sparse.linalg.cg``.
     """
+    wide, inside = _with_margin(image, len(kernel))
+    size = wide.shape[:2]
+    blur, laplacian = _transfer(kernel, size), _transfer(_LAPLACIAN, size)
+    smoothness = balance * np.abs(laplacian) ** 2
+    inverse = 1 / (np.abs(blur) ** 2 + smoothness)
+    seen = np.zeros(size, np.float32)
+    seen[inside] = 1
 
-    def restore(plane: Array) -> Array:
-        return np.asarray(restoration.wiener(plane, kernel, balance, clip=False))
+    def filtered(plane: Array, transfer: Array) -> Array:
+        return np.asarray(fft.irfft2(transfer * fft.rfft2(plane.reshape(size)), s=size))
 
-    return _with_border(image, kernel, restore)
+    def normal(plane: Array) -> Array:
+        spectrum = fft.rfft2(plane.reshape(size))
+        blurred = seen * fft.irfft2(blur * spectrum, s=size)
+        return np.asarray(fft.irfft2(np.conj(blur) * fft.rfft2(blurred) + smoothness * spectrum, s=size)).ravel()
+
+    def by_filter(plane: Array) -> Array:
+        return filtered(plane, inverse).ravel()
+
+    shape = (seen.size, seen.size)
+    equations = LinearOperator(shape, normal, dtype=np.float32)
+    preconditioner = LinearOperator(shape, by_filter, dtype=np.float32)
+    planes = []
+    for channel in range(3):
+        start = by_filter(filtered(wide[..., channel], np.conj(blur)))
+        right = filtered(seen * wide[..., channel], np.conj(blur)).ravel()
+        plane, _ = cg(equations, right, start, rtol=0, maxiter=STEPS, M=preconditioner)
+        planes.append(plane.reshape(size)[inside])
+    return np.stack(planes, axis=-1)
 
 
-def _with_border(image: Array, kernel: Array, restore: Callable[[Array], Array]) -> Array:
-    """Restores every channel with a margin, in which lies what the estimate itself would look like blurred."""
-    margin = 2 * len(kernel)
+def _with_margin(image: Array, margin: int) -> tuple[Array, tuple[slice, slice]]:
+    """Returns an image with a periodic margin, and where in it the image lies."""
     height, width = image.shape[:2]
-    inside = slice(margin, margin + height), slice(margin, margin + width)
-    wide = _periodic(image, margin)
-    for _ in range(PASSES):
-        restored = np.stack([restore(wide[..., channel]) for channel in range(3)], axis=-1).astype(np.float32)
-        # A mirror image of the blurred border is no blurred image of anything, and would ring far into the picture.
-        wide = convolve(restored, kernel)
-        wide[inside] = image
-    return restored[inside]
+    return _periodic(image, margin), (slice(margin, margin + height), slice(margin, margin + width))
 
 
 def _periodic(image: Array, margin: int) -> Array:
@@ -131,7 +156,7 @@ def _few_edges(blurred: Array, kernel: Array, flatness: float) -> Array:
     """Returns a grey image ``(h, w)`` of few edges that ``kernel`` blurs to about ``blurred``."""
     size = blurred.shape
     transfer = _transfer(kernel, size)
-    steps = [_transfer(step, size) for step in _STEPS]
+    steps = [_transfer(step, size) for step in _DIFFERENCES]
     data, power = np.conj(transfer) * fft.rfft2(blurred), np.abs(transfer) ** 2
     bend = np.abs(steps[0]) ** 2 + np.abs(steps[1]) ** 2
     edges, coupling = blurred, 2 * flatness
