@@ -21,6 +21,7 @@ setup(
     package_dir={"deblurkit.option_files": "options"},
     package_data={
         "deblurkit": ["py.typed", "plugin_template/*.j2"],
+        "deblurkit.data.starter": ["*.csv"],
         "deblurkit.metrics": ["*.txt"],
         "deblurkit.option_files": ["**/*.yml"],
         "deblurkit.report": ["templates/*.j2"],

@@ -102,6 +102,11 @@ def remove_unfinished(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def user_cache() -> Path:
+    """Returns the folder for what can be had again, ``deblurkit`` in the user's cache; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deblurkit"
+
+
 class Lock:
     """A file that one process at a time holds: until it lets go, its ``with`` block ends, or it ends, however it ends.
 

@@ -1,18 +1,25 @@
-"""Store a data set so that training reads it fast.
+"""Store a data set so that training reads it fast, or gather photographs to train on.
 
 SOURCE is a section of an option file, OPTIONS.yml:train, or a data set as one writes it: '{type: GoPro, ...}'. Its
 resize, crop and augment are not applied: they go to the set that reads the stored one. Started again, it goes on.
+
+`photographs` gathers the freely licensed photographs that the networks in the box are trained on. It downloads the
+packages that carry them, with apt-get and pip, unless --packages names a folder that holds their archives.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from deblurkit import cli
 from deblurkit.commands.arguments import add_plugins
 from deblurkit.errors import UserError
+from deblurkit.files import user_cache
+
+_TOLERATED = 0.05  # share of the photographs that may lack: a newer package may have lost a few
 
 EXAMPLE = "deblurkit prepare-data pack --data madn.yml:train --out packed --crop 512"
 
@@ -29,12 +36,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--workers", type=int, metavar="N", help="threads (default: one a core, 8 at most)")
         command.add_argument("--overwrite", action="store_true", help="replace a set of other settings")
         add_plugins(command)
+    photographs = commands.add_parser("photographs", help="gather the photographs that the networks in the box learned")
+    photographs.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write")
+    archives = "the folder with the packages' .deb and .whl files; nothing is downloaded"
+    photographs.add_argument("--packages", type=Path, metavar="DIR", help=archives)
     verify = commands.add_parser("verify", help="compare every pixel of a packed set with its hashes")
     verify.add_argument("path", type=Path, metavar="DIR")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Stores a set, or verifies a stored one."""
+    """Stores a set, verifies a stored one, or gathers photographs."""
+    if args.action == "photographs":
+        _gather_photographs(args.out, args.packages)
+        return
     if args.action == "verify":
         from deblurkit.data.packing.packed import verify_hashes
 
@@ -60,3 +74,32 @@ def run(args: argparse.Namespace) -> None:
     # The line for the option file, with what was not applied.
     kept = {key: entry.component[key] for key in ("resize", "crop", "augment") if key in entry.component}
     print("datasets: {train: " + json.dumps({**written.component, **kept}, ensure_ascii=False) + "}")
+
+
+def _gather_photographs(out: Path, archives: Path | None) -> None:
+    from deblurkit.data.starter.archives import download
+    from deblurkit.data.starter.gather import gather
+    from deblurkit.data.starter.table import read_packages, read_photographs
+
+    photographs, packages = read_photographs(), read_packages()
+    if archives is None:
+        archives = user_cache() / "packages"
+        download(packages, archives, lambda line: print(line, flush=True))
+    elif not archives.is_dir():
+        raise UserError(f"--packages: {archives} is no folder; expected one that holds .deb and .whl files")
+    with cli.progress() as show:
+        gathered = gather(photographs, packages, archives, out, show)
+    print(f"{out}: {gathered.made} photographs made, {gathered.there} already there, of {len(photographs)}")
+    if gathered.other:
+        print(f"{len(gathered.other)} of them have other pixels than the table's: {_few(gathered.other)}")
+    problems = []
+    for package, lacking in gathered.lacking.items():
+        problems.append(f"{package}: {len(lacking)} photographs are lacking: {_few(lacking)}")
+    if sum(map(len, gathered.lacking.values())) > _TOLERATED * len(photographs):
+        raise UserError(*problems)
+    for problem in problems:
+        print(problem)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

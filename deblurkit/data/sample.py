@@ -27,7 +27,7 @@ from deblurkit.data.shake import random_trajectory, shake
 from deblurkit.data.transforms import Augment, Size
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
-from deblurkit.files import Lock, remove_unfinished, unfinished_folder, whole_folder
+from deblurkit.files import Lock, remove_unfinished, unfinished_folder, user_cache, whole_folder
 from deblurkit.registry import DATASETS
 
 SAMPLE_VERSION = 1
@@ -85,8 +85,7 @@ def default_root() -> Path:
     datasets = checkout / "datasets"
     if (checkout / "setup.py").is_file() and os.access(datasets if datasets.is_dir() else checkout, os.W_OK):
         return datasets / "sample"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "deblurkit" / "sample"
+    return user_cache() / "sample"
 
 
 def ensure_sample_set(root: Path) -> dict[str, Any]:
