@@ -75,9 +75,9 @@ def gather(
             for name, content in read_files(archive, {photograph.file for photograph in wanted.values()}):
                 seen.add(name)
                 for picture in pictures(name, content):
-                    photograph = wanted.pop(hashlib.sha256(picture).hexdigest(), None)
-                    if photograph is not None:
-                        _make(photograph, picture, out, gathered)
+                    known = wanted.pop(hashlib.sha256(picture).hexdigest(), None)
+                    if known is not None:
+                        _make(known, picture, out, gathered)
                         show("photographs", gathered.there + gathered.made, len(photographs))
         if wanted:
             gathered.lacking[package.name] = [_why(photograph, found, seen) for photograph in wanted.values()]

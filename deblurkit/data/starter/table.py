@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 HERE = Path(__file__).parent
 PHOTOGRAPHS_FILE = HERE / "photographs.csv"
 
@@ -43,21 +45,14 @@ class Package:
 
 def read_photographs() -> tuple[StarterPhotograph, ...]:
     """Returns the photographs in the order of their names."""
-    photographs = []
-    for row in _rows(PHOTOGRAPHS_FILE):
-        *words, width, height, series, pixels = row
-        photographs.append(StarterPhotograph(*words, int(width), int(height), series, pixels))  # type: ignore[arg-type]
-    return tuple(photographs)
+    return TypeAdapter(tuple[StarterPhotograph, ...]).validate_python(_rows(PHOTOGRAPHS_FILE))
 
 
 def read_packages() -> tuple[Package, ...]:
     """Returns the packages in the order of their names."""
-    packages = []
-    for name, kind, version, size, statement in _rows(HERE / "packages.csv"):
-        packages.append(Package(name, kind, version, int(size), statement))  # type: ignore[arg-type]
-    return tuple(packages)
+    return TypeAdapter(tuple[Package, ...]).validate_python(_rows(HERE / "packages.csv"))
 
 
-def _rows(file: Path) -> list[list[str]]:
+def _rows(file: Path) -> list[dict[str, str]]:
     with open(file, encoding="utf-8", newline="") as opened:
-        return list(csv.reader(opened))[1:]  # the first line names the columns, in the order of the fields
+        return list(csv.DictReader(opened))
