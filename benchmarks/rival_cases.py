@@ -120,7 +120,7 @@ class Shaken:
         shot = self.camera.shoot(photograph, np.random.default_rng([SEED, self.offset + index]), (height, width))
         pair = self.camera.develop(shot)
         kernel = None if self.no_kernel else kernel_of(shot.drawn["homographies"], self.margin)
-        return Case(path.stem, pair["blurred"], pair["sharp"], self.camera.sensor.response, kernel)
+        return Case(path.stem, pair["blurred"], pair["sharp"], self.camera.sensor.responses[0], kernel)
 
 
 class Pairs:

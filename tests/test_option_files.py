@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ def gopro(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 file = root / "datasets" / "GoPro" / split / f"GOPR{index:04d}_11_00" / folder / "000001.png"
                 file.parent.mkdir(parents=True)
                 cv2.imwrite(str(file), np.ascontiguousarray(pair[side][64:208, 64:208, ::-1]))
+    # The photographs of the network in the box are sharp ones alone.
+    for split, folder in (("train", "train"), ("test", "val")):
+        sharp = root / "datasets" / "starter" / folder
+        sharp.mkdir(parents=True)
+        for number, file in enumerate(sorted((root / "datasets" / "GoPro" / split).glob("*/sharp/*.png"))):
+            shutil.copy(file, sharp / f"{number}.png")
     return root
 
 
@@ -47,6 +54,8 @@ def overrides(file: Path, iterations: int) -> list[str]:
     data = options["datasets"]["train"]
     changes: dict[str, Any] = {f"datasets.train.{key}": SIDE for key in ("crop", "resize") if data.get(key) is not None}
     changes |= {"datasets.train.batch_size": 2, "datasets.train.workers": 0, "datasets.train.cache": False}
+    if data.get("persistent"):
+        changes["datasets.train.persistent"] = False
     if options["name"] == "quickstart":
         window = next(entry for entry in data["augment"] if entry["type"] == "RandomResizedCrop")
         changes["datasets.train.augment"] = [{**window, "size": SIDE}]

@@ -68,10 +68,15 @@ def test_a_run_goes_on(written: Path):
     (checkpoints / "last").write_text("iter_00000003.pth\n", encoding="utf-8")
     deblurkit.train(deblurkit.load_options("tiny.yml"), "run", resume=True, device="cpu")
     resumed = checkpoint.load(checkpoints / "iter_00000006.pth")
+    begun = checkpoint.load(checkpoints / "iter_00000003.pth")
     assert resumed.keys() == finished.keys()
     for part in ("generator", "ema"):
+        went, missed = 0.0, 0.0
         for name, tensor in finished[part].items():
-            torch.testing.assert_close(resumed[part][name], tensor, rtol=1e-3, atol=1e-5)
+            went += float((tensor - begun[part][name]).square().sum())
+            missed += float((tensor - resumed[part][name]).square().sum())
+        # Adam's step is as long where a gradient is but rounding, so another CPU's weights differ where they count least.
+        assert missed < 1e-3 * went, (part, missed / went)
 
 
 def test_a_journal_is_gone_on_with(written: Path):

@@ -8,7 +8,7 @@ import pytest
 
 from deblurkit.data.source import find_entry, open_source
 from deblurkit.errors import UserError
-from deblurkit.registry import DATASETS
+from deblurkit.registry import BLURS, DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +47,7 @@ WRITTEN = re.findall(r"`(\{type: [^`]*\})`", (ROOT / "datasets" / "README.md").r
 
 @pytest.mark.parametrize("text", dict.fromkeys(WRITTEN))
 def test_what_the_readme_writes_is_accepted(text: str) -> None:
-    blur = text.startswith("{type: Kernels")
+    blur = text.removeprefix("{type: ").rstrip("}").split(",")[0] in BLURS.names()
     entry = find_entry(f"{{type: SynthesizedBlur, sharp: a, blur: [{text}]}}" if blur else text)
     assert entry.component["type"] in DATASETS.names()
 

@@ -89,7 +89,7 @@ class Sensor:
 
         ``gain``; where there is noise its ``noise_seed``, ``full_well``, ``read_noise`` and ``noisy`` (1, or 0 for a
         photograph without); where there is JPEG its ``quality``, 0 for a photograph that is not compressed; and
-        ``response``, the number of the response among those given.
+        ``response``, which of several.
         """
         # A seed stands for the noise: a manifest can hold it, and worker and device get the same numbers from it.
         drawn = {"gain": np.array(rng.uniform(*self.gain), dtype=np.float32)}
@@ -108,13 +108,13 @@ class Sensor:
             drawn["noisy"] = np.array(noisy, dtype=np.float32)
         if self.jpeg is not None and self.jpeg_share < 1 and rng.random() >= self.jpeg_share:
             drawn["quality"] = np.array(0)
-        several = len(self.responses) > 1
-        drawn["response"] = np.array(rng.integers(len(self.responses)) if several else 0)
+        if len(self.responses) > 1:
+            drawn["response"] = np.array(rng.integers(len(self.responses)))
         return drawn
 
     def response(self, drawn: Mapping[str, np.ndarray]) -> Response:
         """Returns the response that was drawn for a photograph."""
-        return self.responses[int(drawn["response"])]
+        return self.responses[int(drawn["response"]) if len(self.responses) > 1 else 0]
 
     def capture(
         self, blurred: np.ndarray, sharp: np.ndarray, drawn: Mapping[str, np.ndarray]
