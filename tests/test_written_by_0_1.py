@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import deblurkit
 from deblurkit import checkpoint
@@ -75,7 +74,7 @@ def test_a_run_goes_on(written: Path):
         for name, tensor in finished[part].items():
             went += float((tensor - begun[part][name]).square().sum())
             missed += float((tensor - resumed[part][name]).square().sum())
-        # Adam's step is as long where a gradient is but rounding, so another CPU's weights differ where they count least.
+        # Adam's steps are as long where a gradient is only rounding: on another CPU such weights differ, others hardly.
         assert missed < 1e-3 * went, (part, missed / went)
 
 
