@@ -87,5 +87,5 @@ def _digest(description: Description, tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):  # a file need not hold them in any order
         value = tensors[name]
         whole.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
-        whole.update(value.reshape(-1).view(torch.uint8).numpy())
+        whole.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return whole.hexdigest()
