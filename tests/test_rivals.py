@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from states import whole_state
 
 from deblurkit import checkpoint
 from deblurkit.data.blur.kernels import convolve
@@ -108,13 +109,8 @@ def test_it_all_runs_with_a_network_and_pairs(
     small = {"type": "FilterBankUNet", "channels": [8, 12], "blocks": 1, "filters": 4, "taps": 7}
     options = options_from_dict({"name": "small", "generator": small}, "test")
     torch.manual_seed(0)
-    state = {
-        "format": checkpoint.FORMAT,
-        "generator": checkpoint.build_generator(options).state_dict(),
-        "ema": None,
-        "position": {"iteration": 0, "epoch": 0},
-        "options": options.to_dict(),
-    }
+    weights = checkpoint.build_generator(options).state_dict()
+    state = whole_state(generator=weights, ema=None, options=options.to_dict())
     checkpoint.save(state, tmp_path / "small.pth")
     call = ["rivals.py", "--tiny", "--out", str(tmp_path / "out")]
     call += ["--quickstart", str(tmp_path / "small.pth"), "--weights", f"other={tmp_path / 'small.pth'}"]

@@ -1,4 +1,4 @@
-"""What an exported weight file says of itself, in the header of its safetensors; read without torch."""
+"""The description of exported weights, which stands in the header of their safetensors; read without torch."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import skimage.data
 import torch
 from published import PublishedDeblurGAN, PublishedV2
 from torch import Tensor, nn
+from two_pairs import on_two_pairs
 
 from deblurkit import checkpoint
 from deblurkit.archs.deblurgan import DeblurGAN
@@ -211,22 +212,7 @@ def public(tmp_path: Path) -> Path:
 
 def options(tmp_path: Path, generator: dict[str, Any]) -> Any:
     """An experiment on two pairs of photographs, of one training step of no size."""
-    for number in range(2):
-        sharp = np.ascontiguousarray(skimage.data.astronaut()[30 * number : 30 * number + 64, 100:164])
-        for kind in ("sharp", "blur"):
-            (tmp_path / kind).mkdir(exist_ok=True)
-            write_image(tmp_path / kind / f"{number}.png", sharp)
-    pairs = {"type": "PairedImages", "blurred": str(tmp_path / "blur"), "sharp": str(tmp_path / "sharp")}
-    whole = {
-        "name": "small",
-        "generator": generator,
-        "losses": {"pixel": {"type": "L1Loss"}},
-        "optimizers": {"generator": {"type": "SGD", "lr": 0.0}},
-        "datasets": {"train": {**pairs, "crop": 64, "batch_size": 2}, "test": {"pairs": pairs}},
-        "train": {"iters": 1, "checkpoint_every": 1},
-        "logging": {"tensorboard": False, "curves": False},
-    }
-    return options_from_dict(whole, "test")
+    return on_two_pairs(tmp_path, generator, "small")
 
 
 def test_deblurring(public: Path):

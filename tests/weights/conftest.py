@@ -6,15 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import skimage.data
 import torch
 from states import whole_state
+from two_pairs import on_two_pairs
 
 from deblurkit import checkpoint, cli
-from deblurkit.data.images import write_image
-from deblurkit.options.load import options_from_dict
 from deblurkit.options.schema import Options
 from deblurkit.registry import ARCHS
 
@@ -49,23 +46,4 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
 @pytest.fixture
 def experiment(tmp_path: Path) -> Callable[[dict[str, Any]], Options]:
     """A function that returns options for a generator: two pairs of equal images, an iteration that moves nothing."""
-    for number in range(2):
-        sharp = np.ascontiguousarray(skimage.data.astronaut()[30 * number : 30 * number + 64, 100:164])
-        for kind in ("sharp", "blur"):
-            (tmp_path / kind).mkdir(exist_ok=True)
-            write_image(tmp_path / kind / f"{number}.png", sharp)
-    pairs = {"type": "PairedImages", "blurred": str(tmp_path / "blur"), "sharp": str(tmp_path / "sharp")}
-
-    def options(generator: dict[str, Any]) -> Options:
-        whole = {
-            "name": "pairs",
-            "generator": generator,
-            "losses": {"pixel": {"type": "L1Loss"}},
-            "optimizers": {"generator": {"type": "SGD", "lr": 0.0}},
-            "datasets": {"train": {**pairs, "crop": 64, "batch_size": 2}, "test": {"pairs": pairs}},
-            "train": {"iters": 1, "checkpoint_every": 1},
-            "logging": {"tensorboard": False, "curves": False},
-        }
-        return options_from_dict(whole, "test")
-
-    return options
+    return lambda generator: on_two_pairs(tmp_path, generator, "pairs")
