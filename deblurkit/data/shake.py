@@ -39,23 +39,24 @@ class Trajectory:
 
 
 def random_trajectory(
-    rng: np.random.Generator, extent: float, roll_range_deg: float = 0.0, steps: int = 32
+    rng: np.random.Generator, extent: float, roll_range_deg: float = 0.0, steps: int = 32, wander: float = 3.0
 ) -> Trajectory:
     """Draws a path of a hand's tremor: three independent smooth random walks.
 
-    Each velocity is a first-order autoregressive process with a memory of a third of the exposure, starting in its
-    stationary state: a mass with inertia, pushed at random and damped. Its sum, the position, is shifted so that its
-    mean over time is zero: the blur's centre of mass lies on the sharp pixel, so the sharp image is the blurred one's
-    aligned truth. It is then scaled to the extent asked for.
+    Each velocity is a first-order autoregressive process with a memory of ``1 / wander`` of the exposure, starting in
+    its stationary state: a mass with inertia, pushed at random and damped. Its sum, the position, is shifted so that
+    its mean over time is zero: the blur's centre of mass lies on the sharp pixel, so the sharp image is the blurred
+    one's aligned truth. It is then scaled to the extent asked for.
 
     Args:
         rng: All randomness comes from here.
         extent: Longest distance between two points of the path, in pixels; 0 for none.
         roll_range_deg: Largest less smallest roll angle, in degrees.
         steps: Points on the path; enough where neighbours are less than a pixel apart.
+        wander: How much the course changes during the exposure, not negative; at 0 the path is straight.
     """
     # The factor of the pushes keeps the variance at 1 from the first step on, which is what stationary means.
-    memory = np.exp(-3.0 / steps)
+    memory = np.exp(-wander / steps)
     pushes = rng.standard_normal((steps, 3))
     velocity = np.empty_like(pushes)
     velocity[0] = pushes[0]

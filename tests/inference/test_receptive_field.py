@@ -30,7 +30,7 @@ EXPECTED = {
     "FilterBankUNet": [POOL],
     "MADN": [],
     "NAFNet": [POOL],
-    "ResidualUNet": [POOL],
+    "ResidualUNet": [],
     "StructureGuided": [INSTANCE, POOL],
 }
 

@@ -37,6 +37,8 @@ class Shake:
         focal: Focal length in pixels of the sharp image: 0.78 times the width of a whole photograph taken by a
             phone's main lens (28 mm on a 36 mm wide frame). Greater is more shift and less perspective by tilt.
         jerk: Expected number of sudden turns of the path in an exposure, from 0 to ``steps - 1``.
+        wander: How much the course changes between them: 0 is a straight path at an even speed, as in a short exposure;
+            at 3 the course is forgotten within a third of the exposure.
         exposure: Share of the frame interval in which the shutter is open, above 0 to 1; it scales the path and
             nothing else: brightness and noise do not follow.
         margin: Pixels at each side that are blurred and cut off, which keeps the mirrored border out. At least what
@@ -58,6 +60,7 @@ class Shake:
         tilt: Sequence[float] = (0.0, 0.15),
         focal: float = FOCAL_PX,
         jerk: float = 0.7,
+        wander: float = 3.0,
         exposure: float = 1.0,
         margin: int = 32,
         steps: int = 24,
@@ -68,10 +71,12 @@ class Shake:
         check_exposure(exposure, margin, steps)
         if not 0 <= jerk <= steps - 1:
             raise ValueError(f"jerk: got {jerk}, expected a number of turns from 0 to steps - 1 = {steps - 1}")
+        if not wander >= 0:
+            raise ValueError(f"wander: got {wander}, expected a number that is not negative")
         if cells < 0:
             raise ValueError(f"cells: got {cells}, expected 0, or a number of points along each side")
         self.focal = as_positive(focal, "focal", "a length in pixels")
-        self.jerk, self.exposure = jerk, exposure
+        self.jerk, self.wander, self.exposure = jerk, wander, exposure
         self.margin, self.steps, self.cells = margin, steps, cells
 
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -85,7 +90,7 @@ class Shake:
         # Before anything is drawn: what a rare path could reach must not depend on which path comes.
         check_margin("Shake", self.margin, self.reach(size), size)
         extent, roll, tilt = (rng.uniform(*limits) * self.exposure for limits in (self.extent, self.roll, self.tilt))
-        path = random_camera_path(rng, extent, roll, tilt, self.steps, self.jerk)
+        path = random_camera_path(rng, extent, roll, tilt, self.steps, self.jerk, self.wander)
         return {"homographies": camera_homographies(path, size, self.focal)}
 
     def reach(self, size: tuple[int, int]) -> float:

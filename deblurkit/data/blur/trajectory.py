@@ -36,16 +36,23 @@ class CameraPath(Trajectory):
 
 
 def random_camera_path(
-    rng: np.random.Generator, extent: float, roll_deg: float, tilt_deg: float, steps: int, jerk: float = 0.0
+    rng: np.random.Generator,
+    extent: float,
+    roll_deg: float,
+    tilt_deg: float,
+    steps: int,
+    jerk: float = 0.0,
+    wander: float = 3.0,
 ) -> CameraPath:
     """Draws a hand's tremor whose shift and angles all have a mean of zero over time.
 
     ``extent`` is the longest distance between two points of the shift's path, in pixels; ``roll_deg`` the largest less
-    the smallest roll; ``tilt_deg`` the longest distance between two directions (yaw, pitch) of the optical axis; and
-    ``jerk`` the expected number of sudden turns of the shift's course and, independently, of the tilt's.
+    the smallest roll; ``tilt_deg`` the longest distance between two directions (yaw, pitch) of the optical axis;
+    ``jerk`` the expected number of sudden turns of the shift's course and, independently, of the tilt's; and ``wander``
+    how much either course changes between them, as :func:`~deblurkit.data.shake.random_trajectory` says.
     """
-    shift = with_jerks(random_trajectory(rng, extent, roll_deg, steps), rng, jerk)
-    tilt = with_jerks(random_trajectory(rng, tilt_deg, 0.0, steps), rng, jerk)
+    shift = with_jerks(random_trajectory(rng, extent, roll_deg, steps, wander), rng, jerk)
+    tilt = with_jerks(random_trajectory(rng, tilt_deg, 0.0, steps, wander), rng, jerk)
     return CameraPath(shift.x, shift.y, shift.roll_deg, yaw_deg=tilt.x, pitch_deg=tilt.y)
 
 

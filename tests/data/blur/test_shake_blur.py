@@ -23,6 +23,8 @@ SIZE = (144, 176)
         ({"focal": 0}, "focal: got 0"),
         ({"jerk": 24}, "jerk: got 24, expected a number of turns from 0 to steps - 1 = 23"),
         ({"jerk": float("nan")}, "jerk: got nan"),
+        ({"wander": -1.0}, "wander: got -1.0, expected a number that is not negative"),
+        ({"wander": float("nan")}, "wander: got nan"),
         ({"extent": 5}, "extent: got 5, expected [least, greatest]"),
         ({"extent": "5"}, "extent: got '5', expected [least, greatest]"),
         ({"extent": ["a", "b"]}, "extent: got ['a', 'b'], expected [least, greatest]"),
@@ -58,6 +60,11 @@ def test_the_exposure_scales_the_path() -> None:
     whole, half = (Shake(exposure=share, margin=60).draw(SIZE, np.random.default_rng(1)) for share in (1.0, 0.5))
     whole_shift, half_shift = (displaced(drawn["homographies"], 88, 72) - (88, 72) for drawn in (whole, half))
     np.testing.assert_allclose(half_shift, whole_shift / 2, atol=0.05)
+
+
+def test_a_shake_may_be_straight() -> None:
+    straight = Shake(roll=(0, 0), tilt=(0, 0), jerk=0, wander=0).draw(SIZE, np.random.default_rng(1))
+    np.testing.assert_allclose(np.diff(straight["homographies"], 2, axis=0), 0, atol=1e-9)
 
 
 def test_jerks_change_the_path() -> None:

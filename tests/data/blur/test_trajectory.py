@@ -105,6 +105,14 @@ def test_jerks_turn_the_path_as_often_as_asked_whatever_the_steps(steps: int) ->
     assert np.mean(counts) == pytest.approx(2, abs=0.3)
 
 
+def test_a_path_that_does_not_wander_is_straight_and_even() -> None:
+    for seed in range(5):
+        drawn = random_camera_path(np.random.default_rng(seed), 9.0, 0.7, 0.3, 24, wander=0.0)
+        for values in (drawn.x, drawn.y, drawn.roll_deg, drawn.yaw_deg, drawn.pitch_deg):
+            np.testing.assert_allclose(np.diff(values, 2), 0, atol=1e-9)
+        assert drawn.extent == pytest.approx(9)
+
+
 def test_a_kernel_sums_to_one_and_lies_where_the_trajectory_says() -> None:
     for seed in range(5):
         drawn = random_camera_path(np.random.default_rng(seed), 12.0, 1.0, 0.4, 32, 1.5)
