@@ -56,6 +56,11 @@ class ResidualUNet(nn.Module):
                 f"got {list(channels)}, {list(encoder_blocks)} and {list(decoder_blocks)}"
             )
         self.size_divisor = 2 ** len(channels)
+        # In pixels: two convolutions a block, each one cell of its level wide; the coarsest cell itself; stem and tail.
+        # A coarser level sees the stem's two pixels in whole cells of four.
+        depths = [*enumerate(encoder_blocks, 1), *enumerate(decoder_blocks, 1)]
+        in_blocks = sum(2 * 2**level * blocks for level, blocks in depths)
+        self.receptive_field = in_blocks + self.size_divisor - 1 + (6 if len(channels) > 1 else 4)
         self.stem = nn.Conv2d(12, channels[0], 3, padding=1)
         self.encoder = nn.ModuleList(_stage(*pair) for pair in zip(channels, encoder_blocks, strict=True))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(channels))

@@ -19,6 +19,9 @@ LOCAL: list[tuple[str, dict[str, Any]]] = [
     *[("Crosshatch", {**BATCH, "encoder": [2, 4], "decoder": [2], "blocks": n}) for n in (0, 1, 9)],
     ("Crosshatch", {**BATCH, "encoder": [2, 4, 4], "decoder": [2, 2], "blocks": 3, "convs_per_block": 1}),
     ("Crosshatch", {**BATCH, "encoder": [2, 4, 4, 4], "decoder": [2, 2, 2], "blocks": 1, "block_order": "pre"}),
+    ("ResidualUNet", {}),
+    ("ResidualUNet", {"channels": [4], "encoder_blocks": [2], "decoder_blocks": []}),
+    ("ResidualUNet", {"channels": [4, 6], "encoder_blocks": [1, 2], "decoder_blocks": [3]}),
     ("DeblurGANv2", {"encoder": "mobilenet_v2", "channels": 4, "decoder_norm": "batch"}),
     ("DeblurGANv2", {"encoder": "mobilenet_v2", "channels": 8, "decoder_norm": "batch", "top_down_convs": False}),
 ]
@@ -27,7 +30,7 @@ SLOW = [
     ("DeblurGANv2", {"encoder": "inception_resnet_v2", "channels": 4, "decoder_norm": "batch"}),
 ]
 GLOBAL: list[tuple[str, dict[str, Any]]] = [
-    *[(name, SHRUNK.get(name, {})) for name in GENERATORS if name != "MADN"],
+    *[(name, SHRUNK.get(name, {})) for name in GENERATORS if name not in ("MADN", "ResidualUNet")],
     ("BlurAttention", {**SHRUNK["BlurAttention"], "norm": "batch"}),
     ("Crosshatch", {**BATCH, "encoder": [2, 4], "decoder": [2], "blocks": 1, "norm": "instance"}),
     ("Crosshatch", {**BATCH, "encoder": [2, 4], "decoder": [2], "blocks": 1, "attention": "each", "reduction": 1}),
