@@ -149,16 +149,21 @@ def _spread(values: Sequence[float]) -> str:
 
 def strip(title: str, names: Sequence[str], images: Mapping[str, Photograph], sharp: Photograph) -> Strip:
     """Cuts the window with the most detail out of each image."""
+    place = most_detailed(sharp, (WINDOW, WINDOW))
+    windows = [images[name][place] if name in images else None for name in names]
+    return Strip(title, names, windows, sharp[place])
+
+
+def most_detailed(sharp: Photograph, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Returns the rows and columns of the window with the most detail, of ``size`` ``(h, w)`` at most."""
     grey = cv2.cvtColor(sharp, cv2.COLOR_RGB2GRAY).astype(np.float32)
     detail = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    height, width = (min(WINDOW, side) for side in grey.shape)
+    height, width = (min(most, side) for most, side in zip(size, grey.shape, strict=True))
     # A box's mean lies at its middle; only middles of boxes within the image count.
     within = cv2.blur(detail, (width, height))
     valid = within[height // 2 : grey.shape[0] - (height - 1) // 2, width // 2 : grey.shape[1] - (width - 1) // 2]
     top, left = np.unravel_index(valid.argmax(), valid.shape)
-    place = slice(top, top + height), slice(left, left + width)
-    windows = [images[name][place] if name in images else None for name in names]
-    return Strip(title, names, windows, sharp[place])
+    return slice(top, top + height), slice(left, left + width)
 
 
 def sheet(strips: Sequence[Strip]) -> Photograph:

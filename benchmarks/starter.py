@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deblurkit import cli
+from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.options.load import load_options
 
@@ -30,20 +31,20 @@ def main(words: Sequence[str]) -> None:
     args = parser.parse_args(words)
     weights: Path | None = None
     for part in PARTS:
-        folder = args.work_dir / part
-        ended = folder / "checkpoints" / f"iter_{load_options(part, args.settings).train.iters:08}.pth"
+        folder = WorkDir(args.work_dir / part)
+        ended = folder.iteration_file(load_options(part, args.settings).train.iters)
         if not ended.is_file():
-            command = ["train", "-opt", part, "--work-dir", str(folder), "--device", args.device]
-            if any(folder.glob("checkpoints/iter_*.pth")):
+            command = ["train", "-opt", part, "--work-dir", str(folder.path), "--device", args.device]
+            if folder.saved():
                 command += ["--resume"]
             else:
-                command += ["--overwrite"] if folder.is_dir() else []
+                command += ["--overwrite"] if folder.path.is_dir() else []
                 command += ["--init-from", str(weights)] if weights else []
             if args.settings:
                 command += ["--set", *args.settings]
             result = subprocess.run([sys.executable, "-m", "deblurkit", *command])
             if result.returncode or not ended.is_file():
-                raise UserError(f"{folder}: {part} did not end; the same command goes on with it")
+                raise UserError(f"{folder.path}: {part} did not end; the same command goes on with it")
         weights = ended
     print(f"trained: {weights}")
 

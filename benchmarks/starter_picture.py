@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rival_page import most_detailed
 
 from deblurkit import Deblurrer, cli, load_options
 from deblurkit.data.images import beside, encode_image
@@ -23,7 +24,6 @@ from deblurkit.data.loader import build_dataset
 from deblurkit.files import write_atomically
 
 WINDOW = (240, 320)  # height and width
-STEP = 16  # between the windows that are looked at
 GAP_PX = 6
 
 
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> None:
     shown = []
     for key in (ordered[0], ordered[len(ordered) // 2], ordered[-1]):
         pair = pairs.read(pairs.keys().index(key))
-        window = most_detailed(pair["sharp"])
+        window = most_detailed(pair["sharp"], WINDOW)
         parts = (pair["blurred"], deblurrer(pair["blurred"]), pair["sharp"])
         shown.append(beside([part[window] for part in parts], GAP_PX))
         print(f"{key}: gain {gains[key]:+.2f} dB")
@@ -51,21 +51,6 @@ def main(words: Sequence[str]) -> None:
     gap = np.full((GAP_PX, shown[0].shape[1], 3), 255, np.uint8)
     picture = np.concatenate([shown[0], gap, shown[1], gap, shown[2]])
     write_atomically(args.out, encode_image(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85]))
-
-
-def most_detailed(photograph: np.ndarray) -> tuple[slice, slice]:
-    """Returns the window in which neighbouring pixels differ most."""
-    height, width = (min(most, side) for most, side in zip(WINDOW, photograph.shape[:2], strict=True))
-    levels = photograph.astype(np.float64).mean(axis=2)
-    detail = np.abs(np.diff(levels, axis=0))[:, :-1] + np.abs(np.diff(levels, axis=1))[:-1]
-    best, found = -1.0, (0, 0)
-    for top in range(0, photograph.shape[0] - height + 1, STEP):
-        for left in range(0, photograph.shape[1] - width + 1, STEP):
-            here = float(detail[top : top + height - 1, left : left + width - 1].sum())
-            if here > best:
-                best, found = here, (top, left)
-    top, left = found
-    return slice(top, top + height), slice(left, left + width)
 
 
 if __name__ == "__main__":
