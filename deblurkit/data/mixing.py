@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from deblurkit.data.blur.ranges import as_share
 from deblurkit.data.transforms import Pair, draw_window
 from deblurkit.errors import UserError
 from deblurkit.registry import TRANSFORMS
@@ -32,7 +33,7 @@ class CutBlur:
     def __init__(self, ratio: float = 0.7, probability: float = 0.5) -> None:
         if not 0 < ratio <= 1:
             raise ValueError(f"ratio: got {ratio}, expected a number above 0 and up to 1")
-        self.ratio, self.probability = ratio, _checked(probability)
+        self.ratio, self.probability = ratio, as_share(probability, "probability")
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> Pair:
         """Returns the pair with another ``blurred``, or as it is.
@@ -77,7 +78,7 @@ class Mixup:
     def __init__(self, alpha: float = 1.2, probability: float = 0.5) -> None:
         if alpha <= 0:
             raise ValueError(f"alpha: got {alpha}, expected a positive number")
-        self.alpha, self.probability = alpha, _checked(probability)
+        self.alpha, self.probability = alpha, as_share(probability, "probability")
 
     def __call__(self, pair: Pair, rng: np.random.Generator, partner: Callable[[], Pair] | None = None) -> Pair:
         """Returns the blended pair, or the pair as it is.
@@ -100,9 +101,3 @@ class Mixup:
                 raise UserError(f"Mixup needs two pairs of one kind, got {kinds}: put it after a crop")
             mixed[name] = np.asarray(np.rint(share * image + (1 - share) * other), dtype=image.dtype)
         return mixed
-
-
-def _checked(probability: float) -> float:
-    if not 0 <= probability <= 1:
-        raise ValueError(f"probability: got {probability}, expected a number from 0 to 1")
-    return probability

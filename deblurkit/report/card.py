@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -66,10 +67,16 @@ def _phrases(measured: Measured) -> list[str]:
         written = scale(metric, measured.metrics)
         before = written.with_interval(*result.mean("blurred", metric))
         after = written.with_interval(*result.mean("restored", metric))
-        gain = written.with_interval(*result.mean("gain", metric), signed=True)
-        told.append(f"{written.title} {before} to {after}, gain {gain}")
+        mean_gain, interval = result.mean("gain", metric)
+        if mean_gain is None or math.isfinite(mean_gain):
+            gain = written.with_interval(mean_gain, interval, signed=True)
+            told.append(f"{written.title} {before} to {after}, gain {gain}")
+        else:
+            # PSNR of images that were sharp already is infinite before, and nothing can be gained.
+            told.append(f"{written.title} {after} against themselves")
     told.append(f"{result.images} images, {result.protocol.title}, inference {result.inference}")
-    if measured.harmed is not None:
+    already_sharp = (result.blurred or {}).get("psnr") == math.inf
+    if measured.harmed is not None and not already_sharp:
         told.append(f"{measured.harmed} with a lower PSNR than before")
     return told
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LOBES = np.arange(2, 5)  # of a blob's outline, in cycles a turn
-_OF_CAMERA = ("extent", "roll", "tilt", "focal", "jerk")
+_OF_CAMERA = ("extent", "roll", "tilt", "focal", "jerk", "wander")
 
 
 @BLURS.register_module()
@@ -54,7 +54,7 @@ class ObjectMotion:
         feather: Width of a drawn mask's soft edge, in pixels.
         masks: A folder of mask images (white = object, their own soft edges are kept), scaled to ``diameter``;
             ``null`` draws round blobs.
-        camera: ``extent roll tilt focal jerk`` of :class:`~deblurkit.data.blur.shake_blur.Shake` for the camera's own
+        camera: ``extent roll tilt focal jerk wander`` of :class:`~deblurkit.data.blur.shake_blur.Shake` for the camera's own
             motion; ``null`` for a camera at rest.
         exposure: Share of the frame interval in which the shutter is open, above 0 to 1; it scales all paths and
             nothing else: brightness and noise do not follow.

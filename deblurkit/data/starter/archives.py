@@ -55,14 +55,7 @@ def read_files(archive: Path, names: Collection[str]) -> Iterator[tuple[str, byt
                 for name in sorted(set(names) & set(wheel.namelist())):
                     yield name, wheel.read(name)
             return
-        # A stream: a package is read once from its beginning, and nothing of it is written to the disk.
-        unpacking = _running(["dpkg-deb", "--fsys-tarfile", str(archive)])
-        with unpacking, tarfile.open(fileobj=unpacking.stdout, mode="r|") as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                opened = tar.extractfile(member) if name in names and member.isfile() else None
-                if opened is not None:
-                    yield name, opened.read()
+        yield from _in_deb(archive, names)
     except (tarfile.TarError, zipfile.BadZipFile) as error:
         raise UserError(f"{archive}: it cannot be unpacked: {error}; delete it, and it is downloaded again") from error
 
@@ -92,6 +85,24 @@ def _download(package: Package, folder: Path) -> None:
     if running.returncode or not any(folder.iterdir()):
         reason = " ".join(complaint.decode(errors="replace").split()) or f"exit code {running.returncode}"
         raise UserError(f"{package.name}: {program} could not download it: {reason}; {hint}, {other}")
+
+
+def _in_deb(archive: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    # A stream: a package is read once from its beginning, and nothing of it is written to the disk.
+    with _running(["dpkg-deb", "--fsys-tarfile", str(archive)]) as unpacking:
+        try:
+            with tarfile.open(fileobj=unpacking.stdout, mode="r|") as tar:
+                for member in tar:
+                    name = member.name.removeprefix("./")
+                    opened = tar.extractfile(member) if name in names and member.isfile() else None
+                    if opened is not None:
+                        yield name, opened.read()
+        except tarfile.TarError:
+            # All that tarfile saw is a stream that stopped; dpkg-deb knows why.
+            _, complaint = unpacking.communicate()
+            if complaint:
+                raise tarfile.TarError(complaint.decode(errors="replace").splitlines()[0]) from None
+            raise
 
 
 def _running(command: Sequence[str], folder: Path | None = None) -> subprocess.Popen[bytes]:

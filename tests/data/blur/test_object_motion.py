@@ -31,7 +31,7 @@ def linear(photograph: np.ndarray) -> np.ndarray:
         ({"masks": "nowhere"}, "masks: nowhere: expected a folder of mask images"),
         ({"feather": float("inf")}, "feather: got inf"),
         ({"camera": {"extnt": [1, 2]}}, "camera: it takes no argument 'extnt' (did you mean 'extent'?); known: extent"),
-        ({"camera": {"margin": 3}}, "camera: it takes no argument 'margin'; known: extent, roll, tilt, focal, jerk"),
+        ({"camera": {"margin": 3}}, "camera: it takes no argument 'margin'; known: extent, roll, tilt, focal, jerk, wander"),
         ({"camera": {"roll": [2, 1]}}, "camera: roll: got [2, 1]"),
     ],
 )
@@ -96,6 +96,13 @@ def test_a_shaken_camera_moves_background_and_object(linear: np.ndarray) -> None
     outside = drawn["masks"][0] == 0
     assert np.abs(blurred - sharp)[outside].max() > 0.05
     assert np.ptp(drawn["homographies"][:, 0, 2]) + np.ptp(drawn["homographies"][:, 1, 2]) >= 6
+
+
+def test_the_cameras_path_can_be_straight(linear: np.ndarray) -> None:
+    camera = {"extent": [6, 6], "roll": [0, 0], "tilt": [0, 0], "jerk": 0, "wander": 0}
+    drawn = ObjectMotion(**{**SMALL, "margin": 24, "camera": camera}).draw(linear.shape[:2], np.random.default_rng(6))
+    steps = np.diff(drawn["homographies"][:, :2, 2], axis=0)
+    np.testing.assert_allclose(steps, np.broadcast_to(steps.mean(axis=0), steps.shape), atol=1e-9)
 
 
 def test_the_exposure_scales_all_paths() -> None:
