@@ -61,7 +61,8 @@ def test_a_report_fills_it(boxed: Path, report: Path, tmp_path: Path) -> None:
     page = (tmp_path / "starter.md").read_text(encoding="utf-8")
     low, high = measured.result.intervals.restored["psnr"]
     # They were sharp before: no gain of minus infinity, and no two that were harmed.
-    against_themselves = f"↑ {measured.result.restored['psnr']:.2f} [{low:.2f}, {high:.2f}] against themselves; ssim ↑ 1.0"
+    restored = measured.result.restored["psnr"]
+    against_themselves = f"↑ {restored:.2f} [{low:.2f}, {high:.2f}] against themselves; ssim ↑ 1.0"
     words = " ".join(page.split())
     assert against_themselves in words
     assert "2 images, gopro-basicsr-v1 version 1, inference whole. `deblurkit" in words

@@ -54,8 +54,8 @@ class ObjectMotion:
         feather: Width of a drawn mask's soft edge, in pixels.
         masks: A folder of mask images (white = object, their own soft edges are kept), scaled to ``diameter``;
             ``null`` draws round blobs.
-        camera: ``extent roll tilt focal jerk wander`` of :class:`~deblurkit.data.blur.shake_blur.Shake` for the camera's own
-            motion; ``null`` for a camera at rest.
+        camera: ``extent roll tilt focal jerk wander`` of :class:`~deblurkit.data.blur.shake_blur.Shake` for the
+            camera's own motion; ``null`` for a camera at rest.
         exposure: Share of the frame interval in which the shutter is open, above 0 to 1; it scales all paths and
             nothing else: brightness and noise do not follow.
         margin: Pixels at each side that are blurred and cut off; at least what the ranges can reach.

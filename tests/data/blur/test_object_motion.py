@@ -31,7 +31,7 @@ def linear(photograph: np.ndarray) -> np.ndarray:
         ({"masks": "nowhere"}, "masks: nowhere: expected a folder of mask images"),
         ({"feather": float("inf")}, "feather: got inf"),
         ({"camera": {"extnt": [1, 2]}}, "camera: it takes no argument 'extnt' (did you mean 'extent'?); known: extent"),
-        ({"camera": {"margin": 3}}, "camera: it takes no argument 'margin'; known: extent, roll, tilt, focal, jerk, wander"),
+        ({"camera": {"margin": 3}}, "camera: it takes no argument 'margin'; known: extent, roll, tilt, focal, jerk"),
         ({"camera": {"roll": [2, 1]}}, "camera: roll: got [2, 1]"),
     ],
 )
