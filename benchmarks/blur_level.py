@@ -169,7 +169,7 @@ def main() -> None:
     source = "the sample set's, from scikit-image" if args.photographs is None else Path(args.photographs).name
     found = report(levels, source, len(photographs))
     write_json(Path(f"{args.out}.json"), found)
-    picture = encode_image(contact_sheet(photographs, levels), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 80])
+    picture = encode_image(contact_sheet(photographs, levels), ".jpg", quality=80)
     write_atomically(Path(f"{args.out}.jpg"), picture)
     for row in found["blurred_psnr_db"]:
         print(row["extent_px"], row["mean"], "+-", row["deviation"], row["percentiles"])

@@ -95,7 +95,7 @@ def main() -> None:
     photo = read_image(args.photo)
     rows = [beside([shrunk(photo), *pictures(row, photo, args.out / row.name)], GAP_PX) for row in ROWS]
     whole = beside([row.swapaxes(0, 1) for row in rows], GAP_PX).swapaxes(0, 1)
-    picture = encode_image(np.ascontiguousarray(whole), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 80])
+    picture = encode_image(np.ascontiguousarray(whole), ".jpg", quality=80)
     write_atomically(args.out / "inside.jpg", picture)
     print(args.out / "inside.jpg")
 

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rival_page import most_detailed
 
@@ -50,7 +49,7 @@ def main(words: Sequence[str]) -> None:
     print("credits: docs/photographs.md")
     gap = np.full((GAP_PX, shown[0].shape[1], 3), 255, np.uint8)
     picture = np.concatenate([shown[0], gap, shown[1], gap, shown[2]])
-    write_atomically(args.out, encode_image(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 85]))
+    write_atomically(args.out, encode_image(picture, ".jpg", quality=85))
 
 
 if __name__ == "__main__":

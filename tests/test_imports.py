@@ -35,6 +35,7 @@ LEVELS = [
         "torchfile",
         "checkpoint_format",
         "bounded",
+        "images",
         "pretrained",
         "weight_init",
         "inner_outputs",

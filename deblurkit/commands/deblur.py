@@ -23,6 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help = f"auto (default): whole where it fits the memory, else tiles; {modes}"
     parser.add_argument("--inference", metavar="MODE", default="auto", help=help)
     arguments.add_memory(parser)
+    help = "of JPEG, WebP and AVIF, 1 to 100; by default as the photograph's own, WebP without loss, AVIF at 90"
+    parser.add_argument("--quality", metavar="N", type=int, choices=range(1, 101), help=help)
+    help = "the largest photograph that is read (default: 250)"
+    parser.add_argument("--max-megapixels", metavar="N", type=float, help=help)
     arguments.add_plugins(parser)
     arguments.add_device(parser)
     arguments.add_precision(parser)
@@ -34,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     from deblurkit.inference.photos import deblur_photos, plan
     from deblurkit.weights.card import read_card
 
-    jobs = plan(args.inputs, args.out, args.compare, args.overwrite)  # refuses before a network is loaded
+    planned = plan(args.inputs, args.out, args.compare, args.overwrite)  # refuses before a network is loaded
     weights = args.weights
     if weights is None:
         weights = box.DEFAULT
@@ -43,11 +47,22 @@ def run(args: argparse.Namespace) -> None:
     if "note" in deblurrer.source:
         print(deblurrer.source["note"])
     with cli.progress() as show:
-        failures = deblur_photos(deblurrer, jobs, lambda done, total: show("restoring", done, total))
+        done = deblur_photos(
+            deblurrer,
+            planned.jobs,
+            lambda done, total: show("restoring", done, total),
+            args.quality,
+            args.max_megapixels,
+        )
     session = deblurrer.session
     used = [f"inference {mode}: {count} photographs" for mode, count in session.used.items()]
     for line in filter(None, [*used, *session.notes(), session.shortage()]):
         print(line)
-    print(f"{len(jobs) - len(failures)} of {len(jobs)} photographs restored, in {args.out}")
-    if failures:  # told last, where nothing scrolls them away
-        raise UserError(*failures)
+    for note, count in done.notes.items():
+        print(f"{count} photographs: {note}")
+    for why, count in sorted(planned.passed_over.items()):
+        print(f"not read: {count} files: {why}")
+    total = len(planned.jobs)
+    print(f"{total - len(done.failures)} of {total} photographs restored, in {args.out}")
+    if done.failures:  # told last, where nothing scrolls them away
+        raise UserError(*done.failures)

@@ -1,40 +1,39 @@
-"""Image files and tensors: the only place that decodes, encodes and converts pixels.
+"""Images as arrays and tensors: RGB, whatever the file holds besides.
 
 Everywhere in the package an image is an RGB array ``(h, w, 3)`` of ``uint8`` or ``uint16``, or a float32 tensor
-``(3, h, w)`` in [0, 1].
+``(3, h, w)`` in [0, 1]. :mod:`deblurkit.images` reads and writes the files.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from deblurkit.errors import UserError
-from deblurkit.files import saying, write_atomically
+from deblurkit.images import reading, writing
+from deblurkit.images.formats import named
+from deblurkit.images.image import Image, ImageReadError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "ImageReadError",
+    "beside",
+    "decode_image",
+    "encode_image",
+    "image_size",
+    "is_image",
+    "read_image",
+    "to_tensor",
+    "to_uint8",
+    "write_image",
+]
+
+IMAGE_SUFFIXES = tuple(suffix for kind in writing.WRITTEN for suffix in kind.suffixes)
 """File name endings, in lower case, that are taken for images and can be written."""
-
-_ENCODING = {
-    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
-    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
-    ".webp": [cv2.IMWRITE_WEBP_QUALITY, 101],  # above 100 means lossless
-}
-_SIXTEEN_BIT = (".png", ".tif", ".tiff")
-_ORIENTATION_TAG = 0x0112
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
-
-
-class ImageReadError(UserError):
-    """A file that is no image, is damaged, or holds pixels of a kind that is not supported."""
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
@@ -53,28 +52,14 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         RGB ``(h, w, 3)``, ``uint16`` where the file has 16 bits a channel, else ``uint8``.
 
     Raises:
-        ImageReadError: The file cannot be read or decoded, is cut short, or has floating-point pixels.
+        ImageReadError: See :func:`deblurkit.images.reading.decode`.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageReadError(f"{path}: it cannot be read: {error.strerror or error}") from error
-    return decode_image(data, str(path))
+    return reading.read(path).rgb()
 
 
 def decode_image(data: bytes, place: str) -> np.ndarray:
     """Decodes a whole image file, which messages call ``place``, as :func:`read_image` does."""
-    image = _decode_tiff_with_alpha(data)
-    if image is None:
-        with contextlib.suppress(cv2.error):  # reported below, with the file's name
-            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-            if decoded is not None:
-                image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-    if image is None:
-        raise ImageReadError(f"{place}: it cannot be decoded: not an image, damaged or cut short")
-    if image.dtype not in (np.uint8, np.uint16):
-        raise ImageReadError(f"{place}: pixels are {image.dtype}; expected 8 or 16 bits a channel")
-    return image
+    return reading.decode(data, place).rgb()
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -85,54 +70,45 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         ImageReadError: As :func:`read_image`; damage in the middle of a file goes unnoticed.
     """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # The base class's method: PNG's own decodes all pixels to look for tags behind them.
-            orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
-            kind = image.format
-        complete = _ends_well(path, kind)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        complete = False
-    # Pillow's TIFF sizes are turned already in some versions and not in others.
-    if not complete or (kind == "TIFF" and orientation in _SIDEWAYS):
+    header = reading.probe(path)
+    if not header.whole:
         height, width = read_image(path).shape[:2]
         return height, width
-    return (width, height) if orientation in _SIDEWAYS else (height, width)
+    return header.height, header.width
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Writes an image in the format that the file name's ending says, whole or not at all.
 
-    JPEG is written with quality 95, all other formats without loss. The folder must exist.
+    JPEG is written with quality 95 and AVIF with 90, all other formats without loss. The folder must exist.
 
     Args:
         path: Where to; replaced if it exists.
         image: RGB ``(h, w, 3)``, ``uint8``, or ``uint16`` for PNG and TIFF.
 
     Raises:
-        UserError: The ending is not known, or the format cannot hold 16 bits, or the file cannot be written.
+        UserError: The ending is not known, the format cannot hold the image, or the file cannot be written.
         ValueError: The array is no such image.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise UserError(f"{path}: images cannot be written as {suffix!r}; known: {', '.join(IMAGE_SUFFIXES)}")
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"expected uint8 or uint16 (h, w, 3), got {image.dtype} {image.shape}")
-    if image.dtype == np.uint16 and suffix not in _SIXTEEN_BIT:
-        raise UserError(f"{path}: {suffix} cannot hold 16 bits a channel; use one of {', '.join(_SIXTEEN_BIT)}")
-    with saying(f"{path}: it cannot be written"):
-        write_atomically(path, encode_image(image, suffix, _ENCODING.get(suffix, [])), hidden=True)
+    writing.write(Path(path), Image(image))
 
 
-def encode_image(image: np.ndarray, suffix: str, settings: Sequence[int] = ()) -> bytes:
+def encode_image(image: np.ndarray, suffix: str, quality: int | None = None, level: int = 1) -> bytes:
     """Returns the bytes of an image file of the format that ``suffix``, a file name's ending, names.
 
-    Takes the arrays that :func:`write_image` takes; ``settings`` are OpenCV's ``IMWRITE_`` keys and values.
+    Takes the arrays that :func:`write_image` takes; ``quality`` and ``level`` as
+    :func:`deblurkit.images.writing.encode`.
+
+    Raises:
+        UserError: The format cannot hold the image.
     """
-    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(suffix, bgr, settings)[1])
+    kind, held = named(f"image{suffix}"), Image(image)
+    if kind is None:
+        raise ValueError(f"no format of images has files that end in {suffix!r}")
+    misfit = writing.does_not_fit(held, kind)
+    if misfit:
+        raise UserError(misfit)
+    return writing.encode(held, kind, quality, level)
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
@@ -171,33 +147,3 @@ def beside(images: Sequence[np.ndarray], gap_px: int) -> np.ndarray:
         joined[: image.shape[0], left : left + image.shape[1]] = image
         left += image.shape[1] + gap_px
     return joined
-
-
-def _decode_tiff_with_alpha(data: bytes) -> np.ndarray | None:
-    """Decodes an 8-bit TIFF with alpha, whose colours OpenCV would multiply by the alpha; else ``None``."""
-    if data[:4] not in (b"II*\0", b"MM\0*"):
-        return None
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            # Tag 258 is bits a sample: Pillow would round 16 to 8.
-            if image.mode != "RGBA" or 16 in image.tag_v2.get(258, ()):  # type: ignore[attr-defined]
-                return None
-            return np.array(image)[:, :, :3].copy()
-    except (OSError, ValueError, SyntaxError):
-        return None
-
-
-def _ends_well(path: str | os.PathLike[str], kind: str | None) -> bool:
-    """Tells whether the file ends as its format does, unlike one that was cut short."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-        length = file.seek(0, os.SEEK_END)
-        file.seek(max(0, length - 12))
-        tail = file.read()
-    if kind == "PNG":
-        return tail[4:8] == b"IEND"
-    if kind == "JPEG":
-        return tail.endswith(b"\xff\xd9")
-    if kind == "WEBP":
-        return length >= int.from_bytes(head[4:8], "little") + 8
-    return True

@@ -40,8 +40,7 @@ _THUMBNAIL_PX = 128  # the longer side
 _CROP = (400, 600)  # the shorter and the longer side of a crop in pixels
 _SMALLER = (1.0, 0.8, 0.64, 0.5, 0.4)  # of those sides, tried until the picture's bytes suffice
 _BYTES_PER_PICTURE = 1_100_000  # of its panels and maps; a dozen, in base64, leave 7 MB of 25 MB to all else
-_LOSSLESS = [cv2.IMWRITE_WEBP_QUALITY, 101]  # above 100 means lossless
-_SMALL = [cv2.IMWRITE_WEBP_QUALITY, 55]
+_THUMBNAIL_QUALITY = 55
 _PLACES = 6  # of each ranking, from which images are taken
 _GAP_PX = 4
 _PANEL_PX = 480  # the longer side of one picture in a strip
@@ -263,7 +262,7 @@ class Showcase:
 
 def thumbnail(image: Image) -> bytes:
     """Returns a small WebP file of an image ``(h, w, 3)``; 1 to 4 kB."""
-    return encode_image(shrink(image, _THUMBNAIL_PX), ".webp", _SMALL)
+    return encode_image(shrink(image, _THUMBNAIL_PX), ".webp", _THUMBNAIL_QUALITY)
 
 
 def make_pictures(
@@ -358,4 +357,4 @@ def _window_means(image: Image, reference: Image, size: tuple[int, int]) -> NDAr
 
 
 def _encoded(images: Mapping[str, Image]) -> dict[str, bytes]:
-    return {name: encode_image(image, ".webp", _LOSSLESS) for name, image in images.items()}
+    return {name: encode_image(image, ".webp") for name, image in images.items()}

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deblurkit.data.images import IMAGE_SUFFIXES, beside, is_image, read_image, write_image
+from deblurkit import __version__
+from deblurkit.data.images import beside
 from deblurkit.errors import UserError
+from deblurkit.images import reading, writing
+from deblurkit.images.formats import FORMATS, PNG, named
+from deblurkit.images.image import Image
 from deblurkit.inference.deblurrer import Deblurrer
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
@@ -24,11 +29,33 @@ class Job:
     comparison: Path | None
 
 
-def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, overwrite: bool = False) -> list[Job]:
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done: the photographs, and how many files of which kind, in words, are none of them."""
+
+    jobs: list[Job]
+    passed_over: Counter[str]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was done.
+
+    Attributes:
+        failures: A line for each photograph that could not be restored.
+        notes: What was not kept of photographs that were, in words, and of how many.
+    """
+
+    failures: list[str]
+    notes: Counter[str]
+
+
+def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, overwrite: bool = False) -> Plan:
     """Settles what is read and written; touches nothing.
 
-    A photograph keeps its name, and one found in a given folder its path below that folder. Files below ``out``
-    are no inputs, so that results inside a folder of photographs are not restored again.
+    A photograph keeps its name, but for the ending where its format is only read, and one found in a given folder its
+    path below that folder. Files below ``out`` are no inputs, so that results inside a folder of photographs are not
+    restored again.
 
     Args:
         inputs: Photographs and folders, which are searched recursively.
@@ -43,10 +70,11 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
     out = Path(out)
     problems: list[str] = []
     jobs = []
+    passed_over: Counter[str] = Counter()
     # Every problem is found before anything is said, so that a folder is mended in one go.
     for given in map(Path, inputs):
         try:
-            for source, name in _photographs(given, out):
+            for source, name in _photographs(given, out, passed_over):
                 comparison = out / "compare" / name if compare else None
                 jobs.append(Job(source, out / name, comparison))
         except UserError as error:
@@ -56,54 +84,103 @@ def plan(inputs: Sequence[str | Path], out: str | Path, compare: bool = False, o
         problems = [*problems[:_LISTED], f"... and {len(problems) - _LISTED} more"]
     if problems:
         raise UserError(*problems)
-    return jobs
+    return Plan(jobs, passed_over)
 
 
 def deblur_photos(
-    deblurrer: Deblurrer, jobs: Sequence[Job], progress: Callable[[int, int], None] | None = None
-) -> list[str]:
-    """Restores what :func:`plan` settled; returns a line for each that could not be: it does not stop the others.
+    deblurrer: Deblurrer,
+    jobs: Sequence[Job],
+    progress: Callable[[int, int], None] | None = None,
+    quality: int | None = None,
+    max_megapixels: float | None = None,
+) -> Done:
+    """Restores what :func:`plan` settled; a photograph that cannot be restored does not stop the others.
 
-    ``progress`` is told, after each photograph, how many are done and how many there are.
+    Args:
+        deblurrer: The network.
+        jobs: What is read and written.
+        progress: Told, after each photograph, how many are done and how many there are.
+        quality: See :func:`deblurkit.images.writing.encode`.
+        max_megapixels: See :func:`deblurkit.images.reading.decode`.
     """
     failures: list[str] = []
+    notes: Counter[str] = Counter()
     for index, job in enumerate(jobs):
         try:
-            blurred = read_image(job.source)
-            restored = deblurrer(blurred)
+            blurred = reading.read(job.source, max_megapixels)
+            restored = restore_image(deblurrer, blurred)
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(job.target, restored)
+            lost = writing.write(job.target, restored, quality, f"deblurkit {__version__}")
             if job.comparison is not None:
-                job.comparison.parent.mkdir(parents=True, exist_ok=True)
-                write_image(job.comparison, beside([blurred, restored], gap_px=8))
+                lost += _compare(job.comparison, blurred, restored)
+            notes.update([*blurred.notes, *lost])
         except UserError as error:
             failures += error.problems
         except (OSError, RuntimeError, ValueError, MemoryError) as error:  # what this image alone may exceed
             failures.append(f"{job.source}: {' '.join(str(error).split()) or type(error).__name__}")
         if progress is not None:
             progress(index + 1, len(jobs))
-    return failures
+    return Done(failures, notes)
 
 
-def _photographs(given: Path, out: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields the photographs that an argument names, each with its result's path below ``out``."""
+def restore_image(deblurrer: Deblurrer, blurred: Image) -> Image:
+    """Restores an image as it was read.
+
+    Grey is repeated over three channels and the network's three are averaged; alpha passes by; the numbers of a wide
+    gamut are restored in their own encoding, as the network knows of none.
+    """
+    return blurred.with_pixels(deblurrer(blurred.rgb()))
+
+
+def _compare(path: Path, blurred: Image, restored: Image) -> list[str]:
+    """Writes both side by side, as PNG where the format cannot hold their width; says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pair = Image(beside([blurred.rgb(), restored.rgb()], gap_px=8))
+    kind = named(path)
+    if kind is None or writing.does_not_fit(pair, kind) is None:
+        writing.write(path, pair)
+        return []
+    writing.write(path.with_suffix(PNG.suffixes[0]), pair)
+    return [f"the comparison is a PNG file: it is wider than {kind.name} holds"]
+
+
+def _photographs(given: Path, out: Path, passed_over: Counter[str]) -> Iterator[tuple[Path, Path]]:
+    """Yields the photographs that an argument names, each with its result's path below ``out``; counts the rest."""
+    known = ", ".join(suffix for kind in FORMATS for suffix in kind.suffixes)
     if given.is_dir():
-        inside = [path for path in sorted(given.rglob("*")) if is_image(path) and path.is_file()]
+        inside = [path for path in sorted(given.rglob("*")) if path.is_file()]
         # Results of an earlier run are no inputs, unless their folder itself is what was named.
         if given.resolve() != out.resolve():
             inside = [path for path in inside if out.resolve() not in path.resolve().parents]
-        if not inside:
-            raise UserError(f"{given}: no images in this folder; known kinds: {', '.join(IMAGE_SUFFIXES)}")
-        for path in inside:
-            yield path, path.relative_to(given)
+        photographs = [path for path in inside if named(path) is not None and not path.name.startswith(".")]
+        passed_over.update(_why_not(path) for path in inside if path not in set(photographs))
+        if not photographs:
+            raise UserError(f"{given}: no images in this folder; known kinds: {known}")
+        for path in photographs:
+            yield path, _written_as(path.relative_to(given))
         return
     if not given.exists():
         raise UserError(f"{given}: there is no such file or folder")
     if given.suffix.lower() in VIDEO_SUFFIXES:
         raise UserError(f"{given}: videos are not supported yet; restore its frames as images")
-    if not is_image(given):
-        raise UserError(f"{given}: no image by its name; known kinds: {', '.join(IMAGE_SUFFIXES)}")
-    yield given, Path(given.name)
+    if named(given) is None:
+        raise UserError(f"{given}: no image by its name; known kinds: {known}")
+    yield given, _written_as(Path(given.name))
+
+
+def _why_not(path: Path) -> str:
+    """Says of what kind a file is that is no photograph."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return f"{path.suffix.lower()}, videos are not supported yet"
+    return f"{path.suffix.lower()}, no known kind of image" if path.suffix else "no ending in the name"
+
+
+def _written_as(path: Path) -> Path:
+    """Returns the path with the ending of the format that stands in for one that is only read."""
+    kind = named(path)
+    return path.with_suffix(kind.written_as) if kind is not None and kind.written_as else path
 
 
 def _clashes(jobs: Sequence[Job], overwrite: bool) -> list[str]:

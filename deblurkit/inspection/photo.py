@@ -231,4 +231,4 @@ def _embedded(picture: Image) -> str:
     size = shrunk_size(picture, _PAGE_PX)
     if size != picture.shape[1::-1]:
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return data_uri(encode_image(picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 90]))
+    return data_uri(encode_image(picture, ".jpg", quality=90))

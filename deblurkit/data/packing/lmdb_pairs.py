@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, unquote
 
-import cv2
 import numpy as np
 
 from deblurkit.contracts import Dataset
@@ -203,7 +202,7 @@ class _LMDBStore:
 
     @staticmethod
     def encode(image: np.ndarray) -> bytes:
-        return encode_image(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
+        return encode_image(image, ".png", level=_COMPRESSION)
 
     def add(self, item: Item, data: Mapping[str, Encoded]) -> None:
         for side, encoded in data.items():

@@ -1,0 +1,1 @@
+"""Image files: one reader and one writer for the whole library."""

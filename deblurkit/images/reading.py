@@ -1,0 +1,120 @@
+"""Reads image files: what they hold, upright, or one line that says why not."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from deblurkit.images import jpeg, optional, others, png, tiff
+from deblurkit.images.formats import AVIF, BMP, HEIC, JPEG, PNG, RAW, TIFF, WEBP, Format, named, told
+from deblurkit.images.image import Buffer, Header, Image, ImageReadError
+
+MAX_MEGAPIXELS = 250.0
+"""The largest image that is decoded, unless the environment variable ``DEBLURKIT_MAX_MEGAPIXELS`` says otherwise."""
+
+
+def read(path: str | os.PathLike[str], max_megapixels: float | None = None) -> Image:
+    """Reads an image file, upright, with all that it says; see :func:`decode`.
+
+    Raises:
+        ImageReadError: It cannot be read, is damaged, or holds something that is not supported.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageReadError(f"{path}: it cannot be read: {error.strerror or error}") from error
+    return decode(data, str(path), max_megapixels)
+
+
+def decode(data: bytes, place: str, max_megapixels: float | None = None) -> Image:
+    """Decodes a whole image file, which messages call ``place``.
+
+    Nothing is decoded before the size in the header was found to be within ``max_megapixels``. Of a file that is
+    damaged anywhere nothing is returned.
+
+    Raises:
+        ImageReadError: It is damaged, too large, holds several images, or something that is not supported.
+    """
+    with _saying(place):
+        kind = _format_of(data, place)
+        header = _PROBES[kind](data)
+        _check(header, kind, max_megapixels)
+        return _DECODERS[kind](data)
+
+
+def probe(path: str | os.PathLike[str], max_megapixels: float | None = None) -> Header:
+    """Reads the header of an image file alone.
+
+    Raises:
+        ImageReadError: It cannot be read, is too large, holds several images, or its header is damaged.
+    """
+    try:
+        with open(path, "rb") as file, _saying(str(path)):
+            if not os.fstat(file.fileno()).st_size:
+                raise ImageReadError(_NO_IMAGE)
+            # Mapped, as only a few of its pages are looked at.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                kind = _format_of(data, str(path))
+                header = _PROBES[kind](data)
+                _check(header, kind, max_megapixels)
+                return header
+    except OSError as error:
+        raise ImageReadError(f"{path}: it cannot be read: {error.strerror or error}") from error
+
+
+_NO_IMAGE = "it cannot be decoded: not an image, damaged or cut short"
+_PROBES: dict[Format, Callable[[Buffer], Header]] = {
+    PNG: png.probe,
+    JPEG: jpeg.probe,
+    TIFF: tiff.probe,
+    WEBP: partial(others.probe, kind="WEBP"),
+    AVIF: partial(others.probe, kind="AVIF"),
+    BMP: partial(others.probe, kind="BMP"),
+    HEIC: optional.probe_heic,
+    RAW: optional.probe_raw,
+}
+_DECODERS: dict[Format, Callable[[bytes], Image]] = {
+    PNG: png.decode,
+    JPEG: jpeg.decode,
+    TIFF: tiff.decode,
+    WEBP: partial(others.decode, kind="WEBP"),
+    AVIF: partial(others.decode, kind="AVIF"),
+    BMP: partial(others.decode, kind="BMP"),
+    HEIC: optional.decode_heic,
+    RAW: optional.decode_raw,
+}
+
+
+def _format_of(data: Buffer, place: str) -> Format:
+    """Returns the format that the file begins like, and camera RAW by its name."""
+    kind = RAW if named(place) is RAW else told(data[:256])
+    if kind is None:
+        raise ImageReadError(_NO_IMAGE)
+    return kind
+
+
+def _check(header: Header, kind: Format, max_megapixels: float | None) -> None:
+    """Refuses what is too large, and files of several images, before anything is decoded."""
+    if header.frames > 1:
+        raise ImageReadError(f"{header.frames} images in one {kind.name} file; expected one")
+    if max_megapixels is None:
+        max_megapixels = float(os.environ.get("DEBLURKIT_MAX_MEGAPIXELS") or MAX_MEGAPIXELS)
+    megapixels = header.height * header.width / 1e6
+    if megapixels > max_megapixels:
+        size = f"{header.width}x{header.height} pixels are {megapixels:.0f} megapixels"
+        raise ImageReadError(f"{size}, more than {max_megapixels:g}: set DEBLURKIT_MAX_MEGAPIXELS to read it")
+
+
+@contextmanager
+def _saying(place: str) -> Iterator[None]:
+    """Puts the file's name in front of what is wrong with it."""
+    try:
+        yield
+    except ImageReadError as error:
+        raise ImageReadError(f"{place}: {error}") from error.__cause__
+    except MemoryError:
+        raise ImageReadError(f"{place}: the memory does not suffice to decode it") from None

@@ -1,0 +1,117 @@
+"""Writes image files: whole or not at all, with all that the format holds, and says what it does not hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from deblurkit.errors import UserError
+from deblurkit.files import saying, write_atomically
+from deblurkit.images import exif, jpeg, others, png, tiff
+from deblurkit.images.formats import AVIF, BMP, FORMATS, JPEG, PNG, TIFF, WEBP, Format, named
+from deblurkit.images.image import Image
+
+WRITTEN = tuple(kind for kind in FORMATS if kind.max_side)
+"""The formats that can be written."""
+
+_MAX_SEGMENT = 65533  # bytes of a JPEG segment's content
+
+
+def write(path: Path, image: Image, quality: int | None = None, program: str | None = None) -> list[str]:
+    """Writes an image in the format that the file name's ending says, whole or not at all; see :func:`encode`.
+
+    Returns:
+        What the file does not hold of the image, in words.
+
+    Raises:
+        UserError: The ending is not known, the image does not fit the format, or the file cannot be written.
+    """
+    kind = named(path)
+    if kind is None or not kind.max_side:
+        known = ", ".join(suffix for format in WRITTEN for suffix in format.suffixes)
+        raise UserError(f"{path}: images cannot be written as {path.suffix.lower()!r}; known: {known}")
+    misfit = does_not_fit(image, kind)
+    if misfit:
+        raise UserError(f"{path}: {misfit}")
+    image, notes = held(image, kind, program)
+    with saying(f"{path}: it cannot be written"):
+        write_atomically(path, encode(image, kind, quality), hidden=True)
+    return notes
+
+
+def does_not_fit(image: Image, kind: Format) -> str | None:
+    """Returns why a format cannot hold an image's pixels; ``None`` where it can."""
+    height, width = image.pixels.shape[:2]
+    if max(height, width) > kind.max_side:
+        return f"{width}x{height} pixels are more than a {kind.name} file holds, {kind.max_side} a side"
+    if image.bits not in kind.bits:
+        fitting = ", ".join(suffix for format in WRITTEN if 16 in format.bits for suffix in format.suffixes)
+        return f"{kind.name} cannot hold {image.bits} bits a channel; use one of {fitting}"
+    return None
+
+
+def held(image: Image, kind: Format, program: str | None = None) -> tuple[Image, list[str]]:
+    """Returns what a format holds of an image, and the rest in words.
+
+    Args:
+        image: With any metadata.
+        kind: The format.
+        program: What is to stand as the software that wrote the file, where it has EXIF.
+    """
+    notes = []
+    metadata = image.metadata
+    block = metadata.exif
+    if block is not None and program is not None:
+        try:
+            block = exif.signed(block, program)
+        except ValueError as error:
+            block = None
+            notes.append(f"{error}, not kept")
+    if kind is JPEG:
+        if block is not None and len(block) > _MAX_SEGMENT - 6:
+            block = None
+            notes.append("EXIF of more than 64 KB is not kept: JPEG has no room for it")
+        if metadata.xmp is not None and len(metadata.xmp) > _MAX_SEGMENT - 29:
+            metadata = dataclasses.replace(metadata, xmp=None)
+            notes.append("XMP of more than 64 KB is not kept: JPEG has no room for it")
+    metadata = dataclasses.replace(metadata, exif=block)
+    if kind is BMP and (metadata.profile or metadata.exif or metadata.xmp):
+        metadata = dataclasses.replace(metadata, profile=None, exif=None, xmp=None)
+        notes.append("ICC profile, EXIF and XMP are not kept: BMP holds none")
+    if image.alpha is not None and not kind.alpha:
+        image = dataclasses.replace(image, alpha=None)
+        notes.append(f"alpha is not kept: {kind.name} holds none")
+    # A block's kind tells the format that it comes from: JPEG numbers its segments, PNG names its chunks.
+    blocks = tuple(block for block in image.blocks if len(block.kind) == {JPEG: 1, PNG: 4}.get(kind))
+    if len(blocks) < len(image.blocks):
+        notes.append(f"texts and colour notes of another format are not kept in {kind.name}")
+    return dataclasses.replace(image, metadata=metadata, blocks=blocks), notes
+
+
+def encode(image: Image, kind: Format, quality: int | None = None, level: int = 1) -> bytes:
+    """Returns the bytes of an image file.
+
+    Args:
+        image: As :func:`does_not_fit` lets it pass.
+        kind: The format.
+        quality: From 1 to 100, of JPEG, WebP and AVIF. By default a JPEG file's own tables are used again (95 for an
+            image that was none), WebP is written without loss, and AVIF at 90.
+        level: From 0 to 9: how long to look for a shorter PNG file.
+
+    Raises:
+        UserError: The encoder refused.
+    """
+    try:
+        if kind is PNG:
+            encoded = png.encode(image, level)
+        elif kind is JPEG:
+            encoded = jpeg.encode(image, quality)
+        elif kind is TIFF:
+            encoded = tiff.encode(image)
+        else:
+            encoded = others.encode(image, {WEBP: "WEBP", AVIF: "AVIF", BMP: "BMP"}[kind], quality)
+    except Exception as error:  # of one of many encoders
+        raise UserError(f"{kind.name}: it could not be encoded: {' '.join(str(error).split())}") from error
+    if not encoded:
+        raise UserError(f"{kind.name}: it could not be encoded: the encoder returned nothing")
+    return encoded
