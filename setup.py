@@ -35,6 +35,7 @@ setup(
         "argcomplete>=3.5",
         "filelock>=3.12",
         "h5py>=3.10",
+        "imagecodecs>=2024.9.22",
         "jinja2>=3.1",
         "lmdb>=1.4",
         "lpips>=0.1.4",
@@ -42,14 +43,16 @@ setup(
         "mmengine>=0.10.7,<0.11",
         "numpy>=1.26,<3",
         "opencv-python>=5",
-        "pillow>=10.1",
+        "pillow>=11.3",  # the first with AVIF
         "pydantic>=2.7,<3",
         "rich>=13.4",
         "ruamel.yaml>=0.18",
         "safetensors>=0.4.3",
         "scikit-image>=0.22",
         "scipy>=1.15,<2",
+        "simplejpeg>=1.8",  # alone passes libjpeg's warnings on
         "tensorboard>=2.18",
+        "tifffile>=2024.9.20",
         "timm>=1.0,<2",
         "torch>=2.6",
         "torchmetrics>=1.8,<2",  # ships the weights of DISTS
@@ -59,6 +62,8 @@ setup(
     extras_require={
         # Its build wants torch there first, and --no-build-isolation; on Python 3.13 it fails: docs/install.md.
         "basicsr": ["basicsr>=1.4.2; python_version < '3.13'"],
+        "heic": ["pillow-heif>=0.22"],
+        "raw": ["rawpy>=0.24"],
         "dev": [
             "hypothesis>=6.100",
             "jsonschema>=4.20",

@@ -47,11 +47,11 @@ def measure_here(weights: str, photograph: str, out: str, threads: int, inferenc
     """Restore a photograph in this process and return what it took."""
     torch.set_num_threads(threads)
     deblurrer = Deblurrer(weights, device="cpu", inference=inference)
-    jobs = plan([photograph], out)
+    jobs = plan([photograph], out).jobs
     before = resident_gib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
     start = time.perf_counter()
-    failures = deblur_photos(deblurrer, jobs)
+    failures = deblur_photos(deblurrer, jobs).failures
     return {
         "above_weights_gib": round(resident_gib("VmHWM") - before, 3),
         "before_gib": round(before, 3),
