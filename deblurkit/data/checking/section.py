@@ -47,9 +47,10 @@ def datasets_section(results: Sequence[SetResult]) -> bytes | None:
 
 def _for_training(result: SetResult, component: dict[str, Any]) -> dict[str, Any]:
     """Adds a crop that fits every image, and a flip; batches need images of one size."""
-    if "crop" in component or component["type"] != "PairedImages":
+    sizes = list(result.sizes())  # none where no pair could be read
+    if "crop" in component or component["type"] != "PairedImages" or not sizes:
         return component
-    shortest = min(min(size) for size in result.sizes())
+    shortest = min(map(min, sizes))
     crop = _CROP if shortest >= _CROP else max(shortest // _STEP * _STEP, 1)
     return {**component, "crop": crop, "augment": component.get("augment", ["hflip"])}
 

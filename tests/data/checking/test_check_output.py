@@ -59,6 +59,15 @@ def test_crops_fit_and_further_training_sets_are_comments() -> None:
     assert datasets_section([_result("a", "train", pairs=0)]) is None
 
 
+def test_a_set_of_which_nothing_can_be_read_is_told(tmp_path: Path) -> None:
+    for side in ("blur", "sharp"):
+        (tmp_path / "train" / side).mkdir(parents=True)
+        (tmp_path / "train" / side / "1.png").write_bytes(b"no image")
+    (result,) = check_sets(from_folder(tmp_path), out=tmp_path / "out").sets
+    assert [pair.problem.kind for pair in result.pairs if pair.problem] == ["unreadable"]
+    assert "crop:" not in (tmp_path / "out" / "datasets.yml").read_text(encoding="utf-8")
+
+
 def _images(psnrs: list[float], findings: dict[str, list[int]]) -> SetResult:
     pairs = [MeasuredPair(str(i), size=(720, 1280), psnr=value) for i, value in enumerate(psnrs)]
     found = [Finding(kind, kind, keys=[str(i) for i in keys]) for kind, keys in findings.items()]
