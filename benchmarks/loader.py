@@ -5,6 +5,8 @@ The same pairs are read through the same number of workers with the same batch s
 The rounds are interleaved, so that all see the same machine; the first, in which workers start and files come into the
 page cache, is dropped. Every way augments by flips and quarter turns and yields float32 batches.
 
+Whole PNG and JPEG files are also decoded by our reader and by OpenCV alone, which was our reader once, in turn.
+
 Then the memory that the packed set's process and workers hold for themselves (USS: private pages, mapped files not
 counted) is read while crops are drawn.
 """
@@ -26,6 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -120,6 +123,29 @@ def measure(ways: dict[str, Batches], rounds: int, crops: int) -> dict[str, list
     return {name: values[1:] for name, values in found.items()}
 
 
+def decode_seconds(folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds that decoding all files of each format took, by our reader and by OpenCV, for each round."""
+    files = {".png": sorted((folder / "sharp").iterdir()), ".jpg": []}
+    for number, file in enumerate(files[".png"]):
+        jpeg = folder / f"{number:03d}.jpg"
+        write_image(jpeg, read_image(file))
+        files[".jpg"].append(jpeg)
+
+    def by_opencv(file: Path) -> np.ndarray:
+        decoded = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+    cv2.setNumThreads(1)
+    found: dict[str, list[float]] = {}
+    for _, (suffix, of_format) in itertools.product(range(rounds + 1), files.items()):
+        for name, decode in (("deblurkit", read_image), ("OpenCV", by_opencv)):
+            started = time.perf_counter()
+            for file in of_format:
+                decode(file)
+            found.setdefault(f"{suffix}, {name}", []).append(time.perf_counter() - started)
+    return {name: values[1:] for name, values in found.items()}
+
+
 def uss_mib() -> float:
     """Return the private memory of this process and its children in MiB; Linux only."""
     total = 0
@@ -144,6 +170,7 @@ def watch_memory(dataset: Any, workers: int, crops: int, readings: int = 20) -> 
 
 def run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure everything on the pairs in ``folder``."""
+    decoding = decode_seconds(folder, arguments.rounds)
     make_lmdb(folder)
     augment = ["hflip", "vflip", "rot90"]
     pairs = PairedImages(str(folder / "blur"), str(folder / "sharp"), crop=CROP, augment=augment)
@@ -159,7 +186,8 @@ def run(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     for batches in ways.values():
         batches.close()  # type: ignore[attr-defined]
     del ways, batches
-    return {"crops_per_second": rates, "uss_mib": watch_memory(packed, arguments.workers, arguments.memory_crops)}
+    memory = watch_memory(packed, arguments.workers, arguments.memory_crops)
+    return {"crops_per_second": rates, "decode_seconds": decoding, "uss_mib": memory}
 
 
 def judge(found: dict[str, Any]) -> dict[str, bool]:
@@ -167,7 +195,16 @@ def judge(found: dict[str, Any]) -> dict[str, bool]:
     rate = {name: statistics.median(values) for name, values in found["crops_per_second"].items()}
     memory = found["uss_mib"]
     half = len(memory) // 2
+    ours = {
+        suffix: statistics.median(found["decode_seconds"][f"{suffix}, deblurkit"])
+        / statistics.median(found["decode_seconds"][f"{suffix}, OpenCV"])
+        for suffix in (".png", ".jpg")
+    }
     return {
+        **{
+            f"{suffix} is decoded in {ratio:.2f} of OpenCV's time, at most 1": ratio <= 1
+            for suffix, ratio in ours.items()
+        },
         f"packed is at least {TIMES_FASTER:g} x basicsr's folder": rate["deblurkit, packed"]
         >= TIMES_FASTER * rate["basicsr, folder"],
         "packed is faster than basicsr's LMDB": rate["deblurkit, packed"] > rate["basicsr, LMDB"],

@@ -11,37 +11,27 @@ import contextlib
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from deblurkit.images import directories
+from deblurkit.images.directories import DamageError, Directory, Entry, Layout
 
 ORIENTATION = 0x0112
 _SOFTWARE = 0x0131
-_EXIF_DIRECTORY = 0x8769
-_SIDES = (0xA002, 0xA003)  # PixelXDimension, PixelYDimension
-_SHORT, _LONG, _ASCII = 3, 4, 2
-_ENTRY = 12
+_SIDES = ((0x0100, 0x0101), (0xA002, 0xA003))  # across and down, in the first directory and below it
+_RESOLUTION, _RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128  # across and down
+_INCHES = {2: 1.0, 3: 2.54}
+_NUMBERS = {directories.BYTE: "B", directories.SHORT: "H", directories.LONG: "I"}
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """An entry of a directory: its number, type and count of values, and where its 12 bytes stand."""
-
-    tag: int
-    kind: int
-    count: int
-    at: int
 
 
 def orientation(block: bytes) -> int:
     """Returns the orientation, 1 to 8; 1 where the block does not say, or is damaged."""
-    try:
-        order = _order(block)
-        for entry in _entries(block, order, _first(block, order)):
+    with contextlib.suppress(ValueError):
+        how = _layout(block)
+        for entry in directories.entries(block, how, directories.first(block, how)):
             if entry.tag == ORIENTATION and entry.count == 1:
-                value = _number(block, order, entry)
+                value = directories.number(block, how, entry)
                 return value if 1 <= value <= 8 else 1
-    except (struct.error, ValueError):
-        pass
     return 1
 
 
@@ -50,24 +40,59 @@ def is_sideways(orientation: int) -> bool:
     return orientation in (5, 6, 7, 8)
 
 
-def made_upright(block: bytes, size: tuple[int, int]) -> bytes:
+def density(block: bytes) -> tuple[float, float] | None:
+    """Returns the pixels an inch, across and down; ``None`` where the block does not say, or is damaged."""
+    with contextlib.suppress(ValueError):
+        how = _layout(block)
+        return density_of(directories.read(block, how, directories.first(block, how)), how)
+    return None
+
+
+def density_of(directory: Directory, how: Layout) -> tuple[float, float] | None:
+    """Returns the pixels an inch that a directory names, across and down."""
+    _, _, unit = directory.entries.get(_RESOLUTION_UNIT, (0, 0, b""))
+    scale = _INCHES.get(struct.unpack(how.order + "H", unit)[0] if len(unit) == 2 else 2)
+    sides = []
+    for tag in _RESOLUTION:
+        kind, count, values = directory.entries.get(tag, (0, 0, b""))
+        if (kind, count) != (directories.RATIONAL, 1) or scale is None:
+            return None
+        of, by = struct.unpack(how.order + "II", values)
+        sides.append(scale * of / by if by else 0.0)
+    return (sides[0], sides[1]) if all(sides) else None
+
+
+def made_upright(block: bytes, size: tuple[int, int], sideways: bool = False) -> bytes:
     """Returns the block for an image that was turned upright: orientation 1, and the new size ``(h, w)``.
+
+    A thumbnail is no longer pointed to: it would go on showing the image as it was.
+
+    Args:
+        block: An EXIF block.
+        size: Of the upright image.
+        sideways: Whether height and width were swapped; the densities are then, too.
 
     Raises:
         ValueError: The block is damaged.
     """
     changed = bytearray(block)
-    with _damage_as_value_error():
-        order = _order(block)
-        for entry in _entries(block, order, _first(block, order)):
-            if entry.tag == ORIENTATION:
-                struct.pack_into(order + "H2x", changed, entry.at + 8, 1)
-            elif entry.tag == _EXIF_DIRECTORY:
-                for inner in _entries(block, order, _number(block, order, entry)):
-                    if inner.tag in _SIDES and inner.kind in (_SHORT, _LONG):
-                        # across is first, and a short number stands at the beginning of its four bytes
-                        side = size[1 - _SIDES.index(inner.tag)]
-                        struct.pack_into(order + ("I" if inner.kind == _LONG else "H"), changed, inner.at + 8, side)
+    with _named():
+        how = _layout(block)
+        start = directories.first(block, how)
+        found = {entry.tag: entry for entry in directories.entries(block, how, start)}
+        if ORIENTATION in found:
+            _replace(changed, how, found[ORIENTATION], 1)
+        _replace_sides(changed, how, found, _SIDES[0], size)
+        if directories.EXIF in found:
+            below = directories.number(block, how, found[directories.EXIF])
+            inner = {entry.tag: entry for entry in directories.entries(block, how, below)}
+            _replace_sides(changed, how, inner, _SIDES[1], size)
+        across, down = (found.get(tag) for tag in _RESOLUTION)
+        if sideways and across is not None and down is not None:
+            # what they point to stays where it is
+            changed[across.values : across.values + 4] = block[down.values : down.values + 4]
+            changed[down.values : down.values + 4] = block[across.values : across.values + 4]
+        _forget_thumbnail(changed, how, start)
     return bytes(changed)
 
 
@@ -75,23 +100,36 @@ def signed(block: bytes, program: str) -> bytes:
     """Returns the block with ``program`` as the software that wrote the file, and without the thumbnail.
 
     The first directory is copied to the end, where there is room for one more entry. A thumbnail would go on showing
-    the image as it was.
+    the image as it was. A block that says so already is returned as it is.
 
     Raises:
         ValueError: The block is damaged.
     """
-    with _damage_as_value_error():
-        order = _order(block)
-        kept = {
-            entry.tag: block[entry.at : entry.at + _ENTRY] for entry in _entries(block, order, _first(block, order))
-        }
-        text = program.encode("ascii", "replace") + b"\0"
-        grown = bytearray(block) + b"\0" * (len(block) % 2)
-        kept[_SOFTWARE] = struct.pack(order + "HHII", _SOFTWARE, _ASCII, len(text), len(grown))
-        grown += text + b"\0" * (len(text) % 2)
-        struct.pack_into(order + "I", grown, 4, len(grown))
-        grown += struct.pack(order + "H", len(kept)) + b"".join(kept[tag] for tag in sorted(kept)) + bytes(4)
-    return bytes(grown)
+    text = program.encode("ascii", "replace") + b"\0"
+    with _named():
+        how = _layout(block)
+        start = directories.first(block, how)
+        found = {entry.tag: entry for entry in directories.entries(block, how, start)}
+        unlinked = bytearray(block)
+        _forget_thumbnail(unlinked, how, start)
+        before = found.get(_SOFTWARE)
+        with contextlib.suppress(DamageError):  # of what is replaced
+            if before is not None and directories.content(block, how, before) == text:
+                return bytes(unlinked)
+        added = Directory({_SOFTWARE: (directories.ASCII, len(text), text)})
+        return directories.appended(bytes(unlinked), how, added)
+
+
+def check(block: bytes) -> None:
+    """Sees that a block begins as one and its first directory is whole.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    with _named():
+        how = _layout(block)
+        for _ in directories.entries(block, how, directories.first(block, how)):
+            pass
 
 
 def made_upright_xmp(packet: bytes) -> bytes:
@@ -100,35 +138,36 @@ def made_upright_xmp(packet: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _damage_as_value_error() -> Iterator[None]:
+def _named() -> Iterator[None]:
     try:
         yield
-    except struct.error as error:
+    except (struct.error, DamageError) as error:
         raise ValueError(f"damaged EXIF: {error}") from None
 
 
-def _order(block: bytes) -> str:
-    """Returns struct's sign for the block's byte order."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
-    if order is None:
-        raise ValueError("damaged EXIF: it does not begin as a TIFF file")
-    return order
+def _layout(block: bytes) -> Layout:
+    how = directories.layout(block)
+    if how.big:
+        raise DamageError("it begins as a BigTIFF file")
+    return how
 
 
-def _first(block: bytes, order: str) -> int:
-    """Returns where the first directory begins."""
-    return int(struct.unpack_from(order + "I", block, 4)[0])
+def _replace_sides(
+    changed: bytearray, how: Layout, found: dict[int, Entry], tags: tuple[int, int], size: tuple[int, int]
+) -> None:
+    for tag, side in zip(tags, reversed(size), strict=True):
+        if tag in found:
+            _replace(changed, how, found[tag], side)
 
 
-def _entries(block: bytes, order: str, directory: int) -> Iterator[_Entry]:
-    """Yields a directory's entries."""
-    (count,) = struct.unpack_from(order + "H", block, directory)
-    if directory + 2 + count * _ENTRY > len(block):
-        raise ValueError("damaged EXIF: a directory reaches beyond its end")
-    for at in range(directory + 2, directory + 2 + count * _ENTRY, _ENTRY):
-        yield _Entry(*struct.unpack_from(order + "HHI", block, at), at)
+def _replace(changed: bytearray, how: Layout, entry: Entry, value: int) -> None:
+    """Replaces an entry's one number where it stands; a short one stands at the beginning of its four bytes."""
+    kind = _NUMBERS.get(entry.kind)
+    if kind is not None and entry.count == 1 and value < 1 << (8 * struct.calcsize(kind)):
+        struct.pack_into(how.order + kind, changed, entry.values, value)
 
 
-def _number(block: bytes, order: str, entry: _Entry) -> int:
-    """Returns an entry's one number."""
-    return int(struct.unpack_from(order + ("H" if entry.kind == _SHORT else "I"), block, entry.at + 8)[0])
+def _forget_thumbnail(changed: bytearray, how: Layout, directory: int) -> None:
+    """Ends the list of directories behind the first one."""
+    at = directories.end(changed, how, directory)
+    changed[at : at + how.place.size] = bytes(len(changed[at : at + how.place.size]))  # some blocks end before it

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from mmap import mmap
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deblurkit.errors import UserError
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-
+Pixels = np.ndarray
+"""Of ``uint8`` or ``uint16``."""
 
 Buffer = bytes | mmap
 """A file's bytes, in memory or mapped."""
@@ -58,7 +57,13 @@ class Metadata:
 
 @dataclass(frozen=True)
 class JpegCoding:
-    """How a JPEG file was compressed: its quantisation tables, 64 numbers each in zigzag order, and chroma sampling."""
+    """How a JPEG file was compressed.
+
+    Attributes:
+        tables: Its quantisation tables: one for all channels, one for brightness and one for chroma, or one for each
+            channel; 64 numbers each, row by row.
+        sampling: Of chroma: 4:4:4, 4:2:2 or 4:2:0.
+    """
 
     tables: tuple[tuple[int, ...], ...]
     sampling: str

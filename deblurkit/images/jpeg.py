@@ -20,20 +20,46 @@ _EXIF, _XMP, _PROFILE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PR
 _NOT_KEPT = (b"JFIF\0", b"JFXX\0", b"Adobe", b"MPF\0")
 _APP0, _APP1, _COMMENT = 0xE0, 0xE1, 0xFE
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the segments that say how large the image is
-_SCAN = 0xDA
+_TABLES, _SCAN = 0xDB, 0xDA
+_END = b"\xff\xd9"
+_SAMPLINGS: dict[tuple[int, ...], str] = {(0x21, 0x11, 0x11): "4:2:2", (0x22, 0x11, 0x11): "4:2:0"}
+# The places of a table's numbers, row by row, in the order in which a file has them: along the diagonals, to and fro.
+_ZIGZAG = np.array(sorted(range(64), key=lambda at: (sum(divmod(at, 8)), divmod(at, 8)[sum(divmod(at, 8)) % 2 == 0])))
 
 
 def probe(data: Buffer) -> Header:
     """Reads the header."""
     (height, width), _ = _frame(data)
-    block = next((content for kind, content in segments(data) if _is_exif(kind, content)), b"")
+    block = next((content for kind, content in segments(data) if _is_exif(kind, content)), b"")  # as in _said
     if exif.is_sideways(exif.orientation(block[len(_EXIF) :])):
         height, width = width, height
-    return Header(height, width, whole=data[-2:] == b"\xff\xd9")
+    return Header(height, width, whole=data[-2:] == _END)
 
 
 def decode(data: bytes) -> Image:
     """Decodes a whole file; CMYK becomes RGB.
+
+    Raises:
+        ImageReadError: libjpeg could not, or warned that what it made is not all that was written.
+    """
+    pixels = decode_pixels(data)
+    metadata, blocks, notes = _said(data)
+    if pixels.shape[2] == 4:
+        pixels = _from_cmyk(data)
+        notes.append("CMYK became RGB")
+        if metadata.profile is not None:
+            metadata = dataclasses.replace(metadata, profile=None)
+            notes.append("the ICC profile, of CMYK, is not kept")
+    if not data.rstrip(b"\0").endswith(_END):
+        notes.append("what stands behind the image in the file is not kept")
+    coding = _coding(data)
+    if metadata.exif is not None and exif.is_sideways(exif.orientation(metadata.exif)) and coding.sampling == "4:2:2":
+        coding = dataclasses.replace(coding, sampling="4:4:4")  # 4:2:2 would now halve the other side too
+    return turned(Image(pixels, metadata=metadata, blocks=blocks, jpeg=coding, notes=tuple(notes)))
+
+
+def decode_pixels(data: bytes) -> Pixels:
+    """Decodes the channels of a whole file as they are: grey, RGB or CMYK.
 
     Raises:
         ImageReadError: libjpeg could not, or warned that what it made is not all that was written.
@@ -45,17 +71,9 @@ def decode(data: bytes) -> Image:
     if space is None:
         raise ImageReadError(f"{channels} channels; expected 1, 3 or 4")
     try:
-        pixels = simplejpeg.decode_jpeg(data, space)
+        return np.asarray(simplejpeg.decode_jpeg(data, space), np.uint8)
     except ValueError as error:
         raise ImageReadError(f"damaged or cut short: {error}") from None
-    metadata, blocks, notes = _said(data)
-    if channels == 4:
-        pixels = _from_cmyk(data)
-        notes.append("CMYK became RGB")
-        if metadata.profile is not None:
-            metadata = dataclasses.replace(metadata, profile=None)
-            notes.append("the ICC profile, of CMYK, is not kept")
-    return turned(Image(pixels, metadata=metadata, blocks=blocks, jpeg=_coding(data), notes=tuple(notes)))
 
 
 def encode(image: Image, quality: int | None = None) -> bytes:
@@ -69,14 +87,17 @@ def encode(image: Image, quality: int | None = None) -> bytes:
     settings: dict[str, object] = {"quality": 95 if quality is None else quality, "subsampling": "4:4:4"}
     if image.jpeg is not None:
         settings["subsampling"] = image.jpeg.sampling
-        # A grey file's one table will do for it; colour needs two, or what there is for all.
-        if quality is None:
+        if quality is None and image.jpeg.tables:
             settings["qtables"] = [list(table) for table in image.jpeg.tables]
-    if image.metadata.density is not None:
+    if image.metadata.density is not None:  # in whole numbers, as JFIF has it
         settings["dpi"] = tuple(round(side) for side in image.metadata.density)
     encoded = io.BytesIO()
     Pillow.fromarray(np.ascontiguousarray(pixels)).save(encoded, "JPEG", **settings)
     return _with_segments(encoded.getvalue(), image)
+
+
+MAX_PROFILE = 255 * (65533 - len(_PROFILE) - 2)
+"""Bytes of an ICC profile that the segments of a file have room for."""
 
 
 def segments(data: Buffer) -> Iterator[tuple[int, bytes]]:
@@ -131,9 +152,9 @@ def _said(data: bytes) -> tuple[Metadata, tuple[Block, ...], list[str]]:
     profile: dict[int, bytes] = {}
     for kind, content in segments(data):
         if _is_exif(kind, content):
-            block = content[len(_EXIF) :]
+            block = block or content[len(_EXIF) :]
         elif kind == _APP1 and content.startswith(_XMP):
-            xmp = content[len(_XMP) :]
+            xmp = xmp or content[len(_XMP) :]
         elif content.startswith(_PROFILE) and len(content) > len(_PROFILE) + 2:
             profile[content[len(_PROFILE)]] = content[len(_PROFILE) + 2 :]
         elif content.startswith(b"MPF\0"):
@@ -155,16 +176,35 @@ def _density(data: Buffer) -> tuple[float, float] | None:
     return None
 
 
-def _coding(data: bytes) -> JpegCoding | None:
-    """Returns the tables and the sampling; ``None`` where the sampling is one that the encoder cannot write."""
-    from PIL import JpegImagePlugin
+def _coding(data: bytes) -> JpegCoding:
+    """Returns the table of each channel, and the sampling: 4:4:4, of which nothing is lost, for one that is rare."""
+    defined: dict[int, tuple[int, ...]] = {}
+    channels: list[tuple[int, int]] = []  # each one's samples a block, across and down in half a byte each, and table
+    for kind, content in segments(data):
+        if kind == _TABLES:
+            defined |= _tables(content)
+        elif kind in _FRAMES:
+            channels = list(zip(content[7::3], content[8::3], strict=False))
+    tables = tuple(defined[number] for _, number in channels if number in defined)
+    # Chroma has one table as a rule, which then is written once.
+    if len(tables) == 3 and tables[1] == tables[2]:
+        tables = tables[:1] if tables[0] == tables[1] else tables[:2]
+    sampling = _SAMPLINGS.get(tuple(samples for samples, _ in channels), "4:4:4")
+    return JpegCoding(tables, sampling)
 
-    with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as opened:
-        tables = tuple(tuple(opened.quantization[number]) for number in sorted(opened.quantization))
-        sampling = {-1: None, 0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}[JpegImagePlugin.get_sampling(opened)]
-        if len(opened.getbands()) == 1:
-            sampling = "4:4:4"
-    return None if sampling is None else JpegCoding(tables, sampling)
+
+def _tables(content: bytes) -> dict[int, tuple[int, ...]]:
+    """Returns the quantisation tables of a segment, row by row, by their numbers."""
+    found = {}
+    at = 0
+    while at < len(content):
+        deep, number = divmod(content[at], 16)
+        values = np.frombuffer(content, ">u2" if deep else "u1", 64, at + 1)
+        table = np.zeros(64, int)
+        table[_ZIGZAG] = values
+        found[number] = tuple(table.tolist())
+        at += 1 + values.nbytes
+    return found
 
 
 def _from_cmyk(data: bytes) -> Pixels:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deblurkit.images.image import Buffer, Header, Image, ImageReadError, Metadata
 from deblurkit.images.orient import turned
+
+if TYPE_CHECKING:
+    from pillow_heif import HeifFile
 
 
 def probe_heic(data: Buffer) -> Header:
@@ -72,10 +76,11 @@ def decode_raw(data: bytes) -> Image:
     return Image(np.asarray(developed), notes=("developed to sRGB and written as TIFF, without its metadata",))
 
 
-def _heif(data: Buffer) -> object:
+def _heif(data: Buffer) -> HeifFile:
     heif = _imported("pillow_heif", "heic")
     try:
-        return heif.open_heif(io.BytesIO(data[:]), convert_hdr_to_8bit=False)
+        opened: HeifFile = heif.open_heif(io.BytesIO(data[:]), convert_hdr_to_8bit=False)
+        return opened
     except Exception as error:  # of libheif, on bytes that nobody has checked
         raise ImageReadError(f"damaged or cut short: {error}") from None
 

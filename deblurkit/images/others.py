@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import warnings
 from mmap import mmap
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -13,22 +14,58 @@ from deblurkit.images.image import Buffer, Header, Image, ImageReadError, Metada
 from deblurkit.images.orient import turned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from PIL.ImageFile import ImageFile
 
 Kind = Literal["WEBP", "AVIF", "BMP"]
 MAX_SIDE = {"WEBP": 16383, "AVIF": 65536, "BMP": 2**31 - 1}
 AVIF_QUALITY = 90
 _GREY = ("1", "L", "LA")
+_DEEP, _MONOCHROME = 0x40, 0x10  # of an AVIF file: more than 8 bits, which Pillow drops in silence; and no colour
 
 
 def probe(data: Buffer, kind: Kind) -> Header:
     """Reads the header."""
+    if kind == "WEBP":
+        return _probe_webp(data)
     with _opened(data, kind) as opened:
         width, height = opened.size
-        if exif.is_sideways(_orientation(opened)):
+        if exif.is_sideways(_orientation(opened.info.get("exif") or b"")):
             height, width = width, height
-        whole = kind != "WEBP" or len(data) >= int.from_bytes(data[4:8], "little") + 8
-        return Header(height, width, whole=whole, frames=getattr(opened, "n_frames", 1))
+        return Header(height, width, frames=getattr(opened, "n_frames", 1))
+
+
+def _probe_webp(data: Buffer) -> Header:
+    """Reads the header without libwebp, which makes room for the whole image before it tells how large it is."""
+    size, frames, block = None, 0, b""
+    for kind, start, end in _webp_chunks(data):
+        head = data[start : start + 10]
+        if kind == b"VP8X" and len(head) == 10:
+            size = int.from_bytes(head[7:10], "little") + 1, int.from_bytes(head[4:7], "little") + 1
+        elif kind == b"VP8L" and len(head) >= 5:
+            sides = int.from_bytes(head[1:5], "little")
+            size = size or ((sides >> 14 & 0x3FFF) + 1, (sides & 0x3FFF) + 1)
+        elif kind == b"VP8 " and len(head) == 10:
+            sides = int.from_bytes(head[6:10], "little")
+            size = size or (sides >> 16 & 0x3FFF, sides & 0x3FFF)
+        elif kind == b"EXIF":
+            block = block or data[start:end]
+        frames += kind == b"ANMF"
+    if size is None:
+        raise ImageReadError("damaged or cut short: a WebP file that does not say how large it is")
+    height, width = size[::-1] if exif.is_sideways(_orientation(block)) else size
+    whole = len(data) >= int.from_bytes(data[4:8], "little") + 8
+    return Header(height, width, whole, max(1, frames))
+
+
+def _webp_chunks(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
+    """Yields the chunks' kinds, and where their contents begin and end."""
+    at = 12
+    while at + 8 <= len(data):
+        end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        yield data[at : at + 4], at + 8, end
+        at = end + end % 2
 
 
 def decode(data: bytes, kind: Kind) -> Image:
@@ -41,7 +78,7 @@ def decode(data: bytes, kind: Kind) -> Image:
         notes = []
         try:
             # before the pixels are decoded: it may be refused for its depth
-            if kind == "AVIF" and _is_deep(data):
+            if kind == "AVIF" and _coded_as(data) & _DEEP:
                 raise ImageReadError("10 or 12 bits a channel in an AVIF file; expected 8")
             opened.load()
             if opened.mode in ("P", "PA"):
@@ -52,12 +89,13 @@ def decode(data: bytes, kind: Kind) -> Image:
             mode = "RGBA" if has_alpha else "RGB"
             if opened.mode in _GREY:
                 mode = "LA" if has_alpha else "L"
+            is_grey = opened.mode in _GREY or (kind == "AVIF" and bool(_coded_as(data) & _MONOCHROME))
             decoded = np.asarray(opened if opened.mode == mode else opened.convert(mode))
         except (OSError, ValueError, SyntaxError) as error:
             raise ImageReadError(f"damaged or cut short: {error}") from None
         decoded = decoded.reshape(*decoded.shape[:2], -1)
         alpha = decoded[:, :, -1] if has_alpha else None
-        pixels: Pixels = decoded[:, :, : 1 if opened.mode in _GREY else 3]
+        pixels: Pixels = decoded[:, :, : 1 if is_grey else 3]
         info = opened.info
         block = info.get("exif") or None
         dots = info.get("dpi")
@@ -88,7 +126,7 @@ def encode(image: Image, kind: Kind, quality: int | None = None) -> bytes:
     if kind == "WEBP":
         settings |= {"lossless": True, "exact": True} if quality is None else {"quality": quality}
     elif kind == "AVIF":
-        settings |= {"quality": quality or AVIF_QUALITY, "subsampling": "4:4:4"}
+        settings |= {"quality": quality or AVIF_QUALITY, "subsampling": "4:0:0" if image.is_grey else "4:4:4"}
     elif metadata.density is not None:
         settings["dpi"] = metadata.density
     encoded = io.BytesIO()
@@ -102,25 +140,27 @@ def _opened(data: Buffer, kind: Kind) -> ImageFile:
     """Opens a file without decoding its pixels."""
     from PIL import AvifImagePlugin, BmpImagePlugin, WebPImagePlugin
 
-    classes = {
+    classes: dict[Kind, Callable[[IO[bytes]], ImageFile]] = {
         "AVIF": AvifImagePlugin.AvifImageFile,
         "BMP": BmpImagePlugin.BmpImageFile,
         "WEBP": WebPImagePlugin.WebPImageFile,
     }
-    stream = data if isinstance(data, mmap) else io.BytesIO(data)
+    stream = cast("IO[bytes]", data) if isinstance(data, mmap) else io.BytesIO(data)
     try:
         # The class, not Image.open: that has a limit of its own, for the whole process.
-        return classes[kind](stream)
+        # It warns of a broken EXIF block, and the user's terminal is no place for that.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return classes[kind](stream)
     except (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError) as error:
         raise ImageReadError(f"damaged or cut short: {error}") from None
 
 
-def _orientation(opened: ImageFile) -> int:
-    block = opened.info.get("exif") or b""
+def _orientation(block: bytes) -> int:
     return exif.orientation(block.removeprefix(b"Exif\0\0"))
 
 
-def _is_deep(data: Buffer) -> bool:
-    """Tells whether an AVIF file's configuration names more than 8 bits; Pillow would drop them in silence."""
+def _coded_as(data: bytes) -> int:
+    """Returns the byte of an AVIF file's configuration that names depth and channels, which Pillow does not tell."""
     at = data.find(b"av1C")
-    return at >= 0 and len(data) > at + 6 and bool(data[at + 6] & 0x40)
+    return data[at + 6] if 0 <= at < len(data) - 6 else 0

@@ -22,6 +22,7 @@ _INCH = 0.0254  # metres
 _PALETTE = 3
 # What colours the numbers mean, where no profile says it, and texts: true of another image of the same size too.
 _KEPT = (b"cHRM", b"cICP", b"cLLI", b"gAMA", b"iTXt", b"mDCV", b"sRGB", b"tEXt", b"zTXt")
+_SAID = (*_KEPT, b"eXIf", b"iCCP", b"pHYs")
 _MAX_UNPACKED = 64 << 20  # bytes of a compressed profile
 
 
@@ -38,7 +39,10 @@ def probe(data: Buffer) -> Header:
     """Reads the header, and where the chunks lie."""
     height, width, _, _ = _shape(data)
     chunks = list(_chunks(data))
-    found = {chunk.kind: data[chunk.start : chunk.end] for chunk in chunks if chunk.kind in (b"eXIf", b"acTL")}
+    found: dict[bytes, bytes] = {}
+    for chunk in chunks:
+        if chunk.kind in (b"eXIf", b"acTL") and _is_sound(data, chunk):
+            found.setdefault(chunk.kind, data[chunk.start : chunk.end])  # the first, as in decode
     if exif.is_sideways(exif.orientation(found.get(b"eXIf", b""))):
         height, width = width, height
     frames = int.from_bytes(found[b"acTL"][:4], "big") if b"acTL" in found else 1
@@ -74,9 +78,14 @@ def decode(data: bytes) -> Image:
     first: dict[bytes, bytes] = {}
     blocks, xmp = [], None
     for chunk in chunks:
+        if chunk.kind not in _SAID:
+            continue
+        if not _is_sound(data, chunk):
+            notes.append(f"its {chunk.kind.decode()} is damaged, not kept")
+            continue
         content = data[chunk.start : chunk.end]
         if chunk.kind == b"iTXt" and content.startswith(_XMP + b"\0"):
-            xmp = _text(content)
+            xmp = xmp or _text(content)
         elif chunk.kind in _KEPT:
             blocks.append(Block(chunk.kind, content))
         first.setdefault(chunk.kind, content)
@@ -89,7 +98,8 @@ def encode(image: Image, level: int = 1) -> bytes:
     import imagecodecs
 
     pixels = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
-    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels), level)
+    shaped = np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+    encoded = bytes(imagecodecs.png_encode(shaped, level))
     metadata = image.metadata
     chunks = []
     if metadata.profile is not None:
@@ -135,6 +145,11 @@ def _chunks(data: Buffer) -> Iterator[_Chunk]:
         at += 12 + length
 
 
+def _is_sound(data: Buffer, chunk: _Chunk) -> bool:
+    """Tells whether a chunk is as it was written; libpng sees to those that the pixels need."""
+    return zlib.crc32(data[chunk.start - 4 : chunk.end]) == int.from_bytes(data[chunk.end : chunk.end + 4], "big")
+
+
 def _profile(chunks: Mapping[bytes, bytes]) -> bytes | None:
     name, _, rest = chunks.get(b"iCCP", b"").partition(b"\0")
     return _unpacked(rest[1:]) if name and rest else None
@@ -151,10 +166,12 @@ def _text(content: bytes) -> bytes | None:
 
 def _unpacked(packed: bytes) -> bytes | None:
     """Returns what a few bytes may stand for, up to a limit; ``None`` where they are damaged."""
+    unpacking = zlib.decompressobj()
     try:
-        return zlib.decompressobj().decompress(packed, _MAX_UNPACKED) or None
+        unpacked = unpacking.decompress(packed, _MAX_UNPACKED)
     except zlib.error:
         return None
+    return unpacked if unpacked and unpacking.eof else None
 
 
 def _density(chunks: Mapping[bytes, bytes]) -> tuple[float, float] | None:

@@ -66,7 +66,7 @@ def probe(path: str | os.PathLike[str], max_megapixels: float | None = None) -> 
         raise ImageReadError(f"{path}: it cannot be read: {error.strerror or error}") from error
 
 
-_NO_IMAGE = "it cannot be decoded: not an image, damaged or cut short"
+_NO_IMAGE = "not an image, damaged or cut short"
 _PROBES: dict[Format, Callable[[Buffer], Header]] = {
     PNG: png.probe,
     JPEG: jpeg.probe,
@@ -101,20 +101,36 @@ def _check(header: Header, kind: Format, max_megapixels: float | None) -> None:
     """Refuses what is too large, and files of several images, before anything is decoded."""
     if header.frames > 1:
         raise ImageReadError(f"{header.frames} images in one {kind.name} file; expected one")
+    if not header.height or not header.width:
+        raise ImageReadError(f"damaged: its header names {header.width}x{header.height} pixels")
     if max_megapixels is None:
-        max_megapixels = float(os.environ.get("DEBLURKIT_MAX_MEGAPIXELS") or MAX_MEGAPIXELS)
+        max_megapixels = _limit()
     megapixels = header.height * header.width / 1e6
     if megapixels > max_megapixels:
         size = f"{header.width}x{header.height} pixels are {megapixels:.0f} megapixels"
         raise ImageReadError(f"{size}, more than {max_megapixels:g}: set DEBLURKIT_MAX_MEGAPIXELS to read it")
 
 
+def _limit() -> float:
+    """Returns the megapixels that the environment allows."""
+    said = os.environ.get("DEBLURKIT_MAX_MEGAPIXELS", "").strip()
+    if not said:
+        return MAX_MEGAPIXELS
+    try:
+        limit = float(said)
+    except ValueError:
+        limit = 0.0
+    if not limit > 0:
+        raise ImageReadError(f"DEBLURKIT_MAX_MEGAPIXELS is {said!r}; expected a number above 0")
+    return limit
+
+
 @contextmanager
 def _saying(place: str) -> Iterator[None]:
-    """Puts the file's name in front of what is wrong with it."""
+    """Puts the file's name in front of what is wrong with it, in one line, whatever a decoder raises."""
     try:
         yield
     except ImageReadError as error:
-        raise ImageReadError(f"{place}: {error}") from error.__cause__
+        raise ImageReadError(f"{place}: it cannot be decoded: {error}") from error.__cause__
     except MemoryError:
         raise ImageReadError(f"{place}: the memory does not suffice to decode it") from None

@@ -5,29 +5,33 @@ from __future__ import annotations
 import io
 import logging
 from contextlib import contextmanager
+from contextvars import ContextVar
 from mmap import mmap
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from deblurkit.images import exif
+from deblurkit.images import directories, exif, jpeg
+from deblurkit.images.directories import Directory
 from deblurkit.images.image import Buffer, Header, Image, ImageReadError, Metadata, Pixels
 from deblurkit.images.orient import turned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tifffile import TiffPage
 
 MAX_SIDE = 2**31 - 1
 
-_ORIENTATION, _EXTRA_SAMPLES, _XMP, _EXIF, _GPS, _PROFILE = 274, 338, 700, 0x8769, 0x8825, 34675
+_ORIENTATION, _XMP, _PROFILE = 274, 700, 34675
 _REDUCED, _MASK = 1, 4  # bits of a page's kind: a smaller copy of another page, or a mask of it
 _GREY, _GREY_INVERTED, _RGB, _PALETTE, _CMYK, _YCBCR = 1, 0, 2, 3, 5, 6
 _PREMULTIPLIED = 1
-_INCHES = {2: 1.0, 3: 2.54}  # by the unit of a density
+_STORED, _OLD_JPEG, _JPEG = 1, 6, (7, 34892, 33007)  # kinds of compression
 # Tags of the first directory that say what is in the picture and who made it; the others say how it is stored.
-_DESCRIBING = {270, 271, 272, 269, 285, 306, 315, 316, 33432, 33723, 36867, 40091, 40092, 40093, 40094, 40095, 18246}
+_DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 33723, *range(40091, 40096)}
+_UNHEARD: ContextVar[bool] = ContextVar("_UNHEARD", default=False)
+_MOST_TILES = 1 << 20  # pixels of a tile that may be larger than the image
 
 
 def probe(data: Buffer) -> Header:
@@ -49,36 +53,20 @@ def decode(data: bytes) -> Image:
     with _pages(data) as pages:
         page = pages[0]
         kind = _supported(page)
-        if not _is_whole(page, len(data)):
-            raise ImageReadError("damaged or cut short: a part of its pixels lies beyond its end")
-        try:
-            decoded = np.asarray(page.asarray())
-        except Exception as error:  # of one of many codecs, on bytes that nobody has checked
-            raise ImageReadError(f"damaged, or compressed in a way that cannot be read: {_one_line(error)}") from None
-        # Planar files have the channels in front.
-        samples = page.samplesperpixel
-        if page.planarconfig == 2 and samples > 1:
-            decoded = decoded.reshape(samples, page.imagelength, page.imagewidth).transpose(1, 2, 0)
-        decoded = decoded.reshape(page.imagelength, page.imagewidth, samples)
+        decoded = _decoded(page, data)
         pixels, notes = _as_grey_or_rgb(page, kind, decoded)
         colours = _colours(kind)
-        alpha = decoded[:, :, colours] if samples > colours else None
-        extra = tuple(page.extrasamples)
-        try:
-            block = _exif_block(data)
-        except Exception as error:  # Pillow's reader of directories, on bytes that nobody has checked
-            block = None
-            notes.append(f"its EXIF directories are damaged ({_one_line(error)}), not kept")
+        alpha = decoded[:, :, colours] if decoded.shape[2] > colours else None
+        block, density = _said(data, notes)
         profile = _bytes(page, _PROFILE)
         if kind == _CMYK and profile:
             profile = None
             notes.append("the ICC profile, of CMYK, is not kept")
-        metadata = Metadata(profile, block, _bytes(page, _XMP), _density(page))
         image = Image(
             np.ascontiguousarray(pixels),
             None if alpha is None else np.ascontiguousarray(alpha),
-            premultiplied=alpha is not None and extra[:1] == (_PREMULTIPLIED,),
-            metadata=metadata,
+            premultiplied=alpha is not None and tuple(page.extrasamples)[:1] == (_PREMULTIPLIED,),
+            metadata=Metadata(profile, block, _bytes(page, _XMP), density),
             notes=tuple(notes),
         )
         return turned(image, _orientation(page))
@@ -91,16 +79,19 @@ def encode(image: Image) -> bytes:
     pixels = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
     extra: list[int] = [] if image.alpha is None else [_PREMULTIPLIED if image.premultiplied else 2]
     metadata = image.metadata
-    described, directories = _directories(metadata.exif)
-    tags = [*described]
+    order, described = "<", Directory()
+    if metadata.exif is not None:
+        how = directories.layout(metadata.exif)
+        read = directories.read(metadata.exif, how, directories.first(metadata.exif, how))
+        # The file takes the block's byte order, so that the numbers in it need no turning.
+        order, described = how.order, _describing(read)
     if metadata.xmp is not None:
-        tags.append((_XMP, 1, len(metadata.xmp), metadata.xmp, True))
-    # Directories of their own are appended, and pointed to from here; tifffile writes none.
-    tags += [(tag, 4, 1, 0, True) for tag in directories]
+        described.entries[_XMP] = (directories.BYTE, len(metadata.xmp), metadata.xmp)
     written = io.BytesIO()
     tifffile.imwrite(
         written,
         np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels),
+        byteorder=order,  # type: ignore[arg-type]
         photometric="minisblack" if image.is_grey else "rgb",
         extrasamples=extra or None,
         planarconfig="contig" if pixels.shape[2] > 1 else None,
@@ -111,16 +102,9 @@ def encode(image: Image) -> bytes:
         iccprofile=metadata.profile,
         resolution=metadata.density,
         resolutionunit="inch" if metadata.density is not None else None,
-        extratags=tags,
     )
-    for tag, directory in directories.items():
-        place = written.seek(0, io.SEEK_END)
-        place += place % 2
-        written.seek(place)
-        written.write(directory.tobytes(place))
-        with tifffile.TiffFile(written, mode="r+b") as opened:
-            opened.pages[0].tags[tag].overwrite(place)  # type: ignore[union-attr]
-    return written.getvalue()
+    encoded = written.getvalue()
+    return directories.appended(encoded, directories.layout(encoded), described)
 
 
 @contextmanager
@@ -128,20 +112,27 @@ def _pages(data: Buffer) -> Iterator[list[TiffPage]]:
     """Opens a file and gives its pages, without smaller copies and masks of others."""
     import tifffile
 
-    # What tifffile finds amiss it logs, and reads on; that is looked for here.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    # What tifffile finds amiss it logs, and reads on; that is looked for here. A program that uses both may listen.
+    logging.getLogger("tifffile").addFilter(_is_heard)
+    token = _UNHEARD.set(True)
     try:
-        opened = tifffile.TiffFile(data if isinstance(data, mmap) else io.BytesIO(data))
+        stream = cast("IO[bytes]", data) if isinstance(data, mmap) else io.BytesIO(data)
+        with tifffile.TiffFile(stream) as opened:
+            listed = cast("Sequence[TiffPage]", opened.pages)
+            pages = [page for page in listed if not page.subfiletype & (_REDUCED | _MASK)]
+            if not pages:
+                raise ImageReadError("damaged: no page of it is an image")
+            yield pages
+    except ImageReadError:
+        raise
     except Exception as error:  # of a parser of directories, on bytes that nobody has checked
         raise ImageReadError(f"damaged or cut short: {_one_line(error)}") from None
-    with opened:
-        try:
-            pages: list[Any] = [page for page in opened.pages if not page.subfiletype & (_REDUCED | _MASK)]
-        except Exception as error:
-            raise ImageReadError(f"damaged or cut short: {_one_line(error)}") from None
-        if not pages:
-            raise ImageReadError("damaged: no page of it is an image")
-        yield pages
+    finally:
+        _UNHEARD.reset(token)
+
+
+def _is_heard(record: logging.LogRecord) -> bool:
+    return not _UNHEARD.get()
 
 
 def _supported(page: TiffPage) -> int:
@@ -159,6 +150,8 @@ def _supported(page: TiffPage) -> int:
     if sample != 1:
         of = {2: "signed", 3: "floating-point"}.get(sample, "other than unsigned")
         raise ImageReadError(f"pixels are {of} ({page.dtype}); expected 8 or 16 bits a channel, unsigned")
+    if page.compression == _OLD_JPEG or (kind == _YCBCR and page.compression not in _JPEG):
+        raise ImageReadError(f"its colours are {_name(page.photometric)}, compressed as {_name(page.compression)}")
     few = {_GREY: (1,), _GREY_INVERTED: (1,), _PALETTE: (1, 2, 4)}.get(kind, ())
     if bits not in (8, 16, *few):
         raise ImageReadError(f"{bits} bits a channel; expected 8 or 16")
@@ -195,35 +188,64 @@ def _as_grey_or_rgb(page: TiffPage, kind: int, decoded: Pixels) -> tuple[Pixels,
     return pixels, notes
 
 
+def _decoded(page: TiffPage, data: bytes) -> Pixels:
+    """Returns all samples of a page ``(h, w, samples)``.
+
+    Raises:
+        ImageReadError: A part of them is not there, or is damaged.
+    """
+    if not _is_whole(page, len(data)):
+        raise ImageReadError("damaged or cut short: a part of its pixels lies beyond its end")
+    if page.compression in _JPEG:
+        # The decoder below reads on where data are missing, and makes something up.
+        tables = page.jpegtables or b"\xff\xd8\xff\xd9"
+        for start, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+            jpeg.decode_pixels(tables[:-2] + data[start + 2 : start + size])
+    try:
+        # In this thread alone, which is the one that tifffile's log is not heard of.
+        decoded = np.asarray(page.asarray(maxworkers=1))
+    except Exception as error:  # of one of many codecs, on bytes that nobody has checked
+        raise ImageReadError(f"damaged, or compressed in a way that cannot be read: {_one_line(error)}") from None
+    # Planar files have the channels in front.
+    samples = page.samplesperpixel
+    if page.planarconfig == 2 and samples > 1:
+        return decoded.reshape(samples, page.imagelength, page.imagewidth).transpose(1, 2, 0)
+    return decoded.reshape(page.imagelength, page.imagewidth, samples)
+
+
 def _is_whole(page: TiffPage, length: int) -> bool:
     """Tells whether all strips or tiles that there should be lie within the file."""
     places = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     expected = int(np.prod(page.chunked))
-    if len(page.dataoffsets) != len(page.databytecounts) or len(places) < expected:
+    if len(page.dataoffsets) != len(page.databytecounts) or len(places) != expected:
         return False
     if not all(start > 0 and size > 0 and start + size <= length for start, size in places):
         return False
+    if page.is_tiled and page.tilelength * page.tilewidth > max(4 * page.imagelength * page.imagewidth, _MOST_TILES):
+        return False
     # A strip that is stored as it is could be shorter than it should be: the rest would be made up.
-    return int(page.compression) != 1 or sum(page.databytecounts) >= (page.nbytes if page.bitspersample != 1 else 0)
+    return page.compression != _STORED or all(
+        size >= _stored_bytes(page, number) for number, (_, size) in enumerate(places)
+    )
+
+
+def _stored_bytes(page: TiffPage, number: int) -> int:
+    """Returns the bytes of a strip or tile that is not compressed."""
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    across, down = page.imagewidth, page.rowsperstrip
+    if page.is_tiled:
+        across, down = page.tilewidth, page.tilelength
+    else:
+        # the last strip of a channel has the rows that are left
+        strips = -(-page.imagelength // down)
+        down = min(down, page.imagelength - number % strips * down)
+    return down * -(-across * samples * int(page.bitspersample) // 8)
 
 
 def _orientation(page: TiffPage) -> int:
     tag = page.tags.get(_ORIENTATION)
     value = tag.value if tag is not None else 1
-    return int(value) if value in range(1, 9) else 1
-
-
-def _density(page: TiffPage) -> tuple[float, float] | None:
-    """Returns the pixels an inch."""
-    across, down = page.tags.get(282), page.tags.get(283)
-    unit = page.tags.get(296)
-    scale = _INCHES.get(2 if unit is None else int(unit.value))
-    if across is None or down is None or scale is None:
-        return None
-    (across_of, across_by), (down_of, down_by) = across.value, down.value
-    if not (across_of and across_by and down_of and down_by):
-        return None
-    return scale * across_of / across_by, scale * down_of / down_by
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _bytes(page: TiffPage, tag: int) -> bytes | None:
@@ -231,54 +253,23 @@ def _bytes(page: TiffPage, tag: int) -> bytes | None:
     return bytes(found.value) if found is not None and isinstance(found.value, bytes) else None
 
 
-def _exif_block(data: bytes) -> bytes | None:
-    """Returns what the file says of the picture as an EXIF block of its own; ``None`` where it says nothing."""
-    from PIL import Image as Pillow
-    from PIL import TiffImagePlugin
-
-    opened = TiffImagePlugin.ImageFileDirectory_v2(data[:8] if data[2:4] in (b"*\0", b"\0*") else data[:16])
-    stream = io.BytesIO(data)
-    stream.seek(opened.next)
-    opened.load(stream)
-    block = Pillow.Exif()
-    for tag, value in opened.items():
-        if tag in _DESCRIBING:
-            block[tag] = value
-    for tag in (_EXIF, _GPS):
-        if tag in opened:
-            inner = TiffImagePlugin.ImageFileDirectory_v2(data[:8], group=tag)
-            stream.seek(int(opened[tag]))
-            inner.load(stream)
-            block.get_ifd(tag).update(inner)
-    return block.tobytes().removeprefix(b"Exif\0\0") if len(block) or block._ifds else None
+def _said(data: bytes, notes: list[str]) -> tuple[bytes | None, tuple[float, float] | None]:
+    """Returns what the file says of the picture, as an EXIF block of its own, and the pixels an inch."""
+    how = directories.layout(data)
+    try:
+        read = directories.read(data, how, directories.first(data, how))
+    except directories.DamageError as error:
+        notes.append(f"its EXIF directories are damaged ({error}), not kept")
+        return None, None
+    describing = _describing(read)
+    block = directories.block(how, describing) if describing.entries or describing.inner else None
+    return block, exif.density_of(read, how)
 
 
-def _directories(block: bytes | None) -> tuple[list[tuple[int, int, int, Any, bool]], dict[int, Any]]:
-    """Returns an EXIF block as tifffile's extra tags, and as directories by the tag that points to them."""
-    from PIL import Image as Pillow
-    from PIL import TiffImagePlugin
-
-    if block is None:
-        return [], {}
-    read = Pillow.Exif()
-    read.load(b"Exif\0\0" + block)
-    tags: list[tuple[int, int, int, Any, bool]] = []
-    for tag, value in read.items():
-        if tag in _DESCRIBING or tag == 305:
-            if isinstance(value, str):
-                tags.append((tag, 2, 0, value, True))
-            elif isinstance(value, bytes):
-                tags.append((tag, 1 if tag != 33723 else 7, len(value), value, True))
-            elif isinstance(value, int):
-                tags.append((tag, 3, 1, value, True))
-    directories = {}
-    for tag in (_EXIF, _GPS):
-        if inner := read.get_ifd(tag):
-            directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=tag)
-            for key, value in inner.items():
-                directory[key] = value
-            directories[tag] = directory
-    return tags, directories
+def _describing(directory: Directory) -> Directory:
+    """Returns the part of a first directory that goes from file to file."""
+    kept = {tag: entry for tag, entry in directory.entries.items() if tag in _DESCRIBING}
+    return Directory(kept, directory.inner)
 
 
 def _name(value: Any) -> str:

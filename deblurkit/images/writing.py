@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from deblurkit.errors import UserError
 from deblurkit.files import saying, write_atomically
 from deblurkit.images import exif, jpeg, others, png, tiff
 from deblurkit.images.formats import AVIF, BMP, FORMATS, JPEG, PNG, TIFF, WEBP, Format, named
-from deblurkit.images.image import Image
+from deblurkit.images.image import Image, Metadata
 
 WRITTEN = tuple(kind for kind in FORMATS if kind.max_side)
 """The formats that can be written."""
@@ -34,8 +36,12 @@ def write(path: Path, image: Image, quality: int | None = None, program: str | N
     if misfit:
         raise UserError(f"{path}: {misfit}")
     image, notes = held(image, kind, program)
+    try:
+        encoded = encode(image, kind, quality)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error.__cause__
     with saying(f"{path}: it cannot be written"):
-        write_atomically(path, encode(image, kind, quality), hidden=True)
+        write_atomically(path, encoded, hidden=True)
     return notes
 
 
@@ -46,7 +52,7 @@ def does_not_fit(image: Image, kind: Format) -> str | None:
         return f"{width}x{height} pixels are more than a {kind.name} file holds, {kind.max_side} a side"
     if image.bits not in kind.bits:
         fitting = ", ".join(suffix for format in WRITTEN if 16 in format.bits for suffix in format.suffixes)
-        return f"{kind.name} cannot hold {image.bits} bits a channel; use one of {fitting}"
+        return f"{kind.suffixes[0]} cannot hold {image.bits} bits a channel; use one of {fitting}"
     return None
 
 
@@ -58,34 +64,63 @@ def held(image: Image, kind: Format, program: str | None = None) -> tuple[Image,
         kind: The format.
         program: What is to stand as the software that wrote the file, where it has EXIF.
     """
-    notes = []
+    notes: list[str] = []
     metadata = image.metadata
-    block = metadata.exif
-    if block is not None and program is not None:
+    if metadata.exif is not None:
         try:
-            block = exif.signed(block, program)
+            # A block that is damaged is none that any format should get.
+            block = exif.signed(metadata.exif, program) if program is not None else metadata.exif
+            exif.check(block)
         except ValueError as error:
             block = None
             notes.append(f"{error}, not kept")
-    if kind is JPEG:
-        if block is not None and len(block) > _MAX_SEGMENT - 6:
-            block = None
-            notes.append("EXIF of more than 64 KB is not kept: JPEG has no room for it")
-        if metadata.xmp is not None and len(metadata.xmp) > _MAX_SEGMENT - 29:
-            metadata = dataclasses.replace(metadata, xmp=None)
-            notes.append("XMP of more than 64 KB is not kept: JPEG has no room for it")
-    metadata = dataclasses.replace(metadata, exif=block)
-    if kind is BMP and (metadata.profile or metadata.exif or metadata.xmp):
-        metadata = dataclasses.replace(metadata, profile=None, exif=None, xmp=None)
-        notes.append("ICC profile, EXIF and XMP are not kept: BMP holds none")
-    if image.alpha is not None and not kind.alpha:
-        image = dataclasses.replace(image, alpha=None)
-        notes.append(f"alpha is not kept: {kind.name} holds none")
+        metadata = dataclasses.replace(metadata, exif=block)
+    metadata = _fitting(metadata, kind, notes)
+    image = _with_fitting_pixels(image, kind, notes)
     # A block's kind tells the format that it comes from: JPEG numbers its segments, PNG names its chunks.
     blocks = tuple(block for block in image.blocks if len(block.kind) == {JPEG: 1, PNG: 4}.get(kind))
     if len(blocks) < len(image.blocks):
         notes.append(f"texts and colour notes of another format are not kept in {kind.name}")
     return dataclasses.replace(image, metadata=metadata, blocks=blocks), notes
+
+
+def _fitting(metadata: Metadata, kind: Format, notes: list[str]) -> Metadata:
+    """Returns what a format has room for; adds the rest to ``notes``."""
+    block, xmp, profile, density = metadata.exif, metadata.xmp, metadata.profile, metadata.density
+    if kind is BMP and (profile or block or xmp):
+        profile = block = xmp = None
+        notes.append("ICC profile, EXIF and XMP are not kept: BMP holds none")
+    if kind is JPEG:
+        if block is not None and len(block) > _MAX_SEGMENT - 6:
+            block = None
+            notes.append("EXIF of more than 64 KB is not kept: JPEG has no room for it")
+        if xmp is not None and len(xmp) > _MAX_SEGMENT - 29:
+            xmp = None
+            notes.append("XMP of more than 64 KB is not kept: JPEG has no room for it")
+        if profile is not None and len(profile) > jpeg.MAX_PROFILE:
+            profile = None
+            notes.append("an ICC profile of more than 16 MB is not kept: JPEG has no room for it")
+    if kind in (WEBP, AVIF) and density is not None and (block is None or exif.density(block) is None):
+        density = None
+        notes.append(f"pixels an inch are not kept: {kind.name} names none")
+    return Metadata(profile, block, xmp, density)
+
+
+def _with_fitting_pixels(image: Image, kind: Format, notes: list[str]) -> Image:
+    """Returns the image with the channels that a format has; adds what became of the others to ``notes``."""
+    if image.alpha is not None and not kind.alpha:
+        notes.append(f"alpha is not kept: {kind.name} holds none")
+        return dataclasses.replace(image, alpha=None, premultiplied=False)
+    if image.alpha is not None and image.premultiplied and kind is not TIFF:
+        # Elsewhere colours are never multiplied, so they would be taken for darker ones.
+        alpha = np.maximum(image.alpha, 1)[:, :, None].astype(np.uint32)
+        highest = np.iinfo(image.pixels.dtype).max
+        divided = np.minimum((image.pixels.astype(np.uint32) * highest + alpha // 2) // alpha, highest)
+        image = dataclasses.replace(image, pixels=divided.astype(image.pixels.dtype), premultiplied=False)
+        notes.append(f"colours that were multiplied by alpha are divided by it in {kind.name}")
+    if image.is_grey and kind is WEBP:
+        notes.append(f"grey became RGB: {kind.name} holds no grey")
+    return image
 
 
 def encode(image: Image, kind: Format, quality: int | None = None, level: int = 1) -> bytes:
@@ -109,7 +144,8 @@ def encode(image: Image, kind: Format, quality: int | None = None, level: int = 
         elif kind is TIFF:
             encoded = tiff.encode(image)
         else:
-            encoded = others.encode(image, {WEBP: "WEBP", AVIF: "AVIF", BMP: "BMP"}[kind], quality)
+            known: dict[Format, others.Kind] = {WEBP: "WEBP", AVIF: "AVIF", BMP: "BMP"}
+            encoded = others.encode(image, known[kind], quality)
     except Exception as error:  # of one of many encoders
         raise UserError(f"{kind.name}: it could not be encoded: {' '.join(str(error).split())}") from error
     if not encoded:
