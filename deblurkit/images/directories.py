@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deblurkit.images.image import Buffer
@@ -13,8 +13,26 @@ EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 """Tags that point to a directory further down."""
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
-_LAST_CLASSIC = 12
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8, 129: 1}
+_LAST_CLASSIC, _UTF8 = 12, 129
+_BYTES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+    _UTF8: 1,
+}
 _INNER = {0: (EXIF, GPS), EXIF: (INTEROPERABILITY,)}  # by the tag that points to a directory; 0 is the first one
 
 
@@ -144,20 +162,32 @@ def content(data: Buffer, how: Layout, entry: Entry) -> bytes:
     return data[place : place + size]
 
 
-def read(data: Buffer, how: Layout, at: int, tag: int = 0) -> Directory:
+def read(data: Buffer, how: Layout, at: int, tag: int = 0, wanted: Container[int] = range(1 << 16)) -> Directory:
     """Returns a directory, which ``tag`` points to, and those below it; entries that are damaged are left out.
+
+    Args:
+        data: A file or block.
+        how: Its layout.
+        at: Where the directory begins.
+        tag: 0 for the first one.
+        wanted: The entries to be read, but for those that point to directories below it.
 
     Raises:
         DamageError: The directory itself is damaged.
     """
     found = Directory()
+    room = len(data)
     for entry in entries(data, how, at):
         # Nothing points back up, so no directory is met twice.
         with contextlib.suppress(DamageError):
             if entry.tag in _INNER.get(tag, ()):
                 found.inner[entry.tag] = read(data, how, number(data, how, entry), entry.tag)
-            elif entry.kind <= _LAST_CLASSIC or entry.kind == 129:
-                found.entries[entry.tag] = (entry.kind, entry.count, content(data, how, entry))
+            elif entry.tag in wanted and (entry.kind <= _LAST_CLASSIC or entry.kind == _UTF8):
+                values = content(data, how, entry)
+                found.entries[entry.tag] = (entry.kind, entry.count, values)
+                room -= len(values)
+        if room < 0:  # so much can only be there if it is read more than once
+            raise DamageError("a directory names more than there is")
     return found
 
 

@@ -19,6 +19,9 @@ ORIENTATION = 0x0112
 _SOFTWARE = 0x0131
 _SIDES = ((0x0100, 0x0101), (0xA002, 0xA003))  # across and down, in the first directory and below it
 _RESOLUTION, _RESOLUTION_UNIT = (0x011A, 0x011B), 0x0128  # across and down
+DENSITY = {*_RESOLUTION, _RESOLUTION_UNIT}
+"""Tags that name pixels an inch."""
+
 _INCHES = {2: 1.0, 3: 2.54}
 _NUMBERS = {directories.BYTE: "B", directories.SHORT: "H", directories.LONG: "I"}
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
@@ -44,7 +47,7 @@ def density(block: bytes) -> tuple[float, float] | None:
     """Returns the pixels an inch, across and down; ``None`` where the block does not say, or is damaged."""
     with contextlib.suppress(ValueError):
         how = _layout(block)
-        return density_of(directories.read(block, how, directories.first(block, how)), how)
+        return density_of(directories.read(block, how, directories.first(block, how), wanted=DENSITY), how)
     return None
 
 

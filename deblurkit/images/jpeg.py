@@ -88,6 +88,8 @@ def encode(image: Image, quality: int | None = None) -> bytes:
     if image.jpeg is not None:
         settings["subsampling"] = image.jpeg.sampling
         if quality is None and image.jpeg.tables:
+            # instead of a quality, by which they would be scaled
+            del settings["quality"]
             settings["qtables"] = [list(table) for table in image.jpeg.tables]
     if image.metadata.density is not None:  # in whole numbers, as JFIF has it
         settings["dpi"] = tuple(round(side) for side in image.metadata.density)

@@ -12,6 +12,7 @@ from pathlib import Path
 from deblurkit.images import jpeg, optional, others, png, tiff
 from deblurkit.images.formats import AVIF, BMP, HEIC, JPEG, PNG, RAW, TIFF, WEBP, Format, named, told
 from deblurkit.images.image import Buffer, Header, Image, ImageReadError
+from deblurkit.images.quiet import unheard
 
 MAX_MEGAPIXELS = 250.0
 """The largest image that is decoded, unless the environment variable ``DEBLURKIT_MAX_MEGAPIXELS`` says otherwise."""
@@ -107,7 +108,7 @@ def _check(header: Header, kind: Format, max_megapixels: float | None) -> None:
         max_megapixels = _limit()
     megapixels = header.height * header.width / 1e6
     if megapixels > max_megapixels:
-        size = f"{header.width}x{header.height} pixels are {megapixels:.0f} megapixels"
+        size = f"{header.width}x{header.height} pixels are {megapixels:.3g} megapixels"
         raise ImageReadError(f"{size}, more than {max_megapixels:g}: set DEBLURKIT_MAX_MEGAPIXELS to read it")
 
 
@@ -129,7 +130,8 @@ def _limit() -> float:
 def _saying(place: str) -> Iterator[None]:
     """Puts the file's name in front of what is wrong with it, in one line, whatever a decoder raises."""
     try:
-        yield
+        with unheard():
+            yield
     except ImageReadError as error:
         raise ImageReadError(f"{place}: it cannot be decoded: {error}") from error.__cause__
     except MemoryError:

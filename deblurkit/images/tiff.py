@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import logging
 from contextlib import contextmanager
-from contextvars import ContextVar
 from mmap import mmap
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -30,7 +28,6 @@ _PREMULTIPLIED = 1
 _STORED, _OLD_JPEG, _JPEG = 1, 6, (7, 34892, 33007)  # kinds of compression
 # Tags of the first directory that say what is in the picture and who made it; the others say how it is stored.
 _DESCRIBING = {269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 33723, *range(40091, 40096)}
-_UNHEARD: ContextVar[bool] = ContextVar("_UNHEARD", default=False)
 _MOST_TILES = 1 << 20  # pixels of a tile that may be larger than the image
 
 
@@ -112,9 +109,6 @@ def _pages(data: Buffer) -> Iterator[list[TiffPage]]:
     """Opens a file and gives its pages, without smaller copies and masks of others."""
     import tifffile
 
-    # What tifffile finds amiss it logs, and reads on; that is looked for here. A program that uses both may listen.
-    logging.getLogger("tifffile").addFilter(_is_heard)
-    token = _UNHEARD.set(True)
     try:
         stream = cast("IO[bytes]", data) if isinstance(data, mmap) else io.BytesIO(data)
         with tifffile.TiffFile(stream) as opened:
@@ -127,12 +121,6 @@ def _pages(data: Buffer) -> Iterator[list[TiffPage]]:
         raise
     except Exception as error:  # of a parser of directories, on bytes that nobody has checked
         raise ImageReadError(f"damaged or cut short: {_one_line(error)}") from None
-    finally:
-        _UNHEARD.reset(token)
-
-
-def _is_heard(record: logging.LogRecord) -> bool:
-    return not _UNHEARD.get()
 
 
 def _supported(page: TiffPage) -> int:
@@ -257,7 +245,7 @@ def _said(data: bytes, notes: list[str]) -> tuple[bytes | None, tuple[float, flo
     """Returns what the file says of the picture, as an EXIF block of its own, and the pixels an inch."""
     how = directories.layout(data)
     try:
-        read = directories.read(data, how, directories.first(data, how))
+        read = directories.read(data, how, directories.first(data, how), wanted=_DESCRIBING | exif.DENSITY)
     except directories.DamageError as error:
         notes.append(f"its EXIF directories are damaged ({error}), not kept")
         return None, None
