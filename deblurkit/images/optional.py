@@ -42,10 +42,15 @@ def decode_heic(data: bytes) -> Image:
         None if not block else block.removeprefix(b"Exif\0\0"),
         info.get("xmp") or None,
     )
-    alpha = np.ascontiguousarray(decoded[:, :, -1]) if channels in (2, 4) else None
-    pixels = np.ascontiguousarray(decoded[:, :, : 1 if channels < 3 else 3])
+    image = Image(
+        np.ascontiguousarray(decoded[:, :, : 1 if channels < 3 else 3]),
+        np.ascontiguousarray(decoded[:, :, -1]) if channels in (2, 4) else None,
+        premultiplied=channels in (2, 4) and opened.premultiplied_alpha,
+        metadata=metadata,
+        notes=("written as PNG: HEIC is only read",),
+    )
     # libheif has turned the pixels already, by what the format itself says; EXIF only repeats it.
-    return turned(Image(pixels, alpha, metadata=metadata, notes=("written as PNG: HEIC is only read",)), 1)
+    return turned(image, 1)
 
 
 def probe_raw(data: Buffer) -> Header:
@@ -55,7 +60,7 @@ def probe_raw(data: Buffer) -> Header:
         with rawpy.imread(io.BytesIO(data[:])) as opened:
             sizes = opened.sizes
     except rawpy.LibRawError as error:
-        raise ImageReadError(f"damaged or cut short: {error}") from None
+        raise ImageReadError(f"damaged or cut short: {_words(error)}") from None
     turned_sideways = sizes.flip in (5, 6)
     height, width = (sizes.iwidth, sizes.iheight) if turned_sideways else (sizes.iheight, sizes.iwidth)
     return Header(height, width)
@@ -72,7 +77,7 @@ def decode_raw(data: bytes) -> Image:
         with rawpy.imread(io.BytesIO(data)) as opened:
             developed = opened.postprocess(use_camera_wb=True, no_auto_bright=True, output_bps=16)
     except rawpy.LibRawError as error:
-        raise ImageReadError(f"damaged or cut short: {error}") from None
+        raise ImageReadError(f"damaged or cut short: {_words(error)}") from None
     return Image(np.asarray(developed), notes=("developed to sRGB and written as TIFF, without its metadata",))
 
 
@@ -83,6 +88,12 @@ def _heif(data: Buffer) -> HeifFile:
         return opened
     except Exception as error:  # of libheif, on bytes that nobody has checked
         raise ImageReadError(f"damaged or cut short: {error}") from None
+
+
+def _words(error: Exception) -> str:
+    """Returns what LibRaw says, which comes as bytes."""
+    said = error.args[0] if error.args else ""
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
 def _imported(module: str, extra: str) -> ModuleType:

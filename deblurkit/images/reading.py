@@ -108,7 +108,8 @@ def _check(header: Header, kind: Format, max_megapixels: float | None) -> None:
         max_megapixels = _limit()
     megapixels = header.height * header.width / 1e6
     if megapixels > max_megapixels:
-        size = f"{header.width}x{header.height} pixels are {megapixels:.3g} megapixels"
+        rounded = f"{megapixels:.0f}" if megapixels >= 10 else f"{megapixels:.2g}"
+        size = f"{header.width}x{header.height} pixels are {rounded} megapixels"
         raise ImageReadError(f"{size}, more than {max_megapixels:g}: set DEBLURKIT_MAX_MEGAPIXELS to read it")
 
 
@@ -133,6 +134,6 @@ def _saying(place: str) -> Iterator[None]:
         with unheard():
             yield
     except ImageReadError as error:
-        raise ImageReadError(f"{place}: it cannot be decoded: {error}") from error.__cause__
+        raise ImageReadError(f"{place}: it cannot be decoded: {' '.join(str(error).split())}") from error.__cause__
     except MemoryError:
         raise ImageReadError(f"{place}: the memory does not suffice to decode it") from None

@@ -115,7 +115,7 @@ def _pages(data: Buffer) -> Iterator[list[TiffPage]]:
             listed = cast("Sequence[TiffPage]", opened.pages)
             pages = [page for page in listed if not page.subfiletype & (_REDUCED | _MASK)]
             if not pages:
-                raise ImageReadError("damaged: no page of it is an image")
+                raise ImageReadError("damaged or cut short: no page of it is an image")
             yield pages
     except ImageReadError:
         raise

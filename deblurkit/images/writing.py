@@ -48,6 +48,8 @@ def write(path: Path, image: Image, quality: int | None = None, program: str | N
 def does_not_fit(image: Image, kind: Format) -> str | None:
     """Returns why a format cannot hold an image's pixels; ``None`` where it can."""
     height, width = image.pixels.shape[:2]
+    if not height or not width:
+        return f"{width}x{height} pixels are no image"
     if max(height, width) > kind.max_side:
         return f"{width}x{height} pixels are more than a {kind.name} file holds, {kind.max_side} a side"
     if image.bits not in kind.bits:

@@ -1,0 +1,421 @@
+"""Damage, limits and refusals: none of them passes for an image, and none leaves anything on the disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from exif_blocks import exif_block
+from made_images import chunk, picture, png, saved
+from PIL import Image as Pillow
+from said import jpeg, png_that_says
+
+from deblurkit.data.images import encode_image, image_size, write_image
+from deblurkit.errors import UserError
+from deblurkit.images import reading, writing
+from deblurkit.images.image import Image, ImageReadError
+
+ROOT = Path(__file__).resolve().parents[2]
+RGB = picture(3)
+LARGE = picture(3, height=300, width=400)
+BIG_SIDE = 31623  # squared, a gigapixel
+
+
+def tiff(array: np.ndarray, **settings: Any) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, array, **{"metadata": None, "photometric": "rgb", **settings})
+    return stream.getvalue()
+
+
+# ------------------------------------------------------------------------------------------ what was taken for an image
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_planar_16_bits(order: str) -> None:
+    """It once came out as memory that nobody had written to."""
+    deep = picture(3, 16)
+    data = tiff(deep.transpose(2, 0, 1), planarconfig="separate", byteorder=order, compression="zlib")
+    np.testing.assert_array_equal(reading.decode(data, "a.tif").pixels, deep)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2])
+def test_alpha_in_a_big_tiff(extra: int) -> None:
+    """Colours were once multiplied by it."""
+    samples = picture(4)
+    data = tiff(samples, bigtiff=True, extrasamples=[extra], planarconfig="contig")
+    image = reading.decode(data, "a.tif")
+    np.testing.assert_array_equal(image.pixels, samples[:, :, :3])
+    np.testing.assert_array_equal(image.alpha, samples[:, :, 3])
+
+
+def _hole(data: bytes) -> bytes:
+    return data[: len(data) // 2] + data[len(data) // 2 + 2000 :]
+
+
+def _zeros(data: bytes) -> bytes:
+    return data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :]
+
+
+def _ended(data: bytes) -> bytes:
+    return data[: len(data) // 2] + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("damage", [_hole, _zeros, _ended], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": "4:4:4"}],
+    ids=["baseline", "progressive", "restart", "full"],
+)
+def test_damaged_jpeg(tmp_path: Path, damage: Callable[[bytes], bytes], settings: dict[str, Any]) -> None:
+    """libjpeg only warns, and goes on in grey."""
+    data = saved(Pillow.fromarray(LARGE), "JPEG", quality=95, **settings)
+    assert len(data) > 10_000
+    path = tmp_path / "a.jpg"
+    path.write_bytes(damage(data))
+    with pytest.raises(ImageReadError, match=r"a\.jpg: it cannot be decoded: damaged or cut short: "):
+        reading.read(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_damaged_jpeg_of_other_channels(mode: str) -> None:
+    data = saved(Pillow.fromarray(LARGE).convert(mode), "JPEG", quality=95)
+    for damage in (_hole, _ended):
+        with pytest.raises(ImageReadError, match="damaged or cut short"):
+            reading.decode(damage(data), "a.jpg")
+
+
+@pytest.mark.parametrize("damage", [_hole, _zeros], ids=lambda damage: damage.__name__)
+def test_damaged_jpeg_in_tiff(damage: Callable[[bytes], bytes]) -> None:
+    data = bytearray(tiff(LARGE, compression="jpeg"))
+    with tifffile.TiffFile(io.BytesIO(data)) as opened:
+        start, size = opened.pages[0].dataoffsets[0], opened.pages[0].databytecounts[0]
+    strip = damage(bytes(data[start : start + size]))
+    data[start : start + size] = strip.ljust(size, b"\0")
+    with pytest.raises(ImageReadError, match="damaged or cut short"):
+        reading.decode(bytes(data), "a.tif")
+
+
+def _with_strips(data: bytes, change: Callable[[list[int], list[int]], None], big: bool = False) -> bytes:
+    """A TIFF file with other places or lengths of its strips."""
+    changed = io.BytesIO(data)
+    with tifffile.TiffFile(changed, mode="r+b") as opened:
+        tags = opened.pages[0].tags
+        places, sizes = list(tags[273].value), list(tags[279].value)
+        change(places, sizes)
+        tags[273].overwrite(tuple(places))
+        tags[279].overwrite(tuple(sizes))
+    return changed.getvalue()
+
+
+def _beyond(places: list[int], sizes: list[int]) -> None:
+    places[1] = 10_000_000
+
+
+def _missing(places: list[int], sizes: list[int]) -> None:
+    places[1] = sizes[1] = 0
+
+
+def _short(places: list[int], sizes: list[int]) -> None:
+    sizes[1] //= 2
+
+
+def _fewer(places: list[int], sizes: list[int]) -> None:
+    places.pop()
+    sizes.pop()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits", "zstd", "lzma"])
+@pytest.mark.parametrize("change", [_beyond, _missing, _short, _fewer], ids=lambda change: change.__name__)
+def test_strips_that_are_not_there(
+    tmp_path: Path, compression: str | None, change: Callable[[list[int], list[int]], None]
+) -> None:
+    data = tiff(LARGE, compression=compression, rowsperstrip=50)
+    assert reading.decode(data, "a.tif").pixels.shape == LARGE.shape
+    path = tmp_path / "a.tif"
+    path.write_bytes(_with_strips(data, change))
+    with pytest.raises(ImageReadError, match=r"a\.tif: it cannot be decoded: damaged"):
+        reading.read(path)
+    if compression is None or change is not _short:
+        assert not reading.probe(path).whole
+        with pytest.raises(ImageReadError, match=r"a\.tif: it cannot be decoded: damaged"):
+            image_size(path)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif", ".bmp"])
+def test_cut_short(tmp_path: Path, suffix: str, part: float) -> None:
+    whole = encode_image(LARGE, suffix)
+    with pytest.raises(ImageReadError, match="cut short"):
+        reading.decode(whole[: int(len(whole) * part)], f"a{suffix}")
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma"])
+def test_these_are_not_damaged(compression: str) -> None:
+    np.testing.assert_array_equal(reading.decode(tiff(RGB, compression=compression), "a.tif").pixels, RGB)
+
+
+def test_damaged_png() -> None:
+    data = png(LARGE, 2, 8)
+    for at in range(60, len(data) - 20, len(data) // 40):
+        flipped = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+        with pytest.raises(ImageReadError, match="damaged or cut short"):
+            reading.decode(flipped, "a.png")
+
+
+def test_png_with_too_few_rows() -> None:
+    """Its sums are right, and its header promises more."""
+    rows = b"".join(b"\0" + row.tobytes() for row in LARGE[:-1])
+    header = struct.pack(">IIBBBBB", 400, 300, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    with pytest.raises(ImageReadError, match="damaged or cut short"):
+        reading.decode(b"\x89PNG\r\n\x1a\n" + b"".join(parts), "a.png")
+
+
+@pytest.mark.parametrize("kind", [b"eXIf", b"iCCP", b"tEXt", b"pHYs", b"gAMA"])
+def test_damaged_words_of_a_png_are_told(kind: bytes) -> None:
+    data = png_that_says()
+    at = data.index(kind) + 6
+    image = reading.decode(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], "a.png")
+    assert image.notes == (f"its {kind.decode()} is damaged, not kept",)
+    np.testing.assert_array_equal(image.pixels, picture(3))
+
+
+@pytest.mark.parametrize("length", [0, 4, 8, 9, 20, 200])
+def test_damaged_exif_is_told_and_not_written(tmp_path: Path, length: int) -> None:
+    block = exif_block("<", 6).data[:length]
+    data = png(RGB, 2, 8, chunk(b"eXIf", block))
+    image = reading.decode(data, "a.png")
+    for suffix in (".jpg", ".png", ".tif", ".webp", ".avif"):
+        notes = writing.write(tmp_path / f"a{suffix}", image, program="deblurkit")
+        after = reading.read(tmp_path / f"a{suffix}")
+        if image.metadata.exif is None:  # turned, and nothing kept
+            assert "damaged EXIF" in image.notes[0]
+        elif after.metadata.exif is None:
+            assert any(note.startswith("damaged EXIF: ") for note in notes)
+
+
+# -------------------------------------------------------------------------------------------------------------- limits
+
+
+def _huge_png() -> bytes:
+    header = struct.pack(">IIBBBBB", BIG_SIDE, BIG_SIDE, 8, 2, 0, 0, 0)
+    rows = chunk(b"IDAT", zlib.compress(bytes(100_000)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + rows + chunk(b"IEND", b"")
+
+
+def _huge_jpeg() -> bytes:
+    data = bytearray(saved(Pillow.fromarray(RGB), "JPEG"))
+    at = data.index(b"\xff\xc0")
+    struct.pack_into(">HH", data, at + 5, BIG_SIDE, BIG_SIDE)
+    return bytes(data)
+
+
+def _huge_tiff(compression: str | None = None, big: bool = False) -> bytes:
+    changed = io.BytesIO(tiff(RGB, compression=compression, bigtiff=big))
+    with tifffile.TiffFile(changed, mode="r+b") as opened:
+        for tag in (256, 257, 278):
+            opened.pages[0].tags[tag].overwrite(BIG_SIDE, dtype="I")
+    return changed.getvalue()
+
+
+def _huge_webp() -> bytes:
+    data = bytearray(saved(Pillow.fromarray(RGB), "WEBP", lossless=True))
+    at = data.index(b"VP8L") + 9
+    struct.pack_into("<I", data, at, 16382 | 16382 << 14)
+    return bytes(data)
+
+
+def _huge_extended_webp() -> bytes:
+    data = bytearray(saved(Pillow.fromarray(picture(4), "RGBA"), "WEBP"))
+    at = data.index(b"VP8X") + 12
+    data[at : at + 6] = (BIG_SIDE - 1).to_bytes(3, "little") * 2
+    return bytes(data)
+
+
+def _huge_bmp() -> bytes:
+    data = bytearray(saved(Pillow.fromarray(RGB), "BMP"))
+    struct.pack_into("<ii", data, 18, BIG_SIDE, BIG_SIDE)
+    return bytes(data)
+
+
+HUGE: dict[str, Callable[[], bytes]] = {
+    "a.png": _huge_png,
+    "a.jpg": _huge_jpeg,
+    "a.tif": _huge_tiff,
+    "zlib.tif": lambda: _huge_tiff("zlib"),
+    "big.tif": lambda: _huge_tiff(None, True),
+    "a.webp": _huge_webp,
+    "extended.webp": _huge_extended_webp,
+    "a.bmp": _huge_bmp,
+}
+
+READ_ALL = """
+import sys
+from pathlib import Path
+from deblurkit.images import reading
+from deblurkit.images.image import ImageReadError
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    for action in (reading.probe, reading.read):
+        try:
+            action(path)
+        except ImageReadError as error:
+            print(error)
+        else:
+            print("read", path)
+# Not what getrusage tells: that begins with what the parent had.
+status = Path("/proc/self/status")
+lines = status.read_text().splitlines() if status.exists() else []
+print(*[int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")] or [0])
+"""
+
+
+def test_a_gigapixel_is_refused_by_its_header(tmp_path: Path) -> None:
+    for name, make in HUGE.items():
+        (tmp_path / name).write_bytes(make())
+    command = [sys.executable, "-c", READ_ALL, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    *lines, peak = done.stdout.splitlines()
+    assert done.stderr == ""
+    assert len(lines) == 2 * len(HUGE)
+    for name, line in zip(sorted([*HUGE, *HUGE]), lines, strict=True):
+        side, megapixels = (16383, 268) if name == "a.webp" else (BIG_SIDE, 1000)
+        expected = f"{side}x{side} pixels are {megapixels} megapixels, more than 250: set DEBLURKIT_MAX_MEGAPIXELS"
+        assert line == f"{tmp_path / name}: it cannot be decoded: {expected} to read it"
+    assert int(peak) < 200
+
+
+def test_the_limit_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(LARGE, 2, 8))  # 0.12 megapixels
+    monkeypatch.setenv("DEBLURKIT_MAX_MEGAPIXELS", "0.1")
+    for action in (reading.probe, reading.read, image_size):
+        with pytest.raises(ImageReadError, match=r"400x300 pixels are 0\.12 megapixels, more than 0\.1: "):
+            action(path)
+    for action in (reading.probe, reading.read):
+        action(path, 0.12)
+        with pytest.raises(ImageReadError, match=r"more than 0\.11"):
+            action(path, 0.11)
+    for text in ("0.12", " 1e3 ", "inf", ""):
+        monkeypatch.setenv("DEBLURKIT_MAX_MEGAPIXELS", text)
+        assert reading.read(path).pixels.shape == LARGE.shape
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "0", "nan", "250 MP"])
+def test_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(RGB, 2, 8))
+    monkeypatch.setenv("DEBLURKIT_MAX_MEGAPIXELS", text)
+    for action in (reading.probe, reading.read, image_size):
+        with pytest.raises(
+            UserError, match=f"DEBLURKIT_MAX_MEGAPIXELS is '{text}'; expected a number above 0"
+        ) as caught:
+            action(path)
+        assert len(caught.value.problems) == 1
+
+
+def test_a_limit_above_the_decoders_own(tmp_path: Path) -> None:
+    """Pillow warns from 89 megapixels and refuses from 179; its limit is not this one."""
+    path = tmp_path / "wide.tif"
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.zeros((13_500, 13_500), np.uint8), photometric="minisblack", compression="zlib")
+    path.write_bytes(stream.getvalue())
+    assert reading.probe(path).width == 13_500
+    assert reading.read(path).pixels.shape == (13_500, 13_500, 1)
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize(
+    ("name", "size", "limit"),
+    [
+        ("a.webp", (2, 17_000), "WebP file holds, 16383"),
+        ("a.webp", (17_000, 2), "WebP file holds, 16383"),
+        ("a.jpg", (2, 66_000), "JPEG file holds, 65500"),
+        ("a.jpeg", (65_501, 1), "JPEG file holds, 65500"),
+        ("a.avif", (1, 65_537), "AVIF file holds, 65536"),
+        ("a.png", (1, 1_000_001), "PNG file holds, 1000000"),
+    ],
+)
+def test_too_long_a_side(tmp_path: Path, name: str, size: tuple[int, int], limit: str, earlier: bool) -> None:
+    path = tmp_path / name
+    if earlier:
+        path.write_bytes(b"of an earlier run")
+    wide = np.zeros((*size, 3), np.uint8)
+    with pytest.raises(UserError, match=f"{name}: {size[1]}x{size[0]} pixels are more than a {limit} a side"):
+        writing.write(path, Image(wide))
+    with pytest.raises(UserError, match=limit):
+        encode_image(wide, path.suffix)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"of an earlier run"] * earlier
+
+
+@pytest.mark.parametrize(("suffix", "side"), [(".webp", 16383), (".jpg", 65500), (".png", 1_000_000)])
+def test_the_longest_side_is_written(tmp_path: Path, suffix: str, side: int) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_image(path, np.zeros((1, side, 3), np.uint8))
+    assert image_size(path) == (1, side)
+    assert reading.read(path).pixels.shape == (1, side, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".avif", ".bmp"])
+def test_a_refusal_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    """Of an image of no pixels."""
+    path = tmp_path / f"a{suffix}"
+    for earlier in (b"", b"of an earlier run"):
+        if earlier:
+            path.write_bytes(earlier)
+        with pytest.raises(UserError, match=f"a{suffix}: ") as caught:
+            writing.write(path, Image(np.zeros((0, 5, 3), np.uint8)))
+        assert "\n" not in caught.value.problems[0]
+        assert [file.read_bytes() for file in tmp_path.iterdir()] == [earlier] * bool(earlier)
+
+
+def test_a_jpeg_that_no_other_table_fits() -> None:
+    """Quantisation tables of 16 bits, of the lowest qualities."""
+    data = saved(Pillow.fromarray(RGB), "JPEG", qtables=[[1000] * 64, [300] * 64])
+    image = reading.decode(data, "a.jpg")
+    assert image.jpeg is not None
+    encoded = writing.encode(image, writing.JPEG)
+    assert Pillow.open(io.BytesIO(encoded)).quantization == Pillow.open(io.BytesIO(data)).quantization  # type: ignore[attr-defined]
+
+
+def test_densities_that_no_image_has(tmp_path: Path) -> None:
+    for across in (1, 4_000_000_000):
+        image = reading.decode(png(RGB, 2, 8, chunk(b"pHYs", struct.pack(">IIB", across, 11811, 1))), "a.png")
+        assert image.notes == ("a density that no image has is not kept",)
+        for suffix in (".jpg", ".png", ".tif", ".bmp"):
+            writing.write(tmp_path / f"a{suffix}", image)
+            assert reading.read(tmp_path / f"a{suffix}").pixels.shape == RGB.shape
+
+
+def test_a_profile_that_unpacks_to_too_much() -> None:
+    bomb = zlib.compress(bytes(100 << 20), 9)
+    image = reading.decode(png(RGB, 2, 8, chunk(b"iCCP", b"bomb\0\0" + bomb)), "a.png")
+    assert image.metadata.profile is None
+    np.testing.assert_array_equal(image.pixels, RGB)
+
+
+def test_the_first_of_two_blocks_is_meant(tmp_path: Path) -> None:
+    """By both ways of reading: else a size would be told that the image does not have."""
+    blocks = b"".join(chunk(b"eXIf", exif_block("<", turn, size=(37, 53)).data) for turn in (6, 1))
+    path = tmp_path / "a.png"
+    path.write_bytes(png(RGB, 2, 8, blocks))
+    assert image_size(path) == reading.read(path).pixels.shape[:2]
+    first, second = jpeg(6), jpeg(1)
+    segment = second[20 : 22 + int.from_bytes(second[22:24], "big")]
+    assert segment.startswith(b"\xff\xe1")
+    at = 22 + int.from_bytes(first[22:24], "big")
+    path.write_bytes(first[:at] + segment + first[at:])
+    assert image_size(path) == reading.read(path).pixels.shape[:2] == (53, 37)
