@@ -137,3 +137,8 @@ def _saying(place: str) -> Iterator[None]:
         raise ImageReadError(f"{place}: it cannot be decoded: {' '.join(str(error).split())}") from error.__cause__
     except MemoryError:
         raise ImageReadError(f"{place}: the memory does not suffice to decode it") from None
+    except ImportError:  # of an installation, not of the file
+        raise
+    except Exception as error:  # decoders raise anything on bytes that nobody has checked
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ImageReadError(f"{place}: it cannot be decoded: damaged or cut short ({why[:200]})") from error
