@@ -94,10 +94,17 @@ class Entry:
 
 @dataclass
 class Directory:
-    """A directory by itself: types, numbers and bytes of its entries' values by tag, and the directories below it."""
+    """A directory by itself.
+
+    Attributes:
+        entries: Types, numbers and bytes of the entries' values, by tag.
+        inner: The directories below it, by the tag that points to each.
+        damaged: How many entries of all of them were left out.
+    """
 
     entries: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     inner: dict[int, Directory] = field(default_factory=dict)
+    damaged: int = 0
 
 
 def layout(data: Buffer) -> Layout:
@@ -178,27 +185,32 @@ def read(data: Buffer, how: Layout, at: int, tag: int = 0, wanted: Container[int
     found = Directory()
     room = len(data)
     for entry in entries(data, how, at):
-        # Nothing points back up, so no directory is met twice.
-        with contextlib.suppress(DamageError):
-            if entry.tag in _INNER.get(tag, ()):
+        try:
+            if entry.tag in _INNER.get(tag, ()):  # which no directory has that it points to: there is no circle
                 found.inner[entry.tag] = read(data, how, number(data, how, entry), entry.tag)
+                found.damaged += found.inner[entry.tag].damaged
             elif entry.tag in wanted and (entry.kind <= _LAST_CLASSIC or entry.kind == _UTF8):
                 values = content(data, how, entry)
                 found.entries[entry.tag] = (entry.kind, entry.count, values)
                 room -= len(values)
+        except DamageError:
+            found.damaged += 1
         if room < 0:  # so much can only be there if it is read more than once
             raise DamageError("a directory names more than there is")
     return found
 
 
-def appended(data: bytes, how: Layout, directory: Directory) -> bytes:
+def appended(data: bytes, how: Layout, directory: Directory, without: Container[int] = ()) -> bytes:
     """Returns a file whose first directory has the entries of ``directory`` too; nothing of it moves.
 
-    The first directory is written anew behind the end, and the place of the old one is forgotten.
+    The first directory is written anew behind the end, but for the entries that are to be left out, and the place of
+    the old one is forgotten.
     """
     old = first(data, how)
     each = how.head.size + how.place.size
-    kept = {entry.tag: data[entry.at : entry.at + each] for entry in entries(data, how, old)}
+    kept = {
+        entry.tag: data[entry.at : entry.at + each] for entry in entries(data, how, old) if entry.tag not in without
+    }
     behind = end(data, how, old)
     following = data[behind : behind + how.place.size].ljust(how.place.size, b"\0")
     grown = bytearray(data)

@@ -123,6 +123,26 @@ def signed(block: bytes, program: str) -> bytes:
         return directories.appended(bytes(unlinked), how, added)
 
 
+def damaged_entries(block: bytes) -> int:
+    """Returns how many entries of a block lie beyond its end; 0 where the block as a whole is damaged."""
+    with contextlib.suppress(ValueError):
+        how = _layout(block)
+        return directories.read(block, how, directories.first(block, how)).damaged
+    return 0
+
+
+def without_orientation(block: bytes) -> bytes:
+    """Returns the block without its orientation, where it names one; nothing else moves.
+
+    Raises:
+        ValueError: The block is damaged.
+    """
+    with _named():
+        how = _layout(block)
+        tags = {entry.tag for entry in directories.entries(block, how, directories.first(block, how))}
+        return directories.appended(block, how, Directory(), {ORIENTATION}) if ORIENTATION in tags else block
+
+
 def check(block: bytes) -> None:
     """Sees that a block begins as one and its first directory is whole.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import contextmanager
 from mmap import mmap
 from typing import IO, TYPE_CHECKING, Literal, cast
 
@@ -120,7 +121,10 @@ def encode(image: Image, kind: Kind, quality: int | None = None) -> bytes:
         if metadata.profile is not None:
             settings["icc_profile"] = metadata.profile
         if metadata.exif is not None:
-            settings["exif"] = metadata.exif if kind == "WEBP" else b"Exif\0\0" + metadata.exif
+            settings["exif"] = metadata.exif
+            if kind == "AVIF":
+                # AVIF has an orientation of its own. Pillow would write the whole block anew to take it out.
+                settings["exif"] = b"Exif\0\0" + exif.without_orientation(metadata.exif)
         if metadata.xmp is not None:
             settings["xmp"] = metadata.xmp
     if kind == "WEBP":
@@ -130,9 +134,9 @@ def encode(image: Image, kind: Kind, quality: int | None = None) -> bytes:
     elif metadata.density is not None:
         settings["dpi"] = metadata.density
     encoded = io.BytesIO()
-    Pillow.fromarray(np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)).save(
-        encoded, kind, **settings
-    )
+    shaped = np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+    with _unwarned():
+        Pillow.fromarray(shaped).save(encoded, kind, **settings)
     return encoded.getvalue()
 
 
@@ -148,12 +152,18 @@ def _opened(data: Buffer, kind: Kind) -> ImageFile:
     stream = cast("IO[bytes]", data) if isinstance(data, mmap) else io.BytesIO(data)
     try:
         # The class, not Image.open: that has a limit of its own, for the whole process.
-        # It warns of a broken EXIF block, and the user's terminal is no place for that.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _unwarned():
             return classes[kind](stream)
     except (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError) as error:
         raise ImageReadError(f"damaged or cut short: {error}") from None
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Drops Pillow's warnings of damaged EXIF blocks, for which the user's terminal is no place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _orientation(block: bytes) -> int:

@@ -249,6 +249,8 @@ def _said(data: bytes, notes: list[str]) -> tuple[bytes | None, tuple[float, flo
     except directories.DamageError as error:
         notes.append(f"its EXIF directories are damaged ({error}), not kept")
         return None, None
+    if read.damaged:
+        notes.append("damaged entries of EXIF are not kept")
     describing = _describing(read)
     block = directories.block(how, describing) if describing.entries or describing.inner else None
     return block, exif.density_of(read, how)

@@ -102,6 +102,8 @@ def _fitting(metadata: Metadata, kind: Format, notes: list[str]) -> Metadata:
         if profile is not None and len(profile) > jpeg.MAX_PROFILE:
             profile = None
             notes.append("an ICC profile of more than 16 MB is not kept: JPEG has no room for it")
+    if kind is TIFF and block is not None and exif.damaged_entries(block):
+        notes.append("damaged entries of EXIF are not kept")
     if kind in (WEBP, AVIF) and density is not None and (block is None or exif.density(block) is None):
         density = None
         notes.append(f"pixels an inch are not kept: {kind.name} names none")

@@ -19,7 +19,7 @@ import numpy as np
 
 from deblurkit.errors import UserError
 from deblurkit.images import reading, writing
-from deblurkit.images.formats import JPEG, PNG, TIFF, WEBP
+from deblurkit.images.formats import AVIF, JPEG, PNG, TIFF, WEBP
 from deblurkit.images.image import ImageReadError
 
 SECONDS = 10
@@ -83,7 +83,7 @@ def attempt(path: Path) -> str:
         return "refused"
     assert header is not None, "read, though its header was refused"
     assert (header.height, header.width) == image.pixels.shape[:2], "of another size than its header says"
-    for kind in (JPEG, PNG, TIFF, WEBP):
+    for kind in (JPEG, PNG, TIFF, WEBP, AVIF):
         if writing.does_not_fit(image, kind) is None and image.pixels.size < 1_000_000:
             kept, _ = writing.held(image, kind, "deblurkit")
             with contextlib.suppress(UserError):

@@ -184,7 +184,9 @@ def test_bytes_that_pass_as_they_are(written: Written, name: str) -> None:
         assert before.metadata.exif is not None
         assert image.metadata.exif is not None
         assert MAKER_NOTE in image.metadata.exif
-        assert b"a thumbnail" not in image.metadata.exif or exif.signed(image.metadata.exif, PROGRAM)
+        if not name.endswith(".tif"):  # its directories are written anew: they and the image's stand in one file
+            assert image.metadata.exif.index(MAKER_NOTE) == before.metadata.exif.index(MAKER_NOTE)
+            assert image.metadata.exif[8 : len(before.metadata.exif) - 4].startswith(before.metadata.exif[8:100])
         assert MAKER_NOTE in written.bytes(name)
     assert [block.content for block in image.blocks] == [block.content for block in before.blocks]
     if name.endswith(".jpg"):
