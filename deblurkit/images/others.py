@@ -34,7 +34,22 @@ def probe(data: Buffer, kind: Kind) -> Header:
         width, height = opened.size
         if exif.is_sideways(_orientation(opened.info.get("exif") or b"")):
             height, width = width, height
-        return Header(height, width, frames=getattr(opened, "n_frames", 1))
+        # Some writers of BMP files leave the length 0.
+        length = _end_of_boxes(data) if kind == "AVIF" else int.from_bytes(data[2:6], "little")
+        return Header(height, width, len(data) >= length, getattr(opened, "n_frames", 1))
+
+
+def _end_of_boxes(data: Buffer) -> int:
+    """Returns where the last of an AVIF file's boxes ends, by what they say of their lengths."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:  # 0 is that of the last one, which ends with the file
+            break
+        at += size
+    return at
 
 
 def _probe_webp(data: Buffer) -> Header:

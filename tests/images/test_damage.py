@@ -150,6 +150,10 @@ def test_cut_short(tmp_path: Path, suffix: str, part: float) -> None:
     whole = encode_image(LARGE, suffix)
     with pytest.raises(ImageReadError, match="cut short"):
         reading.decode(whole[: int(len(whole) * part)], f"a{suffix}")
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(ImageReadError, match="cut short"):
+        image_size(path)
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lzma"])

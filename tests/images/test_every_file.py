@@ -18,6 +18,7 @@ from made_images import Maker, jpegs, others, picture, pillow_tiffs, png, pngs, 
 from PIL import Image
 
 from deblurkit.data.images import image_size, read_image
+from deblurkit.images import image as held
 from deblurkit.images import reading
 from deblurkit.images.image import ImageReadError
 
@@ -151,6 +152,50 @@ def test_other_bits_of_jpeg(tmp_path: Path, bits: int, sampled: int) -> None:
     assert image.jpeg is not None
     assert image.jpeg.sampling == "4:4:4"
     assert np.abs(image.pixels.astype(int) - picture(3)).mean() < 3
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("scale", [257, 1])
+def test_tiff_with_a_small_palette(bits: int, scale: int) -> None:
+    """Of 16 bits a colour, and of 8 as some writers have it. tifffile writes none: grey is made one."""
+    numbers = picture(1, bits)[:, :, 0]
+    palette = np.random.default_rng(1).integers(0, 256, (3, 2**bits)).astype(np.uint16)
+    colours = (palette * scale).ravel().tolist()
+    grey = _tiff(
+        numbers.astype(bool) if bits == 1 else numbers,
+        photometric="minisblack",
+        bitspersample=bits,
+        extratags=[(320, "H", len(colours), colours, True)],
+    )
+    changed = io.BytesIO(grey)
+    with tifffile.TiffFile(changed, mode="r+b") as opened:
+        opened.pages[0].tags[262].overwrite(3)
+    image = reading.decode(changed.getvalue(), "a.tif")
+    np.testing.assert_array_equal(image.pixels, palette.astype(np.uint8)[:, numbers].transpose(1, 2, 0))
+    assert image.notes == ("its palette became RGB",)
+
+
+def test_a_big_tiff_that_says_something() -> None:
+    said = {"description": "A cat", "software": "S 1", "datetime": "2024:05:06 07:08:09", "resolution": (300, 200)}
+    for order in "<>":
+        image = reading.decode(_tiff(RGB, photometric="rgb", bigtiff=True, byteorder=order, **said), "a.tif")
+        assert image.metadata.density == (300, 200)
+        block = Image.Exif()
+        block.load(b"Exif\0\0" + (image.metadata.exif or b""))
+        assert dict(block) == {270: "A cat", 305: "S 1", 306: "2024:05:06 07:08:09"}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_three_equal_channels_are_one_again(dtype: type) -> None:
+    levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(-1, 16, 1)
+    grey = held.Image(levels)
+    np.testing.assert_array_equal(grey.with_pixels(grey.rgb()).pixels, levels)
+    apart = np.repeat(levels[:1], 3, axis=2) + np.array([0, 1, 1], dtype)
+    np.testing.assert_array_equal(grey.with_pixels(apart).pixels, levels[:1] + 1)  # two thirds are rounded up
+    apart[:, :, 2] -= 1
+    np.testing.assert_array_equal(grey.with_pixels(apart).pixels, levels[:1])
+    colour = held.Image(picture(3))
+    assert colour.rgb() is colour.pixels
 
 
 def test_other_programs_hear_tifffile(caplog: pytest.LogCaptureFixture) -> None:
