@@ -126,7 +126,6 @@ class Image:
         RGB in place of grey is averaged: the mean of three equal channels is that channel.
         """
         if self.is_grey and pixels.shape[2] == 3:
-            highest = np.iinfo(pixels.dtype).max
-            mean = pixels.astype(np.uint32).sum(axis=2, keepdims=True) + 1  # halves do not occur in thirds
-            pixels = np.minimum(mean // 3, highest).astype(pixels.dtype)
+            total = pixels.sum(axis=2, dtype=np.uint32, keepdims=True)
+            pixels = ((total + 1) // 3).astype(pixels.dtype)  # to the nearest: halves do not occur in thirds
         return dataclasses.replace(self, pixels=pixels)
