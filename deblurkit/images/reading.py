@@ -110,7 +110,9 @@ def _check(header: Header, kind: Format, max_megapixels: float | None) -> None:
     if megapixels > max_megapixels:
         rounded = f"{megapixels:.0f}" if megapixels >= 10 else f"{megapixels:.2g}"
         size = f"{header.width}x{header.height} pixels are {rounded} megapixels"
-        raise ImageReadError(f"{size}, more than {max_megapixels:g}: raise --max-megapixels, or DEBLURKIT_MAX_MEGAPIXELS")
+        raise ImageReadError(
+            f"{size}, more than {max_megapixels:g}: raise --max-megapixels, or DEBLURKIT_MAX_MEGAPIXELS"
+        )
 
 
 def _limit() -> float:

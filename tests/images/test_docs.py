@@ -20,7 +20,7 @@ ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in re.findall(r"^\| [A-Z].*\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)[1:]
 ]
-XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
 
 
 def everything(photograph: np.ndarray) -> Image:
