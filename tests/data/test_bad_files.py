@@ -38,7 +38,7 @@ def _broken(file: Path, image: np.ndarray) -> None:
 
 
 REFUSED: dict[str, tuple[Spoil, str]] = {
-    "cut short": (lambda file, image: file.write_bytes(_png(image)[:-2000]), "it cannot be decoded: .* cut short"),
+    "cut short": (lambda file, image: file.write_bytes(_png(image)[:-2000]), "it cannot be decoded: .*cut short"),
     "cut in the header": (lambda file, image: file.write_bytes(_png(image)[:20]), "it cannot be decoded"),
     "empty": (lambda file, image: file.write_bytes(b""), "it cannot be decoded"),
     "text": (lambda file, image: file.write_text("<html>404</html>"), "it cannot be decoded: not an image"),
