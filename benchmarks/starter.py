@@ -1,4 +1,4 @@
-"""Trains the network in the box, its four parts one after the other.
+"""Trains the network in the box, its five parts one after the other.
 
     OMP_NUM_THREADS=1 python benchmarks/starter.py --work-dir work_dirs/starter
 
@@ -19,7 +19,7 @@ from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.options.load import load_options
 
-PARTS = ("starter_1", "starter_2", "starter_3", "starter")
+PARTS = ("starter_1", "starter_2", "starter_3", "starter_4", "starter")
 
 
 def main(words: Sequence[str]) -> None:
