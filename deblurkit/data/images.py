@@ -7,6 +7,7 @@ Everywhere in the package an image is an RGB array ``(h, w, 3)`` of ``uint8`` or
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,8 @@ __all__ = [
 
 IMAGE_SUFFIXES = tuple(suffix for kind in writing.WRITTEN for suffix in kind.suffixes)
 """File name endings, in lower case, that are taken for images and can be written."""
+
+_DECODING = threading.Lock()
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
@@ -72,8 +75,9 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """
     header = reading.probe(path)
     if not header.whole:
-        height, width = read_image(path).shape[:2]
-        return height, width
+        # Many threads may ask for sizes; one image at a time is what the memory holds for certain.
+        with _DECODING:
+            reading.read(path)
     return header.height, header.width
 
 
