@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from contextlib import contextmanager
 from mmap import mmap
@@ -23,6 +24,7 @@ Kind = Literal["WEBP", "AVIF", "BMP"]
 MAX_SIDE = {"WEBP": 16383, "AVIF": 65536, "BMP": 2**31 - 1}
 AVIF_QUALITY = 90
 _GREY = ("1", "L", "LA")
+_FILTERS = threading.Lock()
 _DEEP, _MONOCHROME = 0x40, 0x10  # of an AVIF file: more than 8 bits, which Pillow drops in silence; and no colour
 
 
@@ -176,7 +178,8 @@ def _opened(data: Buffer, kind: Kind) -> ImageFile:
 @contextmanager
 def _unwarned() -> Iterator[None]:
     """Drops Pillow's warnings of damaged EXIF blocks, for which the user's terminal is no place."""
-    with warnings.catch_warnings():
+    # Python's filters are the whole process's: two threads that each put them back would leave them changed.
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
