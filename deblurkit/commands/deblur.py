@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> None:
     for line in filter(None, [*used, *session.notes(), session.shortage()]):
         print(line)
     for note, count in done.notes.items():
-        print(f"{count} photographs: {note}")
+        print(f"{count} photograph{'s' * (count != 1)}: {note}")
     for why, count in sorted(planned.passed_over.items()):
-        print(f"not read: {count} files: {why}")
+        print(f"not read: {count} file{'s' * (count != 1)}: {why}")
     total = len(planned.jobs)
     print(f"{total - len(done.failures)} of {total} photographs restored, in {args.out}")
     if done.failures:  # told last, where nothing scrolls them away

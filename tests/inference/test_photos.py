@@ -80,7 +80,7 @@ def test_the_way_that_was_taken_is_told(photos: Path, weights: Path, plugin: str
     assert done.stdout.splitlines()[-4:] == [
         "inference tile:32,16+x8: 3 photographs",
         "tile:30,14+x8 was done as tile:32,16+x8: inputs of InferenceSharpener have sides that divide by 4",
-        "not read: 1 files: .txt, no known kind of image",
+        "not read: 1 file: .txt, no known kind of image",
         "3 of 3 photographs restored, in out",
     ]
     assert read_image(tmp_path / "out" / "astronaut.png").shape == (50, 61, 3)
