@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from deblurkit import cli
 from deblurkit.commands import arguments
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inference", metavar="MODE", default="auto", help=help)
     arguments.add_memory(parser)
     help = "of JPEG, WebP and AVIF, 1 to 100; by default as the photograph's own, WebP without loss, AVIF at 90"
-    parser.add_argument("--quality", metavar="N", type=int, choices=range(1, 101), help=help)
+    parser.add_argument("--quality", metavar="N", type=int, help=help)
     help = "the largest photograph that is read (default: 250)"
     parser.add_argument("--max-megapixels", metavar="N", type=float, help=help)
     arguments.add_plugins(parser)
@@ -38,6 +39,10 @@ def run(args: argparse.Namespace) -> None:
     from deblurkit.inference.photos import deblur_photos, plan
     from deblurkit.weights.card import read_card
 
+    if args.quality is not None and not 1 <= args.quality <= 100:
+        raise UserError(f"--quality: got {args.quality}, expected a number from 1 to 100")
+    if args.max_megapixels is not None and not 0 < args.max_megapixels < math.inf:
+        raise UserError(f"--max-megapixels: got {args.max_megapixels:g}, expected a number above 0")
     planned = plan(args.inputs, args.out, args.compare, args.overwrite)  # refuses before a network is loaded
     weights = args.weights
     if weights is None:

@@ -114,6 +114,16 @@ def test_help_is_fast(tmp_path: Path) -> None:
     assert min(times) < 0.5
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [("--quality", "101", "a number from 1 to 100"), ("--max-megapixels", "nan", "a number above 0")],
+)
+def test_numbers_out_of_range_are_named(photos: Path, tmp_path: Path, option: str, value: str, expected: str) -> None:
+    done = deblur(photos, "--out", "out", option, value, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{option}: got {value}, expected {expected}\n"
+
+
 def test_inputs_are_never_replaced(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="would replace an input"):
         plan([photos], photos, overwrite=True)
