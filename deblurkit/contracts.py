@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,9 @@ ValueRange = tuple[float, float]
 ReceptiveField = int | Literal["global"]
 """How far an output pixel looks, in pixels to each side, or that it sees the whole image."""
 
+SizePadding = Literal["reflect", "zeros"]
+"""What images are padded with: themselves, mirrored, or zeros as the network sees them."""
+
 
 class Generator(Protocol):
     """Restores images: what to write to add a network.
@@ -41,15 +44,17 @@ class Generator(Protocol):
 
 @dataclass(frozen=True)
 class SizeRule:
-    """The sides of images that a network takes.
+    """The sides of images that a network takes, and how others are padded to them.
 
     Attributes:
         multiple_of: Both sides divide by it.
         minimum: The least side.
+        fill: The value of what is added, as in images of [0, 1]; ``None``: the image is mirrored.
     """
 
     multiple_of: int = 1
     minimum: int = 0
+    fill: float | None = None
 
     def fit(self, side: int) -> int:
         """Returns the least side, from ``side`` on, that the network takes."""
@@ -63,7 +68,8 @@ class GeneratorTraits:
     Attributes:
         value_range: ``value_range``: black and white as the network sees and returns them; (0, 1) by default.
         size_rule: ``size_divisor`` (default 1) and ``min_size`` (default 0). Images are padded to it, and cropped
-            back, outside the network.
+            back, outside the network; ``size_padding``: with the mirrored image, ``"reflect"`` (default), or with
+            ``"zeros"``.
         receptive_field: ``receptive_field``: how many pixels to each side an output pixel depends on in eval mode, or
             ``"global"``; ``None`` where it says nothing, and then it is probed before an image is cut into tiles.
         load_pretrained: ``load_pretrained()``: takes up weights of others, once, when a training starts from the
@@ -77,10 +83,23 @@ class GeneratorTraits:
 
 
 def generator_traits(generator: object) -> GeneratorTraits:
-    """Reads what a generator declares."""
+    """Reads what a generator declares.
+
+    Raises:
+        ValueError: Its ``size_padding`` is none of those that there are.
+    """
+    value_range: ValueRange = getattr(generator, "value_range", (0.0, 1.0))
+    padding = getattr(generator, "size_padding", "reflect")
+    if padding not in get_args(SizePadding):
+        known = " or ".join(map(repr, get_args(SizePadding)))
+        raise ValueError(f"{type(generator).__name__}: size_padding is {known}, it is {padding!r}")
+    fill = None
+    if padding == "zeros":
+        low, high = value_range
+        fill = (0.0 - low) / (high - low)
     return GeneratorTraits(
-        value_range=getattr(generator, "value_range", (0.0, 1.0)),
-        size_rule=SizeRule(int(getattr(generator, "size_divisor", 1)), int(getattr(generator, "min_size", 0))),
+        value_range=value_range,
+        size_rule=SizeRule(int(getattr(generator, "size_divisor", 1)), int(getattr(generator, "min_size", 0)), fill),
         receptive_field=getattr(generator, "receptive_field", None),
         load_pretrained=getattr(generator, "load_pretrained", None),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deblurkit.archs.blocks import require_divisible
+from deblurkit.archs.blocks import require_divisible, require_one_of
+from deblurkit.contracts import SizePadding
 from deblurkit.registry import ARCHS
 
 
@@ -18,16 +20,19 @@ class NAFNet(nn.Module):
 
     With no arguments it is the width 32 of the GoPro experiments: 17,111,907 parameters, 15.956 GMAC for 3x256x256.
     Width 64: 67,888,835 and 63.055. Initialised as PyTorch does; every block starts as the identity, the network does
-    not. Padding to the divisor happens outside, by reflection; the public code pads with zeros inside.
+    not.
 
     Args:
         width: Channels at full size; doubled at each level.
         encoder_blocks: Blocks of each level on the way down, full size first; as many entries as levels.
         middle_blocks: Blocks at the smallest size.
         decoder_blocks: Blocks of each level on the way up, smallest size first.
+        padding: What images are padded with to the divisor, outside the network: ``reflect``, the image mirrored; or
+            ``zeros``, as the public code pads inside, and so what its weights were trained with.
 
     Attributes:
         size_divisor: 2 to the number of levels.
+        size_padding: ``padding``.
 
     Shape:
         ``(n, 3, h, w)`` in [0, 1] to the same size, not clamped; h and w divisible by ``size_divisor``.
@@ -48,8 +53,10 @@ class NAFNet(nn.Module):
         encoder_blocks: Sequence[int] = (1, 1, 1, 28),
         middle_blocks: int = 1,
         decoder_blocks: Sequence[int] = (1, 1, 1, 1),
+        padding: SizePadding = "reflect",
     ) -> None:
         super().__init__()
+        require_one_of("padding", padding, get_args(SizePadding))
         if len(encoder_blocks) != len(decoder_blocks):
             raise ValueError(
                 "encoder_blocks and decoder_blocks need one entry for each level, "
@@ -63,6 +70,7 @@ class NAFNet(nn.Module):
         widths = [width * 2**level for level in range(len(encoder_blocks) + 1)]
         rising = widths[-2::-1]
         self.size_divisor = 2 ** len(encoder_blocks)
+        self.size_padding = padding
         # Every block weighs its channels by means of the whole map; without any, nothing is said.
         self.receptive_field = "global" if sum((*encoder_blocks, middle_blocks, *decoder_blocks)) else None
         self.intro = nn.Conv2d(3, width, 3, padding=1)

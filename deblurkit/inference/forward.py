@@ -41,14 +41,19 @@ def from_value_range(images: Tensor, value_range: ValueRange) -> Tensor:
 def pad_to_size(images: Tensor, rule: SizeRule) -> Tensor:
     """Extends images at the bottom and right to the next size that a network takes.
 
-    The border is mirrored; along a side that is too short to mirror its last pixel is repeated.
+    Where the rule has no value to fill with, the border is mirrored; along a side that is too short to mirror its last
+    pixel is repeated.
 
     Shape: ``(n, c, h, w) -> (n, c, rule.fit(h), rule.fit(w))``
     """
     height, width = images.shape[-2:]
     bottom, right = rule.fit(height) - height, rule.fit(width) - width
-    # Mirrored pixels continue what is there; zeros would be an edge, which a network sharpens into the image. The
-    # outermost line is not mirrored itself, so a side gives one line less than it has.
+    if not (bottom or right):
+        return images
+    if rule.fill is not None:
+        return functional.pad(images, (0, right, 0, bottom), value=rule.fill)
+    # Mirrored pixels continue what is there; zeros are an edge, which a network that was not trained with it sharpens
+    # into the image. The outermost line is not mirrored itself, so a side gives one line less than it has.
     if right:
         images = functional.pad(images, (0, right, 0, 0), mode="reflect" if right < width else "replicate")
     if bottom:
@@ -57,7 +62,7 @@ def pad_to_size(images: Tensor, rule: SizeRule) -> Tensor:
 
 
 def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = "fp32") -> Tensor:
-    """Restores whole images, as the generator's ``size_divisor``, ``min_size`` and ``value_range`` ask.
+    """Restores whole images, as the generator's value range and what it declares of sizes ask.
 
     Its mode (train or eval) and whether gradients are kept are the caller's business.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from deblurkit.contracts import SizeRule
 from deblurkit.inference import tiling
@@ -75,7 +76,7 @@ def _bands(network: Network, source: Source, mode: Inference, rule: SizeRule) ->
         return
     carried: Tensor | None = None
     for top, following, weights in zip(rows.starts, (*rows.starts[1:], rows.length), rows.weights, strict=True):
-        band = _row_of_passes(network, source, rows, columns, top)
+        band = _row_of_passes(network, source, rows, columns, top, rule)
         band *= weights.to(band.device).unsqueeze(1)
         if carried is not None:
             band[:, :, : carried.shape[2]] += carried
@@ -86,15 +87,25 @@ def _bands(network: Network, source: Source, mode: Inference, rule: SizeRule) ->
         yield top, band[:, :, : min(done, source.height - top), : source.width]
 
 
-def _row_of_passes(network: Network, source: Source, rows: Axis, columns: Axis, top: int) -> Tensor:
+def _row_of_passes(network: Network, source: Source, rows: Axis, columns: Axis, top: int, rule: SizeRule) -> Tensor:
     """Returns the passes that begin in row ``top``, blended, ``(n, 3, rows.size, columns.length)``."""
-    seen = tiling.lines(top, top + rows.size, source.height, rows.length)
     band: Tensor | None = None
     for left, weights in zip(columns.starts, columns.weights, strict=True):
         right = left + columns.size
-        restored = network(source.crop(seen, tiling.lines(left, right, source.width, columns.length)))
+        restored = network(_pass(source, rows, columns, top, left, rule))
         if band is None:  # only now are the number of images and the device of the results known
             band = restored.new_zeros(*restored.shape[:3], columns.length)
         band[..., left:right] += restored.mul_(weights.to(restored.device))
     assert band is not None  # an axis has one pass at least
     return band
+
+
+def _pass(source: Source, rows: Axis, columns: Axis, top: int, left: int, rule: SizeRule) -> Tensor:
+    """Returns what one pass sees of the image as it is padded whole, ``(n, 3, rows.size, columns.size)``."""
+    bottom, right = top + rows.size, left + columns.size
+    if rule.fill is None:
+        seen = tiling.lines(top, bottom, source.height, rows.length)
+        return source.crop(seen, tiling.lines(left, right, source.width, columns.length))
+    crop = source.crop(slice(top, min(bottom, source.height)), slice(left, min(right, source.width)))
+    border = (0, columns.size - crop.shape[3], 0, rows.size - crop.shape[2])
+    return functional.pad(crop, border, value=rule.fill)

@@ -76,8 +76,8 @@ def grid(length: int, size: int) -> Axis:
 def lines(start: int, stop: int, length: int, padded: int) -> slice | list[int]:
     """Returns which lines of an image are the lines ``start`` to ``stop`` of the same image padded at its end.
 
-    ``padded`` counts its ``length`` lines and the padding, as :func:`deblurkit.inference.forward.pad_to_size` makes it:
-    mirrored without the edge, or the last line repeated where that cannot be.
+    ``padded`` counts its ``length`` lines and the padding, as :func:`deblurkit.inference.forward.pad_to_size` makes it
+    where nothing is filled in: mirrored without the edge, or the last line repeated where that cannot be.
     """
     if stop <= length:
         return slice(start, stop)

@@ -144,3 +144,12 @@ def test_divisor_is_two_to_the_levels(levels: int):
 def test_bad_arguments_are_refused(arguments: dict[str, Any], words: str):
     with pytest.raises(ValueError, match=words):
         NAFNet(**{**SMALL, **arguments})
+
+
+def test_padding_is_declared_and_changes_no_weights():
+    assert NAFNet(**SMALL).size_padding == "reflect"
+    zeros = NAFNet(**SMALL, padding="zeros")
+    assert zeros.size_padding == "zeros"
+    assert list(zeros.state_dict()) == list(NAFNet(**SMALL).state_dict())
+    with pytest.raises(ValueError, match="padding is reflect or zeros, got 'zero'"):
+        NAFNet(**SMALL, padding="zero")
