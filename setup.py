@@ -64,6 +64,7 @@ setup(
         "basicsr": ["basicsr>=1.4.2; python_version < '3.13'"],
         "heic": ["pillow-heif>=0.22"],
         "raw": ["rawpy>=0.24"],
+        "spandrel": ["spandrel>=0.4"],  # whose own networks the tests compare with adopted ones
         "dev": [
             "hypothesis>=6.100",
             "jsonschema>=4.20",

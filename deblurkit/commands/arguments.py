@@ -24,11 +24,18 @@ def add_set(parser: argparse.ArgumentParser, note: str = "") -> None:
 
 
 def add_weights(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Adds ``--weights`` of a command that uses one network; it is required where there is no ``default``."""
-    help = "checkpoint, exported file, a name that `deblurkit weights` lists, or published weights of DeblurGAN(-v2)"
+    """Adds ``--weights`` and ``--key`` of a command that uses one network; required where there is no ``default``."""
+    help = "checkpoint, exported file, a name that `deblurkit weights` lists, or published weights (docs/inference.md)"
     if default is not None:
         help += f"; default: {default}, which is in the box"
     parser.add_argument("--weights", metavar="CKPT", required=default is None, help=help)
+    add_key(parser)
+
+
+def add_key(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--key``: which network of a published file is meant."""
+    help = "where in a published file the weights stand, such as params; default: the averaged ones"
+    parser.add_argument("--key", metavar="KEY", help=help)
 
 
 def add_plugins(parser: argparse.ArgumentParser) -> None:

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     if weights is None:
         weights = box.DEFAULT
         print(f"weights: {weights}, {read_card(weights).summary}; `deblurkit weights show {weights}` says more")
-    deblurrer = Deblurrer(weights, args.plugin, args.device, args.precision, args.inference, args.memory)
+    deblurrer = Deblurrer(weights, args.plugin, args.device, args.precision, args.inference, args.memory, args.key)
     if "note" in deblurrer.source:
         print(deblurrer.source["note"])
     with cli.progress() as show:

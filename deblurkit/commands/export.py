@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
         licence=args.licence,
         data=args.data,
         plugins=tuple(args.plugin),
+        key=args.key,
     )
     kind = "averaged weights (EMA)" if made.averaged else "weights as trained, there are no averaged ones"
     print(f"{args.weights}: {made.generator['type']} after {made.iteration} iterations, {kind}")

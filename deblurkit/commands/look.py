@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     from deblurkit.inspection.photo import Settings, listing, look
     from deblurkit.report.tables import as_text
 
-    deblurrer = Deblurrer(args.weights, args.plugin, args.device, args.precision, memory=args.memory)
+    deblurrer = Deblurrer(args.weights, args.plugin, args.device, args.precision, memory=args.memory, key=args.key)
     if args.list:
         print(as_text(listing(deblurrer.generator)))
         return

@@ -21,6 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_option_file(parser, "default: the options inside the (first) checkpoint")
     help = "checkpoints, exported files or networks in the box; default: the experiment's best, else its newest"
     add("--weights", metavar="[NAME=]CKPT", **several, help=help)
+    help = "where in a published file the weights stand, such as params; default: the averaged ones"
+    add("--key", metavar="[NAME=]KEY", **several, help=help)
     add("--dataset", metavar="NAME", **several, help="test sets; default: all that are here")
     add("--inference", metavar="MODE", help=f"{INFERENCE_MODES}; default: val.inference, else the protocol's")
     add("--save-images", action="store_true", help="also write the restored images")
@@ -47,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
     with cli.progress() as show:
         settings = Settings(
             **scoring_settings(args),
+            keys=args.key,
             datasets=args.dataset or None,
             inference=args.inference,
             save_images=args.save_images,

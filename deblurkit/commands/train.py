@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from deblurkit.commands.arguments import add_device, add_option_file, add_set
+from deblurkit.commands.arguments import add_device, add_key, add_option_file, add_set
 
 EXAMPLE = "deblurkit train -opt madn --set datasets.train.batch_size=4"
 
@@ -19,6 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="start anew in a folder that holds an earlier run")
     help = "start with the weights of a checkpoint, an exported or published file, or a network in the box"
     parser.add_argument("--init-from", metavar="CKPT", help=help)
+    add_key(parser)
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none")
     add_device(parser)
     parser.add_argument("--dry-run", action="store_true", help="try one iteration on synthetic images; needs no data")
@@ -46,4 +47,5 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         init_from=args.init_from,
         launcher=args.launcher,
+        key=args.key,
     )

@@ -18,6 +18,7 @@ from deblurkit.engine.build import Setup, training_set
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
 from deblurkit.engine.work_dir import WorkDir
+from deblurkit.errors import UserError
 from deblurkit.files import saying
 from deblurkit.interop.foreign import read_weights
 from deblurkit.options.dump import write_options
@@ -36,6 +37,7 @@ def train(
     overwrite: bool = False,
     init_from: str | Path | None = None,
     launcher: str = "none",
+    key: str | None = None,
 ) -> Path:
     """Trains what ``options`` say, and returns the work dir.
 
@@ -48,18 +50,21 @@ def train(
         init_from: A checkpoint, another weight file (:mod:`deblurkit.interop`) or the name of a network in the box,
             whose weights to start with.
         launcher: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
+        key: Which of several state dicts in a published file ``init_from``; by default the averaged one.
 
     Raises:
         UserError: Something that was asked for cannot be done.
         Interrupted: A signal ended the run, after a checkpoint.
     """
+    if key is not None and init_from is None:
+        raise UserError(f"--key {key}: expected --init-from too, the file in which it names weights")
     training_set(options)  # refuses options that lack something, before processes start and a folder is made
     place_of_work = start_processes(launcher, device)
     folder = WorkDir(Path(work_dir) if work_dir is not None else Path("work_dirs") / options.name)
     console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
     with _holding(folder, launcher):
         # The function's own frame, so that all that a training holds is gone when its processes part.
-        _train(options, folder, console, place_of_work, resume, overwrite, init_from, launcher)
+        _train(options, folder, console, place_of_work, resume, overwrite, init_from, launcher, key)
     return folder.path
 
 
@@ -72,6 +77,7 @@ def _train(
     overwrite: bool,
     init_from: str | Path | None,
     launcher: str,
+    key: str | None,
 ) -> None:
     # All is built, and the checkpoint taken up, before anything is written: a run that is refused leaves no trace.
     found = find(folder, resume, overwrite, console.print)
@@ -82,7 +88,7 @@ def _train(
         console.print(f"{folder.path}: already finished, {resumption.found.path.name} is its last checkpoint")
         return
     if resumption is None and init_from is not None:
-        in_every(partial(_take_weights, setup, Path(init_from), console.print))
+        in_every(partial(_take_weights, setup, Path(init_from), key, console.print))
     # From here on the folder is changed.
     abandoned = decided_by_first(partial(_prepare, folder, options, overwrite, resumption))
     runner = setup.runner(folder, console, resumption, launcher)
@@ -133,9 +139,9 @@ def _prepare(folder: WorkDir, options: Options, overwrite: bool, resumption: Res
     return abandoned
 
 
-def _take_weights(setup: Setup, path: Path, say: Callable[[str], None]) -> None:
+def _take_weights(setup: Setup, path: Path, key: str | None, say: Callable[[str], None]) -> None:
     """Starts from the weights of another run: its averaged generator, and each critic that has the same name."""
-    state = read_weights(box.find(path))
+    state = read_weights(box.find(path), key)
     if "note" in state:
         say(state["note"])
     complaint = f"--init-from {path}: its weights ({{0}} of {state['options']['generator']['type']}) do not fit {{1}}"

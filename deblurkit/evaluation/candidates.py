@@ -92,6 +92,7 @@ class NetworkCandidate(Candidate):
         plugins: Modules and files to import first.
         device: Where it computes.
         precision: See :func:`deblurkit.inference.restore.restore`.
+        key: Which of several state dicts in a published file; by default the averaged one.
 
     Attributes:
         file: The same, as it was given.
@@ -104,16 +105,24 @@ class NetworkCandidate(Candidate):
     restores = True
 
     def __init__(
-        self, file: Path, name: str | None, plugins: Sequence[str], device: torch.device, precision: Precision
+        self,
+        file: Path,
+        name: str | None,
+        plugins: Sequence[str],
+        device: torch.device,
+        precision: Precision,
+        key: str | None = None,
     ) -> None:
         self.file, self.device, self.precision = file, device, precision
         self._plugins = tuple(plugins)
-        self._found = box.find(file)
-        state = read_weights(self._found)
+        self._found, self._key = box.find(file), key
+        state = read_weights(self._found, key)
         self._waiting: nn.Module | None = checkpoint.load_generator(state, self._found, self._plugins)
         self.weights = Weights(sha256=digest(self._found), **checkpoint.describe_weights(state, file))
         self.trained_on = plain(provenance.trained_on(state))
         self.identity = {"weights": self.weights.sha256, "precision": precision, "device": device.type}
+        if key is not None:  # the file's digest does not tell which of its networks is scored
+            self.identity["key"] = key
         # Options, notes and position; holding the tensors too would keep optimizers in memory all the time.
         self.state = {key: value for key, value in state.items() if key not in _WITH_TENSORS}
         self.name: str = name or state["options"]["name"]
@@ -133,7 +142,7 @@ class NetworkCandidate(Candidate):
     def opened(self) -> Iterator[OpenSource]:
         """Holds the generator on its device within the block; a second turn would read the file again."""
         if self._waiting is None:
-            self._waiting = checkpoint.load_generator(read_weights(self._found), self._found, self._plugins)
+            self._waiting = checkpoint.load_generator(read_weights(self._found, self._key), self._found, self._plugins)
         held, self._waiting = [self._waiting.to(self.device)], None
         try:
             yield lambda name, test: NetworkSource(held[0], self.precision, test.inference)
@@ -254,6 +263,33 @@ def split_names(texts: Sequence[str | Path]) -> list[tuple[str | None, Path]]:
     if problems:
         raise UserError(*problems)
     return pairs
+
+
+def keys_of(named: Sequence[tuple[str | None, Path]], texts: Sequence[str]) -> list[str | None]:
+    """Returns the key of each of several weight files, as ``KEY``, where there is one file, or ``NAME=KEY`` tell it.
+
+    Raises:
+        UserError: No file has the name, or has it or its key twice; or a name is needed.
+    """
+    names = [name for name, _ in named]
+    keys: list[str | None] = [None] * len(named)
+    problems = []
+    for text in texts:
+        name, separator, key = text.partition("=")
+        if separator and name in names:
+            index = names.index(name)
+        elif len(named) == 1:
+            index, key = 0, text
+        else:
+            given = ", ".join(name for name in names if name is not None) or "none has a name"
+            problems.append(f"--key {text}: expected NAME=KEY with a NAME of --weights ({given})")
+            continue
+        if keys[index] is not None:
+            problems.append(f"--key {text}: these weights have the key {keys[index]} already")
+        keys[index] = key
+    if problems:
+        raise UserError(*problems)
+    return keys
 
 
 def _refusal(name: str) -> str | None:

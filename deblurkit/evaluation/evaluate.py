@@ -19,6 +19,7 @@ from deblurkit.evaluation.candidates import (
     FolderCandidate,
     NetworkCandidate,
     find_weights,
+    keys_of,
     settle_names,
     split_names,
     work_dir_of,
@@ -93,7 +94,10 @@ def evaluate_all(
         if options is None:
             raise UserError("nothing to evaluate: give the options, the weights, or both")
         named = [(None, find_weights(Path(work_dir or Path("work_dirs") / options.name)))]
-    candidates = [NetworkCandidate(file, name, settings.plugins, device, settings.precision) for name, file in named]
+    candidates = [
+        NetworkCandidate(file, name, settings.plugins, device, settings.precision, key)
+        for (name, file), key in zip(named, keys_of(named, settings.keys), strict=True)
+    ]
     settle_names(candidates, [name for name, _ in named])
     chosen = _options_for(candidates, options, settings.say)
     opened = open_test_sets(chosen, settings, device)
@@ -112,6 +116,7 @@ def evaluate_all(
     flags: dict[str, Any] = {
         "-opt": None if kept is None else str(kept),
         "--weights": [str(file) if name is None else f"{name}={file}" for name, file in named],
+        "--key": settings.keys,
         **_flags(settings, opened.default),
         "--dataset": settings.datasets,
         "--save-images": settings.save_images,

@@ -31,6 +31,7 @@ class Settings:
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
         backbones: Weights of the metrics' networks: network to a file, or to ``random``.
         single: Compute the metrics that can in single precision.
+        keys: Which of several state dicts in a published file, ``KEY`` or, of several files, ``NAME=KEY``.
         progress: Told of each image done.
         say: Told, in lines, what became of an interrupted run, which sets are not there or keep their own protocol,
             and where the data sets come from.
@@ -46,5 +47,6 @@ class Settings:
     precision: Precision = "fp32"
     backbones: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
+    keys: Sequence[str] = ()
     progress: NamedProgress | None = None
     say: Callable[[str], None] = logging.getLogger("deblurkit").warning

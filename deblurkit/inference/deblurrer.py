@@ -33,6 +33,7 @@ class Deblurrer:
             :mod:`deblurkit.options.inference`, such as ``x8``: the mean over the flips and quarter turns.
         memory: GiB that one photograph may take above the weights; by default what is free, and with ``auto`` on a CPU
             1.5 of it at most.
+        key: Which of several state dicts in a published file; by default the averaged one.
 
     Attributes:
         generator: The network, in eval mode on ``device``.
@@ -53,12 +54,13 @@ class Deblurrer:
         precision: Precision = "fp32",
         inference: str = AUTO,
         memory: float | None = None,
+        key: str | None = None,
     ) -> None:
         check_precision(precision)
         if memory is not None and not 0 < memory < math.inf:
             raise UserError(f"memory: a photograph takes more than 0 GiB, got {memory:g}")
         file = box.find(weights)
-        state = read_weights(file)
+        state = read_weights(file, key)
         self.device = pick_device(device)
         self.generator = checkpoint.load_generator(state, file, tuple(plugins)).to(self.device)
         memory_bytes = None if memory is None else int(memory * 2**30)

@@ -24,6 +24,7 @@ def export_safetensors(
     licence: str = "",
     data: str = "",
     plugins: tuple[str, ...] = (),
+    key: str | None = None,
 ) -> Description:
     """Writes a checkpoint's generator, with its averaged weights where it has them, to a safetensors file.
 
@@ -35,6 +36,7 @@ def export_safetensors(
         licence: Of the weights; by default what the weights say themselves, if anything.
         data: What they were trained on, and under which licences; by default the same.
         plugins: What to import first, where the generator comes from a plugin.
+        key: Which of several state dicts in a published file; by default the averaged one.
 
     Returns:
         The description in the file.
@@ -47,7 +49,7 @@ def export_safetensors(
     if out.suffix.lower() != exchange.SUFFIX:
         raise UserError(f"{out}: expected a name that ends in {exchange.SUFFIX}, by which it is known again")
     file = box.find(weights)
-    state = read_weights(file)
+    state = read_weights(file, key)
     try:
         name = folder_name(name or state["options"]["name"])
     except ValueError as error:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
 from deblurkit.checkpoint_format import shown
-from deblurkit.interop.layouts import LAYOUTS, Adopted
+from deblurkit.interop.containers import Candidate, candidates
+from deblurkit.interop.layouts import LAYOUTS, Adopted, Layout
 from deblurkit.names import folder_name_from
 from deblurkit.options.schema import Options
 from deblurkit.weights import exchange
 
-_WRAPPERS = ("model", "state_dict", "params_ema", "params")
-"""Keys under which a file may hold its state dict."""
-
 _KNOWN = (
     ("DeblurGAN's or DeblurGAN-v2's discriminator", ("model.0.weight", "model.2.weight")),
     ("DeblurGAN-v2's Inception or MobileNet network", ("fpn.lateral4.weight", "head1.block0.weight")),
-    ("NAFNet", ("intro.weight", "ending.weight")),
+    ("the plain baseline of NAFNet's public code", ("intro.weight", "middle_blks.0.se.1.weight")),
+    ("a part or a relative of NAFNet", ("intro.weight", "ending.weight")),
     ("VGG-19 weights", ("features.0.weight", "features.34.weight")),
     ("the ImageNet weights of MobileNetV2", ("features.0.0.weight", "features.18.0.weight")),
     ("the ImageNet weights of DenseNet", ("features.conv0.weight", "features.norm5.weight")),
@@ -32,30 +28,58 @@ _KNOWN = (
 )
 """Guesses at a state dict, by names that it holds."""
 
+_LISTED = 6  # keys in a message
 
-def read_weights(path: Path | str) -> dict[str, Any]:
+
+def read_weights(path: Path | str, key: str | None = None) -> dict[str, Any]:
     """Reads a checkpoint of ours, or an exported or published weight file as if it were one.
 
-    For an exported file see :func:`deblurkit.weights.exchange.read_state`. A published file, in one of the known
+    For an exported file see :func:`deblurkit.weights.exchange.state_of`. A published file, in one of the known
     layouts, becomes a state of iteration 0 with ``options`` that name its generator and nothing else, and with
-    two further keys: ``layout``, which network it is, and ``note``, a line that says so and what of it was left out.
+    two further keys: ``layout``, which network it is, and ``note``, a line that says so, which of several state dicts
+    was taken, and what of it was left out.
+
+    Args:
+        path: The file.
+        key: Which state dict of a published file, such as ``params``; by default the averaged one, where there is one.
 
     Raises:
-        CheckpointError: The file cannot be read, or is neither; says what it probably is.
+        CheckpointError: The file cannot be read, or is neither; says what it probably is. Or ``key`` names nothing in
+            it, or several networks are in it and no ``key`` is given.
     """
     if Path(path).suffix.lower() == exchange.SUFFIX:
-        return exchange.read_state(path)
-    content = checkpoint.read(path)
-    if checkpoint.is_checkpoint(content):
-        return checkpoint.checked(content, path, to_resume=False)
-    weights = _unwrapped(content)
-    layout = next((layout for layout in LAYOUTS if layout.fits(weights)), None)
-    if layout is None:
+        content, description = exchange.read_tensors(path)
+        if description is not None:
+            _refuse_key(path, key)
+            return exchange.state_of(content, description, path)
+    else:
+        content = checkpoint.read(path)
+        if checkpoint.is_checkpoint(content):
+            _refuse_key(path, key)
+            return checkpoint.checked(content, path, to_resume=False)
+    return _published(path, content, key)
+
+
+def _refuse_key(path: Path | str, key: str | None) -> None:
+    if key is not None:
+        expected = "expected none: it is deblurkit's own, of which the averaged weights are taken where it has them"
+        raise CheckpointError(f"{path}: --key {key[:80]!a}: {expected}")
+
+
+def _published(path: Path | str, content: object, key: str | None) -> dict[str, Any]:
+    found = candidates(content)
+    asked = found if key is None else [candidate for candidate in found if candidate.under(key)]
+    if key is not None and not asked:
+        raise CheckpointError(f"{path}: --key {key[:80]!a}: no weights are there; expected one of {_keys(found)}")
+    fitting = [(candidate, layout) for candidate in asked for layout in LAYOUTS if layout.fits(candidate.weights)]
+    if not fitting:
+        known = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
         raise CheckpointError(
             f"{path}: neither a checkpoint of deblurkit (format {checkpoint.FORMAT}) nor weights in a layout that it "
-            f"knows (DeblurGAN, DeblurGAN-v2): this looks like {_guess(content, weights)}"
+            f"knows ({known}): this looks like {_guess(content, asked)}"
         )
-    adopted = layout.adopt(weights)
+    candidate, layout = _chosen(path, fitting)
+    adopted = layout.adopt(candidate.weights)
 
     # A sketch without memory tells whether they fit before anything of their size is built.
     complaint = f"{path}: this looks like {adopted.layout}, but does not fit it"
@@ -63,34 +87,38 @@ def read_weights(path: Path | str) -> dict[str, Any]:
     if sketch is None:
         raise CheckpointError(f"{complaint}: no such network can be built ({adopted.generator})")
     checkpoint.refuse_differences(checkpoint.compare(sketch, adopted.weights), complaint)
-    return _state(adopted, path)
+    others = [other for other, _ in fitting if other is not candidate]
+    return _state(adopted, candidate, others, path)
 
 
-def _unwrapped(content: object) -> dict[str, Tensor]:
-    """Returns the tensors of a state dict, without what data-parallel training puts before their names."""
-    # one after the other, as some files wrap twice: {"model": {"state_dict": ...}}
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping):
-        return {}
-    weights: dict[str, Tensor] = {}
-    for key, value in content.items():
-        # names go into messages, so that those which a terminal would act on are passed over
-        if isinstance(key, str) and key.isprintable() and isinstance(value, Tensor):
-            weights[re.sub(r"^(module\.)+", "", key)] = value
-    return weights
+def _chosen(path: Path | str, fitting: Sequence[tuple[Candidate, Layout]]) -> tuple[Candidate, Layout]:
+    """Returns the averaged one of several state dicts, or the only one."""
+    best = [pair for pair in fitting if pair[0].averaged] or fitting
+    if len(best) > 1:
+        keys = _keys([candidate for candidate, _ in best])
+        raise CheckpointError(f"{path}: holds several networks, expected one of them named by --key: {keys}")
+    return best[0]
 
 
-def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
+def _keys(found: Sequence[Candidate]) -> str:
+    """Lists keys for a message; those of weights that stand under none are not to be named."""
+    keys = list(dict.fromkeys(candidate.key[:80] for candidate in found if candidate.key))
+    more = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
+    return (", ".join(keys[:_LISTED]) or "none, as its weights stand under no key") + more
+
+
+def _state(adopted: Adopted, taken: Candidate, others: Sequence[Candidate], path: Path | str) -> dict[str, Any]:
     note = f"{path}: weights of {adopted.layout}, trained elsewhere"
-    if adopted.left_out:
-        note += f"; left out: {', '.join(adopted.left_out)}"
+    if others:
+        kind = "the averaged weights" if taken.averaged else "the weights"
+        note += f"; {kind} of {taken.key} are taken, not {_keys(others)} (--key KEY takes others)"
+    if left_out := (*adopted.left_out, *taken.beside):
+        note += f"; left out: {', '.join(left_out)}"
     name = folder_name_from(Path(path).stem, "published")
     return {
         "format": checkpoint.FORMAT,
         "generator": adopted.weights,
-        "ema": None,
+        "ema": adopted.weights if taken.averaged else None,
         "critics": {},
         "position": {"iteration": 0},
         "options": Options(name=name, generator=adopted.generator).to_dict(),
@@ -99,15 +127,16 @@ def _state(adopted: Adopted, path: Path | str) -> dict[str, Any]:
     }
 
 
-def _guess(content: object, weights: Mapping[str, Tensor]) -> str:
+def _guess(content: object, found: Sequence[Candidate]) -> str:
     """Says what a file probably is."""
     if isinstance(content, Mapping) and "format" in content and "generator" in content:
         return f"a checkpoint of another version of deblurkit (format {shown(content['format'])})"
     if isinstance(content, Mapping) and {"state", "param_groups"} <= set(content):
         return "an optimizer's state"
     for what, names in _KNOWN:
-        if all(name in weights for name in names):
+        if any(all(name in candidate.weights for name in names) for candidate in found):
             return what
-    if weights:
+    if found:
+        weights = max((candidate.weights for candidate in found), key=len)
         return f"the weights of another network ({len(weights)} tensors, such as {next(iter(weights))[:80]})"
     return f"a {type(content).__name__} without weights"

@@ -30,15 +30,21 @@ class Adopted:
 class Layout:
     """A published layout: what tells it from others, and how it is taken over."""
 
+    name: str
     fits: Callable[[Weights], bool]
     adopt: Callable[[Weights], Adopted]
+
+
+def _is_kernel(weights: Weights, name: str) -> bool:
+    """Tells whether a convolution's weights have this name, so that its width can be read from their shape."""
+    return name in weights and weights[name].dim() == 4
 
 
 _BLOCK_KERNEL = re.compile(r"model\.(\d+)\.conv_block\.([156])\.weight")
 
 
 def _is_deblurgan(weights: Weights) -> bool:
-    return "model.1.weight" in weights and any(_BLOCK_KERNEL.fullmatch(key) for key in weights)
+    return _is_kernel(weights, "model.1.weight") and any(_BLOCK_KERNEL.fullmatch(key) for key in weights)
 
 
 def _adopt_deblurgan(weights: Weights) -> Adopted:
@@ -109,7 +115,7 @@ _MOBILENET_PLACES_FIRST = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}  # its fi
 
 
 def _is_deblurgan_v2(weights: Weights) -> bool:
-    return "fpn.lateral4.weight" in weights and any(key in weights for key in _V2_ENCODERS)
+    return _is_kernel(weights, "fpn.lateral4.weight") and any(key in weights for key in _V2_ENCODERS)
 
 
 def _adopt_deblurgan_v2(weights: Weights) -> Adopted:
@@ -170,5 +176,61 @@ def _decoder_name(key: str) -> str:
     return key
 
 
-LAYOUTS = (Layout(_is_deblurgan, _adopt_deblurgan), Layout(_is_deblurgan_v2, _adopt_deblurgan_v2))
+_NAFNET_BLOCK = re.compile(r"(encoders\.\d+|middle_blks|decoders\.\d+)\.(\d+)\.(.+)")
+_NAFNET_NAMES = {
+    "norm1": "spatial.0",
+    "conv1": "spatial.1",
+    "conv2": "spatial.2",
+    "sca.1": "spatial.4.conv",
+    "conv3": "spatial.5",
+    "norm2": "pointwise.0",
+    "conv4": "pointwise.1",
+    "conv5": "pointwise.3",
+}
+"""The layers of a block in NAFNet's public code, each with our name of it."""
+
+
+def _is_nafnet(weights: Weights) -> bool:
+    blocks = (match[3] for match in map(_NAFNET_BLOCK.fullmatch, weights) if match)
+    return _is_kernel(weights, "intro.weight") and "ending.weight" in weights and "sca.1.weight" in blocks
+
+
+def _adopt_nafnet(weights: Weights) -> Adopted:
+    """Takes over a NAFNet of any width and any number of blocks; its ``NAFNetLocal`` has the same names."""
+    taken: dict[str, Tensor] = {}
+    numbers: dict[str, set[str]] = {}  # of the blocks of each stage: counted, as a gap would be missing all the same
+    for key, value in weights.items():
+        match = _NAFNET_BLOCK.fullmatch(key)
+        ours = key
+        if match:
+            stage, number, rest = match.groups()
+            numbers.setdefault(stage, set()).add(number)
+            layer, _, kind = rest.rpartition(".")
+            block = f"{stage.replace('middle_blks', 'middle')}.{number}"
+            if rest in ("beta", "gamma"):
+                ours = f"{block}.{rest}"
+            elif layer in _NAFNET_NAMES:
+                ours = f"{block}.{_NAFNET_NAMES[layer]}.{kind}"
+        # no tensor takes the place of another: one whose place is taken keeps its name, and is refused by it
+        taken[key if ours in weights else ours] = value
+    levels = sum(re.fullmatch(r"downs\.\d+\.weight", key) is not None for key in weights)
+    down, up = ([len(numbers.get(f"{way}.{level}", ())) for level in range(levels)] for way in ("encoders", "decoders"))
+    middle, width = len(numbers.get("middle_blks", ())), weights["intro.weight"].shape[0]
+    generator = {
+        "type": "NAFNet",
+        "width": width,
+        "encoder_blocks": down,
+        "middle_blocks": middle,
+        "decoder_blocks": up,
+        "padding": "zeros",
+    }
+    blocks = ", ".join("-".join(map(str, counts)) for counts in (down, [middle], up))
+    return Adopted(f"NAFNet (width {width}, blocks {blocks}, padding zeros)", generator, taken, ())
+
+
+LAYOUTS = (
+    Layout("DeblurGAN", _is_deblurgan, _adopt_deblurgan),
+    Layout("DeblurGAN-v2", _is_deblurgan_v2, _adopt_deblurgan_v2),
+    Layout("NAFNet", _is_nafnet, _adopt_nafnet),
+)
 """The layouts that are taken over."""

@@ -72,6 +72,24 @@ def describe(content: bytes, where: object) -> Description:
     Raises:
         CheckpointError: The header is damaged, too long, or that of another program; one line.
     """
+    description = find_description(content, where)
+    if description is None:
+        raise undescribed(where)
+    return description
+
+
+def undescribed(where: object) -> CheckpointError:
+    """Returns the error about a file that another program wrote."""
+    expected = "expected one that `deblurkit export` wrote"
+    return CheckpointError(f"{where}: these tensors do not say which network they are of: {expected}")
+
+
+def find_description(content: bytes, where: object) -> Description | None:
+    """Reads the description of a safetensors file; ``None`` where another program wrote it.
+
+    Raises:
+        CheckpointError: The header is damaged or too long; one line.
+    """
     damaged = f"{where}: not a whole safetensors file"
     if len(content) < _LENGTH.size:
         raise CheckpointError(f"{damaged} ({len(content)} bytes)")
@@ -87,8 +105,7 @@ def describe(content: bytes, where: object) -> Description:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{damaged}: its header is damaged ({ascii(first_line(error)[:200])[1:-1]})") from None
     if said is None:
-        expected = "expected one that `deblurkit export` wrote"
-        raise CheckpointError(f"{where}: these tensors do not say which network they are of: {expected}")
+        return None
     # The format comes first: a later one may have other keys, which would pass for damage.
     found = said.get("format") if isinstance(said, dict) else None
     if found != FORMAT:

@@ -17,7 +17,7 @@ from deblurkit import checkpoint_format
 from deblurkit.errors import CheckpointError, first_line
 from deblurkit.torchfile.pickled import RefusedError
 from deblurkit.torchfile.read import tensor_bytes
-from deblurkit.weights.description import KEY, Description, describe
+from deblurkit.weights.description import KEY, Description, find_description, undescribed
 
 SUFFIX = ".safetensors"
 
@@ -34,13 +34,22 @@ def pack(weights: Mapping[str, Tensor], description: Description) -> bytes:
 
 
 def read_state(path: Path | str) -> dict[str, Any]:
-    """Reads an exported file as if it were a checkpoint, from which no training can be resumed.
-
-    Half-precision tensors become float32. Beside a checkpoint's keys there are ``recipe``, ``licence`` and ``data``, as
-    in :class:`~deblurkit.weights.description.Description`.
+    """Reads an exported file as if it were a checkpoint: see :func:`state_of`.
 
     Raises:
         CheckpointError: There is no such file, it is damaged, or its tensors are described by nobody; one line.
+    """
+    tensors, description = read_tensors(path)
+    if description is None:
+        raise undescribed(path)
+    return state_of(tensors, description, path)
+
+
+def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], Description | None]:
+    """Reads the tensors of a safetensors file, and their description; ``None`` where another program wrote them.
+
+    Raises:
+        CheckpointError: There is no such file, or it is damaged; one line.
     """
     if not os.path.isfile(path):
         raise CheckpointError(f"{path}: there is no such checkpoint")
@@ -48,12 +57,29 @@ def read_state(path: Path | str) -> dict[str, Any]:
         content = Path(path).read_bytes()  # once, so that nothing can be put in its place between check and use
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    description = describe(content, path)
+    description = find_description(content, path)
     try:
         tensors = safetensors.torch.load(content)
     except Exception as error:  # whatever safetensors or torch say of types, shapes and places
         cause = ascii(first_line(error)[:200])[1:-1] or type(error).__name__
         raise CheckpointError(f"{path}: not a whole safetensors file ({cause})") from None
+    return tensors, description
+
+
+def state_of(tensors: Mapping[str, Tensor], description: Description, path: Path | str) -> dict[str, Any]:
+    """Returns what an exported file holds as if it were a checkpoint, from which no training can be resumed.
+
+    Half-precision tensors become float32. Beside a checkpoint's keys there are ``recipe``, ``licence`` and ``data``, as
+    in :class:`~deblurkit.weights.description.Description`.
+
+    Args:
+        tensors: As :func:`read_tensors` returns them.
+        description: The same.
+        path: Names the file.
+
+    Raises:
+        CheckpointError: They are not what the description's digest is of, or it describes no checkpoint; one line.
+    """
     if _digest(description, tensors) != description.sha256:
         raise CheckpointError(f"{path}: damaged: its content does not have the SHA-256 digest that it states")
     weights = {}
