@@ -136,13 +136,18 @@ def decode_seconds(folder: Path, rounds: int) -> dict[str, list[float]]:
         return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
     cv2.setNumThreads(1)
-    found: dict[str, list[float]] = {}
-    for _, (suffix, of_format) in itertools.product(range(rounds + 1), files.items()):
-        for name, decode in (("deblurkit", read_image), ("OpenCV", by_opencv)):
-            started = time.perf_counter()
-            for file in of_format:
-                decode(file)
-            found.setdefault(f"{suffix}, {name}", []).append(time.perf_counter() - started)
+    readers = {"deblurkit": read_image, "OpenCV": by_opencv}
+    found: dict[str, list[float]] = {f"{suffix}, {name}": [] for suffix in files for name in readers}
+    for number, (suffix, of_format) in itertools.product(range(rounds + 1), files.items()):
+        seconds = dict.fromkeys(readers, 0.0)
+        for file in of_format:
+            # File by file, and each first in every other round, so that no reader finds a warmer machine.
+            for name in sorted(readers, reverse=number % 2 == 1):
+                started = time.perf_counter()
+                readers[name](file)
+                seconds[name] += time.perf_counter() - started
+        for name, taken in seconds.items():
+            found[f"{suffix}, {name}"].append(taken)
     return {name: values[1:] for name, values in found.items()}
 
 
