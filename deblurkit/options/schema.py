@@ -224,8 +224,11 @@ class Logging(Section):
     """Iterations between log entries."""
     tensorboard: bool = True
     """Write TensorBoard event files."""
-    samples: NonNegativeInt = 3
-    """Images of each validation set in the strips that are written at each validation; 0: none."""
+    samples: Annotated[int, Field(ge=0, le=200)] = 3
+    """Images of each validation set in the strips that are written at each validation; 0: none.
+
+    No more than 200: a strip of all is one JPEG file, of at most 65,500 pixels.
+    """
     outputs: list[str] = Field(default_factory=list)
     """Inner outputs of the generator that the strips show too; ``deblurkit look --list`` prints their names."""
     curves: bool = True
