@@ -147,7 +147,9 @@ def encode(image: Image, kind: Kind, quality: int | None = None) -> bytes:
     if kind == "WEBP":
         settings |= {"lossless": True, "exact": True} if quality is None else {"quality": quality}
     elif kind == "AVIF":
-        settings |= {"quality": quality or AVIF_QUALITY, "subsampling": "4:0:0" if image.is_grey else "4:4:4"}
+        # One quality for both, and alpha is to be exact, which it is at 100.
+        usual = AVIF_QUALITY if image.alpha is None else 100
+        settings |= {"quality": quality or usual, "subsampling": "4:0:0" if image.is_grey else "4:4:4"}
     elif metadata.density is not None:
         settings["dpi"] = metadata.density
     encoded = io.BytesIO()

@@ -134,7 +134,8 @@ def encode(image: Image, kind: Format, quality: int | None = None, level: int = 
         image: As :func:`does_not_fit` lets it pass.
         kind: The format.
         quality: From 1 to 100, of JPEG, WebP and AVIF. By default a JPEG file's own tables are used again (95 for an
-            image that was none), WebP is written without loss, and AVIF at 90.
+            image that was none), WebP is written without loss, AVIF at 90, or at 100 where it has alpha, which is
+            exact then.
         level: From 0 to 9: how long to look for a shorter PNG file.
 
     Raises:

@@ -63,14 +63,15 @@ def test_grey_is_restored_as_luminance(deblurrer: Deblurrer, photo: Image, tmp_p
     assert (found.pixels != grey.pixels).any()
 
 
-@pytest.mark.parametrize("name", ["clear.png", "clear.tif", "clear.webp"])
+@pytest.mark.parametrize("name", ["clear.png", "clear.tif", "clear.webp", "clear.avif"])
 def test_alpha_passes_by(deblurrer: Deblurrer, photo: Image, tmp_path: Path, name: str) -> None:
     alpha = (np.arange(50 * 61) % 256).astype(np.uint8).reshape(50, 61)
     writing.write(tmp_path / name, dataclasses.replace(photo, alpha=alpha))
     assert not restored(deblurrer, tmp_path / name, tmp_path / "out").failures
     found = reading.read(tmp_path / "out" / name)
     np.testing.assert_array_equal(found.alpha, alpha)
-    np.testing.assert_array_equal(found.pixels, deblurrer(photo.pixels))
+    stored = reading.read(tmp_path / name).pixels
+    np.testing.assert_allclose(found.pixels.astype(int), deblurrer(stored), atol=3 if name.endswith(".avif") else 0)
 
 
 def test_jpeg_is_compressed_as_it_was(deblurrer: Deblurrer, photo: Image, tmp_path: Path) -> None:
