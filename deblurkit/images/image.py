@@ -77,6 +77,14 @@ class Block:
     content: bytes
 
 
+def split(decoded: Pixels) -> tuple[Pixels, Pixels | None]:
+    """Returns the colours ``(h, w, 1 or 3)`` of a decoder's ``(h, w)`` or ``(h, w, 1 to 4)``, and alpha, if any."""
+    decoded = decoded.reshape(*decoded.shape[:2], -1)
+    channels = decoded.shape[2]
+    alpha = decoded[:, :, -1] if channels in (2, 4) else None
+    return decoded[:, :, : 1 if channels < 3 else 3], alpha
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """An image, upright.
@@ -119,6 +127,11 @@ class Image:
     def rgb(self) -> Pixels:
         """Returns ``(h, w, 3)``; grey is repeated."""
         return np.repeat(self.pixels, 3, axis=2) if self.is_grey else self.pixels
+
+    def samples(self) -> Pixels:
+        """Returns colours and alpha as encoders take them: ``(h, w)`` for grey alone, else ``(h, w, 2 to 4)``."""
+        joined = self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
+        return np.ascontiguousarray(joined[:, :, 0] if joined.shape[2] == 1 else joined)
 
     def with_pixels(self, pixels: Pixels) -> Image:
         """Returns the same image with other pixels of the same size and type.

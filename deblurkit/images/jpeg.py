@@ -83,7 +83,6 @@ def encode(image: Image, quality: int | None = None) -> bytes:
     """
     from PIL import Image as Pillow
 
-    pixels = image.pixels[:, :, 0] if image.is_grey else image.pixels
     settings: dict[str, object] = {"quality": 95 if quality is None else quality, "subsampling": "4:4:4"}
     if image.jpeg is not None:
         settings["subsampling"] = image.jpeg.sampling
@@ -94,7 +93,7 @@ def encode(image: Image, quality: int | None = None) -> bytes:
     if image.metadata.density is not None:  # in whole numbers, as JFIF has it
         settings["dpi"] = tuple(round(side) for side in image.metadata.density)
     encoded = io.BytesIO()
-    Pillow.fromarray(np.ascontiguousarray(pixels)).save(encoded, "JPEG", **settings)
+    Pillow.fromarray(image.samples()).save(encoded, "JPEG", **settings)
     return _with_segments(encoded.getvalue(), image)
 
 

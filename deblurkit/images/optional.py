@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deblurkit.images.image import Buffer, Header, Image, ImageReadError, Metadata
+from deblurkit.images.image import Buffer, Header, Image, ImageReadError, Metadata, split
 from deblurkit.images.orient import turned
 
 if TYPE_CHECKING:
@@ -30,11 +30,9 @@ def decode_heic(data: bytes) -> Image:
     """
     opened = _heif(data)
     try:
-        decoded = np.asarray(opened)
+        pixels, alpha = split(np.asarray(opened))
     except Exception as error:  # of libheif, on bytes that nobody has checked
         raise ImageReadError(f"damaged or cut short: {error}") from None
-    decoded = decoded.reshape(*decoded.shape[:2], -1)
-    channels = decoded.shape[2]
     info = opened.info
     block = info.get("exif")
     metadata = Metadata(
@@ -43,9 +41,9 @@ def decode_heic(data: bytes) -> Image:
         info.get("xmp") or None,
     )
     image = Image(
-        np.ascontiguousarray(decoded[:, :, : 1 if channels < 3 else 3]),
-        np.ascontiguousarray(decoded[:, :, -1]) if channels in (2, 4) else None,
-        premultiplied=channels in (2, 4) and opened.premultiplied_alpha,
+        pixels,
+        alpha,
+        premultiplied=alpha is not None and opened.premultiplied_alpha,
         metadata=metadata,
         notes=("written as PNG: HEIC is only read",),
     )

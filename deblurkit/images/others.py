@@ -131,7 +131,6 @@ def encode(image: Image, kind: Kind, quality: int | None = None) -> bytes:
     """Returns a file: BMP without loss, WebP too unless it is given a ``quality`` up to 100, AVIF at 90 by default."""
     from PIL import Image as Pillow
 
-    pixels = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
     settings: dict[str, object] = {}
     metadata = image.metadata
     if kind != "BMP":
@@ -153,9 +152,8 @@ def encode(image: Image, kind: Kind, quality: int | None = None) -> bytes:
     elif metadata.density is not None:
         settings["dpi"] = metadata.density
     encoded = io.BytesIO()
-    shaped = np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     with _unwarned():
-        Pillow.fromarray(shaped).save(encoded, kind, **settings)
+        Pillow.fromarray(image.samples()).save(encoded, kind, **settings)
     return encoded.getvalue()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deblurkit.images import exif
-from deblurkit.images.image import Block, Buffer, Header, Image, ImageReadError, Metadata
+from deblurkit.images.image import Block, Buffer, Header, Image, ImageReadError, Metadata, split
 from deblurkit.images.orient import turned
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -62,13 +62,9 @@ def decode(data: bytes) -> Image:
     if not chunks or chunks[-1].kind != b"IEND":
         raise ImageReadError("cut short")
     try:
-        decoded = np.asarray(imagecodecs.png_decode(data))
+        pixels, alpha = split(np.asarray(imagecodecs.png_decode(data)))
     except imagecodecs.PngError as error:
         raise ImageReadError(f"damaged or cut short: {error}") from None
-    decoded = decoded.reshape(*decoded.shape[:2], -1)
-    channels = decoded.shape[2]
-    alpha = decoded[:, :, -1] if channels in (2, 4) else None
-    pixels = decoded[:, :, : 1 if channels < 3 else 3]
 
     notes = []
     if colour == _PALETTE:
@@ -97,9 +93,7 @@ def encode(image: Image, level: int = 1) -> bytes:
     """Returns a file; ``level`` from 0 to 9 says how long to look for a shorter one."""
     import imagecodecs
 
-    pixels = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
-    shaped = np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
-    encoded = bytes(imagecodecs.png_encode(shaped, level))
+    encoded = bytes(imagecodecs.png_encode(image.samples(), level))
     metadata = image.metadata
     chunks = []
     if metadata.profile is not None:

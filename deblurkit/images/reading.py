@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -42,9 +43,8 @@ def decode(data: bytes, place: str, max_megapixels: float | None = None) -> Imag
     """
     with _saying(place):
         kind = _format_of(data, place)
-        header = _PROBES[kind](data)
-        _check(header, kind, max_megapixels)
-        return _DECODERS[kind](data)
+        _check(_CODECS[kind].probe(data), kind, max_megapixels)
+        return _CODECS[kind].decode(data)
 
 
 def probe(path: str | os.PathLike[str], max_megapixels: float | None = None) -> Header:
@@ -60,7 +60,7 @@ def probe(path: str | os.PathLike[str], max_megapixels: float | None = None) -> 
             # Mapped, as only a few of its pages are looked at.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 kind = _format_of(data, str(path))
-                header = _PROBES[kind](data)
+                header = _CODECS[kind].probe(data)
                 _check(header, kind, max_megapixels)
                 return header
     except OSError as error:
@@ -68,25 +68,29 @@ def probe(path: str | os.PathLike[str], max_megapixels: float | None = None) -> 
 
 
 _NO_IMAGE = "not an image, damaged or cut short"
-_PROBES: dict[Format, Callable[[Buffer], Header]] = {
-    PNG: png.probe,
-    JPEG: jpeg.probe,
-    TIFF: tiff.probe,
-    WEBP: partial(others.probe, kind="WEBP"),
-    AVIF: partial(others.probe, kind="AVIF"),
-    BMP: partial(others.probe, kind="BMP"),
-    HEIC: optional.probe_heic,
-    RAW: optional.probe_raw,
-}
-_DECODERS: dict[Format, Callable[[bytes], Image]] = {
-    PNG: png.decode,
-    JPEG: jpeg.decode,
-    TIFF: tiff.decode,
-    WEBP: partial(others.decode, kind="WEBP"),
-    AVIF: partial(others.decode, kind="AVIF"),
-    BMP: partial(others.decode, kind="BMP"),
-    HEIC: optional.decode_heic,
-    RAW: optional.decode_raw,
+
+
+@dataclass(frozen=True)
+class _Codec:
+    """How the files of a format are read: the header alone, and all of it."""
+
+    probe: Callable[[Buffer], Header]
+    decode: Callable[[bytes], Image]
+
+
+def _by_pillow(kind: others.Kind) -> _Codec:
+    return _Codec(partial(others.probe, kind=kind), partial(others.decode, kind=kind))
+
+
+_CODECS: dict[Format, _Codec] = {
+    PNG: _Codec(png.probe, png.decode),
+    JPEG: _Codec(jpeg.probe, jpeg.decode),
+    TIFF: _Codec(tiff.probe, tiff.decode),
+    WEBP: _by_pillow("WEBP"),
+    AVIF: _by_pillow("AVIF"),
+    BMP: _by_pillow("BMP"),
+    HEIC: _Codec(optional.probe_heic, optional.decode_heic),
+    RAW: _Codec(optional.probe_raw, optional.decode_raw),
 }
 
 

@@ -73,7 +73,7 @@ def encode(image: Image) -> bytes:
     """Returns a file that is compressed without loss (deflate with horizontal prediction)."""
     import tifffile
 
-    pixels = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
+    samples = image.samples()
     extra: list[int] = [] if image.alpha is None else [_PREMULTIPLIED if image.premultiplied else 2]
     metadata = image.metadata
     order, described = "<", Directory()
@@ -87,11 +87,11 @@ def encode(image: Image) -> bytes:
     written = io.BytesIO()
     tifffile.imwrite(
         written,
-        np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels),
+        samples,
         byteorder=order,  # type: ignore[arg-type]
         photometric="minisblack" if image.is_grey else "rgb",
         extrasamples=extra or None,
-        planarconfig="contig" if pixels.shape[2] > 1 else None,
+        planarconfig="contig" if samples.ndim == 3 else None,
         compression="zlib",
         predictor=True,
         metadata=None,

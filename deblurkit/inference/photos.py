@@ -152,8 +152,12 @@ def _photographs(given: Path, out: Path, passed_over: Counter[str]) -> Iterator[
         # Results of an earlier run are no inputs, unless their folder itself is what was named.
         if given.resolve() != out.resolve():
             inside = [path for path in inside if out.resolve() not in path.resolve().parents]
-        photographs = [path for path in inside if named(path) is not None and not path.name.startswith(".")]
-        passed_over.update(_why_not(path) for path in inside if path not in set(photographs))
+        photographs = []
+        for path in inside:
+            if named(path) is not None and not path.name.startswith("."):
+                photographs.append(path)
+            else:
+                passed_over[_why_not(path)] += 1
         if not photographs:
             raise UserError(f"{given}: no images in this folder; known kinds: {known}")
         for path in photographs:
