@@ -1,4 +1,4 @@
-"""What the five papers' networks see of one photograph, as one picture: thin networks, each trained for some minutes.
+"""Shows in one picture how the five papers' networks see a photograph: thin networks, each trained for some minutes.
 
 A network whose folder holds a checkpoint is not trained again.
 """

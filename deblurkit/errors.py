@@ -42,6 +42,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{folded[close[0]]}'?)" if close else ""
 
 
+def one_line(error: Exception) -> str:
+    """Returns what an exception says, in one line; its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def first_line(error: Exception) -> str:
     """Returns the first line of what an exception says; ``""`` where it says nothing."""
     return next(iter(str(error).strip().splitlines()), "")

@@ -15,6 +15,7 @@ import deblurkit
 from deblurkit.checkpoint import FORMAT, CheckpointError, compare, fill
 from deblurkit.contracts import Restorer
 from deblurkit.engine.optim import NetworkOptimizer, kept_of_a_weight, plain
+from deblurkit.errors import one_line
 from deblurkit.plugins import package_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def restore_networks(restorer: Restorer, state: dict[str, Any], where: str) -> N
             loss.load_state_dict(dict(losses.get(name, {})), strict=False)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"{where}: the state of losses.{name} does not fit these options: {_line(error)}; {_WAY_OUT}"
+                f"{where}: the state of losses.{name} does not fit these options: {one_line(error)}; {_WAY_OUT}"
             ) from None
 
 
@@ -96,15 +97,12 @@ def restore_optimizers(
             optimizer.take_up(state["optimizers"][name], state["scalers"].get(name, {}), kept_of_a_weight(config))
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"{where}: its optimizer of {name} does not fit {kind} with these options: {_line(error)}; {_WAY_OUT}"
+                f"{where}: its optimizer of {name} does not fit {kind} with these options: "
+                f"{one_line(error)}; {_WAY_OUT}"
             ) from None
 
 
 _WAY_OUT = "start anew, or take its weights alone with --init-from"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _same_names(where: str, section: str, saved: Mapping[str, Any], present: Mapping[str, Any]) -> None:

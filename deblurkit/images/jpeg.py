@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -27,6 +27,10 @@ _SAMPLINGS: dict[tuple[int, ...], str] = {(0x21, 0x11, 0x11): "4:2:2", (0x22, 0x
 _ZIGZAG = np.array(sorted(range(64), key=lambda at: (sum(divmod(at, 8)), divmod(at, 8)[sum(divmod(at, 8)) % 2 == 0])))
 
 
+Segment = tuple[int, bytes]
+"""A segment: its marker's second byte, and its content."""
+
+
 def probe(data: Buffer) -> Header:
     """Reads the header."""
     (height, width), _ = _frame(data)
@@ -43,7 +47,8 @@ def decode(data: bytes) -> Image:
         ImageReadError: libjpeg could not, or warned that what it made is not all that was written.
     """
     pixels = decode_pixels(data)
-    metadata, blocks, notes = _said(data)
+    found = list(segments(data))
+    metadata, blocks, notes = _said(found)
     if pixels.shape[2] == 4:
         pixels = _from_cmyk(data)
         notes.append("CMYK became RGB")
@@ -52,7 +57,7 @@ def decode(data: bytes) -> Image:
             notes.append("the ICC profile, of CMYK, is not kept")
     if not data.rstrip(b"\0").endswith(_END):
         notes.append("what stands behind the image in the file is not kept")
-    coding = _coding(data)
+    coding = _coding(found)
     if metadata.exif is not None and exif.is_sideways(exif.orientation(metadata.exif)) and coding.sampling == "4:2:2":
         coding = dataclasses.replace(coding, sampling="4:4:4")  # 4:2:2 would now halve the other side too
     return turned(Image(pixels, metadata=metadata, blocks=blocks, jpeg=coding, notes=tuple(notes)))
@@ -101,7 +106,7 @@ MAX_PROFILE = 255 * (65533 - len(_PROFILE) - 2)
 """Bytes of an ICC profile that the segments of a file have room for."""
 
 
-def segments(data: Buffer) -> Iterator[tuple[int, bytes]]:
+def segments(data: Buffer) -> Iterator[Segment]:
     """Yields the segments in front of the first scan, each with its marker's second byte and its content.
 
     Raises:
@@ -147,11 +152,11 @@ def _is_exif(kind: int, content: bytes) -> bool:
     return kind == _APP1 and content.startswith(_EXIF)
 
 
-def _said(data: bytes) -> tuple[Metadata, tuple[Block, ...], list[str]]:
+def _said(found: Sequence[Segment]) -> tuple[Metadata, tuple[Block, ...], list[str]]:
     """Returns what the segments say, those that pass as they are, and in words what is not kept."""
     block, xmp, blocks, notes = None, None, [], []
     profile: dict[int, bytes] = {}
-    for kind, content in segments(data):
+    for kind, content in found:
         if _is_exif(kind, content):
             block = block or content[len(_EXIF) :]
         elif kind == _APP1 and content.startswith(_XMP):
@@ -163,12 +168,12 @@ def _said(data: bytes) -> tuple[Metadata, tuple[Block, ...], list[str]]:
         elif (_APP0 <= kind < _APP0 + 16 or kind == _COMMENT) and not content.startswith(_NOT_KEPT):
             blocks.append(Block(bytes([kind]), content))
     joined = b"".join(profile[part] for part in sorted(profile)) or None
-    return Metadata(joined, block, xmp, _density(data)), tuple(blocks), notes
+    return Metadata(joined, block, xmp, _density(found)), tuple(blocks), notes
 
 
-def _density(data: Buffer) -> tuple[float, float] | None:
+def _density(found: Sequence[Segment]) -> tuple[float, float] | None:
     """Returns the pixels an inch that the JFIF segment names."""
-    for kind, content in segments(data):
+    for kind, content in found:
         if kind == _APP0 and content.startswith(b"JFIF\0") and len(content) >= 12:
             across, down = int.from_bytes(content[8:10], "big"), int.from_bytes(content[10:12], "big")
             scale = {1: 1.0, 2: 2.54}.get(content[7])  # else only the pixels' shape is meant
@@ -177,11 +182,11 @@ def _density(data: Buffer) -> tuple[float, float] | None:
     return None
 
 
-def _coding(data: bytes) -> JpegCoding:
+def _coding(found: Sequence[Segment]) -> JpegCoding:
     """Returns the table of each channel, and the sampling: 4:4:4, of which nothing is lost, for one that is rare."""
     defined: dict[int, tuple[int, ...]] = {}
     channels: list[tuple[int, int]] = []  # each one's samples a block, across and down in half a byte each, and table
-    for kind, content in segments(data):
+    for kind, content in found:
         if kind == _TABLES:
             defined |= _tables(content)
         elif kind in _FRAMES:

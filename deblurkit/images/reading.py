@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from deblurkit.errors import one_line
 from deblurkit.images import jpeg, optional, others, png, tiff
 from deblurkit.images.formats import AVIF, BMP, HEIC, JPEG, PNG, RAW, TIFF, WEBP, Format, named, told
 from deblurkit.images.image import Buffer, Header, Image, ImageReadError
@@ -140,11 +141,11 @@ def _saying(place: str) -> Iterator[None]:
         with unheard():
             yield
     except ImageReadError as error:
-        raise ImageReadError(f"{place}: it cannot be decoded: {' '.join(str(error).split())}") from error.__cause__
+        raise ImageReadError(f"{place}: it cannot be decoded: {one_line(error)}") from error.__cause__
     except MemoryError:
         raise ImageReadError(f"{place}: the memory does not suffice to decode it") from None
     except ImportError:  # of an installation, not of the file
         raise
     except Exception as error:  # decoders raise anything on bytes that nobody has checked
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise ImageReadError(f"{place}: it cannot be decoded: damaged or cut short ({why[:200]})") from error
+        why = one_line(error)[:200]
+        raise ImageReadError(f"{place}: it cannot be decoded: damaged or cut short ({why})") from error

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from deblurkit.errors import one_line
 from deblurkit.images import directories, exif, jpeg
 from deblurkit.images.directories import Directory
 from deblurkit.images.image import Buffer, Header, Image, ImageReadError, Metadata, Pixels
@@ -120,7 +121,7 @@ def _pages(data: Buffer) -> Iterator[list[TiffPage]]:
     except ImageReadError:
         raise
     except Exception as error:  # of a parser of directories, on bytes that nobody has checked
-        raise ImageReadError(f"damaged or cut short: {_one_line(error)}") from None
+        raise ImageReadError(f"damaged or cut short: {one_line(error)[:200]}") from None
 
 
 def _supported(page: TiffPage) -> int:
@@ -193,7 +194,7 @@ def _decoded(page: TiffPage, data: bytes) -> Pixels:
         # In this thread alone, which is the one that tifffile's log is not heard of.
         decoded = np.asarray(page.asarray(maxworkers=1))
     except Exception as error:  # of one of many codecs, on bytes that nobody has checked
-        raise ImageReadError(f"damaged, or compressed in a way that cannot be read: {_one_line(error)}") from None
+        raise ImageReadError(f"damaged, or compressed in a way that cannot be read: {one_line(error)[:200]}") from None
     # Planar files have the channels in front.
     samples = page.samplesperpixel
     if page.planarconfig == 2 and samples > 1:
@@ -264,7 +265,3 @@ def _describing(directory: Directory) -> Directory:
 
 def _name(value: Any) -> str:
     return str(getattr(value, "name", value))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

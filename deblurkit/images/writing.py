@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deblurkit.errors import UserError
+from deblurkit.errors import UserError, one_line
 from deblurkit.files import saying, write_atomically
 from deblurkit.images import exif, jpeg, others, png, tiff
 from deblurkit.images.formats import AVIF, BMP, FORMATS, JPEG, PNG, TIFF, WEBP, Format, named
@@ -152,7 +152,7 @@ def encode(image: Image, kind: Format, quality: int | None = None, level: int = 
             known: dict[Format, others.Kind] = {WEBP: "WEBP", AVIF: "AVIF", BMP: "BMP"}
             encoded = others.encode(image, known[kind], quality)
     except Exception as error:  # of one of many encoders
-        raise UserError(f"{kind.name}: it could not be encoded: {' '.join(str(error).split())}") from error
+        raise UserError(f"{kind.name}: it could not be encoded: {one_line(error)}") from error
     if not encoded:
         raise UserError(f"{kind.name}: it could not be encoded: the encoder returned nothing")
     return encoded

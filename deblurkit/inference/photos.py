@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deblurkit import __version__
 from deblurkit.data.images import beside
-from deblurkit.errors import UserError
+from deblurkit.errors import UserError, one_line
 from deblurkit.images import reading, writing
 from deblurkit.images.formats import FORMATS, PNG, named
 from deblurkit.images.image import Image
@@ -117,7 +117,7 @@ def deblur_photos(
         except UserError as error:
             failures += error.problems
         except (OSError, RuntimeError, ValueError, MemoryError) as error:  # what this image alone may exceed
-            failures.append(f"{job.source}: {' '.join(str(error).split()) or type(error).__name__}")
+            failures.append(f"{job.source}: {one_line(error)}")
         if progress is not None:
             progress(index + 1, len(jobs))
     return Done(failures, notes)

@@ -1,4 +1,4 @@
-"""What a folder may hold besides good pairs, and what becomes of it: the table in datasets/README.md."""
+"""Files that a folder may hold besides good pairs, and their fate: the table in datasets/README.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What exiftool, which none of the package's code is of, says of files; and files that say much."""
+"""Asks exiftool, which shares no code with the package, about files; and makes files that say much."""
 
 from __future__ import annotations
 

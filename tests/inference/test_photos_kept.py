@@ -1,4 +1,4 @@
-"""What ``deblurkit deblur`` keeps of a photograph besides its pixels, and what it says of the rest."""
+"""``deblurkit deblur`` keeps what a photograph holds besides its pixels, and tells of the rest."""
 
 from __future__ import annotations
 
