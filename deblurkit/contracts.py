@@ -28,7 +28,7 @@ ReceptiveField = int | Literal["global"]
 """How far an output pixel looks, in pixels to each side, or that it sees the whole image."""
 
 SizePadding = Literal["reflect", "zeros"]
-"""What images are padded with: themselves, mirrored, or zeros as the network sees them."""
+"""How images are padded: with themselves, mirrored, or with zeros as the network sees them."""
 
 
 class Generator(Protocol):
