@@ -179,6 +179,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
             print(" ".join(line.strip() for line in problem.splitlines()), file=sys.stderr)
         code = USERS_MISTAKE
     except KeyboardInterrupt:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
         print("interrupted", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
@@ -192,8 +194,22 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    # A library may swallow the first interruption, where it meets one in a callback; nothing swallows the second.
+    # Nothing swallows the second one.
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, _interrupt_again)
+        signal.setitimer(signal.ITIMER_REAL, 1, 1)
+    raise KeyboardInterrupt
+
+
+def _interrupt_again(number: int, frame: object) -> None:
+    # A library swallows an interruption that it meets in a callback, or in C code while it is imported. Clean-up that
+    # the first one has set off goes on undisturbed: there it is the exception that is being handled, or its context.
+    handled = sys.exception()
+    while handled is not None:
+        if isinstance(handled, KeyboardInterrupt):
+            return
+        handled = handled.__context__
     raise KeyboardInterrupt
 
 

@@ -155,6 +155,30 @@ def test_ctrl_c_ends_without_a_traceback(tmp_path: Path) -> None:
     assert errors == "interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ("except KeyboardInterrupt: pass\n    time.sleep(60)", "begun\n"),
+        ("finally:\n        time.sleep(3)\n        print('cleaned up')", "begun\ncleaned up\n"),
+        (
+            "finally:\n        try: {}['no']\n        except KeyError: time.sleep(3)\n        print('cleaned up')",
+            "begun\ncleaned up\n",
+        ),
+    ],
+    ids=["swallowed by a library", "clean-up takes seconds", "clean-up meets an error"],
+)
+def test_one_ctrl_c_is_enough(after: str, expected: str) -> None:
+    main = f"def main():\n    try:\n        print('begun', flush=True)\n        time.sleep(60)\n    {after}"
+    words = [sys.executable, "-c", f"from deblurkit import cli\nimport time\n{main}\ncli.run(main)"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, **pipes, cwd=ROOT) as process:
+        assert process.stdout is not None
+        begun = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    assert (process.returncode, begun + printed, errors) == (130, expected, "interrupted\n")
+
+
 def test_the_second_ctrl_c_ends_what_swallowed_the_first() -> None:
     body = (
         "from deblurkit import cli\nimport time\ndef main():\n    word = 'begun'\n    while True:\n"
