@@ -63,12 +63,15 @@ setup(
         # Its build wants torch there first, and --no-build-isolation; on Python 3.13 it fails: docs/install.md.
         "basicsr": ["basicsr>=1.4.2; python_version < '3.13'"],
         "heic": ["pillow-heif>=0.22"],
+        "onnx": ["onnxruntime>=1.20", "onnxscript>=0.5"],  # the second for exports alone
         "raw": ["rawpy>=0.24"],
         "spandrel": ["spandrel>=0.4"],  # whose own networks the tests compare with adopted ones
         "dev": [
             "hypothesis>=6.100",
             "jsonschema>=4.20",
             "mypy>=1.11",
+            "onnxruntime>=1.20",
+            "onnxscript>=0.5",
             "pexpect>=4.9",
             "pillow-heif>=0.22",
             "playwright>=1.50",

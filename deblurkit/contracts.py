@@ -72,6 +72,8 @@ class GeneratorTraits:
             ``"zeros"``.
         receptive_field: ``receptive_field``: how many pixels to each side an output pixel depends on in eval mode, or
             ``"global"``; ``None`` where it says nothing, and then it is probed before an image is cut into tiles.
+        live_bytes: ``live_bytes(height, width)``: the most that its tensors take at once for an image, or ``None``;
+            by default they are counted, which needs a network whose operations are PyTorch's.
         load_pretrained: ``load_pretrained()``: takes up weights of others, once, when a training starts from the
             beginning.
     """
@@ -79,6 +81,7 @@ class GeneratorTraits:
     value_range: ValueRange
     size_rule: SizeRule
     receptive_field: ReceptiveField | None
+    live_bytes: Callable[[int, int], int | None] | None
     load_pretrained: Callable[[], None] | None
 
 
@@ -101,6 +104,7 @@ def generator_traits(generator: object) -> GeneratorTraits:
         value_range=value_range,
         size_rule=SizeRule(int(getattr(generator, "size_divisor", 1)), int(getattr(generator, "min_size", 0)), fill),
         receptive_field=getattr(generator, "receptive_field", None),
+        live_bytes=getattr(generator, "live_bytes", None),
         load_pretrained=getattr(generator, "load_pretrained", None),
     )
 

@@ -45,6 +45,7 @@ LEVELS = [
     {"checkpoint", "weights"},
     {"report", "interop"},
     {"inference"},
+    {"exporting"},
     {"inspection"},
     {"evaluation"},
     {"engine"},

@@ -1,7 +1,9 @@
 """Write a trained network in a format that others read.
 
-safetensors holds the tensors and, in its header, all that is needed to build the network again: every command that
-takes a checkpoint takes such a file. Averaged weights (EMA) are taken where there are any.
+safetensors holds the weights and all that is needed to build the network again: every command that takes a checkpoint
+takes such a file. onnx and pt2 hold the network itself, for images of any size, with padding and value range inside;
+onnxruntime and others run the first, also deblurkit's own commands, PyTorch alone the second. Both are compared with
+PyTorch at five sizes before they are written. Averaged weights (EMA) are taken where there are any.
 """
 
 from __future__ import annotations
@@ -9,19 +11,23 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deblurkit import cli
 from deblurkit.commands.arguments import add_plugins, add_weights
 from deblurkit.errors import UserError
 
-EXAMPLE = "deblurkit export --weights work_dirs/madn/checkpoints/best_psnr.pth --to safetensors --out madn.safetensors"
+EXAMPLE = "deblurkit export --weights work_dirs/madn/checkpoints/best_psnr.pth --to onnx --out madn.onnx"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     add = parser.add_argument
     add_weights(parser)
-    add("--to", choices=("safetensors",), required=True, help="the format")
-    add("--out", metavar="FILE", type=Path, required=True, help="the file to write")
-    add("--half", action="store_true", help="round to fp16: half the size; without it no bit changes")
+    add("--to", choices=("safetensors", "onnx", "pt2"), required=True, help="the format")
+    add("--out", metavar="FILE", type=Path, required=True, help="the file to write; it ends in the format's name")
+    help = "half the size: weights rounded to fp16, in which onnx and pt2 compute too; without it no bit changes"
+    add("--half", action="store_true", help=help)
+    help = "onnx, pt2: local means in place of global ones, for a network trained on crops of N pixels"
+    add("--tlc", metavar="N", type=int, help=help)
     add("--name", metavar="NAME", default="", help="what reports call it; default: the experiment's name")
     add("--licence", metavar="TEXT", default="", help="of the weights, such as Apache-2.0")
     add("--data", metavar="TEXT", default="", help="what it was trained on, and under which licences")
@@ -31,24 +37,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes the file, and says what is in it."""
+    if args.out.suffix.lower() != f".{args.to}":
+        raise UserError(f"{args.out}: expected a name that ends in .{args.to}, by which it is known again")
     if args.out.exists() and not args.overwrite:
         raise UserError(f"{args.out}: exists already; choose another --out or say --overwrite")
-    from deblurkit.inference.export import export_safetensors
+    if args.tlc is not None and args.to == "safetensors":
+        raise cli.UsageError("--tlc goes with --to onnx and --to pt2: safetensors holds weights alone")
+    from deblurkit.exporting.network import Labels, read_network
 
-    made = export_safetensors(
-        args.weights,
-        args.out,
-        half=args.half,
-        name=args.name,
-        licence=args.licence,
-        data=args.data,
-        plugins=tuple(args.plugin),
-        key=args.key,
-    )
+    network = read_network(args.weights, Labels(args.name, args.licence, args.data), tuple(args.plugin), args.key)
+    agreement = None
+    if args.to == "safetensors":
+        from deblurkit.exporting.tensors import export_safetensors
+
+        made = export_safetensors(network, args.out, args.half)
+        how = f"{'rounded to fp16' if made.half else 'no bit changed'}, SHA-256 of the content {made.sha256}"
+    else:
+        from deblurkit.exporting.onnx_file import export_onnx
+        from deblurkit.exporting.program import export_program, least_side
+
+        made = network.describe(args.half)
+        how = f"computes in {'fp16' if args.half else 'fp32'}, images float32 of any number and size"
+        if args.to == "onnx":
+            graph, agreement = export_onnx(network, args.out, args.half, args.tlc)
+            how += f", opset {graph.opset}, returns {', '.join(graph.outputs)}"
+        else:
+            agreement = export_program(network, args.out, args.half, args.tlc)
+            how += f" from {least_side(network)} pixels a side"
     kind = "averaged weights (EMA)" if made.averaged else "weights as trained, there are no averaged ones"
     print(f"{args.weights}: {made.generator['type']} after {made.iteration} iterations, {kind}")
-    stored = "rounded to fp16" if made.half else "no bit changed"
-    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {stored}, SHA-256 of the content {made.sha256}")
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {how}")
+    if agreement is not None:
+        print(f"{args.out}: {agreement}")
     for flag, said in (("--licence", made.licence), ("--data", made.data)):
         if not said:
             print(f"{args.out}: says nothing of the {flag[2:]}; {flag} would")

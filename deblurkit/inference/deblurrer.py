@@ -10,20 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from deblurkit import checkpoint
 from deblurkit.device import Precision, check_precision, pick_device
 from deblurkit.errors import UserError
+from deblurkit.inference.onnx_network import OnnxNetwork
 from deblurkit.inference.session import AUTO, Session
 from deblurkit.interop.foreign import read_weights
-from deblurkit.weights import box
+from deblurkit.weights import box, graph
 
 
 class Deblurrer:
     """A checkpoint's generator, with its EMA weights where it has them, ready to restore photographs.
 
     Args:
-        weights: A checkpoint, an exported file, or a published one in a layout that is known
+        weights: A checkpoint, an exported file (safetensors or ONNX), or a published one in a layout that is known
             (:mod:`deblurkit.interop`), of which nothing is executed; or the name of a network in the box
             (:func:`deblurkit.weights.box.find`). By default ``starter``, which is in the box.
         plugins: Modules or Python files to import first, where the generator comes from a plugin.
@@ -60,12 +62,20 @@ class Deblurrer:
         if memory is not None and not 0 < memory < math.inf:
             raise UserError(f"memory: a photograph takes more than 0 GiB, got {memory:g}")
         file = box.find(weights)
-        state = read_weights(file, key)
         self.device = pick_device(device)
-        self.generator = checkpoint.load_generator(state, file, tuple(plugins)).to(self.device)
+        self.generator: nn.Module
+        self.source: dict[str, Any]
+        if file.suffix.lower() == graph.SUFFIX:
+            if precision != "fp32" or key is not None:
+                raise UserError(f"{file}: an ONNX file holds one network, in its own precision: name neither")
+            self.generator = exported = OnnxNetwork(file, self.device)
+            self.source = exported.graph.description.source(weights)
+        else:
+            state = read_weights(file, key)
+            self.generator = checkpoint.load_generator(state, file, tuple(plugins)).to(self.device)
+            self.source = {"name": state["options"]["name"], **checkpoint.describe_weights(state, weights)}
         memory_bytes = None if memory is None else int(memory * 2**30)
         self.session = Session(self.generator, precision, inference, memory_bytes)
-        self.source: dict[str, Any] = {"name": state["options"]["name"], **checkpoint.describe_weights(state, weights)}
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
         """Restores one photograph, RGB ``(h, w, 3)``, uint8 or uint16, to the same shape and dtype.

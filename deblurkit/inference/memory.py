@@ -13,6 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from deblurkit.contracts import generator_traits
 from deblurkit.inference.global_ops import Arguments, Named
 from deblurkit.inference.restore import restore
 from deblurkit.inference.tlc import LocalMeans
@@ -21,8 +22,8 @@ from deblurkit.inference.tlc import LocalMeans
 def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans | None = None) -> int | None:
     """Returns the most that live tensors take while an image is restored whole, with image and result, without weights.
 
-    Counted on a copy on the meta device, in fp32, without computing anything: exact, except for what kernels allocate
-    inside (:func:`scratch`), and with attention as plain matrix products.
+    What the generator says itself; else counted on a copy on the meta device, in fp32, without computing anything:
+    exact, except for what kernels allocate inside (:func:`scratch`), and with attention as plain matrix products.
 
     Args:
         generator: On any device; unchanged.
@@ -33,6 +34,8 @@ def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans 
     Returns:
         Bytes; ``None`` for a generator that cannot run on the meta device.
     """
+    if (told := generator_traits(generator).live_bytes) is not None:
+        return told(height, width)
     try:
         # deepcopy takes what its memo holds for a tensor's copy, so that no weight is ever held twice.
         memo: dict[int, Any] = {}

@@ -99,10 +99,12 @@ class LocalMeans(TorchFunctionMode):
         if self.calls > len(self.windows):
             raise self._other_calls("more")
         window = self.windows[self.calls - 1]
-        # Where the window covers the map the global mean is taken, bit for bit what the network does without TLC.
-        if window is None or (window[0] >= features.shape[2] and window[1] >= features.shape[3]):
+        if window is None:
             return func(*args, **kwargs)
-        return local_mean(features, window)
+        # Where the window covers the map the global mean is taken, bit for bit what the network does without TLC; a
+        # graph for images of any size cannot ask.
+        covered = not torch.compiler.is_exporting() and all(map(int.__ge__, window, features.shape[2:]))
+        return func(*args, **kwargs) if covered else local_mean(features, window)
 
     def _begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self.calls, self.running = 0, True
@@ -128,7 +130,7 @@ def local_mean(features: Tensor, window: Window) -> Tensor:
 
     Shape: ``(n, c, h, w)`` to the same, in the precision of ``features``.
     """
-    height, width = min(window[0], features.shape[2]), min(window[1], features.shape[3])
+    height, width = torch.sym_min(window[0], features.shape[2]), torch.sym_min(window[1], features.shape[3])
     # Running sums of a map around 5 grow to millions, and the difference of two such sums in float32 keeps few digits.
     # So the map's mean is taken off, one axis is summed after the other, and half precisions become float32.
     precise = features.to(torch.promote_types(features.dtype, torch.float32))

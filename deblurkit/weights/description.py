@@ -65,6 +65,11 @@ class Description:
         """Returns the JSON that stands in the header; equal descriptions have equal texts."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
+    def source(self, weights: object) -> dict[str, Any]:
+        """Returns what reports say of the weights, which the user named so: see ``Deblurrer.source``."""
+        said = {"name": self.name, "file": str(weights), "iteration": self.iteration, "ema": self.averaged}
+        return said if self.note is None else {**said, "note": self.note}
+
 
 def describe(content: bytes, where: object) -> Description:
     """Reads the description of a safetensors file; ``where`` names the file.
