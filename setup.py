@@ -22,6 +22,7 @@ setup(
     package_data={
         "deblurkit": ["py.typed", "plugin_template/*.j2"],
         "deblurkit.data.starter": ["*.csv"],
+        "deblurkit.exporting": ["templates/*.j2"],
         "deblurkit.metrics": ["*.txt"],
         "deblurkit.option_files": ["**/*.yml"],
         "deblurkit.report": ["templates/*.j2"],
@@ -65,7 +66,7 @@ setup(
         "heic": ["pillow-heif>=0.22"],
         "onnx": ["onnxruntime>=1.20", "onnxscript>=0.5"],  # the second for exports alone
         "raw": ["rawpy>=0.24"],
-        "spandrel": ["spandrel>=0.4"],  # whose own networks the tests compare with adopted ones
+        "spandrel": ["spandrel>=0.4"],
         "dev": [
             "hypothesis>=6.100",
             "jsonschema>=4.20",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
 from deblurkit.checkpoint_format import FORMAT, checked, is_checkpoint
+from deblurkit.contracts import built_from_weights
 from deblurkit.errors import UserError, first_line
 from deblurkit.files import sync_folder, write_atomically
 from deblurkit.plugins import load_plugins
@@ -112,14 +113,18 @@ def load_generator(state: dict[str, Any], path: Path | str, plugins: tuple[str, 
     kind = component["type"]
     if ARCHS.get(kind) is None:
         raise CheckpointError(f"{path}: {ARCHS.miss(kind)}{_where_from(state)}")
-    # A sketch on the meta device first: weights that do not fit are refused before memory is taken for any.
     weights, where = weights_of(state), f"{path}: options.generator"
     complaint = f"{path}: its weights do not fit {kind}"
+    if (from_weights := built_from_weights(ARCHS.get(kind))) is not None:
+        built = from_weights(weights)
+        fill(built, weights, complaint)
+        return built.eval()
+    # A sketch on the meta device first: weights that do not fit are refused before memory is taken for any.
     sketch = sketch_generator(component, weights, where)
     if sketch is not None:
         refuse_differences(compare(sketch, weights), complaint)
     try:
-        with bounded(_bounds(weights)):
+        with bounded(bounds_of(weights)):
             generator: nn.Module = ARCHS.build(component, where=where)
     except UserError as error:
         raise CheckpointError(" ".join(str(error).split())[:1000]) from error
@@ -145,7 +150,7 @@ def sketch_generator(component: dict[str, Any], weights: Mapping[str, Tensor], w
     """
     try:
         check_arguments(component)
-        with bounded(_bounds(weights)), torch.device("meta"):
+        with bounded(bounds_of(weights)), torch.device("meta"):
             sketch: nn.Module = ARCHS.build(component, where=where)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, UserError) else error
@@ -155,7 +160,7 @@ def sketch_generator(component: dict[str, Any], weights: Mapping[str, Tensor], w
     return sketch
 
 
-def _bounds(weights: Mapping[str, Tensor]) -> Bounds:
+def bounds_of(weights: Mapping[str, Tensor]) -> Bounds:
     """Returns what a network with these weights may have while it is built: some are cut out of larger ones."""
     numbers = sum(value.numel() for value in weights.values())
     return Bounds(weights=2 * numbers + _SPARE_WEIGHTS, parts=20 * len(weights) + _SPARE_PARTS)

@@ -1,8 +1,7 @@
 """The contracts: for each kind of component, what it must be and what it may declare besides.
 
 A component inherits nothing from here. It has the members of its Protocol, and any of the optional members that the
-dataclass below it lists. Optional members are read in this file and nowhere else, those of each kind by one function,
-so an author who wonders what a network or data set may say of itself finds all of it here.
+dataclass below it lists. They are read in this file and nowhere else, those of each kind by one function.
 """
 
 from __future__ import annotations
@@ -72,10 +71,8 @@ class GeneratorTraits:
             ``"zeros"``.
         receptive_field: ``receptive_field``: how many pixels to each side an output pixel depends on in eval mode, or
             ``"global"``; ``None`` where it says nothing, and then it is probed before an image is cut into tiles.
-        live_bytes: ``live_bytes(height, width)``: the most that its tensors take at once for an image, or ``None``;
-            by default they are counted, which needs a network whose operations are PyTorch's.
-        load_pretrained: ``load_pretrained()``: takes up weights of others, once, when a training starts from the
-            beginning.
+        live_bytes: ``live_bytes(height, width)``: the most that its tensors take at once; by default they are counted.
+        load_pretrained: ``load_pretrained()``: takes up weights of others, once, when a training begins.
     """
 
     value_range: ValueRange
@@ -107,6 +104,11 @@ def generator_traits(generator: object) -> GeneratorTraits:
         live_bytes=getattr(generator, "live_bytes", None),
         load_pretrained=getattr(generator, "load_pretrained", None),
     )
+
+
+def built_from_weights(kind: object) -> Callable[[Mapping[str, Tensor]], nn.Module] | None:
+    """Returns a generator's class method ``from_weights(weights)``, which builds what a checkpoint's options cannot."""
+    return getattr(kind, "from_weights", None)
 
 
 class Critic(Protocol):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
 from deblurkit.checkpoint_format import shown
+from deblurkit.interop import spandrel_network
 from deblurkit.interop.containers import Candidate, candidates
 from deblurkit.interop.layouts import LAYOUTS, Adopted, Layout
 from deblurkit.names import folder_name_from
 from deblurkit.options.schema import Options
 from deblurkit.weights import exchange
+
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
 
 _KNOWN = (
     ("DeblurGAN's or DeblurGAN-v2's discriminator", ("model.0.weight", "model.2.weight")),
@@ -73,7 +77,10 @@ def _published(path: Path | str, content: object, key: str | None) -> dict[str, 
         raise CheckpointError(f"{path}: --key {key[:80]!a}: no weights are there; expected one of {_keys(found)}")
     fitting = [(candidate, layout) for candidate in asked for layout in LAYOUTS if layout.fits(candidate.weights)]
     if not fitting:
+        if spandrel_network.is_installed() and (recognised := spandrel_network.recognise(asked, path)) is not None:
+            return _state_of_foreign(*recognised, asked, path, key)
         known = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
+        known += "" if spandrel_network.is_installed() else "; more with pip install 'deblurkit[spandrel]'"
         raise CheckpointError(
             f"{path}: neither a checkpoint of deblurkit (format {checkpoint.FORMAT}) nor weights in a layout that it "
             f"knows ({known}): this looks like {_guess(content, asked)}"
@@ -125,6 +132,22 @@ def _state(adopted: Adopted, taken: Candidate, others: Sequence[Candidate], path
         "layout": adopted.layout,
         "note": note,
     }
+
+
+def _state_of_foreign(
+    taken: Candidate,
+    descriptor: ImageModelDescriptor[Any],
+    asked: Sequence[Candidate],
+    path: Path | str,
+    key: str | None,
+) -> dict[str, Any]:
+    generator = {"type": "Foreign", "weights": str(path)}
+    if key is not None:
+        generator["key"] = key
+    layout = f"{descriptor.architecture.name}, a network of spandrel"
+    adopted = Adopted(layout, generator, spandrel_network.weights_in(descriptor), ())
+    alike = [other for other in asked if other is not taken and other.weights.keys() == taken.weights.keys()]
+    return _state(adopted, taken, alike, path)
 
 
 def _guess(content: object, found: Sequence[Candidate]) -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from deblurkit.errors import UserError, did_you_mean
+from deblurkit.errors import UserError, did_you_mean, one_line
 from deblurkit.results import DatasetResult, Facts, ScoreKind, Weights
 from deblurkit.weights import box
 
@@ -103,12 +105,50 @@ def read_card(name: str) -> Card:
     Raises:
         UserError: There is no network of this name.
     """
-    file = box.file_of(name).with_suffix(".yml")
-    written = YAML(typ="safe", pure=True).load(file)
+    card = card_of(box.file_of(name).with_suffix(".yml"))
     scores = scores_file(name)
-    if scores.is_file():
-        written["measured"] = json.loads(scores.read_text(encoding="utf-8"))
-    return TypeAdapter(Card).validate_python(written)
+    if not scores.is_file():
+        return card
+    written = json.loads(scores.read_text(encoding="utf-8"))
+    return dataclasses.replace(card, measured=TypeAdapter(Mapping[str, Measured]).validate_python(written))
+
+
+def card_of(file: Path) -> Card:
+    """Reads what was written of a network by hand, its scores left out.
+
+    Raises:
+        UserError: The file cannot be read, or is no card; names the key.
+    """
+    try:
+        written = YAML(typ="safe", pure=True).load(file)
+        return TypeAdapter(Card).validate_python(written)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except YAMLError as error:
+        raise UserError(f"{file}: is no YAML: {one_line(error)}") from None
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        raise UserError(f"{file}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from None
+
+
+def with_reports(card: Card, reports: Sequence[Path], weights: Path) -> Card:
+    """Returns a card with the scores of all data sets in the reports of a network, each under its name there.
+
+    Raises:
+        UserError: A folder holds no report, or one of other weights than those in ``weights``.
+    """
+    from deblurkit.torchfile.read import digest  # here: cards are shown without torch
+
+    scores, measured = dict(card.scores), dict(card.measured)
+    ours = digest(weights)
+    for report in reports:
+        for dataset in _datasets_in(report):
+            found = measured_in(report, dataset)
+            if found.weights.sha256 != ours:
+                raise UserError(f"{report}: scores of {found.weights.file}, not of {weights}")
+            scores.setdefault(dataset, Score(dataset, dataset, f"deblurkit test --weights FILE --dataset {dataset}"))
+            measured[dataset] = found
+    return dataclasses.replace(card, scores=scores, measured=measured)
 
 
 def scores_file(name: str) -> Path:
@@ -122,14 +162,9 @@ def measured_in(report: Path, dataset: str) -> Measured:
     Raises:
         UserError: The folder holds no report of one network, or none of this data set.
     """
-    try:
-        metrics = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
-        with open(report / "per_image.csv", encoding="utf-8", newline="") as rows:
-            images = [row for row in csv.DictReader(rows) if row["dataset"] == dataset]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{report}: expected the report of one network, with metrics.json: {error}") from None
-    if metrics["weights"] is None:
-        raise UserError(f"{report}: expected the report of a network, got one of restored images")
+    metrics = _metrics_in(report)
+    with open(report / "per_image.csv", encoding="utf-8", newline="") as rows:
+        images = [row for row in csv.DictReader(rows) if row["dataset"] == dataset]
     if dataset not in metrics["datasets"]:
         raise UserError(f"{report}: no data set is named {dataset!r}{did_you_mean(dataset, metrics['datasets'])}")
     # An image that has no PSNR, such as one without a sharp counterpart, is neither harmed nor spared.
@@ -144,3 +179,18 @@ def measured_in(report: Path, dataset: str) -> Measured:
         "environment": metrics["environment"],
     }
     return TypeAdapter(Measured).validate_python(found)
+
+
+def _datasets_in(report: Path) -> list[str]:
+    return list(_metrics_in(report)["datasets"])
+
+
+def _metrics_in(report: Path) -> dict[str, Any]:
+    try:
+        metrics: dict[str, Any] = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
+        (report / "per_image.csv").stat()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{report}: expected the report of one network, with metrics.json: {error}") from None
+    if metrics["weights"] is None:
+        raise UserError(f"{report}: expected the report of a network, got one of restored images")
+    return metrics

@@ -11,7 +11,7 @@ from deblurkit.contracts import generator_traits
 from deblurkit.inference.receptive_field import reach
 from deblurkit.registry import ARCHS
 
-GENERATORS = [name for name in ARCHS.names() if ARCHS.get(name).__module__.startswith("deblurkit.")]
+GENERATORS = [name for name in ARCHS.names() if ARCHS.get(name).__module__.startswith("deblurkit.archs.")]
 BATCH = {"norm": "batch", "attention": "none", "res_channels": 4}
 LOCAL: list[tuple[str, dict[str, Any]]] = [
     *[("MADN", {"channels": [2, 2, 2], "blocks": n, "fusion": f}) for n in (1, 2, 3, 4) for f in ("full", "light")],

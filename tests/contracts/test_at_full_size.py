@@ -15,7 +15,7 @@ from deblurkit.inference.forward import to_value_range
 from deblurkit.inference.restore import restore
 from deblurkit.registry import ARCHS
 
-GENERATORS = [name for name in ARCHS.names() if ARCHS.get(name).__module__.startswith("deblurkit.")]
+GENERATORS = [name for name in ARCHS.names() if ARCHS.get(name).__module__.startswith("deblurkit.archs.")]
 LEAST_GAIN_DB, MOST_SECONDS = 3.0, 1500
 
 FULL_SIZE = """

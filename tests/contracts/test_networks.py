@@ -12,7 +12,7 @@ from deblurkit.registry import ARCHS, DISCRIMINATORS
 from deblurkit.testing import Traits, contract_tests
 from deblurkit.testing.networks import leaves
 
-BUILT_IN = "deblurkit."
+BUILT_IN = ("deblurkit.archs.", "deblurkit.discriminators.")
 GENERATORS = [name for name in ARCHS.names() if ARCHS.get(name).__module__.startswith(BUILT_IN)]
 CRITICS = [name for name in DISCRIMINATORS.names() if DISCRIMINATORS.get(name).__module__.startswith(BUILT_IN)]
 PARAMETERS = [

@@ -28,6 +28,7 @@ EXPECTED = {
     "DeblurGAN": [INSTANCE],
     "DeblurGANv2": [INSTANCE],
     "FilterBankUNet": [POOL],
+    "Foreign": [],
     "MADN": [],
     "NAFNet": [POOL],
     "ResidualUNet": [],

@@ -20,7 +20,7 @@ from deblurkit.inference.restore import restore
 from deblurkit.inference.tlc import local_mean, local_means
 from deblurkit.registry import ARCHS
 
-WITHOUT_POOLS = {"BlurAttention", "Crosshatch", "DeblurGAN", "DeblurGANv2", "MADN", "ResidualUNet"}
+WITHOUT_POOLS = {"BlurAttention", "Crosshatch", "DeblurGAN", "DeblurGANv2", "Foreign", "MADN", "ResidualUNet"}
 
 
 def alive(network: nn.Module) -> nn.Module:

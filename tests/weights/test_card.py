@@ -11,6 +11,8 @@ import pytest
 
 from deblurkit import evaluate
 from deblurkit.errors import UserError
+from deblurkit.exporting.network import Labels, read_network
+from deblurkit.exporting.tensors import export_safetensors
 from deblurkit.interop.foreign import read_weights
 from deblurkit.torchfile.read import digest
 from deblurkit.weights import box
@@ -71,9 +73,7 @@ def test_a_report_fills_it(boxed: Path, report: Path, tmp_path: Path) -> None:
 
 def test_scores_of_other_weights_do_not_get_in_and_do_not_stay(boxed: Path, report: Path, tmp_path: Path) -> None:
     fill_card.main(["starter", f"two={report}", "--docs", str(tmp_path)])
-    from deblurkit.inference.export import export_safetensors
-
-    export_safetensors("starter", boxed / "starter.safetensors", name="changed")
+    export_safetensors(read_network("starter", Labels("changed")), boxed / "starter.safetensors")
     with pytest.raises(UserError, match=r"scores of starter, not of the starter\.safetensors that is in the box"):
         fill_card.main(["starter", f"two={report}", "--docs", str(tmp_path)])
     fill_card.main(["starter", "--docs", str(tmp_path)])
