@@ -114,12 +114,12 @@ def recognise(found: Sequence[Candidate], where: object) -> tuple[Candidate, Ima
 
 
 def _described(weights: Mapping[str, Tensor], where: object) -> ImageModelDescriptor[Any] | None:
-    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError, canonicalize_state_dict
+    from spandrel import MAIN_REGISTRY, ImageModelDescriptor, UnsupportedModelError, canonicalize_state_dict
 
     try:
         # Names may count blocks up to any number; a network is not built beyond what its weights can fill.
         with bounded(checkpoint.bounds_of(weights)):
-            descriptor = ModelLoader().load_from_state_dict(canonicalize_state_dict(dict(weights)))
+            descriptor = MAIN_REGISTRY.load(canonicalize_state_dict(dict(weights)))
     except UnsupportedModelError:
         return None
     except TooLargeError as error:
