@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from deblurkit import checkpoint
 from deblurkit.bounded import TooLargeError, bounded
-from deblurkit.errors import CheckpointError, UserError, first_line
+from deblurkit.compat import ensure_torchvision
+from deblurkit.errors import CheckpointError, UserError
 from deblurkit.interop.containers import Candidate, candidates
 from deblurkit.registry import ARCHS
 
@@ -114,19 +115,17 @@ def recognise(found: Sequence[Candidate], where: object) -> tuple[Candidate, Ima
 
 
 def _described(weights: Mapping[str, Tensor], where: object) -> ImageModelDescriptor[Any] | None:
-    from spandrel import MAIN_REGISTRY, ImageModelDescriptor, UnsupportedModelError, canonicalize_state_dict
+    ensure_torchvision()
+    from spandrel import MAIN_REGISTRY, ImageModelDescriptor, canonicalize_state_dict
 
     try:
         # Names may count blocks up to any number; a network is not built beyond what its weights can fill.
         with bounded(checkpoint.bounds_of(weights)):
             descriptor = MAIN_REGISTRY.load(canonicalize_state_dict(dict(weights)))
-    except UnsupportedModelError:
-        return None
     except TooLargeError as error:
         raise CheckpointError(f"{where}: does not fit the network that spandrel takes it for: {error}") from None
-    except Exception as error:  # whatever a network's constructor raises at weights that only resemble its own
-        said = ascii(first_line(error)[:200])[1:-1]
-        raise CheckpointError(f"{where}: does not fit the network that spandrel takes it for: {said}") from None
+    except Exception:  # it knows none, or takes them for one that they only resemble: constructors raise anything
+        return None
     name = descriptor.architecture.name
     if not isinstance(descriptor, ImageModelDescriptor):
         raise CheckpointError(f"{where}: this is {name}, which takes a mask beside the image")

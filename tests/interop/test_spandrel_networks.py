@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ import torch
 from torch import nn
 from two_pairs import on_two_pairs
 
+import deblurkit
 from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
+from deblurkit.data.images import write_image
 from deblurkit.engine.train import train
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.interop.foreign import read_weights
@@ -57,6 +62,17 @@ def test_restores_as_spandrel_does(published: Path) -> None:
         assert restored.shape == image.shape
 
 
+def test_a_new_process_needs_no_preparation(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    file = saved(SMALL["SwinIR"](), tmp_path / "net.pth")
+    write_image(tmp_path / "photo.png", np.ascontiguousarray(skimage.data.coffee()[:40, :40]))
+    words = ["-m", "deblurkit", "deblur", "photo.png", "--weights", str(file), "--out", "restored"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(deblurkit.__file__).parents[1])}
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "restored" / "photo.png").is_file()
+
+
 def test_trains_on_and_needs_the_file_no_more(tmp_path: Path) -> None:
     torch.manual_seed(0)
     file = saved(SMALL["FFTformer"](), tmp_path / "net.pth")
@@ -94,7 +110,10 @@ def test_what_does_not_do_for_photographs_is_one_line(tmp_path: Path) -> None:
         (larger, "this is ESRGAN, which makes images 2 times as large"),
         (grey, "this is SwinIR, of 1 channels to 1, expected RGB"),
         (square, "this is Uformer, which takes square images alone"),
-        (tmp_path / "broken.pth", "does not fit the network that spandrel takes it for: "),
+        (
+            tmp_path / "broken.pth",
+            "this looks like the weights of another network",
+        ),
     ]:
         with pytest.raises(CheckpointError, match=message) as caught:
             read_weights(file)
