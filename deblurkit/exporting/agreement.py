@@ -1,4 +1,4 @@
-"""What was exported against the network in PyTorch, image by image: nothing leaves that does not pass."""
+"""Compares exports with the network in PyTorch, image by image: nothing leaves that does not pass."""
 
 from __future__ import annotations
 

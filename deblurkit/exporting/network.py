@@ -1,4 +1,4 @@
-"""What every format starts from: a network with its averaged weights, and the description that travels with it."""
+"""Holds the network that every format starts from, and makes the description that travels with it."""
 
 from __future__ import annotations
 

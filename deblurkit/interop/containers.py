@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -47,6 +47,11 @@ class Candidate:
 def candidates(content: object) -> list[Candidate]:
     """Returns all state dicts in what a file holds, each whole and by the prefixes that networks have in it."""
     return list(_found(content, "", _DEPTH))
+
+
+def asked_for(found: Sequence[Candidate], key: str | None) -> list[Candidate]:
+    """Returns those of several state dicts that a user who names ``key`` means; without a key all of them."""
+    return [candidate for candidate in found if key is None or candidate.under(key)]
 
 
 def _found(content: object, key: str, depth: int) -> Iterator[Candidate]:

@@ -10,7 +10,7 @@ from deblurkit import checkpoint
 from deblurkit.checkpoint import CheckpointError
 from deblurkit.checkpoint_format import shown
 from deblurkit.interop import spandrel_network
-from deblurkit.interop.containers import Candidate, candidates
+from deblurkit.interop.containers import Candidate, asked_for, candidates
 from deblurkit.interop.layouts import LAYOUTS, Adopted, Layout
 from deblurkit.names import folder_name_from
 from deblurkit.options.schema import Options
@@ -72,7 +72,7 @@ def _refuse_key(path: Path | str, key: str | None) -> None:
 
 def _published(path: Path | str, content: object, key: str | None) -> dict[str, Any]:
     found = candidates(content)
-    asked = found if key is None else [candidate for candidate in found if candidate.under(key)]
+    asked = asked_for(found, key)
     if key is not None and not asked:
         raise CheckpointError(f"{path}: --key {key[:80]!a}: no weights are there; expected one of {_keys(found)}")
     fitting = [(candidate, layout) for candidate in asked for layout in LAYOUTS if layout.fits(candidate.weights)]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from deblurkit import checkpoint
 from deblurkit.bounded import TooLargeError, bounded
 from deblurkit.compat import ensure_torchvision
-from deblurkit.errors import CheckpointError, UserError
-from deblurkit.interop.containers import Candidate, candidates
+from deblurkit.errors import CheckpointError
+from deblurkit.interop.containers import Candidate, asked_for, candidates
 from deblurkit.registry import ARCHS
 
 if TYPE_CHECKING:
@@ -41,20 +41,16 @@ class Foreign(nn.Module):
         ``(n, 3, h, w)`` in [0, 1] to the same, not clamped.
 
     Raises:
-        UserError: spandrel is not installed.
-        CheckpointError: The file cannot be read, or spandrel does not know the network, or it changes an image's size,
-            takes other than three channels, only square images, or a mask.
+        CheckpointError: spandrel is not installed or does not know the network, the file cannot be read, or the network
+            changes an image's size, or takes other than three channels, only square images, or a mask.
     """
 
     value_range = (0.0, 1.0)
 
     def __init__(self, weights: str, key: str | None = None) -> None:
         super().__init__()
-        if not is_installed():
-            raise UserError("Foreign needs spandrel: pip install 'deblurkit[spandrel]'")
-        found = candidates(checkpoint.read(weights))
-        asked = found if key is None else [candidate for candidate in found if candidate.under(key)]
-        recognised = recognise(asked, weights)
+        _require_spandrel()
+        recognised = recognise(asked_for(candidates(checkpoint.read(weights)), key), weights)
         if recognised is None:
             raise CheckpointError(f"{weights}: spandrel knows no network with these weights")
         self._take(recognised[1])
@@ -67,8 +63,7 @@ class Foreign(nn.Module):
             CheckpointError: As for a new one.
         """
         own = {name.removeprefix(_PREFIX): value for name, value in weights.items()}
-        if not is_installed():
-            raise CheckpointError("Foreign needs spandrel: pip install 'deblurkit[spandrel]'")
+        _require_spandrel()
         descriptor = _described(own, "a checkpoint of Foreign")
         if descriptor is None:
             raise CheckpointError("spandrel knows no network with these weights")
@@ -94,6 +89,11 @@ class Foreign(nn.Module):
 def is_installed() -> bool:
     """Tells whether spandrel is there; imports nothing."""
     return importlib.util.find_spec("spandrel") is not None
+
+
+def _require_spandrel() -> None:
+    if not is_installed():
+        raise CheckpointError("Foreign needs spandrel: pip install 'deblurkit[spandrel]'")
 
 
 def weights_in(descriptor: ImageModelDescriptor[Any]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What stands in an exported ONNX file beside the graph, and the digest at its end; read without torch and onnx."""
+"""Describes an exported ONNX file in its metadata, and seals it with a digest; needs neither torch nor onnx."""
 
 from __future__ import annotations
 
