@@ -65,6 +65,7 @@ setup(
         "basicsr": ["basicsr>=1.4.2; python_version < '3.13'"],
         "heic": ["pillow-heif>=0.22"],
         "onnx": ["onnxruntime>=1.20", "onnxscript>=0.5"],  # the second for exports alone
+        "openvino": ["openvino>=2025.0"],
         "raw": ["rawpy>=0.24"],
         "spandrel": ["spandrel>=0.4"],
         "dev": [
@@ -73,6 +74,7 @@ setup(
             "mypy>=1.11",
             "onnxruntime>=1.20",
             "onnxscript>=0.5",
+            "openvino>=2025.0",
             "pexpect>=4.9",
             "pillow-heif>=0.22",
             "playwright>=1.50",

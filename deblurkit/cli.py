@@ -22,7 +22,7 @@ from deblurkit.errors import UserError, did_you_mean
 GROUPS = {
     "Start": ("quickstart", "doctor"),
     "Sharpen photographs": ("deblur", "weights", "look"),
-    "Build and train a network": ("options", "list", "train", "curves", "measure", "export"),
+    "Build and train a network": ("options", "list", "train", "curves", "measure", "export", "bench"),
     "Score and compare": ("test", "score"),
     "Look after data": ("check-data", "prepare-data", "blur"),
     "Extend": ("new-plugin", "completion"),

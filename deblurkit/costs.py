@@ -93,6 +93,28 @@ class TimeRatio:
 
 
 @dataclass(frozen=True)
+class RuntimeCost:
+    """The time of one weight file in one runtime, measured in turn with others of the same network.
+
+    Attributes:
+        file: As the user named it.
+        runtime, precision: What computed, and in which precision it was asked to.
+        median_s, least_s: Seconds of one image, of all rounds.
+        ratio: The median of the ratios to the reference's time in the same round; 1 for the reference.
+        psnr: Between its images and the reference's, in dB, of values in [0, 1], the lowest of all images; infinite
+            where they are equal; ``None`` for the reference.
+    """
+
+    file: str
+    runtime: str
+    precision: str
+    median_s: float
+    least_s: float
+    ratio: float
+    psnr: float | None
+
+
+@dataclass(frozen=True)
 class CostReport:
     """The costs of several generators and how they were found.
 

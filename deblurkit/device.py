@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 import threading
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ _ALLOCATORS_SAY = (
     "cudnn_status_alloc_failed",
     "cublas_status_alloc_failed",
 )
+_PROCESSORS = Path("/proc/cpuinfo")
 _SYSTEM = Path("/proc/meminfo")
 _GROUPS = Path("/proc/self/cgroup")
 _CONTROL = Path("/sys/fs/cgroup")
@@ -177,6 +179,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _ALLOCATORS_SAY)
+
+
+def processor_name() -> str:
+    """Returns what the CPU calls itself; where the system does not tell, its architecture."""
+    with contextlib.suppress(OSError):  # Linux alone has it, and Python's platform does not read it
+        for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def usable_cores() -> int:

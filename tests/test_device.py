@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,16 @@ print(free_memory() is None or free_memory() > 64 << 20, sorted({"torch", "numpy
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "True []\n"
+
+
+def test_the_processor_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = tmp_path / "cpuinfo"
+    listed.write_text("processor\t: 0\nmodel name\t: Example CPU @ 2.0GHz: fast\nprocessor\t: 1\nmodel name\t: Other\n")
+    monkeypatch.setattr(device, "_PROCESSORS", listed)
+    assert device.processor_name() == "Example CPU @ 2.0GHz: fast"
+    for content in ("processor : 0\n", None):  # as of ARM; no Linux
+        listed.unlink() if content is None else listed.write_text(content)
+        assert device.processor_name() == (platform.processor() or platform.machine())
 
 
 def test_a_device_that_is_there() -> None:

@@ -54,7 +54,8 @@ def test_what_it_asks_for(wheel: Path) -> None:
     assert metadata["Requires-Python"] in (">=3.11,<3.15", "<3.15,>=3.11")
     base = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert not [line for line in base if line.startswith(("basicsr", "tb-nightly"))]
-    assert set(metadata.get_all("Provides-Extra", [])) == {"basicsr", "dev", "heic", "onnx", "raw", "spandrel"}
+    extras = set(metadata.get_all("Provides-Extra", []))
+    assert extras == {"basicsr", "dev", "heic", "onnx", "openvino", "raw", "spandrel"}
     points = archive.read(name.replace("METADATA", "entry_points.txt")).decode()
     assert "deblurkit = deblurkit.cli:main" in points
 

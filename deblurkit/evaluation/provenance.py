@@ -16,12 +16,13 @@ import deblurkit
 from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.checking.response import AVERAGED
 from deblurkit.data.loader import FirstImages, describe
+from deblurkit.device import processor_name
 from deblurkit.evaluation.sets import ScoredSet
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:
     """Returns when, with which software and on which device something is computed."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "deblurkit": deblurkit.__version__,

@@ -63,8 +63,9 @@ class Portable(nn.Module):
         place = torch.arange(blocks * rule.multiple_of, device=images.device)
         if rule.fill is not None:
             inside = (place < side).to(images.dtype).reshape((-1, 1) if axis == 2 else (-1,))
-            return images.index_select(axis, place.clamp(max=side - 1)) * inside + rule.fill * (1 - inside)
+            held = torch.where(place < side, place, torch.full_like(place, side - 1))
+            return images.index_select(axis, held) * inside + rule.fill * (1 - inside)
         # A side that is too short to be mirrored repeats its last pixel.
         last = torch.full_like(place, side - 1)
         mirrored = torch.where(place[-1] + 1 - side >= side, last, 2 * last - place)
-        return images.index_select(axis, torch.where(place < side, place, mirrored).clamp(min=0))
+        return images.index_select(axis, torch.where(place < side, place, torch.where(mirrored < 0, 0, mirrored)))

@@ -167,6 +167,43 @@ def test_every_generator_leaves_as_onnx(kind: str, half: bool, tmp_path: Path) -
     assert agreement.psnr > 50 if half else agreement.largest < 1e-4
 
 
+class Heavy(nn.Module):
+    """A network whose weights one ONNX file cannot hold."""
+
+    size_divisor = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.rand(540_000_000))
+
+    def forward(self, blurred: Tensor) -> Tensor:
+        return blurred / 2 + self.table[(blurred * 539_000_000).long()] / 2
+
+
+@pytest.mark.slow
+def test_weights_of_over_two_gigabytes_lie_beside_the_file(tmp_path: Path) -> None:
+    state = {"options": {"name": "it", "generator": {"type": "Heavy"}}, "position": {"iteration": 0}, "ema": None}
+    out = tmp_path / "heavy.onnx"
+    described, agreement = export_onnx(Network(Path("it.pth"), state, Heavy().eval(), Labels()), out)
+    data = tmp_path / "heavy.onnx.data"
+    assert sorted(tmp_path.iterdir()) == [out, data]
+    assert agreement.largest < 1e-4
+    assert described.data_sha256
+    image = skimage.data.coffee()[:20, :30]
+    restored = Deblurrer(out, device="cpu")(image)
+    assert restored.shape == image.shape
+    with data.open("r+b") as opened:
+        opened.seek(10**9)
+        byte = opened.read(1)[0]
+        opened.seek(10**9)
+        opened.write(bytes([byte ^ 1]))
+    with pytest.raises(UserError, match=r"heavy.onnx.data: damaged: it does not have the SHA-256 digest"):
+        Deblurrer(out, device="cpu")
+    data.unlink()
+    with pytest.raises(UserError, match=r"heavy.onnx: onnxruntime does not take it|heavy.onnx.data"):
+        Deblurrer(out, device="cpu")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", NAMES)
 def test_every_generator_leaves_as_a_program(kind: str, tmp_path: Path) -> None:
