@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deblurkit import cli
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -47,3 +49,18 @@ def test_a_reader_that_leaves() -> None:
 def test_no_bars_where_there_is_no_terminal() -> None:
     done = run("with cli.progress() as show: show('set', 1, 2); show('set', 2, 2)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--key params", "--key goes with --init-from"),
+        ("--resume --key params", "--key goes with --init-from"),
+        ("--dry-run --resume", "leave out --resume"),
+        ("--dry-run --init-from starter --key params --work-dir w", "leave out --work-dir, --init-from"),
+    ],
+)
+def test_flags_that_nothing_would_read(flags: str, message: str) -> None:
+    arguments = cli.program().parse_args(["train", "-opt", "quickstart", *flags.split()])
+    with pytest.raises(cli.UsageError, match=message):
+        arguments.run(arguments)

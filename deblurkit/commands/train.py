@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from deblurkit import cli
 from deblurkit.commands.arguments import add_device, add_key, add_option_file, add_set
 
 EXAMPLE = "deblurkit train -opt madn --set datasets.train.batch_size=4"
@@ -29,6 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Checks the options, then trains."""
+    if args.key is not None and args.init_from is None:
+        raise cli.UsageError("--key goes with --init-from, in whose file it names the weights")
+    if args.dry_run:
+        of_runs = {"--work-dir": args.work_dir, "--resume": args.resume, "--overwrite": args.overwrite}
+        given = [flag for flag, value in {**of_runs, "--init-from": args.init_from}.items() if value]
+        if given:
+            raise cli.UsageError(f"--dry-run keeps and reads no run: leave out {', '.join(given)}")
     from deblurkit import load_options
 
     options = load_options(args.opt, args.set)  # every mistake is told before torch.distributed or data are touched
