@@ -145,6 +145,8 @@ def _state_of_foreign(
     if key is not None:
         generator["key"] = key
     layout = f"{descriptor.architecture.name}, a network of spandrel"
+    if licence := spandrel_network.licence_of(descriptor):
+        layout += f" whose code is {licence}"
     adopted = Adopted(layout, generator, spandrel_network.weights_in(descriptor), ())
     alike = [other for other in asked if other is not taken and other.weights.keys() == taken.weights.keys()]
     return _state(adopted, taken, alike, path)

@@ -192,7 +192,8 @@ _NAFNET_NAMES = {
 
 def _is_nafnet(weights: Weights) -> bool:
     blocks = (match[3] for match in map(_NAFNET_BLOCK.fullmatch, weights) if match)
-    return _is_kernel(weights, "intro.weight") and "ending.weight" in weights and "sca.1.weight" in blocks
+    is_like_it = _is_kernel(weights, "intro.weight") and "ending.weight" in weights and "sca.1.weight" in blocks
+    return is_like_it and "middle_blks.0.temperature" not in weights  # M3SNet, whose other blocks are NAFNet's
 
 
 def _adopt_nafnet(weights: Weights) -> Adopted:

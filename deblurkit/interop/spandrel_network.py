@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,10 +17,22 @@ from deblurkit.interop.containers import Candidate, asked_for, candidates
 from deblurkit.registry import ARCHS
 
 if TYPE_CHECKING:
-    from spandrel import ImageModelDescriptor
+    from spandrel import Architecture, ImageModelDescriptor
+
+CONSENT = "DEBLURKIT_EXTRA_ARCHES"
+"""The environment variable by which a user takes the licences of ``spandrel_extra_arches``, where it is 1."""
 
 _PREFIX = "network."
 """Before the names of a network's own weights."""
+
+_ACADEMIC = "for non-commercial use, changes under the same licence"
+_LICENCES = {
+    "M3SNet": f"{_ACADEMIC}, says spandrel",
+    "MIRNet2": f"{_ACADEMIC}: github.com/swz30/MIRNetv2",
+    "MPRNet": f"{_ACADEMIC}: github.com/swz30/MPRNet",
+    "Restormer": f"{_ACADEMIC}: github.com/swz30/Restormer",
+}
+"""Licences of the networks in ``spandrel_extra_arches`` that restore; the package holds no texts of them."""
 
 
 @ARCHS.register_module()
@@ -27,6 +40,8 @@ class Foreign(nn.Module):
     """Any network that the package spandrel knows (extra ``spandrel``) and that keeps an image's size.
 
     The file alone says which it is. A checkpoint that was trained from it does not need the file: its weights tell too.
+    Networks of the package ``spandrel_extra_arches``, such as Restormer, may not be used for everything: they are known
+    where that is installed and ``DEBLURKIT_EXTRA_ARCHES=1`` says that their licences are taken.
 
     Args:
         weights: A published file of it, of which nothing is executed.
@@ -41,8 +56,9 @@ class Foreign(nn.Module):
         ``(n, 3, h, w)`` in [0, 1] to the same, not clamped.
 
     Raises:
-        CheckpointError: spandrel is not installed or does not know the network, the file cannot be read, or the network
-            changes an image's size, or takes other than three channels, only square images, or a mask.
+        CheckpointError: spandrel is not installed or does not know the network, the file cannot be read, the network's
+            licence is not taken, or it changes an image's size, or takes other than three channels, only square images,
+            or a mask.
     """
 
     value_range = (0.0, 1.0)
@@ -101,6 +117,11 @@ def weights_in(descriptor: ImageModelDescriptor[Any]) -> dict[str, Tensor]:
     return {f"{_PREFIX}{name}": value for name, value in descriptor.model.state_dict().items()}
 
 
+def licence_of(descriptor: ImageModelDescriptor[Any]) -> str:
+    """Returns how a network's code may be used; empty where all may use it."""
+    return _LICENCES.get(descriptor.architecture.id, "")
+
+
 def recognise(found: Sequence[Candidate], where: object) -> tuple[Candidate, ImageModelDescriptor[Any]] | None:
     """Returns the first state dict of which spandrel knows the network, averaged ones before others; ``None``: none.
 
@@ -118,10 +139,18 @@ def _described(weights: Mapping[str, Tensor], where: object) -> ImageModelDescri
     ensure_torchvision()
     from spandrel import MAIN_REGISTRY, ImageModelDescriptor, canonicalize_state_dict
 
+    own = canonicalize_state_dict(dict(weights))
+    # The companion's networks first: M3SNet has all names by which the other package tells a NAFNet.
+    restricted = _restricted(own)
+    if restricted is not None and os.environ.get(CONSENT) != "1":
+        licence = _LICENCES.get(restricted.id, "not permissive, see its authors' page")
+        raise CheckpointError(
+            f"{where}: this is {restricted.name}, whose code has a licence of its own ({licence}): {CONSENT}=1 takes it"
+        )
     try:
         # Names may count blocks up to any number; a network is not built beyond what its weights can fill.
         with bounded(checkpoint.bounds_of(weights)):
-            descriptor = MAIN_REGISTRY.load(canonicalize_state_dict(dict(weights)))
+            descriptor = MAIN_REGISTRY.load(own) if restricted is None else restricted.load(own)
     except TooLargeError as error:
         raise CheckpointError(f"{where}: does not fit the network that spandrel takes it for: {error}") from None
     except Exception:  # it knows none, or takes them for one that they only resemble: constructors raise anything
@@ -137,3 +166,16 @@ def _described(weights: Mapping[str, Tensor], where: object) -> ImageModelDescri
     if descriptor.size_requirements.square:
         raise CheckpointError(f"{where}: this is {name}, which takes square images alone")
     return descriptor
+
+
+def _restricted(weights: dict[str, Any]) -> Architecture[Any] | None:
+    """Returns the network of ``spandrel_extra_arches`` that has these weights, where that package is installed."""
+    if importlib.util.find_spec("spandrel_extra_arches") is None:
+        return None
+    from spandrel_extra_arches import EXTRA_REGISTRY
+
+    for support in EXTRA_REGISTRY.architectures():
+        if support.detect(weights):
+            found: Architecture[Any] = support.architecture
+            return found
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -60,6 +61,34 @@ def test_restores_as_spandrel_does(published: Path) -> None:
     if published.stem == "FFTformer":
         restored = Deblurrer(published, device="cpu", inference="tile:64,16+x8")(image)
         assert restored.shape == image.shape
+
+
+RESTRICTED: dict[str, dict[str, Any]] = {
+    "Restormer": {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1, "heads": [1, 1, 1, 1]},
+    "MPRNet": {"n_feat": 8, "scale_unetfeats": 4, "scale_orsnetfeats": 4, "num_cab": 2},
+    "M3SNet": {"width": 8, "enc_blk_nums": [1, 1, 1, 2]},
+}
+
+
+@pytest.mark.parametrize("name", RESTRICTED)
+def test_networks_with_a_licence_of_their_own(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = pytest.importorskip("spandrel_extra_arches", reason="whoever wants it installs it")
+    torch.manual_seed(0)
+    classes = importlib.import_module(f"spandrel_extra_arches.architectures.{name}")
+    file = saved(getattr(classes, name)(**RESTRICTED[name]), tmp_path / "net.pth")
+    monkeypatch.delenv("DEBLURKIT_EXTRA_ARCHES", raising=False)
+    with pytest.raises(
+        CheckpointError, match=f"this is {name}, whose code has a licence of its own .for non-comm"
+    ) as no:
+        read_weights(file)
+    assert "\n" not in str(no.value)
+    monkeypatch.setenv("DEBLURKIT_EXTRA_ARCHES", "1")
+    image = skimage.data.coffee()[100:161, 100:190]
+    pixels = torch.from_numpy(image.astype(np.float32) / 255).movedim(2, 0)
+    theirs = extra.EXTRA_REGISTRY.load(torch.load(file, weights_only=True)).eval()
+    ours = Deblurrer(file, device="cpu", inference="whole")
+    assert abs(ours.session(pixels) - theirs(pixels[None])[0]).max() < 1e-6
+    assert f"{name}, a network of spandrel whose code is for non-commercial use" in ours.source["note"]
 
 
 def test_a_new_process_needs_no_preparation(tmp_path: Path) -> None:
