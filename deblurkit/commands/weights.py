@@ -102,15 +102,17 @@ def _list(args: argparse.Namespace) -> None:
         card = read_card(name)
         print(f"{name:21} {box.file_of(name).stat().st_size / 1e6:6.2f} MB  {card.licence:12} {card.summary}")
     print(f"\nto be fetched with `deblurkit weights get NAME`, as {args.index or 'the index that comes along'} says:")
-    for entry in index.entries.values():
-        print(_row(entry))
-    elsewhere = [name for name in fetched.names() if name not in index.entries]
-    if elsewhere:
-        print("\nfetched as other indexes say:")
-    for name in elsewhere:
+    for offered in index.entries.values():
+        print(_row(offered))
+    others = []
+    for name in fetched.names():
         entry = fetched.entry_of(name)
-        assert entry is not None
-        print(_row(entry))
+        if entry is not None and name not in index.entries:
+            others.append(entry)
+    if others:
+        print("\nfetched as other indexes say:")
+    for other in others:
+        print(_row(other))
 
 
 def _row(entry: Entry) -> str:

@@ -73,4 +73,4 @@ def _not_found(name: str) -> UserError:
     known = [*names(), *fetched.names()]
     hint = did_you_mean(name, [*known, *offered]) or f" (there is {', '.join(known)})"
     own = f"a file of your own is named by its path, such as ./{name}.pth"
-    return UserError(f"{name}: no weights in the box have this name, nor any that were fetched{hint}; {own}")
+    return UserError(f"{name}: no weights in the box have this name{hint}; nor were any fetched under it; {own}")

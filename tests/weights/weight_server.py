@@ -17,7 +17,7 @@ class Served:
     Attributes:
         content: The file, under any path that does not hold ``none``.
         manner: ``whole``: as it should be; ``no ranges``; ``cut``: ends after ``cut`` bytes; ``cut silently``: and does
-            not say how many there should be; ``flipped``: one bit is another; ``more``: and some bytes more; ``pause``:
+            not say how many there should be; ``flipped``: one bit is another; ``more``: and 64 MiB more; ``pause``:
             waits after ``cut`` bytes until ``go_on`` is set; ``slow``: a little at a time; or an HTTP status.
         etag: Of the file.
         ranges: The Range of each request; empty where it had none.
@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", served.etag)
         self.end_headers()
         if served.manner == "more":
-            content += b"and more" * 50_000
+            content += bytes(64 << 20)
         with contextlib.suppress(OSError):  # whoever has enough leaves
             self._send(content[start : served.cut] if served.manner.startswith("cut") else content[start:])
 
