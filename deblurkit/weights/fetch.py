@@ -167,7 +167,7 @@ def _append(body: Body, stream: BinaryIO, entry: Entry, told: Told) -> int:
 
 
 def _kept(entry: Entry, done: int) -> str:
-    return f"{done} of {entry.size} bytes are kept, and `deblurkit weights get {entry.name}` goes on from there"
+    return f"{done} of {entry.size} bytes are kept, and the same command goes on from there"
 
 
 def _source_file(part: Path) -> Path:

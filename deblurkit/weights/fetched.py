@@ -72,7 +72,9 @@ def find(name: str) -> Path | None:
     with saying(f"{file}: cannot be read"):
         problem = difference(file, entry)
     if problem:
-        raise CheckpointError(f"{file}: damaged: {problem}; `deblurkit weights get {name}` fetches it again")
+        raise CheckpointError(
+            f"{file}: damaged: {problem}; fetch it again as before, with `deblurkit weights get {name}`"
+        )
     return file
 
 

@@ -104,7 +104,7 @@ def test_fetched_once_and_then_used_by_its_name(
     file = cache / "twin" / "twin.safetensors"
     file.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     with pytest.raises(
-        CheckpointError, match=r"twin\.safetensors: damaged: its SHA-256 .* `deblurkit weights get twin`"
+        CheckpointError, match=r"twin\.safetensors: damaged: its SHA-256 expected .* `deblurkit weights get twin`"
     ):
         box.find("twin")
     file.write_bytes(CONTENT[:-9])
@@ -118,7 +118,7 @@ def test_fetched_once_and_then_used_by_its_name(
     ("manner", "message", "kept"),
     [
         ("flipped", r"not the file that the index means, nothing of it is kept: its SHA-256 is \w{64}, expected", None),
-        ("cut", r"; 65536 of \d+ bytes are kept, and `deblurkit weights get twin` goes on from there", 65536),
+        ("cut", r"; 65536 of \d+ bytes are kept, and the same command goes on from there", 65536),
         ("cut silently", r"ends too early; 65536 of \d+ bytes are kept", 65536),
         ("more", r"sends more than the \d+ bytes that the index states; nothing of it is kept", None),
         ("404", r"twin: not fetched; http\S+: HTTP 404: there is no such file", None),
