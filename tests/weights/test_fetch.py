@@ -104,7 +104,7 @@ def test_fetched_once_and_then_used_by_its_name(
     file = cache / "twin" / "twin.safetensors"
     file.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     with pytest.raises(
-        CheckpointError, match=r"twin\.safetensors: damaged: its SHA-256 expected .* `deblurkit weights get twin`"
+        CheckpointError, match=r"twin\.safetensors: damaged: its SHA-256 is .* `deblurkit weights get twin`"
     ):
         box.find("twin")
     file.write_bytes(CONTENT[:-9])
