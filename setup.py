@@ -46,6 +46,7 @@ setup(
         "opencv-python>=5",
         "pillow>=11.3",  # the first with AVIF
         "pydantic>=2.7,<3",
+        "requests>=2.32",
         "rich>=13.4",
         "ruamel.yaml>=0.18",
         "safetensors>=0.4.3",

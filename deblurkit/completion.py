@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from deblurkit import catalogue
@@ -74,10 +75,26 @@ def option_files(prefix: str, args: argparse.Namespace) -> list[str]:
 
 
 def weight_files(prefix: str, args: argparse.Namespace) -> list[str]:
-    """Returns the networks in the box, and the weight files that the path leads to."""
+    """Returns the networks in the box, those that were fetched, and the weight files that the path leads to."""
     import argcomplete
 
-    return [*box.names(), *argcomplete.FilesCompleter(("pth", "safetensors"))(prefix)]
+    return [*box.names(), *fetched_names(), *argcomplete.FilesCompleter(("pth", "safetensors"))(prefix)]
+
+
+def fetched_names() -> list[str]:
+    """Returns the weights that were fetched."""
+    from deblurkit.weights import fetched
+
+    return fetched.names()
+
+
+def offered_names(prefix: str, args: argparse.Namespace) -> list[str]:
+    """Returns the weights that an index of this machine offers: the one named by ``--index``, or the shipped one."""
+    from deblurkit.weights import index
+
+    if args.index and index.is_remote(args.index):  # nobody asked for a download by pressing Tab
+        return []
+    return list(index.read_file(Path(args.index) if args.index else index.SHIPPED).entries)
 
 
 def set_keys(prefix: str, args: argparse.Namespace) -> list[str]:
@@ -150,7 +167,8 @@ COMPLETERS: dict[str, Completer] = {
     "name": option_files,
     "weights": weight_files,
     "init_from": weight_files,
-    "box_name": lambda prefix, args: box.names(),
+    "box_name": lambda prefix, args: [*box.names(), *offered_names(prefix, args)],
+    "offered_name": offered_names,
     "kind": lambda prefix, args: list(catalogue.kinds().values()),
     "protocol": lambda prefix, args: names_of("protocol"),
     "explain": lambda prefix, args: names_of("protocol"),

@@ -25,6 +25,7 @@ LINES = {
     "deblurkit train -opt madn --set generator.type=NAF": "deblurkit train -opt madn --set generator.type=NAFNet ",
     "deblurkit deblur a.jpg --weights star": "deblurkit deblur a.jpg --weights starter ",
     "deblurkit weights show star": "deblurkit weights show starter ",
+    "deblurkit weights get nafnet-gopro-width3": "deblurkit weights get nafnet-gopro-width32 ",
     "deblurkit list disc": "deblurkit list discriminator ",
     "deblurkit test --explain kohler-o": "deblurkit test --explain kohler-official-v1 ",
     "deblurkit blur ph": "deblurkit blur photos ",
