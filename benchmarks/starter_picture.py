@@ -2,8 +2,9 @@
 
     python benchmarks/starter_picture.py REPORT --out docs/images/starter.jpg
 
-``REPORT`` is the folder that ``deblurkit test -opt starter --weights starter --dataset shake`` wrote. Shown are the
-photographs with the greatest, the median and the smallest gain in PSNR; of each the window with the most detail.
+``REPORT`` is the folder that ``deblurkit test -opt starter --weights starter`` wrote. Shown are the photographs with
+the greatest and the median gain in PSNR under shake like GoPro's, and a failure: the one that lost most under shake
+beyond the network's reach. Of each it is the window with the most detail.
 """
 
 from __future__ import annotations
@@ -34,18 +35,21 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, required=True)
     args = parser.parse_args(words)
     with open(args.report / "per_image.csv", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["dataset"] == "shake"]
-    gains = {row["image"]: float(row["psnr_restored"]) - float(row["psnr_blurred"]) for row in rows}
-    ordered = sorted(gains, key=gains.__getitem__, reverse=True)
-    pairs = build_dataset(load_options("starter").datasets.test["shake"], "datasets.test.shake")
+        rows = list(csv.DictReader(file))
     deblurrer = Deblurrer(args.weights)
     shown = []
-    for key in (ordered[0], ordered[len(ordered) // 2], ordered[-1]):
+    for dataset, place in (("shake", 1.0), ("shake", 0.5), ("strong", 0.0)):
+        gains = {}
+        for row in rows:
+            if row["dataset"] == dataset:
+                gains[row["image"]] = float(row["psnr_restored"]) - float(row["psnr_blurred"])
+        key = sorted(gains, key=gains.__getitem__)[round(place * (len(gains) - 1))]
+        pairs = build_dataset(load_options("starter").datasets.test[dataset], f"datasets.test.{dataset}")
         pair = pairs.read(pairs.keys().index(key))
         window = most_detailed(pair["sharp"], WINDOW)
         parts = (pair["blurred"], deblurrer(pair["blurred"]), pair["sharp"])
         shown.append(beside([part[window] for part in parts], GAP_PX))
-        print(f"{key}: gain {gains[key]:+.2f} dB")
+        print(f"{dataset}, {key}: gain {gains[key]:+.2f} dB")
     print("credits: docs/photographs.md")
     gap = np.full((GAP_PX, shown[0].shape[1], 3), 255, np.uint8)
     picture = np.concatenate([shown[0], gap, shown[1], gap, shown[2]])
