@@ -128,6 +128,7 @@ class IterationLoop(BaseLoop):
         runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=data)
         runner.restorer.iteration = self.iter
         outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper)
+        runner.restorer.guard.check_steps(self.iter + 1, data[-1]["key"], runner.optim_wrapper)
         runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=data, outputs=outputs)
         # The position moves on after MMEngine's epoch hooks: for them this iteration is still one of its epoch.
         following = self.length.after(self.position)

@@ -105,7 +105,8 @@ class GANRestorer(nn.Module):
             Scalars on the device: ``loss`` (the total that was backpropagated), ``term/NAME`` (each already weighted:
             they add up to ``loss``), ``critic/NAME``, ``penalty/TERM``; in a measured step also a critic's mean logits
             ``critic/NAME/sharp`` and ``critic/NAME/restored``, ``grad/TERM``, the norm of each weighted term's gradient
-            at the generator's outputs, and ``grad_norm/NETWORK``.
+            at the generator's outputs, ``grad_norm/NETWORK`` and, in fp16, ``scale/NETWORK`` of the loss and the number
+            ``skipped/NETWORK`` of steps that were not taken since the run's beginning.
 
         Raises:
             NonFiniteError: A value is not finite.
@@ -259,8 +260,12 @@ class GANRestorer(nn.Module):
         if norm is None:
             return {}
         log = {f"grad_norm/{name}": norm}
-        if self.parts.precision != "fp16":  # there an overflow is ordinary: the scaler skips the step
+        if not optimizer.scaler.is_enabled():
             self.guard.watch(self.iteration + 1, group[-1]["key"], log)
+        # In fp16 an overflow is ordinary: the scaler skips the step. The guard watches how many (check_steps).
+        elif self.measure:
+            log[f"scale/{name}"] = norm.new_tensor(optimizer.scaler.get_scale())
+            log[f"skipped/{name}"] = norm.new_tensor(optimizer.skipped)
         return log
 
     def _step_critics(
