@@ -342,10 +342,17 @@ def _frozen(weights: list[nn.Parameter]) -> Iterator[None]:
 
 
 def _means(logs: list[Log]) -> Log:
-    """Returns the mean of each scalar over the accumulated batches, as their gradients are averaged."""
+    """Returns each scalar of one step over the accumulated batches: its mean, as their gradients are averaged.
+
+    The outputs of all of them are those of one batch, in which each weighs less: so much smaller are its gradients.
+    """
     if len(logs) == 1:
         return logs[0]
-    return {name: torch.stack([log[name] for log in logs]).mean() for name in logs[0]}
+    means: Log = {}
+    for name in logs[0]:
+        values = torch.stack([log[name] for log in logs])
+        means[name] = values.norm() / len(logs) if name.startswith("grad/") else values.mean()
+    return means
 
 
 def _map(function: Callable[[Tensor], Tensor], value: Output) -> Output:

@@ -169,6 +169,8 @@ class Ema(Section):
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
     """The share of the old average that each iteration keeps."""
+    warmup: bool = False
+    """Keep ``(1 + n) / (10 + n)`` after n iterations where that is less: the random start is soon forgotten."""
 
 
 class Train(Section):

@@ -15,7 +15,7 @@ from deblurkit import Deblurrer, checkpoint
 from deblurkit.archs.nafnet import NAFNet
 from deblurkit.inference.restore import restore
 
-THREADS, CALLS = 8, 28
+THREADS, CALLS = 8, 16
 SIZES = ((40, 40), (72, 56), (56, 104), (176, 160))
 GENERATOR = {
     "type": "NAFNet",
