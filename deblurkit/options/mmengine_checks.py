@@ -47,7 +47,7 @@ SECTION_OF = {
 }
 """Arguments of MMEngine's Runner that have a place of their own."""
 
-_OURS = {
+DOUBLED = {
     "CheckpointHook": "train.checkpoint_every and train.keep say when checkpoints are written",
     "LoggerHook": "logging.every says when a line is logged",
     "ParamSchedulerHook": "it is there already: schedulers would move twice as fast",
@@ -149,8 +149,8 @@ def check_scheduler(report: Report, path: Path, config: Mapping[str, Any], netwo
 def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: bool = True) -> None:
     """Checks a hook's name and arguments; one that merges over ours need not be ``typed``: name its ``type``."""
     kind = config.get("type")
-    if isinstance(kind, str) and kind in _OURS:
-        report.add((*path, "type"), f"MMEngine's {kind} would do once more what ours does: {_OURS[kind]}")
+    if isinstance(kind, str) and kind in DOUBLED:
+        report.add((*path, "type"), f"MMEngine's {kind} would do once more what ours does: {DOUBLED[kind]}")
         return
     rest = {key: value for key, value in config.items() if key != "priority"}
     checked = _check_part(report, path, rest, "hook", typed, ("priority",))
