@@ -9,13 +9,13 @@ from deblurkit import registry
 from deblurkit.contracts import is_game, nested_components
 from deblurkit.errors import did_you_mean
 from deblurkit.options import mmengine_checks
-from deblurkit.options.compared import compared_problem
 from deblurkit.options.components import Checked, Report, Table, check_component, misspelt
 from deblurkit.options.document import to_plain
 from deblurkit.options.problems import Path
 from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, Options, TestSet, missing_for_training
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import Selection, parse_selection
+from deblurkit.options.signature import is_list, returns_of, signature_of
 
 if TYPE_CHECKING:
     from deblurkit.options.outputs import Probe
@@ -152,7 +152,7 @@ def _check_losses(
             text = flat.get(key, LossTerm.model_fields[key].default)
             selection = _check_selection(report, (*path, key), text, outputs)
             if selection is not None and checked is not None:
-                problem = compared_problem(checked.component, key, selection, _kind_of(selection.name, probe))
+                problem = _compared_problem(checked.component, key, selection, probe)
                 if problem is not None:
                     report.add((*path, key), problem)
         if checked is not None and is_game(checked.component) and isinstance(flat.get("condition"), str):
@@ -169,11 +169,25 @@ def _check_losses(
             report.add(("discriminators", critic), f"no loss term names it; give one `critic: {critic}`")
 
 
-def _kind_of(name: str, probe: Probe | None) -> bool | None:
-    """Tells whether what a name stands for is a list of images; ``None`` where that is not known."""
-    if name in _BATCH_NAMES:
-        return False
-    return None if probe is None or probe.outputs is None else name in probe.lists
+def _compared_problem(loss: Any, side: str, selection: Selection, probe: Probe | None) -> str | None:
+    """Returns why a loss cannot compare what a side of its term selects; ``None`` where it can, or cannot be told.
+
+    Some compare images and some lists of them: losses and views say which by their annotations.
+    """
+    listed: bool | None = False
+    if selection.name not in _BATCH_NAMES:
+        listed = None if probe is None or probe.outputs is None else selection.name in probe.lists
+    kinds = [listed, *(is_list(returns_of(registry.VIEWS.get(view))) for view in selection.views)]
+    # One list is enough: further views go through it item by item. A critic is shown images.
+    found = True in kinds
+    if not found and None in kinds:
+        return None
+    wanted = False if is_game(loss) else is_list(signature_of(loss.forward).annotations.get(side, Any))
+    if wanted is None or found is wanted:
+        return None
+    if found:
+        return f"{selection} is a list of images, and {loss.__name__} compares single ones; see MultiScaleMSELoss"
+    return f"{selection} is a single image, and {loss.__name__} compares lists of them, as pyramid({selection.name}) is"
 
 
 def _check_warmup(report: Report, warmup: object, terms: Iterable[Mapping[str, Any]]) -> None:

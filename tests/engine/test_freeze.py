@@ -33,7 +33,7 @@ class FreezeNested(nn.Module):
             encoder[0].bias.requires_grad_(False)
             encoder[1].eval()
         if looks:
-            float(self.head.weight.sum())  # cannot be built without values
+            float(self.head.weight.detach().sum())  # cannot be built without values
 
     def forward(self, blurred):
         features = blurred
