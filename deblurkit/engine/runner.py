@@ -203,7 +203,7 @@ class TrainingRunner(Runner):
     def state_dict(self) -> dict[str, Any]:
         """Returns the checkpoint's sections on the validations and the average."""
         return {
-            "average_began": self.average_began,
+            **({"average_began": self.average_began} if self.average_began else {}),  # 0 where it is absent
             "validation_due": self.validation_due,
             "validations": [[epoch, dict(scores)] for epoch, scores in self.validations],
             "best": dict(self.best),

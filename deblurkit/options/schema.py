@@ -172,6 +172,14 @@ class Ema(Section):
     warmup: bool = False
     """Keep ``(1 + n) / (10 + n)`` after n iterations where that is less: the random start is soon forgotten."""
 
+    @model_serializer
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the section; without ``warmup`` as it was before there was one, so that older runs see no change."""
+        section: dict[str, Any] = {"decay": self.decay}
+        if self.warmup:
+            section["warmup"] = True
+        return section
+
 
 class Train(Section):
     """How long and in which manner to train."""
