@@ -135,6 +135,7 @@ class _Checkpoint(_Part):
     rng: list[Annotated[dict[str, Any], AfterValidator(_usable_random_state)]] = []
     best: _Best | _NoBest = _NoBest()
     validation_due: bool = False
+    average_began: Count = 0
     validations: list[Annotated[tuple[Count, dict[Name, float]], Field(strict=False)]] = []
     trained_on: dict[Name, str | int] | None = None
     data_notes: list[str] = []

@@ -123,7 +123,7 @@ class Critic(Protocol):
 
 
 class Loss(Protocol):
-    """Compares images: what to write to add a loss.
+    """Compares images (lists of them where its ``forward`` annotates ``Sequence[Tensor]``): what to write for a loss.
 
     A :class:`torch.nn.Module` whose ``forward(pred, target)`` returns a scalar, a mean over all elements.
     """

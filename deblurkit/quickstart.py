@@ -43,12 +43,9 @@ class Plan:
 
     def overrides(self) -> list[str]:
         """Returns the changes that make the option file this training."""
-        # An average over more iterations than a fifth of the run would mostly hold the random start.
-        decay = min(0.998, 1 - 5 / self.iterations)
         return [
             f"train.iters={self.iterations}",
             f"train.checkpoint_every={math.ceil(self.iterations / 4)}",
-            f"train.ema.decay={decay:.5f}",
             f"val.every={math.ceil(self.iterations / self.validations)}",
             f"logging.every={min(100, math.ceil(self.iterations / 10))}",
         ]

@@ -40,13 +40,14 @@ from deblurkit.errors import UserError, did_you_mean
 from deblurkit.evaluation.protocols.protocol import Protocol, get_protocol
 from deblurkit.inner_outputs import find_outputs
 from deblurkit.inspection.looking import seen_inside
+from deblurkit.options.outputs import freeze_problems, parts_and_weights
 from deblurkit.options.selection import parse_selection
 from deblurkit.plugins import load_plugins
 from deblurkit.pretrained import MissingWeightsError
 from deblurkit.registry import DISCRIMINATORS, LOSSES, RESTORERS
 
 if TYPE_CHECKING:
-    from deblurkit.options.schema import DatasetEntry, LossTerm, Options
+    from deblurkit.options.schema import DatasetEntry, Ema, LossTerm, Options
 
 Say = Callable[[str], None]
 
@@ -216,6 +217,10 @@ class Setup:
         problems.raise_any()
         assert self.protocol is not None
         # From here on each step needs the one before it, so the first problem ends the build.
+        generator = self.parts.generator
+        freezing = freeze_problems(type(generator).__name__, *parts_and_weights(generator), options.train.freeze)
+        if freezing:  # of a generator that the options' check could not build
+            raise UserError(*(f"train.freeze{'.' if part else ''}{part}: {text}" for part, text in freezing.items()))
         self.restorer, self.optimizers, self.schedulers = build_step(self.parts, options, device, self.notes.append)
         self.batches = len(self.dataset) // get_world_size() // entry.loader.batch_size  # in a pass over the set
         taken = self.restorer.generator_batches
@@ -227,16 +232,27 @@ class Setup:
             )
         self.length = Length(self.batches // taken, options.train.epochs, options.train.iters)
         self.loaders = TrainLoaders(entry.loader, options.seed, self.dataset, self.length.epoch, self.restorer, device)
-        # A schedule that waits for a score which no validation gives would never move.
-        known = [f"val/{name}/{metric}" for name, metric in itertools.product(self.val_sets, self.protocol.metrics)]
-        for scheduler in itertools.chain(*self.schedulers.values()):
-            if needs_scores(scheduler) and scheduler.monitor not in known:
-                hint = did_you_mean(scheduler.monitor, known) or f" (known: {', '.join(known) or 'none'})"
-                place = f"schedulers: {type(scheduler).__name__}: monitor"
-                raise UserError(f"{place}: no validation gives {scheduler.monitor!r}{hint}")
+        if pretrained:  # else it takes up weights, of its own or with --init-from, and does not begin at random ones
+            self.notes += _notes_on_average(options.train.ema, self.length.end(Position()))
+        self._require_scores(self.protocol)
         # What strips show besides: the options' check cannot look for it in the networks of every plugin.
         shown, generator = options.logging.outputs, self.restorer.generator
         self.shown = find_outputs(generator, shown, seen_inside(generator), "logging.outputs") if shown else []
+
+    def _require_scores(self, protocol: Protocol) -> None:
+        """Sees that a validation gives each score that something waits for: it would wait for ever."""
+        known = [f"val/{name}/{metric}" for name, metric in itertools.product(self.val_sets, protocol.metrics)]
+        waiting: list[tuple[str, str]] = []
+        for scheduler in itertools.chain(*self.schedulers.values()):
+            if needs_scores(scheduler):
+                waiting.append((f"schedulers: {type(scheduler).__name__}", scheduler.monitor))
+        for index, hook in enumerate(self.options.hooks):
+            if hook["type"] == "EarlyStoppingHook":
+                waiting.append((f"hooks.{index}", hook["monitor"]))
+        for place, monitor in waiting:
+            if monitor not in known:
+                hint = did_you_mean(monitor, known) or f" (known: {', '.join(known) or 'none'})"
+                raise UserError(f"{place}: monitor: no validation gives {monitor!r}{hint}")
 
     def runner(self, folder: WorkDir, console: Console, resumption: Resumption | None, launcher: str) -> TrainingRunner:
         """Returns the runner, ready to train; ``resumption`` says where the networks stand, if not at the beginning."""
@@ -289,7 +305,8 @@ class Setup:
             "signals": signals,
         }
         if train.ema is not None:
-            hooks["ema"] = EMAHook(train.ema.decay, None if resumption is None else resumption.found.state["ema"])
+            start = None if resumption is None else resumption.found.state["ema"]
+            hooks["ema"] = EMAHook(train.ema.decay, train.ema.warmup, start)
         if self.val_sets and self.protocol is not None:
             hooks["validation"] = ValidationHook(self.val_sets, self.protocol, signals.received)
             if self.options.logging.samples:
@@ -339,3 +356,13 @@ class Setup:
             logger.info(f"datasets.{name}: {in_words(describe(dataset))}")
             for note in dataset_traits(dataset).notes:
                 logger.warning(f"datasets.{name}: {note}")
+
+
+def _notes_on_average(ema: Ema | None, iterations: int) -> list[str]:
+    """Returns what the log must say where much of the random start is left in the average at the end of a run."""
+    if ema is None or ema.warmup or iterations >= round(5 / (1 - ema.decay)):
+        return []
+    return [
+        f"train.ema: after {iterations} iterations its average still holds {ema.decay**iterations:.0%} of the weights "
+        f"at the beginning: set train.ema.warmup=true, or a decay of {max(0.0, 1 - 5 / iterations):.4g} at most"
+    ]

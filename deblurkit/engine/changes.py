@@ -75,6 +75,7 @@ RULES = (
     Rule("train.critic_warmup", Effect.APPLIED, "counted from the run's beginning"),
     Rule("train.freeze.**", Effect.APPLIED, "counted from the run's beginning"),
     Rule("train.ema.decay", Effect.APPLIED, "from the next iteration on"),
+    Rule("train.ema.warmup", Effect.APPLIED, "counted from the average's beginning"),
     Rule("train.ema", Effect.APPLIED, "a new average begins at the present weights; without one, it is dropped"),
     Rule("train.**", Effect.APPLIED, "from the next iteration on"),
     Rule("val.every", Effect.APPLIED, "from the next iteration on"),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from deblurkit.errors import UserError
 
+if TYPE_CHECKING:
+    from deblurkit.engine.optim import NetworkOptimizer
+
 _HELD = 64  # iterations whose values may wait on the device before they are read
+_SKIPPED = 20  # steps in a row; from PyTorch's first scale, 65536, the 17th brings it below 1
 
 
 class NonFiniteError(UserError):
@@ -50,6 +55,22 @@ class FiniteGuard:
         while self._held:
             iteration, keys, names, stacked = self._held.popleft()
             _refuse(iteration, keys, names, stacked.tolist())
+
+    def check_steps(self, iteration: int, keys: Iterable[str], optimizers: Mapping[str, NetworkOptimizer]) -> None:
+        """Sees that fp16 does not only skip steps: a gradient that is NaN stays so at any scale of the loss.
+
+        Raises:
+            NonFiniteError: A network skipped too many steps in a row, or its scale went below 1.
+        """
+        for name, optimizer in optimizers.items():
+            row = optimizer.skipped_in_a_row
+            if row and (row >= _SKIPPED or optimizer.scaler.get_scale() < 1):
+                raise NonFiniteError(
+                    f"iteration {iteration}: {name} has skipped {row} steps in a row, since its gradients are not "
+                    f"finite at any scale of the loss, and its scale is {optimizer.scaler.get_scale():g}; batch: "
+                    f"{', '.join(keys)}; stopped, its weights are those from before. Try a lower lr, or precision fp32 "
+                    "or bf16"
+                )
 
     def check_weights(self, iteration: int, networks: Iterable[tuple[str, nn.Module]]) -> None:
         """Reads whether every weight and buffer is finite.

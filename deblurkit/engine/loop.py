@@ -70,6 +70,7 @@ class IterationLoop(BaseLoop):
     Attributes:
         position: Where the run stands.
         max_iters: The iteration at which it ends.
+        stop_training: Whether it ends before that, after the present iteration; a hook may set it.
     """
 
     def __init__(self, runner: TrainingRunner, dataloader: TrainLoaders, length: Length) -> None:
@@ -78,6 +79,7 @@ class IterationLoop(BaseLoop):
         self.length = length
         self.batches = dataloader.of_critics + dataloader.of_generator  # in an iteration
         self.waiting = DataClock(runner.device)
+        self.stop_training = False  # MMEngine's name, by which its EarlyStoppingHook ends a run
         self.val_interval = self.val_begin = 0  # MMEngine's validation loop is not used
         self.take_up(Position())
 
@@ -105,15 +107,19 @@ class IterationLoop(BaseLoop):
         """The epoch in which the run ends, for MMEngine's hooks."""
         return self.epoch + -(-(self.max_iters - self.iter + self.position.into_epoch) // self.length.epoch)
 
+    @property
+    def _goes_on(self) -> bool:
+        return self.iter < self.max_iters and not self.stop_training
+
     def run(self) -> nn.Module:
         """Trains from the present position to the end."""
         runner = self._runner
         runner.call_hook("before_train")
-        if self.iter < self.max_iters:
+        if self._goes_on:
             batches: Any = iter(self.dataloader(self.position))
             try:
                 runner.call_hook("before_train_epoch")
-                while self.iter < self.max_iters:
+                while self._goes_on:
                     self._run_iteration(batches)
             finally:
                 batches.close()  # ends the workers, which ignore signals, before the process waits for them
@@ -128,6 +134,7 @@ class IterationLoop(BaseLoop):
         runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=data)
         runner.restorer.iteration = self.iter
         outputs = runner.model.train_step(data, optim_wrapper=runner.optim_wrapper)
+        runner.restorer.guard.check_steps(self.iter + 1, data[-1]["key"], runner.optim_wrapper)
         runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=data, outputs=outputs)
         # The position moves on after MMEngine's epoch hooks: for them this iteration is still one of its epoch.
         following = self.length.after(self.position)
@@ -135,5 +142,5 @@ class IterationLoop(BaseLoop):
             runner.call_hook("after_train_epoch")
         self.position = following
         runner.call_hook("after_iteration")
-        if following.into_epoch == 0 and self.iter < self.max_iters:
+        if following.into_epoch == 0 and self._goes_on:
             runner.call_hook("before_train_epoch")

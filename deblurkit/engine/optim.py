@@ -32,6 +32,10 @@ class NetworkOptimizer(OptimWrapper):
     MMEngine's ``update_params`` is not for several networks: the restorer calls ``backward`` and ``step`` itself.
 
     ``clip_grad_norm`` is the largest allowed norm of all gradients together; ``None`` clips nothing.
+
+    Attributes:
+        skipped: Steps that the scaler has skipped since the run's beginning, since a gradient was not finite.
+        skipped_in_a_row: Those of them since the last step that was taken.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class NetworkOptimizer(OptimWrapper):
         super().__init__(optimizer)
         self.clip_grad_norm = clip_grad_norm
         self.scaler = scaler
+        self.skipped = self.skipped_in_a_row = 0
 
     def zero_grad(self) -> None:  # type: ignore[override]
         """Forgets all gradients; the optimizer's own method takes ten times as long for profiling itself."""
@@ -52,15 +57,23 @@ class NetworkOptimizer(OptimWrapper):
         self.scaler.scale(loss).backward()
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what the optimizer remembers, in plain types; its scaler has a ``state_dict`` of its own."""
+        """Returns what the optimizer remembers, in plain types; of its scaler see :meth:`scaler_state`."""
         return plain(self.optimizer.state_dict())
+
+    def scaler_state(self) -> dict[str, Any]:
+        """Returns the scaler's state and its skipped steps, in plain types; empty where there is no scaling."""
+        if not self.scaler.is_enabled():
+            return {}
+        counts = {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
+        return {**plain(self.scaler.state_dict()), **counts}
 
     def take_up(self, saved: dict[str, Any], scaler: dict[str, Any], example: dict[str, Any] | None) -> None:
         """Takes the averages that a checkpoint holds of the gradients; rates and settings stay those of the options.
 
         Args:
             saved: The optimizer's state dict.
-            scaler: The gradient scaler's; empty where it was not needed, and then it starts afresh.
+            scaler: From :meth:`scaler_state`; empty where there was no scaling, and then it starts afresh. Older
+                checkpoints hold no counts.
             example: What this optimizer keeps of a 2x2 weight (:func:`kept_of_a_weight`); ``None``: not known.
 
         Raises:
@@ -81,6 +94,8 @@ class NetworkOptimizer(OptimWrapper):
                     raise ValueError(f"its {name} is not of its weight's shape, {tuple(weight.shape)}")
         if self.scaler.is_enabled() and scaler:
             self.scaler.load_state_dict(scaler)
+            self.skipped = int(scaler.get("skipped", 0))
+            self.skipped_in_a_row = int(scaler.get("skipped_in_a_row", 0))
 
     def step(self, measure: bool = False) -> Tensor | None:  # type: ignore[override]
         """Clips and applies the gradients; returns their norm before that, where it clips or is to ``measure``."""
@@ -91,9 +106,15 @@ class NetworkOptimizer(OptimWrapper):
             norm = nn.utils.get_total_norm([p.grad for p in parameters])
             if self.clip_grad_norm is not None:
                 nn.utils.clip_grads_with_norm_(parameters, self.clip_grad_norm, norm)
-        # Without fp16 the scaler is off, and steps the optimizer as it is.
+        # Without fp16 the scaler is off, steps the optimizer as it is, and its scale is always 1.
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.scaler.get_scale() < scale:  # it is lowered after a step that was skipped, and then alone
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+        else:
+            self.skipped_in_a_row = 0
         return norm
 
 

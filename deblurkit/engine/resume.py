@@ -42,6 +42,7 @@ class Resumption:
         best: Score and iteration of the best validation that still counts, if any.
         validation_due: Whether the validation at this position was not finished.
         validations: Those that were, from the beginning of the run.
+        average_began: The iteration at which the averaged generator begins, or began.
         lines: What the log must say.
     """
 
@@ -50,6 +51,7 @@ class Resumption:
     best: dict[str, float]
     validation_due: bool
     validations: list[Validation]
+    average_began: int
     lines: tuple[str, ...]
 
 
@@ -136,7 +138,11 @@ def take_up(setup: Setup, found: Found, folder: WorkDir) -> Resumption:
         done = position.epoch + position.into_epoch / setup.length.epoch
         lines.append(f"an epoch has {setup.length.epoch} iterations instead of {was}: goes on after {done:.2f} epochs")
     validation_due = bool(setup.val_sets) and found.state.get("validation_due", False)
-    return Resumption(found, position, best, validation_due, _validations(found.state), (*lines, *doubt))
+    # Older checkpoints do not say: their averages began with the run, but for some that an option change began.
+    began = found.state.get("average_began", 0)
+    if found.state["ema"] is None and setup.options.train.ema is not None:
+        began = position.iteration
+    return Resumption(found, position, best, validation_due, _validations(found.state), began, (*lines, *doubt))
 
 
 def _restore(setup: Setup, found: Found, changed: Sequence[Change]) -> Position:

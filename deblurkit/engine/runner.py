@@ -61,6 +61,7 @@ class TrainingRunner(Runner):
         best: ``psnr`` and ``iteration`` of the best validation so far; empty before the first.
         validation_due: Whether the validation of the present iteration is still to be done.
         validations: The scores of every validation so far, each with the epochs that were complete.
+        average_began: The iteration at which the averaged generator, if there is one, was the generator itself.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class TrainingRunner(Runner):
         self.best: dict[str, float] = {}
         self.validation_due = False
         self.validations: list[Validation] = []
+        self.average_began = 0
         self._resumption = resumption
         self._saved: tuple[int, bool] | None = None
         super().__init__(
@@ -166,6 +168,7 @@ class TrainingRunner(Runner):
         self.best = resumption.best
         self.validation_due = resumption.validation_due
         self.validations = resumption.validations
+        self.average_began = resumption.average_began
         own = resumption.found.state["rng"][get_rank() : get_rank() + 1]
         if own:  # a process that the checkpoint does not know keeps the stream that it began with
             training_state.set_random_state(own[0])
@@ -177,7 +180,10 @@ class TrainingRunner(Runner):
         """Trains to the end, giving signals and the console back however it ends; the log says why it did."""
         why = "ended: all iterations are done"
         try:
-            return super().train()
+            model = super().train()
+            if self.iter < self.max_iters:
+                why = f"ended: a hook stopped it at iteration {self.iter} of {self.max_iters}"
+            return model
         except BaseException as error:
             why = f"ended at iteration {self.iter}: {_reason(error)}"
             raise
@@ -195,8 +201,9 @@ class TrainingRunner(Runner):
         self.call_hook("on_record", record={**values, **clock})
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the checkpoint's sections on the validations."""
+        """Returns the checkpoint's sections on the validations and the average."""
         return {
+            **({"average_began": self.average_began} if self.average_began else {}),  # 0 where it is absent
             "validation_due": self.validation_due,
             "validations": [[epoch, dict(scores)] for epoch, scores in self.validations],
             "best": dict(self.best),

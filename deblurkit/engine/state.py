@@ -39,7 +39,7 @@ def capture(runner: TrainingRunner) -> dict[str, Any]:
         "critics": {name: critic.state_dict() for name, critic in restorer.critics.items()},
         "losses": all_gather_object(losses),
         "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
-        "scalers": {name: plain(optimizer.scaler.state_dict()) for name, optimizer in optimizers.items()},
+        "scalers": {name: optimizer.scaler_state() for name, optimizer in optimizers.items()},
         "rng": all_gather_object(random_state()),
         # No schedules: the rate of a step follows from the options and the position.
         **runner.train_loop.state_dict(),

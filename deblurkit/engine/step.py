@@ -105,7 +105,8 @@ class GANRestorer(nn.Module):
             Scalars on the device: ``loss`` (the total that was backpropagated), ``term/NAME`` (each already weighted:
             they add up to ``loss``), ``critic/NAME``, ``penalty/TERM``; in a measured step also a critic's mean logits
             ``critic/NAME/sharp`` and ``critic/NAME/restored``, ``grad/TERM``, the norm of each weighted term's gradient
-            at the generator's outputs, and ``grad_norm/NETWORK``.
+            at the generator's outputs, ``grad_norm/NETWORK`` and, in fp16, ``scale/NETWORK`` of the loss and the number
+            ``skipped/NETWORK`` of steps that were not taken since the run's beginning.
 
         Raises:
             NonFiniteError: A value is not finite.
@@ -259,8 +260,12 @@ class GANRestorer(nn.Module):
         if norm is None:
             return {}
         log = {f"grad_norm/{name}": norm}
-        if self.parts.precision != "fp16":  # there an overflow is ordinary: the scaler skips the step
+        if not optimizer.scaler.is_enabled():
             self.guard.watch(self.iteration + 1, group[-1]["key"], log)
+        # In fp16 an overflow is ordinary: the scaler skips the step. The guard watches how many (check_steps).
+        elif self.measure:
+            log[f"scale/{name}"] = norm.new_tensor(optimizer.scaler.get_scale())
+            log[f"skipped/{name}"] = norm.new_tensor(optimizer.skipped)
         return log
 
     def _step_critics(
@@ -337,10 +342,17 @@ def _frozen(weights: list[nn.Parameter]) -> Iterator[None]:
 
 
 def _means(logs: list[Log]) -> Log:
-    """Returns the mean of each scalar over the accumulated batches, as their gradients are averaged."""
+    """Returns each scalar of one step over the accumulated batches: its mean, as their gradients are averaged.
+
+    The outputs of all of them are those of one batch, in which each weighs less: so much smaller are its gradients.
+    """
     if len(logs) == 1:
         return logs[0]
-    return {name: torch.stack([log[name] for log in logs]).mean() for name in logs[0]}
+    means: Log = {}
+    for name in logs[0]:
+        values = torch.stack([log[name] for log in logs])
+        means[name] = values.norm() / len(logs) if name.startswith("grad/") else values.mean()
+    return means
 
 
 def _map(function: Callable[[Tensor], Tensor], value: Output) -> Output:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deblurkit.contracts import generator_traits
+from deblurkit.inference.tlc import LocalMeans
 
 
 class Portable(nn.Module):
@@ -18,6 +19,9 @@ class Portable(nn.Module):
         generator: In the mode in which it is to run.
         half: Round its weights to fp16, and compute in that; images stay float32.
 
+    Attributes:
+        means: Local means to take of ``generator``; ``None``: its own.
+
     Shape:
         ``(n, 3, h, w)`` float32 in [0, 1] to the same, of any size; a pixel that was not finite is NaN. A generator
         that returns a dict has its other tensors behind the image, in the dict's order, as it returns them.
@@ -26,6 +30,7 @@ class Portable(nn.Module):
     def __init__(self, generator: nn.Module, half: bool = False) -> None:
         super().__init__()
         self.generator = copy.deepcopy(generator).half() if half else generator
+        self.means: LocalMeans | None = None
         self.dtype = torch.float16 if half else torch.float32
         traits = generator_traits(generator)
         self.rule = traits.size_rule
@@ -35,7 +40,7 @@ class Portable(nn.Module):
         """Restores a batch."""
         height, width = blurred.shape[-2:]
         padded = self._padded(self._padded(blurred, 2), 3)
-        outputs = self.generator((padded * (self.high - self.low) + self.low).to(self.dtype))
+        outputs = (self.means or self.generator)((padded * (self.high - self.low) + self.low).to(self.dtype))
         others: list[Tensor] = []
         if isinstance(outputs, dict):
             others = [value.float() for key, value in outputs.items() if key != "image" and isinstance(value, Tensor)]

@@ -43,7 +43,7 @@ def traced(network: Network, half: bool, tlc: int | None) -> ExportedProgram:
         active.enter_context(naming_what_fails(network, "a graph"))
         active.enter_context(torch.no_grad())
         if tlc is not None:
-            active.enter_context(local_means(portable.generator, tlc))
+            portable.means = local_means(portable.generator, tlc)
         return torch.export.export(portable, (example,), dynamic_shapes=({0: free, 2: free, 3: free},))
 
 

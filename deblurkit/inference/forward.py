@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +63,12 @@ def pad_to_size(images: Tensor, rule: SizeRule) -> Tensor:
     return images
 
 
-def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = "fp32") -> Tensor:
+def restore_whole(
+    generator: nn.Module,
+    blurred: Tensor,
+    precision: Precision = "fp32",
+    called: Callable[[Tensor], Any] | None = None,
+) -> Tensor:
     """Restores whole images, as the generator's value range and what it declares of sizes ask.
 
     Its mode (train or eval) and whether gradients are kept are the caller's business.
@@ -70,6 +77,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = 
         generator: A :class:`deblurkit.contracts.Generator`.
         blurred: ``(n, 3, h, w)`` in [0, 1], on the generator's device.
         precision: One of :data:`~deblurkit.device.PRECISIONS`; half precisions run under autocast.
+        called: Runs the generator in place of a plain call, such as :class:`deblurkit.inference.tlc.LocalMeans`.
 
     Returns:
         ``(n, 3, h, w)`` float32 in [0, 1]; a pixel that was not finite is NaN.
@@ -81,7 +89,7 @@ def restore_whole(generator: nn.Module, blurred: Tensor, precision: Precision = 
     height, width = blurred.shape[-2:]
     padded = pad_to_size(blurred, traits.size_rule)
     with computing_in(precision, blurred.device.type):
-        outputs = generator(to_value_range(padded, traits.value_range))
+        outputs = (called or generator)(to_value_range(padded, traits.value_range))
     keys, image = "", outputs
     if isinstance(outputs, dict):
         keys, image = f" with {', '.join(map(repr, outputs))}", outputs.get("image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,9 @@ AVERAGE = "global average pooling"
 MAXIMUM = "global max pooling"
 STATISTICS = "statistics of the whole map"
 ATTENTION = "attention over all positions"
+
+_ALONE = threading.RLock()
+"""Held while something is changed that other threads see: a module's hooks and buffers, or how PyTorch compiles."""
 
 Arguments = tuple[Any, ...]
 Named = Mapping[str, Any]
@@ -46,14 +50,18 @@ def record(generator: nn.Module, side: int) -> list[Reduction]:
     They include those over channels and over parameters, whose extents do not change with the size.
     """
     running = [""]  # the names of the modules that are running, the innermost last
+    ours = threading.get_ident()
 
+    # Another thread may be restoring an image with the same network: it calls the hooks too.
     def enter(name: str, module: nn.Module, inputs: Arguments) -> None:
-        running.append(name)
+        if threading.get_ident() == ours:
+            running.append(name)
 
     def leave(module: nn.Module, inputs: Arguments, output: object) -> None:
-        running.pop()
+        if threading.get_ident() == ours:
+            running.pop()
 
-    with contextlib.ExitStack() as hooks, _Recorder(running) as recorder:
+    with _ALONE, contextlib.ExitStack() as hooks, _Recorder(running) as recorder:
         for name, module in generator.named_modules():
             hooks.callback(module.register_forward_pre_hook(partial(enter, name)).remove)
             # Called after errors too: a name that stayed would be given to all that runs later.
@@ -80,16 +88,18 @@ def probe(generator: nn.Module, images: Tensor) -> Tensor | dict[str, Any]:
     # Copies take the buffers' place, as batch norms in training mode count every image that they see.
     buffers = {name: buffer.clone() for name, buffer in generator.named_buffers()}
     devices = [weight.device] if weight.is_cuda else []
-    with torch.random.fork_rng(devices), uncompiled(generator):
+    with _ALONE, torch.random.fork_rng(devices), uncompiled(generator):
         output: Tensor | dict[str, Any] = torch.func.functional_call(generator, buffers, (images,))
     return output
 
 
 @contextlib.contextmanager
 def uncompiled(generator: nn.Module) -> Iterator[None]:
-    """Runs as written what was given to ``torch.compile``, so that each call can be seen."""
-    compiled = any(module._compiled_call_impl is not None for module in generator.modules())
-    with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+    """Runs as written what was given to ``torch.compile``, so that each call can be seen; one thread at a time."""
+    if all(module._compiled_call_impl is None for module in generator.modules()):
+        yield
+        return
+    with _ALONE, torch.compiler.set_stance("force_eager"):
         yield
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,8 +14,10 @@ from torch.utils._pytree import tree_leaves
 
 from deblurkit.contracts import generator_traits
 from deblurkit.inference.global_ops import Arguments, Named
-from deblurkit.inference.restore import restore
+from deblurkit.inference.restore import restored_bands
+from deblurkit.inference.sources import TensorSource
 from deblurkit.inference.tlc import LocalMeans
+from deblurkit.options.inference import Inference
 
 
 def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans | None = None) -> int | None:
@@ -48,8 +49,9 @@ def live_bytes(generator: nn.Module, height: int, width: int, means: LocalMeans 
         image = torch.zeros(1, 3, height, width, device="meta")
         given = [image, *copied.parameters(), *copied.buffers()]
         # The windows are known already: another calibration, on the copy, would be counted with the image.
-        with LocalMeans(copied, means.windows) if means else nullcontext(), LiveTensors(given) as memory:
-            restore(copied, image)
+        local = None if means is None else LocalMeans(copied, means.windows)
+        with LiveTensors(given) as memory, torch.inference_mode():
+            list(restored_bands(copied, TensorSource(image), "fp32", Inference(), local))
     except Exception:  # a plugin's network may look at values, which there are none of
         return None
     return memory.peak_bytes + image.nbytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 import torch
@@ -14,7 +13,7 @@ from deblurkit.errors import UserError
 from deblurkit.inference.forward import device_of, restore_whole
 from deblurkit.inference.sources import Source, TensorSource
 from deblurkit.inference.tiled_forward import Band, bands, fitted
-from deblurkit.inference.tlc import local_means
+from deblurkit.inference.tlc import LocalMeans, local_means
 from deblurkit.options.inference import Inference, parse_inference
 
 
@@ -55,21 +54,21 @@ def restore(
     """
     asked = parse_inference(inference) if isinstance(inference, str) else inference
     mode = fitted(asked, generator_traits(generator).size_rule)
-    with contextlib.ExitStack() as active:
-        if mode.tlc is not None:
-            active.enter_context(local_means(generator, mode.tlc, mode.tlc_factor))
-        found = [band for _, band in restored_bands(generator, TensorSource(blurred), precision, mode)]
+    means = None if mode.tlc is None else local_means(generator, mode.tlc, mode.tlc_factor)
+    found = [band for _, band in restored_bands(generator, TensorSource(blurred), precision, mode, means)]
     if len(found) == 1:
         return found[0]  # torch.cat would copy it
     return torch.cat(found, dim=2)
 
 
-def restored_bands(generator: nn.Module, source: Source, precision: Precision, mode: Inference) -> Iterator[Band]:
-    """Restores an image from top to bottom, with local means where the caller has switched them on; see ``bands``."""
+def restored_bands(
+    generator: nn.Module, source: Source, precision: Precision, mode: Inference, means: LocalMeans | None
+) -> Iterator[Band]:
+    """Restores an image from top to bottom, see ``bands``; ``means`` are the local means that ``mode`` asks for."""
     device = device_of(generator, source.device)
 
     def network(crop: Tensor) -> Tensor:
         # Only one crop at a time is on the generator's device; the image is gathered where it came from.
-        return restore_whole(generator, crop.to(device), precision).to(source.device)
+        return restore_whole(generator, crop.to(device), precision, means).to(source.device)
 
     return bands(network, source, mode, generator_traits(generator).size_rule)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ _Keep = Callable[[int, Tensor], None]
 
 
 class Session:
-    """Restores image after image with one network.
+    """Restores image after image with one network; it may be called from several threads at once.
 
     What does not fit the memory as a whole is done in tiles, and that is noted: before an image is restored its live
     tensors are counted, and where an allocation fails all the same, the tiles are halved until none does. How much may
@@ -54,6 +54,7 @@ class Session:
         events: To how many images happened what, such as tiles in place of the whole. What :meth:`notes` says is told
             from these two alone, so that an interrupted run's can be added.
         live_bytes: What live tensors took at once for the latest image, as estimated; ``None`` where that is unknown.
+            Of several threads' images it is that of any.
 
     Raises:
         UserError: There is no such mode, or ``tlc`` finds nothing to convert in the network.
@@ -85,6 +86,8 @@ class Session:
         device = device_of(generator, torch.device("cpu"))
         self._fallback = Fallback(generator, mode, self._means, device, AUTO in parts, memory_bytes)
         self._instead: Inference | None = None  # of what once ran out of memory
+        # Held while it is chosen how an image is restored and while that is noted, not while it is restored.
+        self._deciding = threading.Lock()
 
     def __call__(self, blurred: Tensor) -> Tensor:
         """Restores an image ``(3, h, w)`` in [0, 1] on the CPU to the same in float32; what is not finite is NaN.
@@ -123,7 +126,8 @@ class Session:
 
     def estimate(self, height: int, width: int) -> int | None:
         """Returns :func:`deblurkit.inference.memory.live_bytes`; what ``x8`` keeps of the other views is not in it."""
-        return self._fallback.estimate(height, width)
+        with self._deciding:
+            return self._fallback.estimate(height, width)
 
     def notes(self) -> list[str]:
         """Returns what has to be said beside the results: other sizes than asked for, tiles in place of the whole.
@@ -158,37 +162,41 @@ class Session:
 
     def _restore(self, source: Source, keep: _Keep) -> None:
         height, width = source.height, source.width
-        # What once ran out of memory is not tried again: it would do much of its work before it fails once more.
-        if self._instead is None:
-            mode, why = self._fallback.first(height, width)
-        else:
-            mode, why = self._instead, _RAN_OUT
+        with self._deciding:
+            # What once ran out of memory is not tried again: it would do much of its work before it fails once more.
+            if self._instead is None:
+                mode, why = self._fallback.first(height, width)
+            else:
+                mode, why = self._instead, _RAN_OUT
         while failure := self._failure(source, mode, keep):
-            smaller = self._fallback.smaller(mode, height, width)
+            with self._deciding:
+                smaller = self._fallback.smaller(mode, height, width)
+                if smaller is not None and (self._instead is None or smaller.size < self._instead.size):
+                    self._instead = smaller
             if smaller is None:
                 raise UserError(
                     f"inference: {self._name} ran out of memory with an image of {height}x{width} in {mode}, where "
                     f"smaller tiles or crops may fit: {failure}"
                 )
-            self._instead = mode = smaller
+            mode = smaller
             why = _RAN_OUT
-        self.live_bytes = self._fallback.estimate(min(mode.size or height, height), min(mode.size or width, width))
+        self.live_bytes = self.estimate(min(mode.size or height, height), min(mode.size or width, width))
         rows, columns = layout(height, width, mode, self._rule)
-        # One pass over everything is the whole image, whatever the mode is called: it needs no note about seams.
-        if len(rows.starts) == len(columns.starts) == 1:
-            self.used[str(dataclasses.replace(mode, space="whole", size=0, overlap=0))] += 1
-            return
-        self.used[str(mode)] += 1
-        if why:
-            self.events[f"done in {mode}: {why}"] += 1
+        with self._deciding:
+            # One pass over everything is the whole image, whatever the mode is called: it needs no note about seams.
+            if len(rows.starts) == len(columns.starts) == 1:
+                self.used[str(dataclasses.replace(mode, space="whole", size=0, overlap=0))] += 1
+                return
+            self.used[str(mode)] += 1
+            if why:
+                self.events[f"done in {mode}: {why}"] += 1
 
     @torch.inference_mode()
     def _failure(self, source: Source, mode: Inference, keep: _Keep) -> str:
         """Restores an image; returns what was said where the memory did not suffice, else ``""``."""
         try:
-            with self._means or nullcontext():
-                for top, band in restored_bands(self.generator, source, self.precision, mode):
-                    keep(top, band)
+            for top, band in restored_bands(self.generator, source, self.precision, mode, self._means):
+                keep(top, band)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

@@ -6,7 +6,6 @@ et al.: Improving Image Restoration by Revisiting Global Information Aggregation
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,11 +22,11 @@ Window = tuple[int, int]
 
 
 def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMeans:
-    """Returns the context in which ``generator`` takes local means in place of its global average pools.
+    """Returns what to call in place of ``generator``, so that it takes local means and not its global average pools.
 
     The windows are ``int(size * factor)`` pixels of the image; in a pool's map so much less, rounded down, as its map
     is smaller than the image, which a forward at ``size`` tells: the rule of NAFNet's public code, ``NAFNetLocal``.
-    Made once, the context serves any number of images.
+    Made once, it serves any number of images, in any number of threads at once.
 
     Pools are those that :func:`~deblurkit.inference.global_ops.average_pooled` recognises, on maps that grow with the
     image: means of parameters, of channels and of maps of a fixed size stay as they are, and so do other global
@@ -54,50 +53,53 @@ def local_means(generator: nn.Module, size: int, factor: float = 1.5) -> LocalMe
     return LocalMeans(generator, _windows(pools, base, side))
 
 
-class LocalMeans(TorchFunctionMode):
-    """A context in which a generator's means are local, to be entered as often as needed, though not inside itself.
+class LocalMeans:
+    """A generator whose means are local while it is called through this; its own calls stay what they are.
 
     Args:
-        generator: Whose means are replaced, while it runs.
+        generator: Whose means are replaced.
         windows: For each mean over positions, in the order of the calls: the window's height and width in its map, or
             ``None`` to leave it.
     """
 
     def __init__(self, generator: nn.Module, windows: Sequence[Window | None]) -> None:
-        super().__init__()
         self.generator = generator
         self.windows = list(windows)
-        self.calls = 0  # in the present forward, or in the last
-        self.running = False
-        self._held = contextlib.ExitStack()
 
-    def __enter__(self) -> LocalMeans:
-        # What was entered already is left again where a later step fails; pop_all keeps it for __exit__.
-        with contextlib.ExitStack() as entered:
-            entered.enter_context(uncompiled(self.generator))
-            entered.callback(self.generator.register_forward_pre_hook(self._begin).remove)
-            entered.callback(self.generator.register_forward_hook(self._end, always_call=True).remove)
-            super().__enter__()
-            self._held = entered.pop_all()
-        return self
+    def __call__(self, images: Tensor) -> Any:
+        """Runs the generator, and returns what it returns.
 
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        self._held.close()
+        Raises:
+            ValueError: It takes other means than those of ``windows``.
+        """
+        with uncompiled(self.generator), _LocalForward(self.generator, self.windows) as means:
+            output = self.generator(images)
+        if means.calls < len(self.windows):
+            raise means.other_calls("fewer")
+        return output
+
+
+class _LocalForward(TorchFunctionMode):
+    """One forward under local means; a mode is active in its own thread alone."""
+
+    def __init__(self, generator: nn.Module, windows: Sequence[Window | None]) -> None:
+        super().__init__()
+        self.name = type(generator).__name__
+        self.windows = windows
+        self.calls = 0
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Named | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        # Outside of the generator, such as while tiles are blended, means stay what they are.
-        pooled = self.running and average_pooled(func.__name__, args, kwargs)
+        pooled = average_pooled(func.__name__, args, kwargs)
         if not pooled:
             return func(*args, **kwargs)
         features, _ = pooled
         # Means are known by their place in the order of the calls alone: a function has no name as a layer has.
         self.calls += 1
         if self.calls > len(self.windows):
-            raise self._other_calls("more")
+            raise self.other_calls("more")
         window = self.windows[self.calls - 1]
         if window is None:
             return func(*args, **kwargs)
@@ -106,19 +108,11 @@ class LocalMeans(TorchFunctionMode):
         covered = not torch.compiler.is_exporting() and all(map(int.__ge__, window, features.shape[2:]))
         return func(*args, **kwargs) if covered else local_mean(features, window)
 
-    def _begin(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.calls, self.running = 0, True
-
-    def _end(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
-        self.running = False
-        if output is not None and self.calls < len(self.windows):  # none: the forward failed
-            raise self._other_calls("fewer")
-
-    def _other_calls(self, how_many: str) -> ValueError:
-        name = type(self.generator).__name__
+    def other_calls(self, how_many: str) -> ValueError:
+        """Returns the error of a forward that took more or fewer means than there are windows."""
         return ValueError(
-            f"tlc: {name} takes {how_many} means for this image than the {len(self.windows)} of its calibration: its "
-            "calls depend on the image, so its means cannot be told apart"
+            f"tlc: {self.name} takes {how_many} means for this image than the {len(self.windows)} of its calibration: "
+            "its calls depend on the image, so its means cannot be told apart"
         )
 
 
@@ -182,7 +176,7 @@ def _require_maps(generator: nn.Module, pools: Sequence[Reduction | None], side:
     for pool in pools:
         if pool is not None and pool.pooled == "vector":
             raise UserError(f"tlc: {name}: layer {pool.layer!r} takes its mean as a vector (n, c); {advice}")
-    means = LocalMeans(generator, _windows(pools, side // 2, side))
+    means = _LocalForward(generator, _windows(pools, side // 2, side))
     try:
         with means:
             probe(generator, torch.full((1, 3, side, side), 0.5))

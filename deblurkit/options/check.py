@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from deblurkit import registry
 from deblurkit.contracts import is_game, nested_components
@@ -14,7 +14,11 @@ from deblurkit.options.document import to_plain
 from deblurkit.options.problems import Path
 from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, Options, TestSet, missing_for_training
 from deblurkit.options.sections import validate
-from deblurkit.options.selection import parse_selection
+from deblurkit.options.selection import Selection, parse_selection
+from deblurkit.options.signature import is_list, returns_of, signature_of
+
+if TYPE_CHECKING:
+    from deblurkit.options.outputs import Probe
 
 _BATCH_NAMES = ("blurred", "sharp")
 _TRAINING_SECTIONS = ("losses", "optimizers", "schedulers", "train")
@@ -38,9 +42,9 @@ def check(report: Report) -> Options | None:
     # Before any look-up: what is refused here must never reach MMEngine, which would import it.
     mmengine_checks.check_names(report, data)
     # Loss terms select among the generator's outputs and name critics, so both of these come first.
-    outputs = _check_generator(report, data)
+    probe = _check_generator(report, data)
     critics = _check_critics(report, data)
-    _check_losses(report, data, critics, outputs)
+    _check_losses(report, data, critics, probe)
     _check_restorer(report, data)
     _check_datasets(report, data)
     _check_optimization(report, data, critics)
@@ -79,8 +83,8 @@ def _dicts(entries: Mapping[Any, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
     return ((name, value) for name, value in entries.items() if isinstance(value, dict))
 
 
-def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Checks the generator, ``train.freeze`` and ``logging.outputs``, and returns its outputs' names, if known."""
+def _check_generator(report: Report, data: Mapping[str, Any]) -> Probe | None:
+    """Checks the generator, ``train.freeze`` and ``logging.outputs``, and returns what is known of it, if anything."""
     config = data.get("generator")
     if not isinstance(config, dict):
         return None
@@ -88,21 +92,21 @@ def _check_generator(report: Report, data: Mapping[str, Any]) -> tuple[str, ...]
     if checked is None or not checked.complete:
         return None
     from deblurkit.inner_outputs import unknown_output
-    from deblurkit.options.outputs import probe_generator
+    from deblurkit.options.outputs import freeze_problems, probe_generator
 
     # Arguments that are wrong are left out, so that the rest of the file can still be checked; what then goes wrong
     # may be due to that, and is not told.
     probe = probe_generator(checked.component, checked.arguments)
     if probe.problem is not None and checked.clean:
         report.add(("generator",), probe.problem)
-    for part in _section(_section(data, "train"), "freeze"):
-        if probe.parts is not None and part not in probe.parts:
-            hint = did_you_mean(part, probe.parts)
-            report.add(("train", "freeze", part), f"{config['type']} has no part named {part!r}{hint}")
+    if probe.parts is not None and probe.weights is not None:
+        frozen = _section(_section(data, "train"), "freeze")
+        for part, text in freeze_problems(config["type"], probe.parts, probe.weights, frozen).items():
+            report.add(("train", "freeze", part) if part else ("train", "freeze"), text)
     for index, name in _items(_section(data, "logging").get("outputs")).items():
         if probe.inner is not None and isinstance(name, str) and name not in probe.inner:
             report.add(("logging", "outputs", index), unknown_output(config["type"], name, probe.inner))
-    return probe.outputs
+    return probe
 
 
 def _check_network(
@@ -133,8 +137,9 @@ def _doubtful(data: Mapping[str, Any], section: str) -> bool:
 
 
 def _check_losses(
-    report: Report, data: Mapping[str, Any], critics: Mapping[str, Any] | None, outputs: tuple[str, ...] | None
+    report: Report, data: Mapping[str, Any], critics: Mapping[str, Any] | None, probe: Probe | None
 ) -> None:
+    outputs = None if probe is None else probe.outputs
     table = Table.of(registry.LOSSES)
     terms = dict(_dicts(_section(data, "losses")))
     sound = not report.incomplete and not _doubtful(data, "losses")  # all that terms say of critics is known
@@ -144,17 +149,61 @@ def _check_losses(
         checked = check_component(report, path, LossTerm.split(flat)["component"], table, other_keys=own)
         sound &= _check_critic_of(report, path, flat, critics, checked)
         for key in ("pred", "target"):
-            _check_selection(report, (*path, key), flat.get(key), outputs)
+            text = flat.get(key, LossTerm.model_fields[key].default)
+            selection = _check_selection(report, (*path, key), text, outputs)
+            if selection is not None and checked is not None:
+                problem = _compared_problem(checked.component, key, selection, probe)
+                if problem is not None:
+                    report.add((*path, key), problem)
         if checked is not None and is_game(checked.component) and isinstance(flat.get("condition"), str):
             _check_selection(report, (*path, "condition"), flat["condition"], outputs)
         start, end = flat.get("start", 0), flat.get("end")
         if isinstance(start, int) and isinstance(end, int) and 0 < end <= start:
             report.add((*path, "end"), f"should be greater than start ({start}), not {end}")
+    if sound:
+        _check_warmup(report, _section(data, "train").get("critic_warmup", 0), terms.values())
     # A critic that no term names would be trained for nothing; the name may be in a term with a mistake, though.
     named = [flat.get("critic") for flat in terms.values()]
     for critic in critics or ():
         if sound and critic not in named:
             report.add(("discriminators", critic), f"no loss term names it; give one `critic: {critic}`")
+
+
+def _compared_problem(loss: Any, side: str, selection: Selection, probe: Probe | None) -> str | None:
+    """Returns why a loss cannot compare what a side of its term selects; ``None`` where it can, or cannot be told.
+
+    Some compare images and some lists of them: losses and views say which by their annotations.
+    """
+    listed: bool | None = False
+    if selection.name not in _BATCH_NAMES:
+        listed = None if probe is None or probe.outputs is None else selection.name in probe.lists
+    kinds = [listed, *(is_list(returns_of(registry.VIEWS.get(view))) for view in selection.views)]
+    # One list is enough: further views go through it item by item. A critic is shown images.
+    found = True in kinds
+    if not found and None in kinds:
+        return None
+    wanted = False if is_game(loss) else is_list(signature_of(loss.forward).annotations.get(side, Any))
+    if wanted is None or found is wanted:
+        return None
+    if found:
+        return f"{selection} is a list of images, and {loss.__name__} compares single ones; see MultiScaleMSELoss"
+    return f"{selection} is a single image, and {loss.__name__} compares lists of them, as pyramid({selection.name}) is"
+
+
+def _check_warmup(report: Report, warmup: object, terms: Iterable[Mapping[str, Any]]) -> None:
+    """Checks that in each iteration in which critics train alone a term names one: else nothing is trained."""
+    games = [term for term in terms if term.get("critic") is not None]
+    spans = [(term.get("start", 0), term.get("end")) for term in games]
+    usable = all(isinstance(start, int) and isinstance(end, int | None) for start, end in spans)
+    if not isinstance(warmup, int) or not usable:
+        return  # a problem noted already
+    iteration = 0
+    for start, end in sorted(spans, key=lambda span: span[0]):
+        if start <= iteration < warmup:
+            iteration = warmup if end is None else max(iteration, end)
+    if iteration < warmup:
+        told = f"no loss term with a critic counts in iteration {iteration}" if games else "no loss term names a critic"
+        report.add(("train", "critic_warmup"), f"{told}, so nothing would be trained in it; leave it out")
 
 
 def _check_critic_of(
@@ -176,21 +225,25 @@ def _check_critic_of(
     return False
 
 
-def _check_selection(report: Report, path: Path, text: object, outputs: tuple[str, ...] | None) -> None:
-    if not isinstance(text, str):  # a problem noted already, or the default
-        return
+def _check_selection(report: Report, path: Path, text: object, outputs: tuple[str, ...] | None) -> Selection | None:
+    """Checks what a term selects, and returns it where nothing is wrong with it."""
+    if not isinstance(text, str):  # a problem noted already
+        return None
     try:
         selection = parse_selection(text)
     except ValueError as error:
         report.add(path, str(error))
-        return
+        return None
     views = registry.VIEWS.names()
-    for view in dict.fromkeys(selection.views):
-        if view not in views and not report.names_open:
+    unknown = [view for view in dict.fromkeys(selection.views) if view not in views]
+    for view in unknown:
+        if not report.names_open:
             report.add(path, f"no view is named {view!r}{did_you_mean(view, views)}")
     if outputs is not None and selection.name not in (*outputs, *_BATCH_NAMES):
         hint = did_you_mean(selection.name, (*outputs, *_BATCH_NAMES)) or f" (it returns {', '.join(outputs)})"
         report.add(path, f"the generator has no output {selection.name!r}{hint}")
+        return None
+    return None if unknown else selection
 
 
 def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:

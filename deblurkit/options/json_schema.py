@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic.errors import PydanticUserError
 from deblurkit.contracts import nested_components
 from deblurkit.options.components import Table
 from deblurkit.options.merge import DELETE
-from deblurkit.options.mmengine_checks import SECTION_OF, mmengine_tables
+from deblurkit.options.mmengine_checks import DOUBLED, SECTION_OF, mmengine_tables
 from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet
 from deblurkit.options.signature import adapter_of, signature_of
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS
@@ -32,6 +33,7 @@ def json_schema() -> Schema:
     # The components, of which the sections say only that they are dicts: from the tables of names.
     mmengine = mmengine_tables()
     scheduler_keys = {"of": {"type": "string", "description": "The one network whose optimizer it schedules."}}
+    hooks = dataclasses.replace(mmengine["hook"], names=set(mmengine["hook"].names) - set(DOUBLED))
     init = {"init": {"enum": [*INITS, None], "description": "How the weights start; absent: the network's own way."}}
     definitions |= {
         "Generator": _component(Table.of(ARCHS), giving_way=init),
@@ -42,7 +44,7 @@ def json_schema() -> Schema:
         "TestSet": _component(Table.of(DATASETS), _own(TestSet) | _own(Loader)),
         "Optimizer": _component(mmengine["optimizer"]),
         "Scheduler": _component(mmengine["scheduler"], scheduler_keys),
-        "Hook": _component(mmengine["hook"], {"priority": {}}),
+        "Hook": _component(hooks, {"priority": {}}),
     }
     properties["generator"] = _reference("Generator")
     properties["discriminators"] = _named("Discriminator")

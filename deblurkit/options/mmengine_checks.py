@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from deblurkit.errors import did_you_mean
-from deblurkit.options.components import Report, Table, check_component
+from deblurkit.options.components import Checked, Report, Table, check_component
 from deblurkit.options.problems import Path
 from deblurkit.options.signature import Signature, argument_problems, signature_of
 
@@ -46,6 +46,14 @@ SECTION_OF = {
     "default_scope": "plugins (names here have no scopes)",
 }
 """Arguments of MMEngine's Runner that have a place of their own."""
+
+DOUBLED = {
+    "CheckpointHook": "train.checkpoint_every and train.keep say when checkpoints are written",
+    "LoggerHook": "logging.every says when a line is logged",
+    "ParamSchedulerHook": "it is there already: schedulers would move twice as fast",
+    "EMAHook": "train.ema averages the generator",
+}
+"""Hooks of MMEngine that would do once more what ours do, and what is to be used instead."""
 
 
 @cache
@@ -140,8 +148,17 @@ def check_scheduler(report: Report, path: Path, config: Mapping[str, Any], netwo
 
 def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: bool = True) -> None:
     """Checks a hook's name and arguments; one that merges over ours need not be ``typed``: name its ``type``."""
+    kind = config.get("type")
+    if isinstance(kind, str) and kind in DOUBLED:
+        report.add((*path, "type"), f"MMEngine's {kind} would do once more what ours does: {DOUBLED[kind]}")
+        return
     rest = {key: value for key, value in config.items() if key != "priority"}
-    _check_part(report, path, rest, "hook", typed, ("priority",))
+    checked = _check_part(report, path, rest, "hook", typed, ("priority",))
+    if kind == "EarlyStoppingHook" and checked is not None and checked.clean and checked.complete:
+        try:
+            checked.component(**checked.arguments)
+        except ValueError as error:  # it cannot infer whether a higher score is better
+            report.add(path, f"{kind} refuses its arguments: {error}")
 
 
 def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
@@ -189,7 +206,7 @@ def _dict(value: object) -> dict[str, Any]:
 
 def _check_part(
     report: Report, path: Path, config: object, kind: str, typed: bool, other_keys: tuple[str, ...] = ()
-) -> None:
+) -> Checked | None:
     if not isinstance(config, dict) or (not typed and "type" not in config):
-        return
-    check_component(report, path, config, mmengine_tables()[kind], other_keys=other_keys, demand=typed)
+        return None
+    return check_component(report, path, config, mmengine_tables()[kind], other_keys=other_keys, demand=typed)

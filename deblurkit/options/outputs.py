@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from deblurkit.bounded import Bounds, TooLargeError, bounded, check_arguments
 from deblurkit.contracts import generator_traits
+from deblurkit.errors import did_you_mean
 from deblurkit.inner_outputs import output_names, survey
 
 _SMALLEST = 64
@@ -27,14 +28,18 @@ class Probe:
     """A generator's parts and outputs.
 
     Args:
-        parts: Names of its direct children, or ``None`` where it could not be built on the meta device.
+        parts: Names of its parts at any depth, or ``None`` where it could not be built on the meta device.
+        weights: Names of the weights that are trained, or ``None`` likewise.
         outputs: Names of what it returns, or ``None`` where it could not be run there.
+        lists: Those of them that are lists of images.
         inner: Names of what can be looked at inside it, or ``None`` likewise.
         problem: What makes it unusable, in words.
     """
 
     parts: tuple[str, ...] | None = None
+    weights: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
+    lists: tuple[str, ...] = ()
     inner: tuple[str, ...] | None = None
     problem: str | None = None
 
@@ -56,7 +61,7 @@ def probe_generator(component: type[nn.Module], arguments: Mapping[str, Any]) ->
             if any(words in str(error) for words in _IMPOSSIBLE):
                 return Probe(problem=f"{component.__name__} cannot be built: {error}")
             return Probe()
-        parts = tuple(name for name, _ in generator.named_children())
+        built = Probe(*parts_and_weights(generator))
         returned: list[object] = []
         try:
             size = generator_traits(generator).size_rule.fit(_SMALLEST)
@@ -64,24 +69,45 @@ def probe_generator(component: type[nn.Module], arguments: Mapping[str, Any]) ->
             seen = survey(generator, lambda: returned.append(generator(torch.zeros(_BATCH, 3, size, size))))
             inner = tuple(output_names(generator, seen))
         except TooLargeError as error:
-            return Probe(parts, problem=f"{component.__name__} cannot be run: {error}")
+            return dataclasses.replace(built, problem=f"{component.__name__} cannot be run: {error}")
         except Exception:
-            return Probe(parts)
-    return dataclasses.replace(_read(component.__name__, parts, returned[0], size), inner=inner)
+            return built
+    return dataclasses.replace(_read(component.__name__, built, returned[0], size), inner=inner)
 
 
-def _read(name: str, parts: tuple[str, ...], returned: object, size: int) -> Probe:
+def parts_and_weights(generator: nn.Module) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the names of a generator's parts at any depth, and of its weights that are trained."""
+    weights = tuple(name for name, weight in generator.named_parameters() if weight.requires_grad)
+    return tuple(name for name, _ in generator.named_modules() if name), weights
+
+
+def freeze_problems(kind: str, parts: Sequence[str], weights: Sequence[str], frozen: Collection[str]) -> dict[str, str]:
+    """Returns what is wrong with the parts that ``train.freeze`` names, by their names; ``""`` for all together."""
+    problems: dict[str, str] = {}
+    for part in frozen:
+        if part not in parts:
+            problems[part] = f"{kind} has no part named {part!r}{did_you_mean(part, parts)}"
+    held = tuple(f"{part}." for part in frozen)
+    if held and not problems and all(weight.startswith(held) for weight in weights):
+        problems[""] = f"holds every weight of {kind}, so the first epoch would train nothing; leave it one part"
+    return problems
+
+
+def _read(name: str, built: Probe, returned: object, size: int) -> Probe:
     if isinstance(returned, Tensor):
         returned = {"image": returned}
     if not isinstance(returned, dict):
-        return Probe(parts, problem=f"{name} returns a {type(returned).__name__}, not a tensor or a dict with 'image'")
+        problem = f"{name} returns a {type(returned).__name__}, not a tensor or a dict with 'image'"
+        return dataclasses.replace(built, problem=problem)
     outputs = tuple(str(key) for key in returned)
+    lists = tuple(str(key) for key, value in returned.items() if isinstance(value, (list, tuple)))
+    known = dataclasses.replace(built, outputs=outputs, lists=lists)
     image = returned.get("image")
     if not isinstance(image, Tensor):
         problem = f"{name} returns no tensor 'image'; it returns {', '.join(outputs) or 'nothing'}"
-        return Probe(parts, outputs, problem=problem)
+        return dataclasses.replace(known, problem=problem)
     if image.shape != (_BATCH, 3, size, size):
         shape = "x".join(map(str, image.shape))
         problem = f"{name} makes an image of {shape} from {_BATCH}x3x{size}x{size}; they must agree"
-        return Probe(parts, outputs, problem=problem)
-    return Probe(parts, outputs)
+        return dataclasses.replace(known, problem=problem)
+    return known

@@ -169,6 +169,16 @@ class Ema(Section):
 
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
     """The share of the old average that each iteration keeps."""
+    warmup: bool = False
+    """Keep ``(1 + n) / (10 + n)`` after n iterations where that is less: the random start is soon forgotten."""
+
+    @model_serializer
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the section; without ``warmup`` as it was before there was one, so that older runs see no change."""
+        section: dict[str, Any] = {"decay": self.decay}
+        if self.warmup:
+            section["warmup"] = True
+        return section
 
 
 class Train(Section):

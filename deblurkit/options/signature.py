@@ -9,7 +9,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -90,6 +90,22 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> A
         return typing.get_type_hints(holder, globalns=inspect.unwrap(function).__globals__)[parameter.name]
     except (NameError, TypeError, AttributeError, SyntaxError):
         return Any
+
+
+def returns_of(function: Callable[..., Any]) -> Any:
+    """Returns the annotation of what a function returns; :data:`Any` where it is absent or cannot be resolved."""
+    try:
+        return typing.get_type_hints(inspect.unwrap(function)).get("return", Any)
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return Any
+
+
+def is_list(annotation: object) -> bool | None:
+    """Tells whether an annotation is that of a list, tuple or sequence; ``None`` where it may be or cannot tell."""
+    if typing.get_origin(annotation) in (list, tuple, Sequence):
+        return True
+    unclear = (Any, list, tuple, object)  # Any is a class, too
+    return False if isinstance(annotation, type) and annotation not in unclear else None
 
 
 def argument_problems(annotation: object, value: object) -> list[tuple[Path, str]]:

@@ -131,6 +131,7 @@ CASES = (
     Case("train.compile", ("train.compile=true",), alters=None, slow=True),
     Case("train.channels_last", ("train.channels_last=true",), alters=None),
     Case("train.ema.decay", ("train.ema.decay=0.5",)),
+    Case("train.ema.warmup", ("train.ema.warmup=true",)),
     same("train.ema", "train.ema=null"),
     same("train.checkpoint_every", "train.checkpoint_every=1"),
     same("train.keep", "train.keep=1", slow=True),

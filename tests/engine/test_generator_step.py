@@ -107,6 +107,7 @@ def test_two_batches_accumulated_equal_one_of_twice_the_size(adversarial: bool):
     for data, accumulate in (([whole], 1), (halves, 2)):
         made = restorer(terms, accumulate=accumulate)
         assert made.generator_batches == accumulate
+        made.measure = True
         logs.append(made.train_step(data, optimizers(made)))
         weights.append({name: snapshot(network) for name, network in made.networks().items()})
     for network, state in weights[0].items():

@@ -31,7 +31,7 @@ STOCHASTIC = {
     "train": {
         "iters": ITERS,
         "critic_steps": 2,
-        "ema": {"decay": 0.9},
+        "ema": {"decay": 0.9, "warmup": True},
         "checkpoint_every": EVERY,
         "clip_grad_norm": 1.0,
     },

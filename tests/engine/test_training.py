@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from runs import checkpoint_of, records
+from runs import checkpoint_of, differences, records
 from tiny import CRITIC
 
 from deblurkit import load_options, train
+from deblurkit.engine.build import Setup
 from deblurkit.errors import UserError
 
 GAME = {"type": "AdversarialLoss", "critic": "critic", "weight": 0.01}
@@ -177,12 +179,14 @@ def history() -> list[dict[str, torch.Tensor]]:
     return HOOKS.get("TrainingHistory").kept
 
 
-def test_average_follows_its_recursion(tmp_path: Path, option_file: Callable[..., Path], plugin: str):
+@pytest.mark.parametrize("warmup", [False, True])
+def test_average_follows_its_recursion(tmp_path: Path, option_file: Callable[..., Path], plugin: str, warmup: bool):
+    decay = 0.25 if warmup else 0.7
     change = {
         "plugins": [plugin],
         "generator": {"type": "TrainingBuffered"},
         "hooks": [{"type": "TrainingHistory"}],
-        "train": {"iters": 5, "ema": {"decay": 0.7}},
+        "train": {"iters": 5, "ema": {"decay": decay, "warmup": warmup}},
     }
     state = checkpoint_of(start(tmp_path, option_file(change)), 5)
     first, *others = history()
@@ -191,10 +195,46 @@ def test_average_follows_its_recursion(tmp_path: Path, option_file: Callable[...
             assert torch.equal(value, state["generator"][name]), "buffers are copied"
             continue
         average = first[name]
-        for weights in others:
-            average = 0.7 * average + 0.3 * weights[name]
+        for number, weights in enumerate(others):  # 0.1, 2/11 and 0.25 thereafter
+            share = min(decay, (1 + number) / (10 + number)) if warmup else decay
+            average = share * average + (1 - share) * weights[name]
         torch.testing.assert_close(value, average, rtol=1e-5, atol=1e-7)
         assert not torch.equal(value, state["generator"][name])
+
+
+def test_average_that_a_resumption_begins_warms_up_from_there(tmp_path: Path, option_file: Callable[..., Path]):
+    options = option_file({"train": {"iters": 12, "checkpoint_every": 1, "keep": 20}})
+    start(tmp_path, options, "run", "train.iters=4")
+    averaged = ["train.ema={decay: 0.999, warmup: true}"]
+    whole = shutil.copytree(tmp_path / "run", tmp_path / "whole")
+    train(load_options(options, averaged), whole, resume=True, device="cpu")
+    broken = shutil.copytree(tmp_path / "run", tmp_path / "broken")
+    train(load_options(options, [*averaged, "train.iters=8"]), broken, resume=True, device="cpu")
+    train(load_options(options, averaged), broken, resume=True, device="cpu")
+    states = [checkpoint_of(folder, 12) for folder in (whole, broken)]
+    assert states[0]["average_began"] == 4
+    assert not differences(states[0]["ema"], states[1]["ema"])
+    average = checkpoint_of(whole, 4)["generator"]["stem.weight"]
+    for number in range(8):
+        share = (1 + number) / (10 + number)
+        average = share * average + (1 - share) * checkpoint_of(whole, 5 + number)["generator"]["stem.weight"]
+    torch.testing.assert_close(states[0]["ema"]["stem.weight"], average, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("iters", "ema", "told"),
+    [
+        (300, "{decay: 0.999}", "train.ema: after 300 iterations its average still holds 74% of the weights at"),
+        (300, "{decay: 0.999, warmup: true}", ""),
+        (50, "{decay: 0.9}", ""),
+    ],
+)
+def test_average_that_would_hold_the_start_is_told(option_file: Callable[..., Path], iters: int, ema: str, told: str):
+    options = load_options(option_file(), [f"train.iters={iters}", f"train.ema={ema}"])
+    said = [note for note in Setup(options, torch.device("cpu")).notes if "train.ema" in note]
+    assert len(said) == bool(told)
+    assert all(note.startswith(told) for note in said)
+    assert not Setup(options, torch.device("cpu"), pretrained=False).notes, "with --init-from it begins elsewhere"
 
 
 def test_frozen_part_is_still_until_its_epoch(tmp_path: Path, option_file: Callable[..., Path], plugin: str):

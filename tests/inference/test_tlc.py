@@ -6,7 +6,6 @@ import math
 import random
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 import skimage.data
 import torch
@@ -16,6 +15,7 @@ from torch.nn import functional
 
 from deblurkit.archs.nafnet import NAFNet, SimplifiedChannelAttention
 from deblurkit.errors import UserError
+from deblurkit.inference.forward import restore_whole
 from deblurkit.inference.restore import restore
 from deblurkit.inference.tlc import local_mean, local_means
 from deblurkit.registry import ARCHS
@@ -80,8 +80,7 @@ def directly_local(network: nn.Module) -> nn.Module:
 def test_nafnet_does_not_change_up_to_384(height: int, width: int):
     network, blurred = nafnet(), photograph(height, width)
     expected = restore(network, blurred)
-    with local_means(network, 256):
-        assert torch.equal(restore(network, blurred), expected)
+    assert torch.equal(restore_whole(network, blurred, called=local_means(network, 256)), expected)
 
 
 @pytest.mark.parametrize(("height", "width"), [(193, 193), (200, 300), (300, 104)])
@@ -89,8 +88,7 @@ def test_nafnet_equals_means_computed_directly(height: int, width: int):
     blurred = photograph(height, width).double()
     network = nafnet().double()
     plain = restore(network, blurred)
-    with local_means(network, 128):
-        found = restore(network, blurred)
+    found = restore_whole(network, blurred, called=local_means(network, 128))
     expected = restore(directly_local(network), blurred)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
     assert (found - plain).abs().max() > 1e-4, "the test can tell"
@@ -99,10 +97,9 @@ def test_nafnet_equals_means_computed_directly(height: int, width: int):
 
 def test_float32_equals_float64():
     network, blurred = nafnet(), photograph(208, 208)
-    with local_means(network, 128):
-        found = restore(network, blurred)
-    with local_means(network.double(), 128):
-        torch.testing.assert_close(found, restore(network, blurred.double()), rtol=0, atol=1e-5)
+    found = restore(network, blurred, inference="tlc:128")
+    exact = restore_whole(network.double(), blurred.double(), called=local_means(network, 128))
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-5)
 
 
 def test_windows_of_nafnet():
@@ -151,8 +148,7 @@ def test_half_precision_sums_in_float32(dtype: torch.dtype):
 
 def test_under_autocast():
     network, blurred = nafnet(), photograph(120, 160)
-    with local_means(network, 64):
-        exact, half = restore(network, blurred), restore(network, blurred, "bf16")
+    exact, half = (restore(network, blurred, precision, "tlc:64") for precision in ("fp32", "bf16"))
     assert (half - exact).abs().mean() < 0.01
 
 
@@ -167,8 +163,7 @@ def test_every_generator_is_local_or_says_why_not(name: str):
     for side, changes in ((96, False), (160, True)):
         blurred = photograph(side, side)
         expected = restore(network, blurred)
-        with means:
-            found = restore(network, blurred)
+        found = restore_whole(network, blurred, called=means)
         assert found.shape == blurred.shape
         assert torch.equal(found, expected) is not changes
         assert torch.equal(restore(network, blurred), expected), "nothing stays behind"
@@ -211,8 +206,7 @@ def test_every_way_to_write_a_pool(way: str):
     network, blurred = network_of(MAPS[way], nn.Conv2d(4, 4, 1)), photograph(120, 80)
     means = local_means(network, 32)
     assert means.windows == [(48, 48)]
-    with means:
-        found = network(blurred)
+    found = means(blurred)
     features = network[0](blurred)
     local = features * network[1].last(DirectMean(48)(features.double()).float())
     torch.testing.assert_close(found, network[2](local))
@@ -250,10 +244,9 @@ def test_calls_that_depend_on_the_image_are_refused():
     with pytest.raises(UserError, match="takes other means for 64x64 than for 128x128"):
         local_means(Wilful(), 64)
     means = local_means(Wilful(), 32)
-    with means, pytest.raises(ValueError, match="tlc: Wilful takes more means for this image than the 1"):
-        means.generator(photograph(128, 64))
-    with means:
-        assert means.generator(photograph(64, 64)).shape == (1, 3, 64, 64), "an error leaves nothing behind"
+    with pytest.raises(ValueError, match="tlc: Wilful takes more means for this image than the 1"):
+        means(photograph(128, 64))
+    assert means(photograph(64, 64)).shape == (1, 3, 64, 64), "an error leaves nothing behind"
 
 
 def test_impossible_windows_are_refused():
@@ -279,17 +272,14 @@ def test_calibration_leaves_no_trace():
 @pytest.mark.slow
 def test_a_compiled_generator_runs_as_written():
     network, blurred = nafnet(), photograph(400, 400)
-    with local_means(network, 256):
-        expected = restore(network, blurred)
+    expected = restore(network, blurred, inference="tlc:256")
     network.compile()
-    with local_means(network, 256):
-        assert torch.equal(restore(network, blurred), expected)
+    assert torch.equal(restore(network, blurred, inference="tlc:256"), expected)
 
 
-def test_other_networks_are_left_alone():
-    network, other, blurred = nafnet(), nafnet(), photograph(400, 400)
-    expected = restore(other, blurred)
-    with local_means(network, 256):
-        assert torch.equal(restore(other, blurred), expected)
-        assert torch.equal(blurred.mean((2, 3), keepdim=True), torch.mean(blurred, (2, 3), keepdim=True))
-        np.testing.assert_equal(tuple(nn.AdaptiveAvgPool2d(1)(blurred).shape), (1, 3, 1, 1))
+def test_the_networks_own_calls_are_left_alone():
+    network, blurred = nafnet(), photograph(400, 400)
+    expected = restore(network, blurred)
+    local = restore_whole(network, blurred, called=local_means(network, 256))
+    assert not torch.equal(local, expected)
+    assert torch.equal(restore(network, blurred), expected)

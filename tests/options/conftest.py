@@ -37,10 +37,11 @@ class ToyNet(nn.Module):
         if channels == 13:
             raise ValueError("13 channels bring bad luck")
         self.encoder = nn.Conv2d(3, 3, 3, padding=1)
+        self.scale = nn.Parameter(torch.ones(()))
         self.gradient = gradient
 
     def forward(self, blurred):
-        image = self.encoder(blurred)
+        image = self.encoder(blurred) * self.scale
         return {"image": image, "gradient": image} if self.gradient else image
 
 

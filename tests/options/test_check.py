@@ -228,6 +228,18 @@ def test_nothing_that_an_option_file_names_is_run(
         ("restorer.parts={}", "restorer.parts: the engine fills this argument of GANRestorer"),
         ("hooks.0.evry=1", "hooks.0.evry: ToyHook has no argument 'evry' (did you mean 'every'?)"),
         ("hooks.0.every=x", "hooks.0.every: should be a valid integer, not 'x'"),
+        ("hooks=[{type: CheckpointHook, interval: 5}]", "hooks.0.type: MMEngine's CheckpointHook would do once more"),
+        ("hooks=[{type: LoggerHook}]", "hooks.0.type: MMEngine's LoggerHook would do once more"),
+        ("hooks=[{type: ParamSchedulerHook}]", "hooks.0.type: MMEngine's ParamSchedulerHook would do once more"),
+        ("hooks=[{type: EMAHook}]", "hooks.0.type: MMEngine's EMAHook would do once more what ours does: train.ema"),
+        (
+            "engine.default_hooks.logger={type: LoggerHook}",
+            "engine.default_hooks.logger.type: MMEngine's LoggerHook would do once more what ours does: logging.every",
+        ),
+        (
+            "hooks=[{type: EarlyStoppingHook, monitor: val/toy/psnr}]",
+            "hooks.0: EarlyStoppingHook refuses its arguments: Cannot infer the rule for val/toy/psnr",
+        ),
         ("engine.model={}", "engine.model: this has a place of its own: generator, discriminators and restorer"),
         ("engine.env_cfg=3", "engine.env_cfg: should be"),
         ("engine.default_hooks.timer.type=IterTimerHok", "engine.default_hooks.timer.type: no hook is named"),
@@ -243,6 +255,68 @@ def test_one_mistake_is_one_line(good: Path, problems: Lines, override: str, sai
     assert len(lines) == 1, lines
     assert f": {said}" in lines[0]
     assert lines[0].startswith((f"--set {override}: ", f"{good}:"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ("discriminators=null", "losses.adversarial=null"),
+            "no loss term names a critic, so nothing would be trained in it",
+        ),
+        (("losses.adversarial.start=3",), "no loss term with a critic counts in iteration 0, so nothing"),
+        (("losses.adversarial.end=4",), "no loss term with a critic counts in iteration 4, so nothing"),
+        (("losses.adversarial.end=5",), ""),
+        (("losses.adversarial.end=4", "losses.later={type: ToyGame, critic: critic, start: 4}"), ""),
+    ],
+)
+def test_a_warmup_has_something_to_train(good: Path, problems: Lines, overrides: tuple[str, ...], said: str) -> None:
+    if not said:
+        load_options(good, ["train.critic_warmup=5", *overrides])
+        return
+    lines = problems(good, ["train.critic_warmup=5", "optimizers.discriminators={type: Adam}", *overrides])
+    assert len(lines) == 1, lines
+    assert f"train.critic_warmup: {said}" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("term", "said"),
+    [
+        (
+            "{type: L1Loss, pred: pyramid(image), target: sharp}",
+            "losses.image.pred: pyramid(image) is a list of images, and L1Loss compares single ones",
+        ),
+        (
+            "{type: L1Loss, target: sobel(pyramid(sharp))}",
+            "losses.image.target: sobel(pyramid(sharp)) is a list of images, and L1Loss compares single ones",
+        ),
+        (
+            "{type: MultiScaleMSELoss, pred: pyramid(image)}",
+            "losses.image.target: sharp is a single image, and MultiScaleMSELoss compares lists of them",
+        ),
+        (
+            "{type: ToyGame, critic: critic, pred: pyramid(image)}",
+            "losses.image.pred: pyramid(image) is a list of images, and ToyGame compares single ones",
+        ),
+        ("{type: MultiScaleMSELoss, pred: pyramid(image), target: pyramid(sharp)}", ""),
+        ("{type: L1Loss, pred: sobel_components(image), target: sobel_components(sharp)}", ""),
+        ("{type: ToyL1, pred: pyramid(image)}", ""),  # nothing says what it compares
+    ],
+)
+def test_a_loss_gets_the_images_or_lists_that_it_compares(good: Path, problems: Lines, term: str, said: str) -> None:
+    override = f"losses.image={term}"
+    if not said:
+        load_options(good, [override])
+        return
+    lines = problems(good, [override])
+    assert len(lines) == 1, lines
+    assert said in lines[0]
+
+
+def test_a_generators_lists_are_known_as_such() -> None:
+    wrong = "losses.scales={type: L1Loss, pred: scales, target: sharp}"
+    with pytest.raises(OptionsError, match=r"losses\.scales\.pred: scales is a list of images, and L1Loss"):
+        load_options("madn", [wrong])
 
 
 @pytest.mark.parametrize(

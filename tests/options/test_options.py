@@ -149,6 +149,7 @@ def test_the_json_schema_accepts_our_option_files(validator: jsonschema.Draft202
         {"datasets": {"train": {"type": "ToyPairs", "batch_size": 0}}},
         {"schedulers": [{"type": "PolyLR", "off": "generator"}]},
         {"engine": {"model": {}}},
+        {"hooks": [{"type": "LoggerHook"}]},
         {"train": {"precision": "fp8"}},
     ],
 )

@@ -20,15 +20,20 @@ def averaged(restorer: Restorer) -> nn.Module:
 class EMAHook(Hook):
     """Keeps ``ema = decay * ema + (1 - decay) * weights`` of the generator; buffers are copied.
 
+    With ``warmup`` the decay is ``min(decay, (1 + n) / (10 + n))`` after n updates of the generator since the average
+    began, as TensorFlow's ``num_updates`` has it: a short run's average reaches back about a tenth of the run.
+
     Args:
         decay: In [0, 1).
+        warmup: Whether the decay grows from 0.1 on.
         start: The average to go on from; ``None``: it starts at the generator's weights.
     """
 
     priority = "VERY_HIGH"  # before anything that looks at the average
 
-    def __init__(self, decay: float, start: dict[str, Tensor] | None = None) -> None:
+    def __init__(self, decay: float, warmup: bool = False, start: dict[str, Tensor] | None = None) -> None:
         self.decay = decay
+        self.warmup = warmup
         self._start = start
         # Lists of tensors, made once: two fused calls an iteration update them all.
         self._average: list[Tensor] = []
@@ -52,7 +57,12 @@ class EMAHook(Hook):
     @torch.no_grad()
     def after_train_iter(self, runner: TrainingRunner, batch_idx: int, data_batch: object, outputs: object) -> None:
         """Moves the average toward the weights."""
-        torch._foreach_lerp_(self._average, self._weights, 1.0 - self.decay)
+        decay = self.decay
+        if self.warmup:
+            # From the iteration, so that a resumed run needs no count. While critics warm up the weights stand still.
+            updates = max(0, runner.iter - max(runner.average_began, runner.options.train.critic_warmup))
+            decay = min(decay, (1 + updates) / (10 + updates))
+        torch._foreach_lerp_(self._average, self._weights, 1.0 - decay)
         # Running statistics are averages already; an average of them would lag behind the weights.
         if self._buffers:
             torch._foreach_copy_(self._average_buffers, self._buffers)
