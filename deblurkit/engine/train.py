@@ -15,6 +15,7 @@ from rich.console import Console
 
 from deblurkit import checkpoint
 from deblurkit.engine.build import Setup, training_set
+from deblurkit.engine.host import hubs_given_back, settings_given_back
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
 from deblurkit.engine.work_dir import WorkDir
@@ -39,7 +40,7 @@ def train(
     launcher: str = "none",
     key: str | None = None,
 ) -> Path:
-    """Trains what ``options`` say, and returns the work dir.
+    """Trains what ``options`` say, and returns the work dir. The process gets back all that the training took of it.
 
     Args:
         options: From :func:`deblurkit.load_options`.
@@ -59,12 +60,13 @@ def train(
     if key is not None and init_from is None:
         raise UserError(f"--key {key}: expected --init-from too, the file in which it names weights")
     training_set(options)  # refuses options that lack something, before processes start and a folder is made
-    place_of_work = start_processes(launcher, device)
     folder = WorkDir(Path(work_dir) if work_dir is not None else Path("work_dirs") / options.name)
-    console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
-    with _holding(folder, launcher):
-        # The function's own frame, so that all that a training holds is gone when its processes part.
-        _train(options, folder, console, place_of_work, resume, overwrite, init_from, launcher, key)
+    with settings_given_back():
+        place_of_work = start_processes(launcher, device)
+        console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
+        with _holding(folder, launcher), hubs_given_back():
+            # The function's own frame, so that all that a training holds is gone when its processes part.
+            _train(options, folder, console, place_of_work, resume, overwrite, init_from, launcher, key)
     return folder.path
 
 
