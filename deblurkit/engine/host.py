@@ -20,7 +20,7 @@ from torch.utils.data._utils import signal_handling
 
 from deblurkit.engine.state import random_state, set_random_state
 
-_HUBS = (Visualizer, MessageHub, DefaultScope, MMLogger)  # loggers last: the others may have something to say
+_HUBS = (Visualizer, MessageHub, DefaultScope, MMLogger)
 
 
 @contextmanager
@@ -83,9 +83,9 @@ def _childrens_signal() -> Iterator[None]:
 
 @contextmanager
 def hubs_given_back() -> Iterator[None]:
-    """Closes and forgets what MMEngine registers process-wide within the block, with all that hangs on it.
+    """Has MMEngine forget what it registers process-wide within the block: hubs, loggers, and visualizers.
 
-    These are a run's logger with its files, its record for TensorBoard with the thread that writes it, and hubs.
+    A visualizer is closed: TensorBoard's has a thread, and a reference to all of the training.
     """
     before = {hub: set(hub._instance_dict) for hub in _HUBS}
     try:
@@ -93,16 +93,9 @@ def hubs_given_back() -> Iterator[None]:
     finally:
         for hub, names in before.items():
             for name in hub._instance_dict.keys() - names:
-                _close(hub._instance_dict.pop(name))
-
-
-def _close(instance: object) -> None:
-    if isinstance(instance, MMLogger):
-        for handler in instance.handlers:
-            with contextlib.suppress(OSError):  # of a full disk, which the log has told already
-                handler.close()
-    elif isinstance(instance, Visualizer):
-        try:
-            instance.close()
-        except Exception as error:  # whatever a service makes of its end, the training is done
-            logging.getLogger("deblurkit").warning(f"{type(instance).__name__} could not be closed: {error}")
+                instance = hub._instance_dict.pop(name)
+                try:
+                    if isinstance(instance, Visualizer):
+                        instance.close()
+                except Exception as error:  # whatever a service makes of its end, the training is done
+                    logging.getLogger("deblurkit").warning(f"{name}: its records could not be closed: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
@@ -188,6 +189,12 @@ class TrainingRunner(Runner):
                         hook.after_stop(self)
                 except Exception as error:
                     self.logger.warning(f"{type(hook).__name__} could not clean up: {error}")
+
+    def close(self) -> None:
+        """Closes the log."""
+        for handler in self.logger.handlers:
+            with contextlib.suppress(OSError):  # of a full disk, which the log has told already
+                handler.close()
 
     def record(self, values: dict[str, Any], clock: dict[str, Any]) -> None:
         """Gives a record to the hooks that keep them; ``clock`` holds the wall-clock keys."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,14 +98,19 @@ def _train(
     if abandoned is not None:
         runner.logger.warning(f"what this run had done beyond this checkpoint now lies in {abandoned}")
     del found, resumption  # the checkpoint's tensors, which the runner forgets once it has taken them up
-    runner.train()
-    if options.logging.curves and get_rank() == 0:
-        from deblurkit.report.curves.page import write_curves  # matplotlib and jinja2, only once they are needed
+    with closing(runner):
+        runner.train()
+        if options.logging.curves and get_rank() == 0:
+            _draw_curves(folder, runner.logger)
 
-        try:
-            runner.logger.info(f"curves and samples: {write_curves([folder.path])}")
-        except Exception as error:  # whatever is wrong with the page, the training is done
-            runner.logger.warning(f"the curves could not be drawn: {type(error).__name__}: {error}")
+
+def _draw_curves(folder: WorkDir, logger: logging.Logger) -> None:
+    from deblurkit.report.curves.page import write_curves  # matplotlib and jinja2, only once they are needed
+
+    try:
+        logger.info(f"curves and samples: {write_curves([folder.path])}")
+    except Exception as error:  # whatever is wrong with the page, the training is done
+        logger.warning(f"the curves could not be drawn: {type(error).__name__}: {error}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import guest
 import pytest
+import torch
 from runs import run
 
 PLUGIN = '''
@@ -28,6 +29,27 @@ class Breaks(Hook):
     def after_stop(self, runner):
         raise ZeroDivisionError("another one")
 '''
+
+
+NEWER = """
+import torch
+from deblurkit.device import switch_tf32
+from deblurkit.engine.host import settings_given_back
+
+torch.backends.cuda.matmul.fp32_precision = "tf32"
+with settings_given_back():
+    switch_tf32(False)
+print(torch.backends.cuda.matmul.fp32_precision)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has no newer switches"
+)
+def test_a_program_that_uses_torchs_newer_switches(tmp_path: Path):
+    script = tmp_path / "newer.py"
+    script.write_text(NEWER, encoding="utf-8")
+    assert run(tmp_path / "newer.txt", script=script).splitlines()[-1] == "tf32"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
