@@ -34,7 +34,7 @@ setup(
     install_requires=[
         "addict>=2.4",
         "argcomplete>=3.5",
-        "filelock>=3.12",
+        "filelock>=4.0",
         "h5py>=3.10",
         "imagecodecs>=2024.9.22",
         "jinja2>=3.1",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from deblurkit import __version__
-from deblurkit.errors import UserError, did_you_mean
+from deblurkit.errors import UserError, did_you_mean, said_by_system
 
 GROUPS = {
     "Start": ("quickstart", "doctor"),
@@ -164,8 +164,8 @@ def _run_command(parser: argparse.ArgumentParser, words: Sequence[str], typed: S
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Runs ``main`` and exits with its code: 0 done, 1 our fault, 2 the user's mistake, 130 interrupted.
 
-    A :class:`~deblurkit.errors.UserError` is printed without a traceback, one unwrapped line for each problem. A second
-    Ctrl-C ends the process at once.
+    A :class:`~deblurkit.errors.UserError` is printed without a traceback, one unwrapped line for each problem; so is
+    what the system refuses, such as a write to a full disk. A second Ctrl-C ends the process at once.
     """
     signal.signal(signal.SIGINT, _interrupt)
     for stream in (sys.stdout, sys.stderr):
@@ -187,9 +187,13 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         # Whoever read our output left; Python's own flush at exit would complain about that once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OUR_FAULT
-    except Exception:
-        traceback.print_exc()
-        code = OUR_FAULT
+    except Exception as error:
+        refused = said_by_system(error) if isinstance(error, OSError) else None
+        if refused is None:
+            traceback.print_exc()
+        else:
+            print(refused, file=sys.stderr)
+        code = OUR_FAULT if refused is None else USERS_MISTAKE
     sys.exit(code)
 
 

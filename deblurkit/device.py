@@ -158,14 +158,19 @@ def _left_in_group(folder: Path, most: str, used: str, droppable: str) -> int:
     return int((folder / most).read_text()) - int((folder / used).read_text()) + int(counts[droppable])
 
 
-def peak_memory() -> int:
-    """Returns the bytes taken at the most so far: of the GPU's allocator where there is one, else of this process."""
+def peak_memory() -> int | None:
+    """Returns the bytes taken at the most so far: of the GPU's allocator where there is one, else of this process.
+
+    ``None`` where the system does not say.
+    """
     import torch
 
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    import resource  # there is none on Windows
-
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if sys.platform == "darwin":  # it counts bytes, Linux kibibytes
         return peak

@@ -42,6 +42,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{folded[close[0]]}'?)" if close else ""
 
 
+def said_by_system(error: OSError) -> str | None:
+    """Returns what the system refused, and of which file, in one line; ``None`` for an error of a library's own."""
+    if error.errno is None:
+        return None
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+
+
 def one_line(error: Exception) -> str:
     """Returns what an exception says, in one line; its class where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,14 +1,17 @@
 """Files and folders that are whole or not there, locks, and journals that only grow.
 
 Each survives a process that is killed at any moment; a crash of the machine too where it is ``durable`` or synced. What
-cannot be written raises the system's OSError, which :func:`saying` turns into one line for the user.
+cannot be written raises the system's OSError, which :func:`saying` turns into one line for the user. Locks and flushing
+are best effort: some file systems have neither, which is told once in a process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -20,6 +23,9 @@ from deblurkit.errors import UserError
 
 Content = bytes | str | Callable[[BinaryIO], object]
 """The content of a file: bytes, text that is encoded in UTF-8 as it stands, or a function that writes to the file."""
+
+_LACKING = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}  # how a file system says that it lacks a call
+_missed: set[str] = set()  # what this process has been told to do without
 
 
 @contextlib.contextmanager
@@ -58,7 +64,7 @@ def write_together(contents: Mapping[Path, Content], *, durable: bool = False, h
                     opened.write(content)
                 if durable:
                     opened.flush()
-                    os.fsync(opened.fileno())
+                    sync_file(opened.fileno(), file.parent)
         for file, beside in temporary.items():
             os.replace(beside, file)
     except BaseException:
@@ -70,12 +76,33 @@ def write_together(contents: Mapping[Path, Content], *, durable: bool = False, h
 
 def sync_folder(folder: Path) -> None:
     """Flushes a folder's entries to the disk, where the system can, so that a rename survives a power cut."""
-    with contextlib.suppress(OSError):  # some file systems cannot, nor Windows
+    if os.name == "nt":  # it opens no folders
+        return
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        _miss("flushed to the disk", folder, error)
+
+
+def sync_file(descriptor: int, folder: Path) -> None:
+    """Flushes an open file of a folder to the disk, where the file system can."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _LACKING:  # a full disk may say so only here
+            raise
+        _miss("flushed to the disk", folder, error)
+
+
+def _miss(what: str, path: Path, error: OSError) -> None:
+    """Says what a file system cannot do, for the first path only: the next ones mostly lie on the same disk."""
+    if what not in _missed:
+        _missed.add(what)
+        logging.getLogger("deblurkit").warning(f"{path}: cannot be {what}: {error.strerror or error}; goes on without")
 
 
 @contextlib.contextmanager
@@ -110,6 +137,8 @@ def user_cache() -> Path:
 class Lock:
     """A file that one process at a time holds: until it lets go, its ``with`` block ends, or it ends, however it ends.
 
+    On a file system without locks it holds nothing off, which is told.
+
     Args:
         file: Stays, empty: others may be waiting for it.
         taken: What the UserError says where another process holds it; ``{pid}`` stands for which. Without it, waits.
@@ -120,7 +149,8 @@ class Lock:
 
         self.file = file
         self._pid_file = file.with_name(f"{file.name}.pid")
-        self._lock = FileLock(file)
+        # Without the fallback, whose file outlives a process that is killed.
+        self._lock = FileLock(file, fallback_to_soft=False)
         try:
             self._lock.acquire(timeout=0 if taken else -1)
         except Timeout:  # which is an OSError too
@@ -128,15 +158,21 @@ class Lock:
             if self._pid_file.is_file():
                 pid = self._pid_file.read_text("ascii", "replace").strip()
             raise UserError(taken.replace("{pid}", pid)) from None
+        except OSError as error:
+            with open(file, "ab"):  # where not even this is allowed, the disk is at fault and not its locks
+                pass
+            _miss("locked", file, error)
 
     def tell_pid(self) -> None:
         """Writes down beside the lock who holds it, for the words of those that find it taken."""
         self._pid_file.write_text(f"{os.getpid()}\n")
 
     def release(self) -> None:
-        """Lets the lock go."""
-        self._pid_file.unlink(missing_ok=True)
-        self._lock.release()
+        """Lets the lock go; what the disk refuses then is of no consequence, since the process's end lets go too."""
+        with contextlib.suppress(OSError):
+            self._pid_file.unlink()
+        with contextlib.suppress(OSError):
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -149,6 +185,7 @@ class JsonLines:
     """A file of JSON values, one a line, that only grows. A line that was cut short counts as not written."""
 
     def __init__(self, file: Path) -> None:
+        self._folder = file.parent
         # Not buffered: what a full disk has refused would be written once more when the file is closed.
         self._stream = open(file, "a+b", buffering=0)  # noqa: SIM115 (held until it is closed)
 
@@ -176,7 +213,7 @@ class JsonLines:
 
     def sync(self) -> None:
         """Flushes what was added to the disk, so that no crash of the machine takes it back."""
-        os.fsync(self._stream.fileno())
+        sync_file(self._stream.fileno(), self._folder)
 
     def close(self) -> None:
         """Adds no more."""

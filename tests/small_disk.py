@@ -27,6 +27,10 @@ class SmallDisk:
         """Make it larger or smaller."""
         subprocess.run(["mount", "-o", f"remount,size={kibibytes}k", self.path], check=True)
 
+    def make_read_only(self) -> None:
+        """Let nothing more be written to it."""
+        subprocess.run(["mount", "-o", "remount,ro", self.path], check=True)
+
 
 @contextlib.contextmanager
 def small_disk_at(path: Path, kibibytes: int) -> Iterator[SmallDisk]:

@@ -34,6 +34,24 @@ def test_mistakes_are_one_line_each() -> None:
     assert done.stderr.splitlines() == ["x.yml:3: first", "second on two lines", "w" * 300]
 
 
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("open('missing/file')", "missing/file: No such file or directory"),
+        ("import errno; raise OSError(errno.ENOSPC, 'No space left on device')", "No space left on device"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(body: str, line: str) -> None:
+    done = run(body)
+    assert (done.returncode, done.stderr) == (2, f"{line}\n")
+
+
+def test_a_librarys_own_oserror_keeps_its_traceback() -> None:
+    done = run("raise OSError('not in the format that I know')")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+
+
 def test_a_reader_that_leaves() -> None:
     code = "from deblurkit import cli\ndef main():\n    for i in range(10**6): print(i)\ncli.run(main)"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -33,6 +33,7 @@ from deblurkit.engine.optim import NetworkOptimizer, Schedules, build_optimizers
 from deblurkit.engine.position import Length, Position
 from deblurkit.engine.resume import Resumption
 from deblurkit.engine.runner import TrainingRunner
+from deblurkit.engine.services import check_services
 from deblurkit.engine.step import Parts
 from deblurkit.engine.tensorboard import TensorboardFrom, why_unusable
 from deblurkit.engine.work_dir import WorkDir
@@ -201,6 +202,8 @@ class Setup:
     def __init__(self, options: Options, device: torch.device, pretrained: bool = True) -> None:
         problems = Problems()
         entry = training_set(options)
+        with problems.gathered(""):  # its lines name their keys
+            check_services(options, device)
         self.options, self.device = options, device
         self.notes: list[str] = []
         self._logger: logging.Logger | None = None

@@ -10,6 +10,7 @@ from rich.console import Console
 from deblurkit.data.prefetch import Batch
 from deblurkit.engine.build import Problems, build_parts, build_step, training_set
 from deblurkit.engine.processes import start_processes
+from deblurkit.engine.services import check_services
 from deblurkit.errors import UserError
 from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.inference.restore import restore
@@ -38,6 +39,7 @@ def dry_run(options: Options, device: str | None = None) -> None:
     parts = build_parts(options, problems, console.print, random_weights=True)
     problems.raise_any()
     chosen = start_processes("none", device)
+    check_services(options, chosen)
     restorer, optimizers, _ = build_step(parts, options, chosen, console.print)
     for name, network in restorer.networks().items():
         console.print(f"{name}: {type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
@@ -20,7 +21,7 @@ from torch import nn
 from deblurkit import checkpoint
 from deblurkit.engine import state as training_state
 from deblurkit.engine.work_dir import WorkDir
-from deblurkit.errors import UserError
+from deblurkit.errors import UserError, said_by_system
 from deblurkit.files import saying
 
 if TYPE_CHECKING:
@@ -113,16 +114,15 @@ class TrainingRunner(Runner):
         super().setup_env(env_cfg)
         self._timestamp = ""  # MMEngine's timestamped folder becomes the work dir itself
 
-    def build_logger(  # type: ignore[override] # MMEngine passes no more than these
-        self, log_level: int | str = "INFO", log_file: str | None = None
-    ) -> MMLogger:
+    def build_logger(self, log_level: int | str = "INFO") -> MMLogger:  # type: ignore[override] # all that is passed
         """Returns a logger into ``log.txt`` and onto the console: plain lines, or above a progress bar."""
         logger = MMLogger(self._experiment_name, log_level=log_level)
         logger.handlers.clear()
         if not is_main_process():
             logger.addHandler(logging.NullHandler())  # without any, warnings would go to stderr
             return logger
-        file = _LogFile(log_file or self.folder.log, mode="a", encoding="utf-8")
+        with saying(f"{self.folder.log}: cannot be written"):
+            file = _LogFile(self.folder.log, mode="a", encoding="utf-8")
         shown: logging.Handler = logging.StreamHandler(sys.stdout)
         plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
         file.setFormatter(plain)
@@ -196,6 +196,12 @@ class TrainingRunner(Runner):
                 except Exception as error:
                     self.logger.warning(f"{type(hook).__name__} could not clean up: {error}")
 
+    def close(self) -> None:
+        """Closes the log."""
+        for handler in self.logger.handlers:
+            with contextlib.suppress(OSError):  # of a full disk, which the log has told already
+                handler.close()
+
     def record(self, values: dict[str, Any], clock: dict[str, Any]) -> None:
         """Gives a record to the hooks that keep them; ``clock`` holds the wall-clock keys."""
         self.call_hook("on_record", record={**values, **clock})
@@ -264,4 +270,7 @@ def _reason(error: BaseException) -> str:
         return "; ".join(error.problems)
     if isinstance(error, Interrupted):
         return f"stopped by {error.signal.name}"
+    refused = said_by_system(error) if isinstance(error, OSError) else None
+    if refused is not None:
+        return refused
     return "".join(traceback.format_exception(error)).rstrip()

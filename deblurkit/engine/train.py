@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from deblurkit import checkpoint
 from deblurkit.engine.build import Setup, training_set
+from deblurkit.engine.host import hubs_given_back, settings_given_back
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
 from deblurkit.engine.work_dir import WorkDir
@@ -39,7 +41,7 @@ def train(
     launcher: str = "none",
     key: str | None = None,
 ) -> Path:
-    """Trains what ``options`` say, and returns the work dir.
+    """Trains what ``options`` say, and returns the work dir. The process gets back all that the training took of it.
 
     Args:
         options: From :func:`deblurkit.load_options`.
@@ -59,12 +61,13 @@ def train(
     if key is not None and init_from is None:
         raise UserError(f"--key {key}: expected --init-from too, the file in which it names weights")
     training_set(options)  # refuses options that lack something, before processes start and a folder is made
-    place_of_work = start_processes(launcher, device)
     folder = WorkDir(Path(work_dir) if work_dir is not None else Path("work_dirs") / options.name)
-    console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
-    with _holding(folder, launcher):
-        # The function's own frame, so that all that a training holds is gone when its processes part.
-        _train(options, folder, console, place_of_work, resume, overwrite, init_from, launcher, key)
+    with settings_given_back():
+        place_of_work = start_processes(launcher, device)
+        console = Console(highlight=False, soft_wrap=True, quiet=get_rank() != 0)
+        with _holding(folder, launcher), hubs_given_back():
+            # The function's own frame, so that all that a training holds is gone when its processes part.
+            _train(options, folder, console, place_of_work, resume, overwrite, init_from, launcher, key)
     return folder.path
 
 
@@ -95,14 +98,19 @@ def _train(
     if abandoned is not None:
         runner.logger.warning(f"what this run had done beyond this checkpoint now lies in {abandoned}")
     del found, resumption  # the checkpoint's tensors, which the runner forgets once it has taken them up
-    runner.train()
-    if options.logging.curves and get_rank() == 0:
-        from deblurkit.report.curves.page import write_curves  # matplotlib and jinja2, only once they are needed
+    with closing(runner):
+        runner.train()
+        if options.logging.curves and get_rank() == 0:
+            _draw_curves(folder, runner.logger)
 
-        try:
-            runner.logger.info(f"curves and samples: {write_curves([folder.path])}")
-        except Exception as error:  # whatever is wrong with the page, the training is done
-            runner.logger.warning(f"the curves could not be drawn: {type(error).__name__}: {error}")
+
+def _draw_curves(folder: WorkDir, logger: logging.Logger) -> None:
+    from deblurkit.report.curves.page import write_curves  # matplotlib and jinja2, only once they are needed
+
+    try:
+        logger.info(f"curves and samples: {write_curves([folder.path])}")
+    except Exception as error:  # whatever is wrong with the page, the training is done
+        logger.warning(f"the curves could not be drawn: {type(error).__name__}: {error}")
 
 
 @contextmanager

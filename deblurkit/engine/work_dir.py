@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +68,10 @@ class WorkDir:
 
     def remove_if_empty(self) -> None:
         """Removes a folder that was made for a run which put nothing into it: one that is refused leaves no trace."""
-        if self._made and self.path.is_dir() and not self.used():
-            (self.path / _LOCK).unlink(missing_ok=True)
-            self.path.rmdir()
+        with contextlib.suppress(OSError):  # then it stays, which hides no better reason
+            if self._made and not self.used():
+                (self.path / _LOCK).unlink(missing_ok=True)
+                self.path.rmdir()
 
     def used(self) -> bool:
         """Returns whether anything but the lock lies in the folder."""
@@ -215,4 +219,12 @@ def _move(file: Path, root: Path, aside: Path | None) -> None:
         return
     target = aside / file.relative_to(root)
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(file, target)
+    try:
+        file.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # To another disk, whole or not at all; without times and rights, which some disks refuse to set.
+        with open(file, "rb") as source:
+            write_atomically(target, partial(shutil.copyfileobj, source))
+        file.unlink()

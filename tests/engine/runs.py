@@ -20,9 +20,9 @@ __all__ = ["CLOCK", "Run", "checkpoint_of", "differences", "last_iteration", "re
 class Run:
     """One process of ``deblurkit train``, or of another script of the package."""
 
-    def __init__(self, output: Path, *arguments: object, script: Path = TRAIN) -> None:
+    def __init__(self, output: Path, *arguments: object, script: Path = TRAIN, **environment: str) -> None:
         self.output = output
-        self.process = start(str(script), arguments, output)
+        self.process = start(str(script), arguments, output, environment)
 
     def wait(self, seconds: float = 60) -> int:
         """Wait for the end; returns the exit code, negative for a signal."""
@@ -47,10 +47,10 @@ class Run:
         os.kill(self.process.pid, number)
 
 
-def run(output: Path, *arguments: object, script: Path = TRAIN, code: int = 0) -> str:
+def run(output: Path, *arguments: object, script: Path = TRAIN, code: int = 0, **environment: str) -> str:
     """Run a script to its end, assert its exit code, return what it printed in this call."""
     before = len(output.read_text(encoding="utf-8")) if output.exists() else 0
-    process = Run(output, *arguments, script=script)
+    process = Run(output, *arguments, script=script, **environment)
     found = process.wait()
     assert found == code, f"exit code {found}, expected {code}:\n{process.text[before:]}"
     return process.text[before:]

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -27,6 +26,7 @@ from deblurkit.data.dataset import Pairs, shorten, stamp_of
 from deblurkit.data.packing.records import FORMAT, INDEX, SIDES, Header, Index, Item
 from deblurkit.data.transforms import Augment, Size
 from deblurkit.errors import UserError
+from deblurkit.files import sync_file
 from deblurkit.registry import DATASETS
 
 _PIXELS = "pixels.bin"
@@ -219,7 +219,7 @@ class PackedStore:
     def commit(self) -> None:
         """Makes what was added survive a crash of the machine."""
         self._file.flush()
-        os.fsync(self._file.fileno())
+        sync_file(self._file.fileno(), Path(self._file.name).parent)
 
     def finish(self, header: Header, items: list[Item]) -> None:
         """Does nothing: the index, which every kind of set has, is all that a packed set needs."""

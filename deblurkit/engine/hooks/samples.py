@@ -18,6 +18,7 @@ from deblurkit.data.images import beside, to_uint8, write_image
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.evaluation.scoring import draw
+from deblurkit.files import saying
 from deblurkit.inner_outputs import InnerOutput, Pixel
 from deblurkit.inspection.drawing import Frame, draw_output
 from deblurkit.inspection.looking import evaluating, look_inside
@@ -52,7 +53,11 @@ class SampleHook(Hook):
         self._crops: dict[str, list[dict[str, torch.Tensor]]] = {}
 
     def after_val(self, runner: TrainingRunner) -> None:
-        """Draws and writes each set's strip."""
+        """Draws and writes each set's strip.
+
+        Raises:
+            UserError: The disk refuses it.
+        """
         if not is_main_process():
             return
         devices = [runner.device] if runner.device.type == "cuda" else []
@@ -61,9 +66,10 @@ class SampleHook(Hook):
             with torch.random.fork_rng(devices):
                 picture = self._strip(runner, name, dataset)
             folder = runner.folder.samples / name
-            folder.mkdir(parents=True, exist_ok=True)
-            write_image(folder / STRIP.format(runner.iter), picture)
-            _thin(folder, runner.options.val.every, runner.iter)
+            with saying(f"{folder}: cannot be written"):
+                folder.mkdir(parents=True, exist_ok=True)
+                write_image(folder / STRIP.format(runner.iter), picture)
+                _thin(folder, runner.options.val.every, runner.iter)
             runner.visualizer.add_image(f"samples/{name}", picture, runner.iter)
 
     def _strip(self, runner: TrainingRunner, name: str, dataset: Dataset) -> Image:

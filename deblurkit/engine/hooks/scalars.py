@@ -35,7 +35,8 @@ class ScalarsHook(Hook):
     """Reads the restorer's scalars at logging iterations only: the first, every ``logging.every``-th and the last.
 
     Values are those of that one iteration; in a distributed run their mean over the processes. ``time`` and
-    ``data_time`` are seconds an iteration since the last record, ``eta`` seconds, ``memory`` MiB at the most.
+    ``data_time`` are seconds an iteration since the last record, ``eta`` seconds, ``memory`` MiB at the most, where the
+    system says.
     """
 
     priority = "NORMAL"
@@ -48,9 +49,14 @@ class ScalarsHook(Hook):
         self._advised = False
 
     def before_train(self, runner: TrainingRunner) -> None:
-        """Opens the file and starts the clock."""
+        """Opens the file and starts the clock.
+
+        Raises:
+            UserError: The disk refuses it.
+        """
         if is_main_process():
-            self._lines = JsonLines(runner.folder.scalars)
+            with saying(f"{runner.folder.scalars}: cannot be written"):
+                self._lines = JsonLines(runner.folder.scalars)
         self._last = _Reading.now(runner, runner.iter)
 
     def after_stop(self, runner: TrainingRunner) -> None:
@@ -86,8 +92,10 @@ class ScalarsHook(Hook):
             "time": round(seconds, 6),
             "data_time": round((now.waited - self._last.waited) / done, 6),
             "eta": round(seconds * (runner.max_iters - now.iteration)),
-            "memory": peak_memory() >> 20,
         }
+        peak = peak_memory()
+        if peak is not None:
+            clock["memory"] = peak >> 20
         runner.record({"iteration": now.iteration, "epoch": runner.epoch, **rates, **values}, clock)
         shown = [f"{name} {value:.4g}" for name, value in values.items() if not name.startswith("grad/")]
         waiting = f"{clock['data_time'] / clock['time']:.0%} waiting for data"
