@@ -105,7 +105,7 @@ class _NoBest(_Part):
 
 
 class _Datasets(_Part):
-    train: Component | None = None
+    train: Component | list[Component] | None = None
 
 
 class _Options(_Part):

@@ -257,15 +257,21 @@ class TransformTraits:
     Attributes:
         needs_partner: Whether it takes a function that gives another pair as a third argument; false by default.
         needed: The least height and width of what it takes; ``None`` where any size will do.
+        keeps_size: Whether images are as large afterwards as before, but for quarter turns; true by default.
     """
 
     needs_partner: bool
     needed: tuple[int, int] | None
+    keeps_size: bool
 
 
 def transform_traits(transform: object) -> TransformTraits:
     """Reads what a transform declares."""
-    return TransformTraits(getattr(transform, "needs_partner", False), getattr(transform, "needed", None))
+    return TransformTraits(
+        needs_partner=getattr(transform, "needs_partner", False),
+        needed=getattr(transform, "needed", None),
+        keeps_size=getattr(transform, "keeps_size", True),
+    )
 
 
 class Blur(Protocol):

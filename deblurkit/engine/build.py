@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from torch import nn
 
 from deblurkit.checkpoint import build_generator
 from deblurkit.contracts import Dataset, Restorer, dataset_traits, generator_traits, loss_traits, needs_scores
+from deblurkit.data.epoch_plan import EpochPlan, place
 from deblurkit.data.loader import build_dataset, describe
+from deblurkit.data.training_sets import TrainingSets, described_sets
 from deblurkit.device import switch_tf32
 from deblurkit.engine.data_record import in_words
 from deblurkit.engine.hooks.checkpoint import CheckpointHook
@@ -27,7 +29,7 @@ from deblurkit.engine.hooks.samples import SampleHook
 from deblurkit.engine.hooks.scalars import ScalarsHook
 from deblurkit.engine.hooks.signals import SignalHook
 from deblurkit.engine.hooks.validation import ValidationHook
-from deblurkit.engine.loop import IterationLoop, TrainLoaders
+from deblurkit.engine.loop import IterationLoop, TrainingData, TrainLoaders
 from deblurkit.engine.loss_terms import Term
 from deblurkit.engine.optim import NetworkOptimizer, Schedules, build_optimizers, build_schedulers, scale_rates
 from deblurkit.engine.position import Length, Position
@@ -46,7 +48,7 @@ from deblurkit.pretrained import MissingWeightsError
 from deblurkit.registry import DISCRIMINATORS, LOSSES, RESTORERS
 
 if TYPE_CHECKING:
-    from deblurkit.options.schema import DatasetEntry, LossTerm, Options
+    from deblurkit.options.schema import LossTerm, Options, TrainSet
 
 Say = Callable[[str], None]
 
@@ -71,16 +73,36 @@ class Problems:
             raise UserError(*self._lines)
 
 
-def training_set(options: Options) -> DatasetEntry:
-    """Returns the entry of the training set.
+def training_sets(options: Options) -> list[TrainSet]:
+    """Returns the entries of the training sets, of which the first has the loader's settings; one at least.
 
     Raises:
         UserError: The options lack something that a training needs; it names all that they lack.
     """
     missing = options.missing_for_training()
-    if missing or options.datasets.train is None:
+    if missing:
         raise UserError(*missing)
     return options.datasets.train
+
+
+def join_sets(sets: Sequence[Dataset], entries: Sequence[TrainSet]) -> tuple[Dataset, EpochPlan]:
+    """Returns the training sets, built of their entries, as one data set, and the plan of an epoch.
+
+    Raises:
+        UserError: They do not fit together.
+    """
+    sizes = [len(dataset) for dataset in sets]
+    weights = [entry.weight for entry in entries if entry.weight is not None]
+    if weights:
+        plan = EpochPlan.weighted(sizes, weights)
+    else:
+        plan = EpochPlan.repeating(sizes, [entry.repeat or 1 for entry in entries])
+    if len(sets) == 1:
+        return sets[0], plan
+    together = TrainingSets(sets, plan)
+    if entries[0].loader.batch_size > 1:
+        together.try_together()
+    return together, plan
 
 
 def build_parts(
@@ -187,7 +209,7 @@ def build_step(
 
 def effective_batch(options: Options) -> int:
     """Returns the number of images that one update of the generator sees, those of all processes together."""
-    return training_set(options).loader.batch_size * options.train.accumulate * get_world_size()
+    return training_sets(options)[0].loader.batch_size * options.train.accumulate * get_world_size()
 
 
 class Setup:
@@ -199,7 +221,8 @@ class Setup:
 
     def __init__(self, options: Options, device: torch.device, pretrained: bool = True) -> None:
         problems = Problems()
-        entry = training_set(options)
+        entries = training_sets(options)
+        loader = entries[0].loader
         self.options, self.device = options, device
         self.notes: list[str] = []
         self._logger: logging.Logger | None = None
@@ -207,33 +230,38 @@ class Setup:
         with problems.gathered("val.protocol"):
             self.protocol = get_protocol(options.val.protocol, "val.protocol")
         self.parts = build_parts(options, problems, self.notes.append, pretrained=pretrained)
-        with problems.gathered("datasets.train"):
-            self.dataset: Dataset = build_dataset(entry, "datasets.train")
+        sets: list[Dataset] = []
+        for number, entry in enumerate(entries):
+            where = place(number, len(entries))
+            with problems.gathered(where):
+                sets.append(build_dataset(entry.model_copy(update={"loader": loader}), where))
         self.val_sets: dict[str, Dataset] = {}
         for name, val_entry in options.datasets.val.items():
             with problems.gathered(f"datasets.val.{name}"):
                 self.val_sets[name] = build_dataset(val_entry, f"datasets.val.{name}")
         problems.raise_any()
         assert self.protocol is not None
+        self.dataset, self.plan = join_sets(sets, entries)
         # From here on each step needs the one before it, so the first problem ends the build.
         self.restorer, self.optimizers, self.schedulers = build_step(self.parts, options, device, self.notes.append)
-        self.batches = len(self.dataset) // get_world_size() // entry.loader.batch_size  # in a pass over the set
+        self.batches = len(self.plan) // get_world_size() // loader.batch_size  # in an epoch
         taken = self.restorer.generator_batches
         if self.batches < taken:
             raise UserError(
-                f"datasets.train: one iteration takes {taken} batch(es) of {entry.loader.batch_size} in each "
-                f"of {get_world_size()} process(es), the set has {len(self.dataset)} images: lower batch_size or "
+                f"datasets.train: one iteration takes {taken} batch(es) of {loader.batch_size} in each "
+                f"of {get_world_size()} process(es), an epoch has {len(self.plan)} images: lower batch_size or "
                 "train.accumulate"
             )
         self.length = Length(self.batches // taken, options.train.epochs, options.train.iters)
-        self.loaders = TrainLoaders(entry.loader, options.seed, self.dataset, self.length.epoch, self.restorer, device)
+        data = TrainingData(self.dataset, self.plan, loader, options.seed)
+        self.loaders = TrainLoaders(data, self.length.epoch, self.restorer, device)
         # A schedule that waits for a score which no validation gives would never move.
         known = [f"val/{name}/{metric}" for name, metric in itertools.product(self.val_sets, self.protocol.metrics)]
         for scheduler in itertools.chain(*self.schedulers.values()):
             if needs_scores(scheduler) and scheduler.monitor not in known:
                 hint = did_you_mean(scheduler.monitor, known) or f" (known: {', '.join(known) or 'none'})"
-                place = f"schedulers: {type(scheduler).__name__}: monitor"
-                raise UserError(f"{place}: no validation gives {scheduler.monitor!r}{hint}")
+                where = f"schedulers: {type(scheduler).__name__}: monitor"
+                raise UserError(f"{where}: no validation gives {scheduler.monitor!r}{hint}")
         # What strips show besides: the options' check cannot look for it in the networks of every plugin.
         shown, generator = options.logging.outputs, self.restorer.generator
         self.shown = find_outputs(generator, shown, seen_inside(generator), "logging.outputs") if shown else []
@@ -334,8 +362,14 @@ class Setup:
             )
         for note in self.notes:
             logger.warning(note)
-        sets = {"train": self.dataset, **{f"val.{name}": dataset for name, dataset in self.val_sets.items()}}
-        for name, dataset in sets.items():
-            logger.info(f"datasets.{name}: {in_words(describe(dataset))}")
+        trained_on = self.dataset.sets if isinstance(self.dataset, TrainingSets) else [self.dataset]
+        facts = described_sets(describe(self.dataset))
+        described = {}
+        for number, dataset in enumerate(trained_on):
+            described[place(number, len(trained_on))] = (dataset, facts[number])
+        for name, dataset in self.val_sets.items():
+            described[f"datasets.val.{name}"] = (dataset, describe(dataset))
+        for name, (dataset, said) in described.items():
+            logger.info(f"{name}: {in_words(said)}")
             for note in dataset_traits(dataset).notes:
-                logger.warning(f"datasets.{name}: {note}")
+                logger.warning(f"{name}: {note}")
