@@ -42,7 +42,8 @@ class EpochPlan:
             UserError: The share of a set is less than one draw.
         """
         total = sum(sizes)
-        exact = [total * weight / sum(weights) for weight in weights]
+        relative = [weight / max(weights) for weight in weights]  # sums of these are finite
+        exact = [total * weight / sum(relative) for weight in relative]
         draws = [int(share) for share in exact]
         # What rounding down leaves over goes to those that lost most by it.
         by_loss = sorted(range(len(draws)), key=lambda number: draws[number] - exact[number])

@@ -80,9 +80,9 @@ class TrainingSets:
         names = []
         for number, (dataset, count) in enumerate(zip(self.sets, self.plan.draws, strict=True)):
             own = describe(dataset)
-            names.append(str(own["set"]))
+            names.append(str(own.pop("set", type(dataset).__name__)))
             share = f"{100 * count / len(self.plan):.3g} %"
-            said = {"set": own["set"], "share": share, "images": self.plan.sizes[number], **own}
+            said = {"set": names[-1], "share": share, "images": self.plan.sizes[number], **own}
             facts |= {f"{number}.{key}": value for key, value in said.items()}
         return {**facts, "set": " + ".join(names)}
 

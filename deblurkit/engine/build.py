@@ -92,6 +92,9 @@ def join_sets(sets: Sequence[Dataset], entries: Sequence[TrainSet]) -> tuple[Dat
         UserError: They do not fit together.
     """
     sizes = [len(dataset) for dataset in sets]
+    empty = [f"{place(number, len(sets))}: the set is empty" for number, size in enumerate(sizes) if size == 0]
+    if empty:
+        raise UserError(*empty)
     weights = [entry.weight for entry in entries if entry.weight is not None]
     if weights:
         plan = EpochPlan.weighted(sizes, weights)

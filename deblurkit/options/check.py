@@ -285,5 +285,5 @@ def _check_complete(report: Report, data: Mapping[str, Any]) -> None:
         return
     for path, text in missing_for_training(data):
         beside = data if len(path) == 1 else _section(data, path[0])
-        if not misspelt(path[-1], beside, ()) and not _doubtful(data, path[0]):
+        if not misspelt(path[-1], beside.keys() - {path[-1]}, ()) and not _doubtful(data, path[0]):
             report.add(path, text)

@@ -41,7 +41,7 @@ def _check_shares(report: Report, sets: Sets) -> None:
         if entry.get("repeat") is not None:
             said = f"sets are drawn by repeat or by weight, and {dotted(weighted[0])} has a weight"
             report.add((*path, "repeat"), f"{said}; give each set the one or each the other")
-        elif path not in weighted and "weight" not in entry:
+        elif path not in weighted:
             report.add((*path, "weight"), f"missing, {dotted(weighted[0])} has one; give each set its weight")
 
 

@@ -35,6 +35,7 @@ def test_weights_share_an_epoch_as_long_as_all_sets():
     assert plan.draws == (25, 25, 50)
     assert EpochPlan.weighted([5, 5], [2, 1]).draws == (7, 3), "what is left over goes to the largest remainder"
     assert EpochPlan.weighted([70, 20, 10], [7, 2, 1]).draws == (70, 20, 10)
+    assert EpochPlan.weighted([5, 5], [1.5e308, 1.5e308]).draws == (5, 5)
 
 
 def test_weighted_sets_are_drawn_pass_after_pass():

@@ -114,7 +114,7 @@ def test_each_set_is_on_record_with_its_share(trees: Sets, start: Callable[..., 
     folder = start(of(trees, {"weight": 2}, {"weight": 1}, {"weight": 1}))
     log = (folder / "log.txt").read_text(encoding="utf-8")
     assert "19 training images, effective batch 2" in log
-    assert "INFO datasets.train.0: set GoPro, share 52.6 %, images 6, " in log
+    assert "INFO datasets.train.0: set GoPro, share 47.4 %, images 6, " in log
     assert "INFO datasets.train.2: set PairedImages, share 26.3 %, images 8, " in log
     assert "WARNING datasets.train.1: 5 of 6397 images" in log
     state = checkpoint_of(folder, 2)
@@ -153,7 +153,7 @@ def test_one_set_alone_is_repeated(trees: Sets, start: Callable[..., Path]):
     [
         (
             ({}, {"root": "nowhere"}, {"blurred": "nothing"}),
-            ["datasets.train.1: HIDE: no images in nowhere", "datasets.train.2: "],
+            ["datasets.train.1: HIDE: no image found in any of nowhere", "datasets.train.2: "],
         ),
         (({}, {"crop": None}, {}), ["datasets.train: images of one batch differ in size (h x w): train.0/"]),
         (

@@ -72,7 +72,7 @@ def test_bases_merge_into_what_expand_prints(file: Path, write: Write):
         ),
         (
             "[{type: ToyOpen}, {type: ToyPears, blurred: a, sharp: b}]",
-            "datasets.train.1.type: no data set is named 'ToyPears' (did you mean 'ToyPairs'?)",
+            "datasets.train.1.type: no dataset is named 'ToyPears' (did you mean 'ToyPairs'?)",
         ),
         (
             "[{type: ToyOpen}, {type: ToyOpen, batch_size: 2}]",
@@ -89,6 +89,10 @@ def test_bases_merge_into_what_expand_prints(file: Path, write: Write):
         ),
         (
             "[{type: ToyOpen, weight: 2}, {type: ToyOpen}]",
+            "datasets.train.1.weight: missing, datasets.train.0 has one; give each set its weight",
+        ),
+        (
+            "[{type: ToyOpen, weight: 2}, {type: ToyOpen, weight: null}]",
             "datasets.train.1.weight: missing, datasets.train.0 has one; give each set its weight",
         ),
         (
