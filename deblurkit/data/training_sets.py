@@ -46,7 +46,7 @@ class TrainingSets:
             raise UserError(*(f"{PLACE}.{number}: {problem}" for problem in error.problems)) from error
         return {**sample, "key": f"train.{number}/{sample['key']}", SET: number}
 
-    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, batch: dict[Any, Any]) -> dict[str, Any]:
         """Makes one batch of the parts ``{number: batch}`` of several sets, each finished as its set does.
 
         The batch has what all parts have.

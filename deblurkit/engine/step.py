@@ -254,7 +254,7 @@ class GANRestorer(nn.Module):
                 log[f"grad/{name}"] = nn.utils.get_total_norm([g for g in gradients if g is not None])
         return total, log
 
-    def _step(self, name: str, group: list[Batch], optimizer: NetworkOptimizer) -> Log:
+    def _step(self, name: str, group: Sequence[Batch], optimizer: NetworkOptimizer) -> Log:
         """Applies a network's gradients, and returns their norm where it was measured."""
         norm = optimizer.step(self.measure)
         if norm is None:
@@ -265,7 +265,7 @@ class GANRestorer(nn.Module):
         return log
 
     def _step_critics(
-        self, games: list[Term], critics: list[str], group: list[Batch], optimizers: Mapping[str, NetworkOptimizer]
+        self, games: list[Term], critics: list[str], group: Sequence[Batch], optimizers: Mapping[str, NetworkOptimizer]
     ) -> Log:
         log: Log = {}
         for name in critics:

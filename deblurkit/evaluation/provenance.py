@@ -98,7 +98,8 @@ def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, Dataset]) -> 
         variant = tested.get("variant")
         named = {*variants, variant}
         if variants and None not in named and variant not in variants and not named <= set(AVERAGED):
-            found.append(f"{name}: tested on variant {variant}, but trained on variant {' and '.join(variants)}")
+            seen = " and ".join(map(str, variants))
+            found.append(f"{name}: tested on variant {variant}, but trained on variant {seen}")
     return found
 
 

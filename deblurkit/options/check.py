@@ -23,7 +23,6 @@ from deblurkit.options.schema import (
 )
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import parse_selection
-from deblurkit.options.training_sets import check_together
 
 _BATCH_NAMES = ("blurred", "sharp")
 _TRAINING_SECTIONS = ("losses", "optimizers", "schedulers", "train")
@@ -218,7 +217,10 @@ def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
         places = {("datasets", "train", index): entry for index, entry in enumerate(train)}
     for path, flat in _dicts(places):
         _check_set(report, path, flat, TrainSet)
-    check_together(report, dict(_dicts(places)))
+    if isinstance(train, list) or "weight" in _section(sets, "train"):
+        from deblurkit.options.training_sets import check_together  # which one set alone does not need
+
+        check_together(report, dict(_dicts(places)))
     for name, flat in _dicts(_section(sets, "val")):
         _check_set(report, ("datasets", "val", name), flat, DatasetEntry)
     for name, flat in _dicts(_section(sets, "test")):

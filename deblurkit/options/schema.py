@@ -39,7 +39,8 @@ def _default_restorer(component: Component) -> Component:
     return {"type": DEFAULT_RESTORER, **component}
 
 
-def _listed(sets: object) -> object:
+def listed_sets(sets: object) -> object:
+    """Returns what ``datasets.train`` holds as a list: one set alone is a dict there, none is null."""
     if sets is None:
         return []
     return sets if isinstance(sets, list) else [sets]
@@ -178,7 +179,7 @@ class TestSet(DatasetEntry):
 class Datasets(Section):
     """The data to train on, to validate on while training, and to test on."""
 
-    train: Annotated[list[TrainSet], BeforeValidator(_listed)] = Field(default_factory=list)
+    train: Annotated[list[TrainSet], BeforeValidator(listed_sets)] = Field(default_factory=list)
     """The training sets, a dict where there is one; the first entry has the loader's settings for all."""
     val: dict[EntryName, DatasetEntry] = Field(default_factory=dict)
     """Sets scored while training, by name."""
