@@ -83,7 +83,7 @@ def words(tmp_path_factory: pytest.TempPathFactory, pairs: dict) -> dict[str, st
     folder = tmp_path_factory.mktemp("words")
     (folder / "plugin.py").write_text(PLUGIN, encoding="utf-8")
     shutil.copytree(pairs["blurred"], folder / "moved")
-    return {"{plugin}": str(folder / "plugin.py"), "{moved}": str(folder / "moved")}
+    return {"{plugin}": str(folder / "plugin.py"), "{moved}": str(folder / "moved"), "{sharp}": pairs["sharp"]}
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.key, marks=[pytest.mark.slow] if c.slow else []) for c in CASES])
