@@ -13,7 +13,7 @@ from torch import Tensor
 from deblurkit import names
 from deblurkit.options.document import from_plain
 from deblurkit.options.problems import Origin, dotted
-from deblurkit.options.schema import Paper
+from deblurkit.options.schema import Paper, listed_sets
 from deblurkit.options.signature import expectation, within
 from deblurkit.torchfile.read import CheckpointError
 
@@ -105,7 +105,7 @@ class _NoBest(_Part):
 
 
 class _Datasets(_Part):
-    train: Component | None = None
+    train: Annotated[list[Component], BeforeValidator(listed_sets)] = []
 
 
 class _Options(_Part):

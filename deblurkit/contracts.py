@@ -170,14 +170,8 @@ class LossTraits:
 
 def loss_traits(loss: object) -> LossTraits:
     """Reads what a loss declares."""
-    return LossTraits(
-        notes=getattr(loss, "notes", ()),
-        needs_real_logits=getattr(loss, "needs_real_logits", True),
-        takes_scale=getattr(loss, "takes_scale", False),
-        penalty=getattr(loss, "penalty", None),
-        weight_clip=getattr(loss, "weight_clip", None),
-        condition=getattr(loss, "condition", None),
-    )
+    defaults = {"notes": (), "needs_real_logits": True, "takes_scale": False}
+    return LossTraits(**_declared(loss, {**defaults, "penalty": None, "weight_clip": None, "condition": None}))
 
 
 def is_game(loss: object) -> bool:
@@ -257,15 +251,17 @@ class TransformTraits:
     Attributes:
         needs_partner: Whether it takes a function that gives another pair as a third argument; false by default.
         needed: The least height and width of what it takes; ``None`` where any size will do.
+        keeps_size: Whether images are as large afterwards as before, but for quarter turns; true by default.
     """
 
     needs_partner: bool
     needed: tuple[int, int] | None
+    keeps_size: bool
 
 
 def transform_traits(transform: object) -> TransformTraits:
     """Reads what a transform declares."""
-    return TransformTraits(getattr(transform, "needs_partner", False), getattr(transform, "needed", None))
+    return TransformTraits(**_declared(transform, {"needs_partner": False, "needed": None, "keeps_size": True}))
 
 
 class Blur(Protocol):
@@ -398,3 +394,7 @@ class Restorer(Protocol):
 def needs_scores(scheduler: object) -> bool:
     """Tells whether one of MMEngine's schedules looks at validation scores, as it declares by ``need_val_args``."""
     return bool(getattr(scheduler, "need_val_args", False))
+
+
+def _declared(component: object, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(component, name, default) for name, default in defaults.items()}

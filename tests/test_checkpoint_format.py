@@ -105,6 +105,7 @@ WRONG = [
     ("options/paper", {"title": 3}, "options.paper.title: should be a valid string, not 3"),
     ("options/losses", {"pixel": 3}, "options.losses.pixel: should be a valid dictionary, not 3"),
     ("options/datasets", {"train": {"type": None}}, "options.datasets.train: names no type: None"),
+    ("options/datasets", {"train": [{"type": "A"}, {}]}, "options.datasets.train.1: names no type: None"),
     ("versions", {"torch": 2}, "versions.torch: should be a valid string, not 2"),
     ("generator_package", ["my-blur"], "generator_package: should be a valid string, not a list"),
     ("generator_package", "a\nb", "generator_package: holds a name that cannot be shown: 'a\\nb'"),

@@ -93,6 +93,20 @@ def test_pack_there_and_back(folder: Path) -> None:
     assert "54 pairs, all as they were packed" in run("verify", "sets/back").stdout
 
 
+def test_one_of_several_training_sets(folder: Path) -> None:
+    sets = f"[{SOURCE}, {SOURCE[:-1]}, limit: 2, repeat: 5}}]"
+    options = f"_base_: {ROOT}/options/quickstart.yml\ndatasets: {{train: {sets}}}\n"
+    (folder / "several.yml").write_text(options, encoding="utf-8")
+    done = run("pack", "--data", "several.yml:train.1", "--out", "second")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, line = done.stdout.splitlines()
+    assert first == "second: 2 pairs, 0.000 GB"
+    place, _, component = line.partition(": ")
+    assert place == "datasets.train.1"
+    kept = {"crop": 32, "augment": ["hflip"], "repeat": 5}
+    assert json.loads(component) == {"type": "PackedPairs", "path": "second", **kept}
+
+
 def test_limit_and_mistakes(folder: Path) -> None:
     limited = SOURCE.replace("crop: 32", "limit: 2")
     first = run("pack", "--data", limited, "--out", "two").stdout.splitlines()

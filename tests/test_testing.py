@@ -225,6 +225,13 @@ class Unpaired:
 
 
 @TRANSFORMS.register_module()
+class Shrinking:
+    def __call__(self, pair, rng):
+        top = int(rng.integers(20))
+        return {side: image[top : top + 90] for side, image in pair.items()}
+
+
+@TRANSFORMS.register_module()
 class Wrapping:
     def __call__(self, pair, rng):
         shift = np.uint8(rng.integers(10, 20))
@@ -289,6 +296,7 @@ BROKEN = {
     "InPlace": {"keeps_the_pair"},
     "Global": {"draws_from_its_generator_alone"},
     "Unpaired": {"keeps_the_pair"},
+    "Shrinking": {"keeps_the_pair", "keeps_16_bits"},
     "Wrapping": {"wraps_nothing_around"},
     "Brightening": {"keeps_a_wall", "keeps_the_mean_light"},
     "Lights": {"has_a_margin", "draws_arrays_that_stack", "adds_light_up"},

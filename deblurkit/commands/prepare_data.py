@@ -19,6 +19,7 @@ from deblurkit.commands.arguments import add_plugins
 from deblurkit.errors import UserError
 from deblurkit.files import user_cache
 
+_KEPT = ("resize", "crop", "augment", "repeat", "weight")  # they go to the set that reads the stored one
 _TOLERATED = 0.05  # share of the photographs that may lack: a newer package may have lost a few
 
 EXAMPLE = "deblurkit prepare-data pack --data madn.yml:train --out packed --crop 512"
@@ -72,8 +73,10 @@ def run(args: argparse.Namespace) -> None:
     there = ": already there" if written.found else ""
     print(f"{args.out}{there}: {written.pairs} pairs, {written.bytes / 1e9:.3f} GB", *written.notes, sep="\n")
     # The line for the option file, with what was not applied.
-    kept = {key: entry.component[key] for key in ("resize", "crop", "augment") if key in entry.component}
-    print("datasets: {train: " + json.dumps({**written.component, **kept}, ensure_ascii=False) + "}")
+    said = {key: value for key, value in entry.to_dict().items() if key in _KEPT}
+    line = json.dumps({**written.component, **said}, ensure_ascii=False)
+    number = args.data.rpartition(":train.")[2]  # of one of several training sets
+    print(f"datasets.train.{number}: {line}" if number.isdecimal() else f"datasets: {{train: {line}}}")
 
 
 def _gather_photographs(out: Path, archives: Path | None) -> None:

@@ -31,6 +31,8 @@ class CameraShake:
         ValueError: A range is not two numbers in order, or a count is not positive.
     """
 
+    keeps_size = False
+
     def __init__(
         self,
         extent: Sequence[float] = (5.0, 13.0),

@@ -7,7 +7,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ from torch.utils.data import Sampler, default_collate
 
 from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.dataset import Pairs
+from deblurkit.data.epoch_plan import PLACE, EpochPlan
 from deblurkit.errors import MissingSetError, UserError
 from deblurkit.plugins import load_plugins, loaded_plugins
 from deblurkit.registry import DATASETS
@@ -28,12 +29,20 @@ if TYPE_CHECKING:
     from deblurkit.options.schema import DatasetEntry, Loader
 
 
+SET = "training_set"
+"""What samples have besides where a training has several sets: the number of theirs."""
+
+
 class Draw(NamedTuple):
-    """One sample of a training; stream 0 is the generator's, 1 that of critics that draw batches of their own."""
+    """One sample of a training; stream 0 is the generator's, 1 that of critics that draw batches of their own.
+
+    ``repeat`` counts how often the epoch has drawn the image before, where it draws images more than once.
+    """
 
     epoch: int
     image: int
     stream: int = 0
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class FirstImages:
 
 
 class SeededSamples(torch_data.Dataset[dict[str, Any]]):
-    """Samples whose random numbers depend on (seed, epoch, index, stream) and on nothing else.
+    """Samples whose random numbers depend on (seed, epoch, index, stream, repeat) and on nothing else.
 
     It can be sent to spawned workers together with the plugins that its data set may come from.
     """
@@ -116,8 +125,9 @@ class SeededSamples(torch_data.Dataset[dict[str, Any]]):
 
     def __getitem__(self, position: Draw) -> dict[str, Any]:
         """Returns the sample at ``(epoch, index)`` of a stream."""
-        epoch, index, stream = Draw(*position)
-        return self.dataset.sample(index, np.random.default_rng([self.seed, epoch, index, 2 * stream]))
+        epoch, index, stream, repeat = Draw(*position)
+        numbers = [self.seed, epoch, index, 2 * stream, *([repeat] if repeat else [])]
+        return self.dataset.sample(index, np.random.default_rng(numbers))
 
     def __getitems__(self, positions: list[Draw]) -> list[dict[str, Any]] | UserError:
         """Returns a batch's samples, or the user's mistake that one of them met (see :class:`Batches`)."""
@@ -143,10 +153,11 @@ def _restore_samples(plugins: list[str], pickled: bytes, seed: int) -> SeededSam
 class EpochBatchSampler(Sampler[list[Draw]]):
     """Batches of ``(epoch, index)`` without end, epoch after epoch, each shuffled by (seed, epoch, stream).
 
-    Every process gets as many images of an epoch as every other, none of them twice; what is left over is dropped,
+    Every process gets as many draws of an epoch as every other, none of them twice; what is left over is dropped,
     another few in each epoch. Starting late costs nothing: no data are read to get there.
 
     Args:
+        plan: What an epoch draws.
         batch_size: Images in a batch of one process.
         start_epoch, start_batch: Epoch, and batch of that epoch, to begin with, from 0.
         rank, world: This process's number, and the number of processes.
@@ -158,7 +169,7 @@ class EpochBatchSampler(Sampler[list[Draw]]):
 
     def __init__(
         self,
-        size: int,
+        plan: EpochPlan,
         batch_size: int,
         seed: int,
         start_epoch: int = 0,
@@ -168,14 +179,14 @@ class EpochBatchSampler(Sampler[list[Draw]]):
         batches_per_epoch: int | None = None,
         stream: int = 0,
     ) -> None:
-        self.size, self.batch_size, self.seed, self.stream = size, batch_size, seed, stream
+        self.plan, self.batch_size, self.seed, self.stream = plan, batch_size, seed, stream
         self.start_epoch, self.start_batch = start_epoch, start_batch
         self.rank, self.world = rank, world
-        self.batches = size // world // batch_size
+        self.batches = len(plan) // world // batch_size
         if batches_per_epoch is not None:
             self.batches = min(self.batches, batches_per_epoch)
         if self.batches < 1:
-            raise ValueError(f"{size} images over {world} processes make no batch of {batch_size}")
+            raise ValueError(f"{len(plan)} images over {world} processes make no batch of {batch_size}")
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Yields this process's batches, beginning where it was told to."""
@@ -184,10 +195,11 @@ class EpochBatchSampler(Sampler[list[Draw]]):
             # Odd fourth numbers keep this apart from the samples' own generators, whose are even.
             random = np.random.default_rng([self.seed, epoch, 0, 2 * self.stream + 1])
             # Every process shuffles the whole epoch alike, and takes its share of the order.
-            order = random.permutation(self.size)[self.rank :: self.world]
+            order = random.permutation(len(self.plan))[self.rank :: self.world]
+            images, repeats = self.plan.images(self.seed, epoch, self.stream)
             for number in range(batch, self.batches):
                 chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
-                yield [Draw(epoch, int(index), self.stream) for index in chosen]
+                yield [Draw(epoch, int(images[place]), self.stream, int(repeats[place])) for place in chosen]
             epoch, batch = epoch + 1, 0
 
 
@@ -228,6 +240,7 @@ def build_train_loader(
     used_batches: int | None = None,
     critics: CriticBatches | None = None,
     pin_memory: bool = False,
+    plan: EpochPlan | None = None,
 ) -> Batches:
     """Returns an endless loader of shuffled batches.
 
@@ -235,21 +248,21 @@ def build_train_loader(
     (epoch, index) the seed decides every random number of a sample. The first batch is ``start_batch`` of
     ``start_epoch``, for process ``rank`` of ``world``. Of each epoch the generator uses ``used_batches``, all by
     default; ``critics`` says what critics draw besides, by passes of their own over the whole set. ``pin_memory``
-    copies batches into page-locked memory, for a GPU.
+    copies batches into page-locked memory, for a GPU. ``plan`` says what an epoch draws, each image once by default.
 
     Raises:
-        UserError: The set is smaller than one batch of every process.
+        UserError: An epoch is smaller than one batch of every process.
     """
-    size, batch_size = len(dataset), loader.batch_size
-    if size < batch_size * world:
+    plan, batch_size = plan or EpochPlan.repeating([len(dataset)], [1]), loader.batch_size
+    if len(plan) < batch_size * world:
         per = f" in each of {world} processes" if world > 1 else ""
-        least = f"needs at least {batch_size * world} images; the set has {size}"
-        raise UserError(f"datasets.train: batch_size: {batch_size}{per} {least}")
-    generator = EpochBatchSampler(size, batch_size, seed, start_epoch, start_batch, rank, world, used_batches)
+        least = f"needs at least {batch_size * world} images; an epoch has {len(plan)}"
+        raise UserError(f"{PLACE}: batch_size: {batch_size}{per} {least}")
+    generator = EpochBatchSampler(plan, batch_size, seed, start_epoch, start_batch, rank, world, used_batches)
     sampler: Sampler[list[Draw]] = generator
     if critics is not None:
-        start = divmod(critics.start, size // world // batch_size)  # epoch and batch: critics use whole epochs
-        own = EpochBatchSampler(size, batch_size, seed, *start, rank, world, stream=1)
+        start = divmod(critics.start, len(plan) // world // batch_size)  # epoch and batch: critics use whole epochs
+        own = EpochBatchSampler(plan, batch_size, seed, *start, rank, world, stream=1)
         sampler = TwoStreams(own, generator, critics)
     workers: dict[str, Any] = {}
     if loader.workers:  # without any, torch refuses the two
@@ -267,7 +280,7 @@ def build_train_loader(
     )
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Stacks samples into a batch: tensors and numbers by name, at any depth of dicts; other values become lists.
 
     Raises:
@@ -278,14 +291,28 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     if len(sizes) > 1:
         found = ", ".join(f"{key} {height} x {width}" for (height, width), key in sizes.items())
         raise UserError(f"images of one batch differ in size (h x w): {found}; give the set a crop, or batch_size 1")
-    return dict(default_collate(samples))
+    return dict(default_collate(list(samples)))
 
 
-def _collate_or_error(samples: list[dict[str, Any]] | UserError) -> dict[str, Any] | UserError:
+def collate_by_set(samples: Sequence[dict[str, Any]]) -> dict[Any, Any]:
+    """Stacks samples into a batch; those of several sets into one for each, by the sets' numbers.
+
+    What the sets leave to be done on the device differs, so that only there the parts become one batch.
+    """
+    if SET not in samples[0]:
+        return collate(samples)
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for sample in samples:
+        own = dict(sample)
+        groups.setdefault(own.pop(SET), []).append(own)
+    return {number: collate(groups[number]) for number in sorted(groups)}
+
+
+def _collate_or_error(samples: list[dict[str, Any]] | UserError) -> dict[Any, Any] | UserError:
     if isinstance(samples, UserError):
         return samples
     try:
-        return collate(samples)
+        return collate_by_set(samples)
     except UserError as error:
         return error
 

@@ -18,11 +18,14 @@ _FORM = "expected OPTIONS.yml:train, OPTIONS.yml:test.NAME, or '{type: NAME, ...
 
 
 def named_entries(options: Options) -> dict[str, DatasetEntry]:
-    """Returns an experiment's data sets by the names that command lines use: ``train``, ``val.NAME``, ``test.NAME``."""
+    """Returns an experiment's data sets by the names that command lines use.
+
+    These are ``train``, or ``train.0``, ``train.1`` ... of several, ``val.NAME`` and ``test.NAME``.
+    """
     sets = options.datasets
     named: dict[str, DatasetEntry] = {}
-    if sets.train is not None:
-        named["train"] = sets.train
+    for number, train in enumerate(sets.train):
+        named["train" if len(sets.train) == 1 else f"train.{number}"] = train
     for group, entries in (("val", sets.val), ("test", sets.test)):
         named |= {f"{group}.{name}": entry for name, entry in entries.items()}
     return named
@@ -32,8 +35,9 @@ def find_entry(text: str, plugins: Sequence[str] = ()) -> DatasetEntry:
     """Returns the data set that ``text`` names, without looking at its files.
 
     Args:
-        text: ``FILE.yml:train``, ``FILE.yml:val.NAME`` or ``FILE.yml:test.NAME``, where a shipped file's name may stand
-            for its path; or a component as an option file writes it, ``{type: PairedImages, blurred: a/, sharp: b/}``.
+        text: ``FILE.yml:train`` (``FILE.yml:train.0`` of several), ``FILE.yml:val.NAME`` or ``FILE.yml:test.NAME``,
+            where a shipped file's name may stand for its path; or a component as an option file writes it,
+            ``{type: PairedImages, blurred: a/, sharp: b/}``.
         plugins: Modules and files to import first.
 
     Raises:
@@ -51,6 +55,9 @@ def find_entry(text: str, plugins: Sequence[str] = ()) -> DatasetEntry:
     if not Path(path).is_file():
         raise UserError(f"--data {text}: there is no file {file}; {_FORM}")
     known = named_entries(load_options(file))
+    if name == "train" and "train.0" in known:
+        several = [key for key in known if key.startswith("train.")]
+        raise UserError(f"--data {text}: it has {len(several)} training sets: name one of {', '.join(several)}")
     if name not in known:
         hint = did_you_mean(name, known)
         raise UserError(f"--data {text}: no data set is named {name!r}{hint}; known: {', '.join(known)}")

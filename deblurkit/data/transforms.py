@@ -7,7 +7,8 @@ linear light).
 
 With ``needs_partner`` it is called as ``transform(pair, rng, partner)``: ``partner()`` draws another pair of the set
 from the same ``rng`` and returns it as the transforms before this one leave it. Where the first transform of a set
-declares ``needed``, the least ``(h, w)`` in pixels, the files are checked for it before a training begins.
+declares ``needed``, the least ``(h, w)`` in pixels, the files are checked for it before a training begins. One that
+makes images smaller or larger declares ``keeps_size = False``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Resize:
         size: Side of a square or ``[h, w]`` in pixels; the aspect ratio is not kept.
     """
 
+    keeps_size = False
+
     def __init__(self, size: Size) -> None:
         self.size = as_size(size, "resize")
 
@@ -51,6 +54,8 @@ class RandomCrop:
     Args:
         size: Side of a square or ``[h, w]`` in pixels.
     """
+
+    keeps_size = False
 
     def __init__(self, size: Size) -> None:
         self.size = self.needed = as_size(size, "crop")
@@ -85,6 +90,8 @@ class RandomResizedCrop:
         ValueError: ``scale`` is not two positive numbers in order.
     """
 
+    keeps_size = False
+
     def __init__(self, size: Size, scale: Sequence[float] = (0.75, 1.5)) -> None:
         self.size = as_size(size, "size")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
@@ -116,6 +123,8 @@ class RandomRotatedCrop:
     Raises:
         ValueError: ``degrees`` is out of range.
     """
+
+    keeps_size = False
 
     def __init__(self, size: Size, degrees: float = 15.0) -> None:
         self.size = as_size(size, "size")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +16,20 @@ from torch import nn
 
 from deblurkit.checkpoint import build_generator
 from deblurkit.contracts import Dataset, Restorer, dataset_traits, generator_traits, loss_traits, needs_scores
+from deblurkit.data.epoch_plan import EpochPlan, place
 from deblurkit.data.loader import build_dataset, describe
+from deblurkit.data.training_sets import TrainingSets, described_sets
 from deblurkit.device import switch_tf32
 from deblurkit.engine.data_record import in_words
 from deblurkit.engine.hooks.checkpoint import CheckpointHook
-from deblurkit.engine.hooks.ema import EMAHook
+from deblurkit.engine.hooks.ema import EMAHook, notes_on_average
 from deblurkit.engine.hooks.freeze import FreezeHook
 from deblurkit.engine.hooks.progress import ProgressHook
 from deblurkit.engine.hooks.samples import SampleHook
 from deblurkit.engine.hooks.scalars import ScalarsHook
 from deblurkit.engine.hooks.signals import SignalHook
 from deblurkit.engine.hooks.validation import ValidationHook
-from deblurkit.engine.loop import IterationLoop, TrainLoaders
+from deblurkit.engine.loop import IterationLoop, TrainingData, TrainLoaders
 from deblurkit.engine.loss_terms import Term
 from deblurkit.engine.optim import NetworkOptimizer, Schedules, build_optimizers, build_schedulers, scale_rates
 from deblurkit.engine.position import Length, Position
@@ -48,7 +50,7 @@ from deblurkit.pretrained import MissingWeightsError
 from deblurkit.registry import DISCRIMINATORS, LOSSES, RESTORERS
 
 if TYPE_CHECKING:
-    from deblurkit.options.schema import DatasetEntry, Ema, LossTerm, Options
+    from deblurkit.options.schema import LossTerm, Options, TrainSet
 
 Say = Callable[[str], None]
 
@@ -73,16 +75,39 @@ class Problems:
             raise UserError(*self._lines)
 
 
-def training_set(options: Options) -> DatasetEntry:
-    """Returns the entry of the training set.
+def training_sets(options: Options) -> list[TrainSet]:
+    """Returns the entries of the training sets, of which the first has the loader's settings; one at least.
 
     Raises:
         UserError: The options lack something that a training needs; it names all that they lack.
     """
     missing = options.missing_for_training()
-    if missing or options.datasets.train is None:
+    if missing:
         raise UserError(*missing)
     return options.datasets.train
+
+
+def join_sets(sets: Sequence[Dataset], entries: Sequence[TrainSet]) -> tuple[Dataset, EpochPlan]:
+    """Returns the training sets, built of their entries, as one data set, and the plan of an epoch.
+
+    Raises:
+        UserError: They do not fit together.
+    """
+    sizes = [len(dataset) for dataset in sets]
+    empty = [f"{place(number, len(sets))}: the set is empty" for number, size in enumerate(sizes) if size == 0]
+    if empty:
+        raise UserError(*empty)
+    weights = [entry.weight for entry in entries if entry.weight is not None]
+    if weights:
+        plan = EpochPlan.weighted(sizes, weights)
+    else:
+        plan = EpochPlan.repeating(sizes, [entry.repeat or 1 for entry in entries])
+    if len(sets) == 1:
+        return sets[0], plan
+    together = TrainingSets(sets, plan)
+    if entries[0].loader.batch_size > 1:
+        together.try_together()
+    return together, plan
 
 
 def build_parts(
@@ -189,7 +214,7 @@ def build_step(
 
 def effective_batch(options: Options) -> int:
     """Returns the number of images that one update of the generator sees, those of all processes together."""
-    return training_set(options).loader.batch_size * options.train.accumulate * get_world_size()
+    return training_sets(options)[0].loader.batch_size * options.train.accumulate * get_world_size()
 
 
 class Setup:
@@ -201,7 +226,8 @@ class Setup:
 
     def __init__(self, options: Options, device: torch.device, pretrained: bool = True) -> None:
         problems = Problems()
-        entry = training_set(options)
+        entries = training_sets(options)
+        loader = entries[0].loader
         with problems.gathered(""):  # its lines name their keys
             check_services(options, device)
         self.options, self.device = options, device
@@ -211,32 +237,37 @@ class Setup:
         with problems.gathered("val.protocol"):
             self.protocol = get_protocol(options.val.protocol, "val.protocol")
         self.parts = build_parts(options, problems, self.notes.append, pretrained=pretrained)
-        with problems.gathered("datasets.train"):
-            self.dataset: Dataset = build_dataset(entry, "datasets.train")
+        sets: list[Dataset] = []
+        for number, entry in enumerate(entries):
+            where = place(number, len(entries))
+            with problems.gathered(where):
+                sets.append(build_dataset(entry.model_copy(update={"loader": loader}), where))
         self.val_sets: dict[str, Dataset] = {}
         for name, val_entry in options.datasets.val.items():
             with problems.gathered(f"datasets.val.{name}"):
                 self.val_sets[name] = build_dataset(val_entry, f"datasets.val.{name}")
         problems.raise_any()
         assert self.protocol is not None
+        self.dataset, self.plan = join_sets(sets, entries)
         # From here on each step needs the one before it, so the first problem ends the build.
         generator = self.parts.generator
         freezing = freeze_problems(type(generator).__name__, *parts_and_weights(generator), options.train.freeze)
         if freezing:  # of a generator that the options' check could not build
             raise UserError(*(f"train.freeze{'.' if part else ''}{part}: {text}" for part, text in freezing.items()))
         self.restorer, self.optimizers, self.schedulers = build_step(self.parts, options, device, self.notes.append)
-        self.batches = len(self.dataset) // get_world_size() // entry.loader.batch_size  # in a pass over the set
+        self.batches = len(self.plan) // get_world_size() // loader.batch_size  # in an epoch
         taken = self.restorer.generator_batches
         if self.batches < taken:
             raise UserError(
-                f"datasets.train: one iteration takes {taken} batch(es) of {entry.loader.batch_size} in each "
-                f"of {get_world_size()} process(es), the set has {len(self.dataset)} images: lower batch_size or "
+                f"datasets.train: one iteration takes {taken} batch(es) of {loader.batch_size} in each "
+                f"of {get_world_size()} process(es), an epoch has {len(self.plan)} images: lower batch_size or "
                 "train.accumulate"
             )
         self.length = Length(self.batches // taken, options.train.epochs, options.train.iters)
-        self.loaders = TrainLoaders(entry.loader, options.seed, self.dataset, self.length.epoch, self.restorer, device)
+        data = TrainingData(self.dataset, self.plan, loader, options.seed)
+        self.loaders = TrainLoaders(data, self.length.epoch, self.restorer, device)
         if pretrained:  # else it takes up weights, of its own or with --init-from, and does not begin at random ones
-            self.notes += _notes_on_average(options.train.ema, self.length.end(Position()))
+            self.notes += notes_on_average(options.train.ema, self.length.end(Position()))
         self._require_scores(self.protocol)
         # What strips show besides: the options' check cannot look for it in the networks of every plugin.
         shown, generator = options.logging.outputs, self.restorer.generator
@@ -252,10 +283,10 @@ class Setup:
         for index, hook in enumerate(self.options.hooks):
             if hook["type"] == "EarlyStoppingHook":
                 waiting.append((f"hooks.{index}", hook["monitor"]))
-        for place, monitor in waiting:
+        for key, monitor in waiting:
             if monitor not in known:
                 hint = did_you_mean(monitor, known) or f" (known: {', '.join(known) or 'none'})"
-                raise UserError(f"{place}: monitor: no validation gives {monitor!r}{hint}")
+                raise UserError(f"{key}: monitor: no validation gives {monitor!r}{hint}")
 
     def runner(self, folder: WorkDir, console: Console, resumption: Resumption | None, launcher: str) -> TrainingRunner:
         """Returns the runner, ready to train; ``resumption`` says where the networks stand, if not at the beginning."""
@@ -354,18 +385,14 @@ class Setup:
             )
         for note in self.notes:
             logger.warning(note)
-        sets = {"train": self.dataset, **{f"val.{name}": dataset for name, dataset in self.val_sets.items()}}
-        for name, dataset in sets.items():
-            logger.info(f"datasets.{name}: {in_words(describe(dataset))}")
+        trained_on = self.dataset.sets if isinstance(self.dataset, TrainingSets) else [self.dataset]
+        facts = described_sets(describe(self.dataset))
+        described = {}
+        for number, dataset in enumerate(trained_on):
+            described[place(number, len(trained_on))] = (dataset, facts[number])
+        for name, dataset in self.val_sets.items():
+            described[f"datasets.val.{name}"] = (dataset, describe(dataset))
+        for name, (dataset, said) in described.items():
+            logger.info(f"{name}: {in_words(said)}")
             for note in dataset_traits(dataset).notes:
-                logger.warning(f"datasets.{name}: {note}")
-
-
-def _notes_on_average(ema: Ema | None, iterations: int) -> list[str]:
-    """Returns what the log must say where much of the random start is left in the average at the end of a run."""
-    if ema is None or ema.warmup or iterations >= round(5 / (1 - ema.decay)):
-        return []
-    return [
-        f"train.ema: after {iterations} iterations its average still holds {ema.decay**iterations:.0%} of the weights "
-        f"at the beginning: set train.ema.warmup=true, or a decay of {max(0.0, 1 - 5 / iterations):.4g} at most"
-    ]
+                logger.warning(f"{name}: {note}")

@@ -61,10 +61,10 @@ RULES = (
     Rule("optimizers.*.type", Effect.REFUSED, "the checkpoint holds the state of another optimizer"),
     Rule("optimizers.**", Effect.APPLIED, "from the next iteration on; refused where it asks for another state"),
     Rule("schedulers", Effect.APPLIED, "each rate is that of a run that had these schedules from its beginning"),
-    Rule("datasets.train.workers", Effect.APPLIED, "only the speed changes"),
-    Rule("datasets.train.prefetch", Effect.APPLIED, "only the speed changes"),
-    Rule("datasets.train.persistent", Effect.APPLIED, "only the speed changes"),
-    Rule("datasets.train.cache", Effect.APPLIED, "only the speed changes"),
+    Rule("datasets.train.**.workers", Effect.APPLIED, "only the speed changes"),  # of one set, or of the first
+    Rule("datasets.train.**.prefetch", Effect.APPLIED, "only the speed changes"),
+    Rule("datasets.train.**.persistent", Effect.APPLIED, "only the speed changes"),
+    Rule("datasets.train.**.cache", Effect.APPLIED, "only the speed changes"),
     Rule("datasets.train.**", Effect.APPLIED, "from the next batch on, at the same share of the epoch"),
     Rule("datasets.val.**", Effect.APPLIED, "the best score so far no longer counts", new_measure=True),
     Rule("datasets.test.**", Effect.APPLIED, "deblurkit test scores it"),
@@ -123,7 +123,15 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], place: str
         old, new = before.get(key), after.get(key)
         if place == "engine.":  # MMEngine's arguments, absent ones included, are dicts without a meaning as a whole
             old, new = ({} if value is None else value for value in (old, new))
+        if f"{place}{key}" == "datasets.train" and (isinstance(old, list) or isinstance(new, list)):
+            old, new = _numbered(old), _numbered(new)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, f"{place}{key}.")
         elif old != new:
             yield f"{place}{key}", old, new
+
+
+def _numbered(sets: object) -> dict[str, Any]:
+    """Returns one training set, or several, by their numbers."""
+    entries = sets if isinstance(sets, list) else [sets]
+    return {str(number): entry for number, entry in enumerate(entries) if entry is not None}

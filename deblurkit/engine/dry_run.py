@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 
 from deblurkit.data.prefetch import Batch
-from deblurkit.engine.build import Problems, build_parts, build_step, training_set
+from deblurkit.engine.build import Problems, build_parts, build_step, training_sets
 from deblurkit.engine.processes import start_processes
 from deblurkit.engine.services import check_services
 from deblurkit.errors import UserError
@@ -16,7 +17,7 @@ from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.inference.restore import restore
 
 if TYPE_CHECKING:
-    from deblurkit.options.schema import DatasetEntry, Options
+    from deblurkit.options.schema import Options, TrainSet
 
 _DEFAULT_SIDE = 256  # where the training set neither crops nor resizes
 _IMAGES_ON_CPU = 2  # the least that a batch norm takes; whole batches of large networks are minutes and 20 GiB there
@@ -31,7 +32,7 @@ def dry_run(options: Options, device: str | None = None) -> None:
     Raises:
         UserError: Something cannot be built or does not fit together.
     """
-    entry = training_set(options)
+    entries = training_sets(options)
     console = Console(highlight=False, soft_wrap=True)
     problems = Problems()
     with problems.gathered("val.protocol"):
@@ -44,10 +45,10 @@ def dry_run(options: Options, device: str | None = None) -> None:
     for name, network in restorer.networks().items():
         console.print(f"{name}: {type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters")
 
-    full = entry.loader.batch_size
+    full = entries[0].loader.batch_size
     images = min(full, _IMAGES_ON_CPU) if chosen.type == "cpu" else full
     taken = restorer.critic_batches + restorer.generator_batches
-    batches = [_synthetic_batch(entry, images, options.seed) for _ in range(taken)]
+    batches = [_synthetic_batch(entries, images, options.seed) for _ in range(taken)]
     fewer = "" if images == full else f" (a training has {full} images in each)"
     shape = tuple(batches[0]["blurred"].shape)
     console.print(f"synthetic batches of {shape}{fewer}, {taken} an iteration, on {chosen}")
@@ -73,9 +74,10 @@ def dry_run(options: Options, device: str | None = None) -> None:
     console.print("dry run passed: nothing was read from datasets, nothing was written")
 
 
-def _synthetic_batch(entry: DatasetEntry, images: int, seed: int) -> Batch:
+def _synthetic_batch(entries: Sequence[TrainSet], images: int, seed: int) -> Batch:
     """Returns noise as sharp images, and its means over 5x5 pixels as blurred ones, at the size that a training has."""
-    side = entry.component.get("crop") or entry.component.get("resize") or _DEFAULT_SIDE
+    sides = [entry.component.get("crop") or entry.component.get("resize") for entry in entries]
+    side = next(filter(None, sides), _DEFAULT_SIDE)
     height, width = (side, side) if isinstance(side, int) else side
     sharp = torch.rand(images, 3, height, width, generator=torch.Generator().manual_seed(seed))
     blurred = torch.nn.functional.avg_pool2d(sharp, 5, stride=1, padding=2, count_include_pad=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from deblurkit.contracts import Dataset, Restorer, dataset_traits
+from deblurkit.data.epoch_plan import EpochPlan
 from deblurkit.data.loader import CriticBatches, build_train_loader
 from deblurkit.data.prefetch import Batch, DeviceBatches
 from deblurkit.engine.data_record import DataRecord
@@ -22,23 +24,35 @@ if TYPE_CHECKING:
     from deblurkit.options.schema import Loader
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """The data of a training, and all that decides their order.
+
+    Attributes:
+        dataset: The training set, or several as one.
+        plan: What an epoch draws of it.
+        loader: How samples become batches.
+    """
+
+    dataset: Dataset
+    plan: EpochPlan
+    loader: Loader
+    seed: int
+
+
 class TrainLoaders:
     """Makes the endless training loader from any position; what the loop calls its dataloader.
 
-    ``epoch_length`` is the number of iterations in which the generator goes through the training set once.
+    ``epoch_length`` is the number of iterations of the generator in an epoch.
     """
 
-    def __init__(
-        self, loader: Loader, seed: int, dataset: Dataset, epoch_length: int, restorer: Restorer, device: torch.device
-    ) -> None:
-        self.loader = loader
-        self.seed = seed
-        self.dataset = dataset
+    def __init__(self, data: TrainingData, epoch_length: int, restorer: Restorer, device: torch.device) -> None:
+        self.data = data
         self.epoch_length = epoch_length
         self.of_generator = restorer.generator_batches
         self.of_critics = restorer.critic_batches
         self.device = device
-        self.record = DataRecord(dataset)
+        self.record = DataRecord(data.dataset)
 
     def __call__(self, position: Position) -> DeviceBatches:
         """Returns batches on the device from a position on."""
@@ -47,9 +61,9 @@ class TrainLoaders:
             # Their place in their own passes follows from the number of iterations, so no checkpoint holds it.
             critics = CriticBatches(self.of_critics, self.of_generator, position.iteration * self.of_critics)
         loader = build_train_loader(
-            self.dataset,
-            self.loader,
-            self.seed,
+            self.data.dataset,
+            self.data.loader,
+            self.data.seed,
             start_epoch=position.epoch,
             start_batch=position.into_epoch * self.of_generator,
             rank=get_rank(),
@@ -57,8 +71,9 @@ class TrainLoaders:
             used_batches=self.epoch_length * self.of_generator,
             critics=critics,
             pin_memory=self.device.type == "cuda",
+            plan=self.data.plan,
         )
-        return DeviceBatches(loader, self.device, dataset_traits(self.dataset).finish)
+        return DeviceBatches(loader, self.device, dataset_traits(self.data.dataset).finish)
 
 
 class IterationLoop(BaseLoop):

@@ -115,7 +115,6 @@ class GANRestorer(nn.Module):
         log: Log = {}
         # From here to the optimizers, all is in the generator's value range: critics, views and losses see the images
         # that the paper's saw, and its loss weights hold.
-        batches = [self._prepared(batch) for batch in data]
         terms = [term for term in self.terms if term.active(self.iteration)]
         games = [term for term in terms if term.critic is not None]
         critics = sorted({str(term.critic) for term in games})
@@ -123,31 +122,33 @@ class GANRestorer(nn.Module):
 
         # An update takes `accumulate` batches, the generator's are the last. Critics that draw none of their own see
         # the generator's in each of their steps.
-        group, own = batches[-parts.accumulate :], batches[: -parts.accumulate]
+        group = [self._prepared(batch) for batch in data[-parts.accumulate :]]
+        own = data[: -parts.accumulate]
         starts = range(0, len(own), parts.accumulate)
         critic_groups = [own[start : start + parts.accumulate] for start in starts] or [group] * parts.critic_steps
 
         # Where critics and generator see one and the same batch, one forward pass serves both steps.
         shared: Named | None = None
-        fakes: dict[int, Named] = {}
-        if games and not warming_up and len(batches) == 1:
-            shared = self._restored(batches[0])
-            fakes[id(batches[0])] = {name: _map(Tensor.detach, value) for name, value in shared.items()}
+        fakes: list[Named] = []  # the batches of a critic step, with what the generator made of them
+        if games and not warming_up and len(data) == 1:
+            shared = self._restored(group[0])
+            fakes.append({name: _map(Tensor.detach, value) for name, value in shared.items()})
 
         # Critic steps. The generator stands still: its images come without a graph, so no gradient reaches it, and the
-        # steps on the same batches can share them.
+        # steps on the same batches can share them. Those of batches of their own go when their step is done.
         for critic_group in critic_groups if games else ():
+            if own:
+                fakes.clear()
             # All of them before a critic is called: dropout and penalties draw from one random stream, in this order.
-            with torch.no_grad():
-                for batch in critic_group:
-                    if id(batch) not in fakes:
-                        fakes[id(batch)] = self._restored(batch)
+            if not fakes:
+                with torch.no_grad():
+                    fakes += [self._restored(self._prepared(batch) if own else batch) for batch in critic_group]
             for name in critics:
                 optim_wrapper[name].zero_grad()
             logs: list[Log] = []
-            for batch in critic_group:
-                with self._exchanging(critics, batch is critic_group[-1]):
-                    losses, values = self._critic_losses(games, fakes[id(batch)])
+            for fake in fakes:
+                with self._exchanging(critics, fake is fakes[-1]):
+                    losses, values = self._critic_losses(games, fake)
                     for name, loss in losses.items():
                         optim_wrapper[name].backward(loss / len(critic_group))
                 logs.append(values)
@@ -254,7 +255,7 @@ class GANRestorer(nn.Module):
                 log[f"grad/{name}"] = nn.utils.get_total_norm([g for g in gradients if g is not None])
         return total, log
 
-    def _step(self, name: str, group: list[Batch], optimizer: NetworkOptimizer) -> Log:
+    def _step(self, name: str, group: Sequence[Batch], optimizer: NetworkOptimizer) -> Log:
         """Applies a network's gradients, and returns their norm where it was measured."""
         norm = optimizer.step(self.measure)
         if norm is None:
@@ -269,7 +270,7 @@ class GANRestorer(nn.Module):
         return log
 
     def _step_critics(
-        self, games: list[Term], critics: list[str], group: list[Batch], optimizers: Mapping[str, NetworkOptimizer]
+        self, games: list[Term], critics: list[str], group: Sequence[Batch], optimizers: Mapping[str, NetworkOptimizer]
     ) -> Log:
         log: Log = {}
         for name in critics:

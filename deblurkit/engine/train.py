@@ -15,7 +15,7 @@ from mmengine.dist import get_rank
 from rich.console import Console
 
 from deblurkit import checkpoint
-from deblurkit.engine.build import Setup, training_set
+from deblurkit.engine.build import Setup, training_sets
 from deblurkit.engine.host import hubs_given_back, settings_given_back
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
@@ -60,7 +60,7 @@ def train(
     """
     if key is not None and init_from is None:
         raise UserError(f"--key {key}: expected --init-from too, the file in which it names weights")
-    training_set(options)  # refuses options that lack something, before processes start and a folder is made
+    training_sets(options)  # refuses options that lack something, before processes start and a folder is made
     folder = WorkDir(Path(work_dir) if work_dir is not None else Path("work_dirs") / options.name)
     with settings_given_back():
         place_of_work = start_processes(launcher, device)

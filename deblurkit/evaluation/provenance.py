@@ -16,6 +16,7 @@ import deblurkit
 from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.checking.response import AVERAGED
 from deblurkit.data.loader import FirstImages, describe
+from deblurkit.data.training_sets import described_sets
 from deblurkit.device import processor_name
 from deblurkit.evaluation.sets import ScoredSet
 
@@ -68,7 +69,7 @@ def trained_on(state: Mapping[str, Any]) -> dict[str, Any] | None:
     if state.get("trained_on") is not None:
         return dict(state["trained_on"])
     component = state["options"].get("datasets", {}).get("train")
-    if component is None:
+    if not isinstance(component, dict):  # files that hold several sets have `trained_on`
         return None
     texts = {key: value for key, value in component.items() if key != "type" and isinstance(value, str)}
     return {"set": component["type"], **texts}
@@ -84,18 +85,21 @@ def data_notes(state: Mapping[str, Any] | None, sets: Mapping[str, Dataset]) -> 
     found = [f"training data: {note}" for note in (state or {}).get("data_notes", [])]
     for name, dataset in sets.items():
         found += [f"{name}: {note}" for note in dataset_traits(dataset).notes]
-    trained = (trained_on(state) if state is not None else None) or {}
+    trained = described_sets((trained_on(state) if state is not None else None) or {})
     for name, dataset in sets.items():
         tested = describe(dataset)
-        before, now = _averaged(trained), _averaged(tested)
-        if before and now and before != now:
-            kinds = f"{AVERAGED[now]}, but trained on blur averaged in {AVERAGED[before]}"
-            found.append(f"{name}: tested on blur averaged in {kinds}")
+        before, now = [_averaged(facts) for facts in trained], _averaged(tested)
+        # Of several training sets one of the same kind is enough, and one of which nothing is known may be that.
+        if now is not None and None not in before and now not in before:
+            seen = " and in ".join(AVERAGED[kind] for kind in dict.fromkeys(before) if kind is not None)
+            found.append(f"{name}: tested on blur averaged in {AVERAGED[now]}, but trained on blur averaged in {seen}")
         # Variants are compared within one set only; two that name a way of averaging were compared above, as measured.
-        variants = (trained.get("variant"), tested.get("variant"))
-        comparable = tested.get("set") == trained.get("set") and None not in variants
-        if comparable and variants[0] != variants[1] and not set(variants) <= set(AVERAGED):
-            found.append(f"{name}: tested on variant {variants[1]}, but trained on variant {variants[0]}")
+        variants = [facts.get("variant") for facts in trained if facts.get("set") == tested.get("set")]
+        variant = tested.get("variant")
+        named = {*variants, variant}
+        if variants and None not in named and variant not in variants and not named <= set(AVERAGED):
+            seen = " and ".join(map(str, variants))
+            found.append(f"{name}: tested on variant {variant}, but trained on variant {seen}")
     return found
 
 

@@ -12,7 +12,15 @@ from deblurkit.options import mmengine_checks
 from deblurkit.options.components import Checked, Report, Table, check_component, misspelt
 from deblurkit.options.document import to_plain
 from deblurkit.options.problems import Path
-from deblurkit.options.schema import DEFAULT_RESTORER, DatasetEntry, LossTerm, Options, TestSet, missing_for_training
+from deblurkit.options.schema import (
+    DEFAULT_RESTORER,
+    DatasetEntry,
+    LossTerm,
+    Options,
+    TestSet,
+    TrainSet,
+    missing_for_training,
+)
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import Selection, parse_selection
 from deblurkit.options.signature import is_list, returns_of, signature_of
@@ -66,7 +74,7 @@ def check_dataset(report: Report) -> DatasetEntry | None:
     options = validate(report, {"name": "data", "generator": {}, **data})  # the two that options cannot lack
     mmengine_checks.check_names(report, data)
     _check_datasets(report, data)
-    return options.datasets.train if options is not None and not report.problems else None
+    return options.datasets.train[0] if options is not None and not report.problems else None
 
 
 def _section(data: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -256,8 +264,16 @@ def _check_restorer(report: Report, data: Mapping[str, Any]) -> None:
 
 def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
     sets = _section(data, "datasets")
-    if isinstance(sets.get("train"), dict):
-        _check_set(report, ("datasets", "train"), sets["train"], DatasetEntry)
+    train = sets.get("train")
+    places: dict[Path, Any] = {("datasets", "train"): train}
+    if isinstance(train, list):
+        places = {("datasets", "train", index): entry for index, entry in enumerate(train)}
+    for path, flat in _dicts(places):
+        _check_set(report, path, flat, TrainSet)
+    if isinstance(train, list) or "weight" in _section(sets, "train"):
+        from deblurkit.options.training_sets import check_together  # which one set alone does not need
+
+        check_together(report, dict(_dicts(places)))
     for name, flat in _dicts(_section(sets, "val")):
         _check_set(report, ("datasets", "val", name), flat, DatasetEntry)
     for name, flat in _dicts(_section(sets, "test")):
@@ -266,7 +282,7 @@ def _check_datasets(report: Report, data: Mapping[str, Any]) -> None:
 
 def _check_set(report: Report, path: Path, flat: dict[str, Any], kind: type[DatasetEntry]) -> None:
     parts = kind.split(flat)["component"]
-    if kind is DatasetEntry and "protocol" in parts:
+    if kind is not TestSet and "protocol" in parts:
         del parts["protocol"]
         report.add((*path, "protocol"), _NO_PROTOCOL[str(path[1])])
     checked = check_component(report, path, parts, Table.of(registry.DATASETS), other_keys=kind.own_keys())
@@ -318,10 +334,11 @@ def _check_protocols(report: Report, data: Mapping[str, Any]) -> None:
 
 def _check_complete(report: Report, data: Mapping[str, Any]) -> None:
     """Asks for all that training needs where the file has begun to describe a training."""
-    begun = any(data.get(name) for name in _TRAINING_SECTIONS) or _section(data, "datasets").get("train") is not None
+    trained_on = _section(data, "datasets").get("train")
+    begun = any(data.get(name) for name in _TRAINING_SECTIONS) or trained_on not in (None, [])
     if report.incomplete or not begun:
         return
     for path, text in missing_for_training(data):
         beside = data if len(path) == 1 else _section(data, path[0])
-        if not misspelt(path[-1], beside, ()) and not _doubtful(data, path[0]):
+        if not misspelt(path[-1], beside.keys() - {path[-1]}, ()) and not _doubtful(data, path[0]):
             report.add(path, text)

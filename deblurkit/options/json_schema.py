@@ -13,7 +13,7 @@ from deblurkit.contracts import nested_components
 from deblurkit.options.components import Table
 from deblurkit.options.merge import DELETE
 from deblurkit.options.mmengine_checks import DOUBLED, SECTION_OF, mmengine_tables
-from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet
+from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet, TrainSet
 from deblurkit.options.signature import adapter_of, signature_of
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORERS
 from deblurkit.weight_init import INITS
@@ -41,6 +41,7 @@ def json_schema() -> Schema:
         "LossTerm": _component(Table.of(LOSSES), _own(LossTerm)),
         "Restorer": _component(Table.of(RESTORERS, fills_first=True)),
         "DatasetEntry": _component(Table.of(DATASETS), _own(DatasetEntry) | _own(Loader)),
+        "TrainSet": _component(Table.of(DATASETS), _own(TrainSet) | _own(Loader)),
         "TestSet": _component(Table.of(DATASETS), _own(TestSet) | _own(Loader)),
         "Optimizer": _component(mmengine["optimizer"]),
         "Scheduler": _component(mmengine["scheduler"], scheduler_keys),
@@ -57,6 +58,9 @@ def json_schema() -> Schema:
     properties["engine"] = {"type": ["object", "null"], "propertyNames": {"not": {"enum": sorted(SECTION_OF)}}}
     base = {"type": "string", "description": "An option file, relative to this one; or deblurkit:NAME.yml."}
     properties["_base_"] = {"anyOf": [base, {"type": "array", "items": base}]}
+    several = {"type": "array", "items": _reference("TrainSet")}
+    train = {"anyOf": [_reference("TrainSet"), several, {"type": "null"}]}
+    definitions["Datasets"]["properties"]["train"] = train
     for group, entry in (("val", "DatasetEntry"), ("test", "TestSet")):
         definitions["Datasets"]["properties"][group] = _named(entry)
     return {

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_serializer,
     model_serializer,
     model_validator,
 )
@@ -35,6 +37,13 @@ def _inference_mode(mode: str) -> str:
 
 def _default_restorer(component: Component) -> Component:
     return {"type": DEFAULT_RESTORER, **component}
+
+
+def listed_sets(sets: object) -> object:
+    """Returns what ``datasets.train`` holds as a list: one set alone is a dict there, none is null."""
+    if sets is None:
+        return []
+    return sets if isinstance(sets, list) else [sets]
 
 
 EntryName = Annotated[str, AfterValidator(names.entry_name)]
@@ -139,6 +148,20 @@ class DatasetEntry(FlatSection):
         return parts
 
 
+class TrainSet(DatasetEntry):
+    """A data set that is trained on: alone, or one of several that batches are mixed from."""
+
+    repeat: PositiveInt | None = None
+    """How often an epoch draws each of its images; null: once."""
+    weight: PositiveFloat | None = None
+    """Its share of an epoch, in proportion to the other sets' weights; an epoch is as long as all sets together."""
+
+    @classmethod
+    def own_keys(cls) -> set[str]:
+        """Returns the loader's keys, ``limit``, ``repeat`` and ``weight``."""
+        return super().own_keys() | {"repeat", "weight"}
+
+
 class TestSet(DatasetEntry):
     """A data set that is tested on, which may be scored in a way of its own."""
 
@@ -156,12 +179,20 @@ class TestSet(DatasetEntry):
 class Datasets(Section):
     """The data to train on, to validate on while training, and to test on."""
 
-    train: DatasetEntry | None = None
-    """The training set."""
+    train: Annotated[list[TrainSet], BeforeValidator(listed_sets)] = Field(default_factory=list)
+    """The training sets, a dict where there is one; the first entry has the loader's settings for all."""
     val: dict[EntryName, DatasetEntry] = Field(default_factory=dict)
     """Sets scored while training, by name."""
     test: dict[EntryName, TestSet] = Field(default_factory=dict)
     """Sets scored by ``deblurkit test``, by name."""
+
+    @field_serializer("train")
+    def _as_written(self, sets: list[TrainSet]) -> Component | list[Component] | None:
+        entries = [entry.to_dict() for entry in sets]
+        for later in entries[1:]:
+            for key in Loader.model_fields:
+                del later[key]
+        return entries if len(entries) > 1 else next(iter(entries), None)
 
 
 class Ema(Section):
@@ -360,7 +391,7 @@ def missing_for_training(data: Mapping[str, Any]) -> list[tuple[tuple[str, ...],
         if lonely and "discriminators" not in optimizers:
             missing.append((("optimizers", "discriminators"), f"missing, nothing trains {', '.join(lonely)}"))
     datasets, train = sections["datasets"], sections["train"]
-    if isinstance(datasets, dict) and datasets.get("train") is None:
+    if isinstance(datasets, dict) and datasets.get("train") in (None, []):
         missing.append((("datasets", "train"), "missing, training needs it"))
     if isinstance(train, dict) and train.get("epochs") is None and train.get("iters") is None:
         missing.append((("train", "iters"), "missing, training needs epochs or iters"))

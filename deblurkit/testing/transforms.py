@@ -14,7 +14,10 @@ _SEEDS = 12
 
 
 def keeps_the_pair(component: Component) -> None:
-    """Expects what it is given to stay as it is, equal images to stay equal, and their type and channels."""
+    """Expects what it is given to stay as it is, equal images to stay equal, and their type, channels and size.
+
+    The size may change where the transform declares ``keeps_size = False``.
+    """
     _check_pairs(component, np.uint8)
 
 
@@ -28,6 +31,7 @@ def keeps_16_bits(component: Component) -> None:
 
 def _check_pairs(component: Component, dtype: type) -> None:
     pair = _pair(dtype)
+    keeps_size = transform_traits(component.shared()).keeps_size
     for seed in range(_SEEDS):
         result = _call(component, pair, seed)
         assert list(result) == ["blurred", "sharp"], f"it returns {list(result)}"
@@ -35,6 +39,8 @@ def _check_pairs(component: Component, dtype: type) -> None:
         assert blurred.dtype == sharp.dtype == dtype, f"{blurred.dtype} and {sharp.dtype} for {dtype.__name__}"
         assert blurred.shape == sharp.shape, f"a pair of {blurred.shape} and {sharp.shape}"
         assert blurred.shape[2:] == (3,), f"images of shape {blurred.shape}"
+        alike = sorted(blurred.shape[:2]) == sorted(pair["blurred"].shape[:2])
+        assert alike or not keeps_size, f"{pair['blurred'].shape} becomes {blurred.shape}; declare keeps_size = False"
         same = np.array_equal(blurred, sharp)
         assert same or component.traits.adds_blur, "equal images differ afterwards; say Traits(adds_blur=True) if meant"
     for side, image in _pair(dtype).items():

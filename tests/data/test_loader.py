@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from deblurkit.data.epoch_plan import EpochPlan
 from deblurkit.data.images import write_image
 from deblurkit.data.loader import (
     EpochBatchSampler,
@@ -124,7 +125,8 @@ def test_the_global_generator_is_left_alone(pairs: SamplePairs) -> None:
 
 
 def test_ranks_share_an_epoch() -> None:
-    samplers = [EpochBatchSampler(23, 3, seed=4, rank=rank, world=3) for rank in range(3)]
+    plan = EpochPlan.repeating([23], [1])
+    samplers = [EpochBatchSampler(plan, 3, seed=4, rank=rank, world=3) for rank in range(3)]
     assert {sampler.batches for sampler in samplers} == {2}
     shares = [list(itertools.islice(sampler, 2)) for sampler in samplers]
     positions = [position for share in shares for batch in share for position in batch]
@@ -140,11 +142,11 @@ def test_unused_batches_are_skipped(pairs: SamplePairs) -> None:
 
 def test_too_few_images(pairs: SamplePairs) -> None:
     with pytest.raises(
-        UserError, match="batch_size: 10 in each of 2 processes needs at least 20 images; the set has 18"
+        UserError, match="batch_size: 10 in each of 2 processes needs at least 20 images; an epoch has 18"
     ):
         build_train_loader(pairs, _settings(batch_size=10), seed=1, world=2)
     with pytest.raises(ValueError, match="make no batch"):
-        EpochBatchSampler(3, 4, seed=0)
+        EpochBatchSampler(EpochPlan.repeating([3], [1]), 4, seed=0)
 
 
 def test_a_batch_of_different_sizes() -> None:

@@ -24,6 +24,18 @@ def test_a_section_of_an_option_file() -> None:
     assert entry.component == {"type": "SamplePairs", "split": "test"}
 
 
+def test_one_of_several_training_sets(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yml"
+    sets = "[{type: SamplePairs, split: train}, {type: SamplePairs, split: test, repeat: 2}]"
+    file.write_text(f"_base_: {ROOT}/options/quickstart.yml\ndatasets: {{train: {sets}}}\n", encoding="utf-8")
+    assert find_entry(f"{file}:train.1").component == {"type": "SamplePairs", "split": "test"}
+    with pytest.raises(UserError) as caught:
+        find_entry(f"{file}:train")
+    assert caught.value.problems == (f"--data {file}:train: it has 2 training sets: name one of train.0, train.1",)
+    with pytest.raises(UserError, match=r"no data set is named 'train\.2'"):
+        find_entry(f"{file}:train.2")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -65,6 +65,7 @@ def refused(key: str, *change: str, reason: str = "") -> Case:
 
 SECOND = "discriminators.double={type: PatchDiscriminator, channels: 4, layers: 1}"
 NAMED = "losses.double={type: AdversarialLoss, mode: lsgan, critic: double}"
+PAIRS = "{type: PairedImages, blurred: {moved}, sharp: {sharp}, crop: 32, batch_size: 2}"
 NOT_ITS_WEIGHTS = "the checkpoint's weights do not fit"
 NOT_ITS_STATE = "it asks for another state than the checkpoint holds"
 
@@ -111,6 +112,16 @@ CASES = (
     Case("datasets.train.augment", ("datasets.train.augment=[]",)),
     Case("datasets.train.batch_size", ("datasets.train.batch_size=1",)),
     Case("datasets.train.limit", ("datasets.train.limit=6",)),
+    Case("datasets.train.repeat", ("datasets.train.repeat=2",)),
+    Case("datasets.train.1", ("plugins=[{plugin}]", f"datasets.train=[{PAIRS}, {{type: ResumedSet}}]")),
+    Case(
+        "datasets.train.0.weight",
+        (
+            "plugins=[{plugin}]",
+            f"datasets.train=[{PAIRS}, {{type: ResumedSet, weight: 3}}]",
+            "datasets.train.0.weight=1",
+        ),
+    ),
     same("datasets.train.workers", "datasets.train.workers=1"),
     same("datasets.train.prefetch", "datasets.train.prefetch=1", slow=True),
     same("datasets.train.persistent", "datasets.train.persistent=false", slow=True),

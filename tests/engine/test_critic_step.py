@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import weakref
+from typing import Any
 
 import pytest
 import steps
 import torch
 from steps import applied_gradients, batch, game, gradients, moved, optimizers, restorer, snapshot, term
 
+from deblurkit.engine.step import GANRestorer, Parts
 from deblurkit.losses.functional import gradient_penalty
 
 
@@ -138,6 +141,35 @@ def test_two_critics_with_a_batch_of_their_own_and_accumulation():
     log = made.train_step([batch(n) for n in range(6)], optimizers(made))
     assert all(moved(before[name], critic) for name, critic in made.critics.items())
     assert {"critic/one", "critic/two", "term/game", "term/other"} <= log.keys()
+
+
+class Watched(GANRestorer):
+    """Counts the images that it holds, restored or in the generator's range, whenever it restores some."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self.images: list[weakref.ref[torch.Tensor]] = []
+        self.most = 0
+
+    def _restored(self, batch: dict[str, Any]) -> dict[str, Any]:
+        named = super()._restored(batch)
+        self.images += [weakref.ref(named[name]) for name in ("image", "blurred", "sharp")]
+        self.images = [image for image in self.images if image() is not None]
+        self.most = max(self.most, len(self.images))
+        return named
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_memory_does_not_grow_with_the_critics_steps(accumulate: int):
+    most = []
+    for count in (1, 10):
+        generator = steps.Generator(value_range=(-1.0, 1.0))  # in which each image is another tensor
+        settings = {"critic_steps": count, "critic_batches": "own", "accumulate": accumulate}
+        made = Watched(restorer([term("image"), game("wgan")], generator, **settings).parts)
+        data = [batch(n) for n in range(made.critic_batches + made.generator_batches)]
+        made.train_step(data, optimizers(made))
+        most.append(made.most)
+    assert most[1] == most[0]
 
 
 def test_warm_up_moves_critics_alone():

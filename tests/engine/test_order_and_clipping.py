@@ -107,7 +107,7 @@ def test_refused_in_words(change: str, message: str):
 
 def test_madn_trains_on_crops_alone_and_still_in_its_last_epoch():
     options = load_options(OPTIONS / "madn.yml")
-    assert options.datasets.train.component["augment"] == []
+    assert options.datasets.train[0].component["augment"] == []
     weight = torch.nn.Linear(1, 1)
     made = build_optimizers(options, {"generator": weight, "critic": torch.nn.Linear(1, 1)}, torch.device("cpu"))
     schedulers = build_schedulers(options, made)

@@ -17,7 +17,7 @@ from runs import checkpoint_of, differences
 from deblurkit import checkpoint, load_options, train
 from deblurkit.engine.changes import Effect, changes
 from deblurkit.errors import UserError
-from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet
+from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet, TrainSet
 
 PLUGIN = """
 import torch
@@ -83,7 +83,7 @@ def words(tmp_path_factory: pytest.TempPathFactory, pairs: dict) -> dict[str, st
     folder = tmp_path_factory.mktemp("words")
     (folder / "plugin.py").write_text(PLUGIN, encoding="utf-8")
     shutil.copytree(pairs["blurred"], folder / "moved")
-    return {"{plugin}": str(folder / "plugin.py"), "{moved}": str(folder / "moved")}
+    return {"{plugin}": str(folder / "plugin.py"), "{moved}": str(folder / "moved"), "{sharp}": pairs["sharp"]}
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.key, marks=[pytest.mark.slow] if c.slow else []) for c in CASES])
@@ -161,7 +161,8 @@ def test_scores_that_measure_something_else_are_forgotten(bases: Bases, tmp_path
 def keys(section: type[BaseModel], place: str = "") -> Iterator[str]:
     """Every key path of the options; of free dicts only where they begin."""
     for name, entry in section.model_fields.items():
-        inner = [kind for kind in sections_in(entry.annotation) if kind not in (LossTerm, DatasetEntry, TestSet)]
+        flat = (LossTerm, DatasetEntry, TrainSet, TestSet)
+        inner = [kind for kind in sections_in(entry.annotation) if kind not in flat]
         if inner:
             yield from (key for kind in inner for key in keys(kind, f"{place}{name}."))
         else:
@@ -178,7 +179,7 @@ def sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def test_no_option_is_left_out():
     tried = [case.key for case in CASES]
     wanted = [key for key in keys(Options) if not key.startswith("paper.")]
-    wanted += [f"datasets.train.{key}" for key in (*Loader.model_fields, "limit")]
+    wanted += [f"datasets.train.{key}" for key in (*Loader.model_fields, "limit", "repeat", "0.weight")]
     wanted += [f"losses.image.{key}" for key in LossTerm.own_keys() if key != "critic"]
     missing = [key for key in wanted if not any(case == key or case.startswith(f"{key}.") for case in tried)]
     assert set(missing) == set(NOT_TRIED)

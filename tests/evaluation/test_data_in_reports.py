@@ -121,6 +121,25 @@ def test_sets_are_compared_by_what_is_known_of_their_blur(
     assert provenance.data_notes(state, {"pairs": Described()}) == [f"pairs: {note}" for note in expected]
 
 
+@pytest.mark.parametrize(
+    ("tested", "expected"),
+    [
+        ({"set": "GoPro", "variant": "gamma", "measured": "gamma"}, []),
+        ({"set": "Other", "measured": "linear"}, [f"pairs: {LINEAR_AFTER_GAMMA}"]),
+        ({"set": "REDS", "variant": "blur_comp"}, ["pairs: tested on variant blur_comp, but trained on variant blur"]),
+        ({"set": "REDS", "variant": "blur"}, []),
+    ],
+)
+def test_each_of_several_training_sets_counts(tested: dict[str, str], expected: list[str]) -> None:
+    class Described:
+        def describe(self) -> dict[str, str]:
+            return tested
+
+    facts = {"set": "GoPro + REDS", "0.set": "GoPro", "0.measured": "gamma", "0.share": "50 %"}
+    facts |= {"1.set": "REDS", "1.variant": "blur", "1.measured": "gamma"}
+    assert provenance.data_notes({"options": {}, "trained_on": facts}, {"pairs": Described()}) == expected
+
+
 def test_the_sample_set_raises_no_alarm() -> None:
     train, test = SamplePairs("train"), SamplePairs("test")
     for data in (train, test):

@@ -52,9 +52,9 @@ def test_a_changed_type_drops_the_other_keys(write: Write, good: Path) -> None:
     assert options.losses["edges"].to_dict() == {
         "type": "ToyL1", "weight": 1.0, "pred": "image", "target": "sharp", "start": 0,
     }  # fmt: skip
-    assert options.datasets.train is not None
-    assert options.datasets.train.component == {"type": "ToyOpen", "anything": 1}
-    assert options.datasets.train.loader.batch_size == 1
+    (train,) = options.datasets.train
+    assert train.component == {"type": "ToyOpen", "anything": 1}
+    assert train.loader.batch_size == 1
 
 
 def test_the_same_type_keeps_the_other_keys(write: Write, good: Path) -> None:

@@ -28,8 +28,7 @@ def test_what_is_read(good: Path, toys: Path) -> None:
         component={"type": "ToyScaled", "scale": 2}, weight=1e-4, pred="sobel(gradient)", target="sobel(sharp)"
     )
     assert options.losses["adversarial"].critic == "critic"
-    train = options.datasets.train
-    assert train is not None
+    (train,) = options.datasets.train
     assert train.component == {"type": "ToyPairs", "blurred": "a", "sharp": "b", "crop": [8, 8]}
     assert (train.loader.batch_size, train.loader.workers, train.loader.prefetch, train.limit) == (4, 2, 2, None)
     assert options.datasets.val["toy"].limit == 3

@@ -107,7 +107,7 @@ def from_options(options: Options) -> list[FoundSet]:
     for name, entry in entries.items():
         # Equal for sets with the same images; one for training stays apart, to be compared with the others.
         source = {key: value for key, value in entry.component.items() if key not in _HOW_DATA_ARE_USED}
-        use = "train" if name == "train" else "other"
+        use = "train" if name.partition(".")[0] == "train" else "other"
         names.setdefault(f"{use} {source}", []).append(name)
     found = []
     for same in names.values():

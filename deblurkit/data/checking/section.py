@@ -29,7 +29,7 @@ def datasets_section(results: Sequence[SetResult]) -> bytes | None:
         if not component or not result.pairs:
             continue
         if split == "train":
-            # An option file has one training set.
+            # Several may be alternatives, such as GoPro's two kinds of blur: which are mixed is the user's to say.
             start = "  # or train" if lines["train"] else "  train"
             lines["train"].append(f"{start}: {_flow({**_for_training(result, component), **_LOADER})}")
         else:

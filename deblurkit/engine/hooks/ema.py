@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.hooks import Hook
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from deblurkit.contracts import Restorer
 from deblurkit.engine.runner import TrainingRunner
+
+if TYPE_CHECKING:
+    from deblurkit.options.schema import Ema
 
 
 def averaged(restorer: Restorer) -> nn.Module:
@@ -66,3 +70,13 @@ class EMAHook(Hook):
         # Running statistics are averages already; an average of them would lag behind the weights.
         if self._buffers:
             torch._foreach_copy_(self._average_buffers, self._buffers)
+
+
+def notes_on_average(ema: Ema | None, iterations: int) -> list[str]:
+    """Returns what the log must say where much of the random start is left in the average at the end of a run."""
+    if ema is None or ema.warmup or iterations >= round(5 / (1 - ema.decay)):
+        return []
+    return [
+        f"train.ema: after {iterations} iterations its average still holds {ema.decay**iterations:.0%} of the weights "
+        f"at the beginning: set train.ema.warmup=true, or a decay of {max(0.0, 1 - 5 / iterations):.4g} at most"
+    ]

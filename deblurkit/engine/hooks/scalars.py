@@ -11,6 +11,7 @@ import torch
 from mmengine.dist import all_reduce_dict, is_main_process
 from mmengine.hooks import Hook
 
+from deblurkit.data.epoch_plan import place
 from deblurkit.device import peak_memory, usable_cores
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.files import JsonLines, saying
@@ -132,18 +133,19 @@ class ScalarsHook(Hook):
             with saying(f"{runner.folder.scalars}: cannot be written"):
                 self._lines.sync()
 
-    def _advise(self, runner: TrainingRunner, now: _Reading) -> None:
+    def _advise(self, runner: TrainingRunner, reading: _Reading) -> None:
         """Says once what helps, where the loader keeps the training waiting on the whole."""
         if self._first is None:
-            self._first = now
-        iterations, seconds, waited = (new - old for new, old in zip(now, self._first, strict=True))
+            self._first = reading
+        iterations, seconds, waited = (new - old for new, old in zip(reading, self._first, strict=True))
         if self._advised or iterations < _JUDGED or waited <= _WAITING * seconds:
             return
         self._advised = True
-        entry, cores = runner.options.datasets.train, usable_cores()
-        workers = f"datasets.train.workers (now 0: the training itself reads; there are {cores} cores)"
-        if entry is not None and entry.loader.workers:
-            workers = f"more datasets.train.workers (now {entry.loader.workers}, with {cores} cores)"
+        entries, cores = runner.options.datasets.train, usable_cores()
+        key, now = f"{place(0, len(entries))}.workers", entries[0].loader.workers
+        workers = f"{key} (now 0: the training itself reads; there are {cores} cores)"
+        if now:
+            workers = f"more {key} (now {now}, with {cores} cores)"
         runner.logger.info(
             f"{waited / seconds:.0%} of the time is spent waiting for data. What helps: {workers}; cache: true, where "
             "the decoded images fit into memory; a packed set of crops (deblurkit prepare-data); fewer or cheaper "

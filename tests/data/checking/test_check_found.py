@@ -142,6 +142,19 @@ def test_an_experiments_sets_and_a_named_one(checkout: Path) -> None:
     assert from_source("{type: SamplePairs, split: test}", name="against").name == "against"
 
 
+def test_each_of_several_training_sets_is_checked(checkout: Path, tmp_path: Path) -> None:
+    """Sets of the same images are one; those of a test set stay apart, to be compared."""
+    file = tmp_path / "several.yml"
+    sets = ["{type: SamplePairs, split: train, limit: 9}", "{type: SamplePairs, split: test, crop: 32}"]
+    sets.append("{type: SamplePairs, split: train, repeat: 2}")
+    file.write_text(f"_base_: {checkout}/options/quickstart.yml\ndatasets: {{train: [{', '.join(sets)}]}}\n")
+    found = from_options(load_options(str(file)))
+    assert [one.name for one in found] == ["train.0, train.2", "train.1", "val.sample, test.sample"]
+    assert [one.split for one in found] == ["train", "train", "val"]
+    named = from_source(f"{file}:train.1")
+    assert (named.name, named.split) == ("train.1", "train")
+
+
 def test_a_published_test_set_that_is_not_here_is_no_fault(tmp_path: Path) -> None:
     """Testing leaves it out; a training without its set is refused."""
     component = {"type": "Kohler", "root": str(tmp_path / "Kohler")}
