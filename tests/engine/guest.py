@@ -103,7 +103,7 @@ def host_settings() -> None:
 if __name__ == "__main__":
     wanted, folder = load_options(Path(sys.argv[1])), Path(sys.argv[2])
     host_settings()
-    read_image(Path(wanted.datasets.train.component["blurred"]) / "000.png")  # quietens the decoders, for good
+    read_image(Path(wanted.datasets.train[0].component["blurred"]) / "000.png")  # quietens the decoders, for good
     before = state()
     for number in range(RUNS):
         try:

@@ -13,10 +13,10 @@ from runs import ROOT, TRAIN, checkpoint_of, run
 WITHOUT = ROOT / "tests" / "without.py"
 
 
-@pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_no_compiler(tmp_path: Path, option_file: Callable[..., Path], more: tuple[str, ...]):
+@pytest.mark.parametrize("is_dry", [False, True])
+def test_no_compiler(tmp_path: Path, option_file: Callable[..., Path], is_dry: bool):
     options, folder = option_file({"train": {"compile": True}}), tmp_path / "run"
-    arguments = ("-opt", options, "--work-dir", folder, "--device", "cpu", *more)
+    arguments = ("-opt", options, "--device", "cpu", *(["--dry-run"] if is_dry else ["--work-dir", folder]))
     text = run(tmp_path / "run.txt", *arguments, code=2, PATH=str(tmp_path))
     line = text.splitlines()[-1]
     assert line.startswith("train.compile: torch.compile does not work here: ")
