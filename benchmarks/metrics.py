@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of OpenCV, which all of them lean on")
     parser.add_argument("--pairs", type=int, default=1111, help="pairs to evaluate by part; 0: none")
     parser.add_argument("--device", help="of the network; by default the GPU where there is one")
-    parser.add_argument("--tiny", action="store_true", help="two small pairs; the claims are not judged")
+    parser.add_argument("--tiny", action="store_true", help="two small pairs; the exit code leaves the claims out")
     parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args()
     size = (HEIGHT, WIDTH)
