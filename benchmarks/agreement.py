@@ -26,6 +26,7 @@ from deblurkit.registry import PROTOCOLS
 from deblurkit.report.tables import Scale
 
 SIDES = ("blurred", "restored")
+TINY = ("gopro-basicsr-v1", "kohler-official-v1")  # protocols of a trial: one true image each, and many
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Scores by one protocol: by set, side and metric."""
 
@@ -35,13 +36,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", metavar="NAME=DIR", nargs="+", required=True, dest="sets")
     parser.add_argument("--backbone", metavar="NET=FILE", nargs="+", default=[], help="for metrics that are networks")
+    parser.add_argument("--tiny", action="store_true", help=f"by {' and '.join(TINY)} alone")
     parser.add_argument("--out", metavar="FILE", help="write the figures as JSON")
     args = parser.parse_args()
     sets = dict(text.split("=", 1) for text in args.sets)
     backbones = dict(text.split("=", 1) for text in args.backbone)
     scored: dict[str, Scores] = {}
     left_out: dict[str, str] = {}
-    for protocol in PROTOCOLS.names():
+    for protocol in TINY if args.tiny else PROTOCOLS.names():
         try:
             scored[protocol] = {name: score(protocol, Path(folder), backbones) for name, folder in sets.items()}
         except UserError as error:
@@ -85,4 +87,5 @@ def _one_truth_each(sharp: Path, folder: Path) -> Path:
     return folder
 
 
-cli.run(main)
+if __name__ == "__main__":
+    cli.run(main)

@@ -148,8 +148,12 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--draws", type=positive, default=1, help="blurred images of each photograph")
     parser.add_argument("--limit", type=positive, help="photographs at most, evenly taken")
+    parser.add_argument("--tiny", action="store_true", help="two small extents of one photograph")
     parser.add_argument("--out", required=True, help="PATH of PATH.json and PATH.jpg")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.tiny:
+        args.extents, args.draws, args.limit = [(2.0, 2.0), (2.0, 4.0)], 1, 1
+    return args
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from experiments import NAMES, PAPERS, SETTINGS, THIN, Experiment, Setting
+from experiments import NAMES, PAPERS, SETTINGS, THIN, TRIAL, Experiment, Setting
 from torch import nn
 
 from deblurkit.checkpoint import load, load_generator
@@ -73,6 +73,8 @@ def main() -> int:
     """Train, and print the table; with ``--out`` write the record too."""
     arguments = parse()
     setting = dataclasses.replace(SETTING, updates=arguments.updates, window=arguments.crop + 2 * SETTING.margin)
+    if arguments.tiny:
+        setting, arguments.seeds, arguments.only = TRIAL, [0], ["madn"]  # the one without VGG-19
     experiments = [
         Experiment(name, "own", seed, setting, overrides=tuple(arguments.set))
         for seed in arguments.seeds
@@ -98,6 +100,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--crop", type=int, default=SETTING.crop, help="side of what is trained on, in pixels")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes of every recipe")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--tiny", action="store_true", help="two updates of one recipe, to try it in seconds")
     parser.add_argument("--out", metavar="FILE", help="the record as JSON")
     return parser.parse_args()
 

@@ -164,8 +164,12 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100, metavar="N", help="how often to kill (100)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the first run; each has the next one (0)")
+    parser.add_argument("--tiny", action="store_true", help="one kill of a training in one process")
     parser.add_argument("--out", metavar="FILE", help="write the kills and what came of them as JSON")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.tiny:
+        args.kills, args.seed = 1, 0
+    return args
 
 
 def main() -> int:

@@ -46,15 +46,17 @@ from deblurkit.data.shake import random_trajectory, shake
 from deblurkit.options.schema import Loader
 
 HEIGHT, WIDTH, CROP, BATCH = 720, 1280, 256, 8
+TINY_SIZE = (288, 320)  # height and width of a trial's pairs
 READ_AHEAD = 6  # batches; more than the workers keep ready
 TIMES_FASTER = 10.0  # the claim: the packed set against basicsr's folder
+READINGS = 20  # of the memory
 GROWTH = 1.05  # the claim: the median USS of the second half of the crops against that of the first
 
 Batches = Iterator[dict[str, Any]]
 
 
-def make_pairs(folder: Path, count: int) -> None:
-    """Write ``count`` pairs: photographs scaled to 1280 x 720, under a shake, both with a sensor's noise."""
+def make_pairs(folder: Path, count: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
+    """Write ``count`` pairs: photographs scaled to ``size`` (h, w), under a shake, both with a sensor's noise."""
     rng = np.random.default_rng(0)
     for side in ("blur", "sharp"):
         (folder / side).mkdir(parents=True)
@@ -62,7 +64,7 @@ def make_pairs(folder: Path, count: int) -> None:
     for number, photograph in zip(range(count), itertools.cycle(PHOTOGRAPHS)):
         picture = Image.fromarray(read_image(photograph_file(photograph)))
         left, top = rng.integers(0, np.array(picture.size) // 4)
-        window = picture.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, (left, top, *picture.size))
+        window = picture.resize(size[::-1], Image.Resampling.BICUBIC, (left, top, *picture.size))
         image = np.array(window)
         path = random_trajectory(rng, rng.uniform(5, 25), rng.uniform(0, 1))
         write_image(folder / "blur" / f"{number:03d}.png", shake(image, path, rng))
@@ -161,12 +163,12 @@ def uss_mib() -> float:
     return total / 1024
 
 
-def watch_memory(dataset: Any, workers: int, crops: int, readings: int = 20) -> list[float]:
+def watch_memory(dataset: Any, workers: int, crops: int) -> list[float]:
     """Return the USS in MiB at equal distances while ``crops`` crops are drawn."""
     batches = our_batches(dataset, workers)
     found = []
-    for _ in range(readings):
-        for _ in range(crops // BATCH // readings):
+    for _ in range(READINGS):
+        for _ in range(crops // BATCH // READINGS):
             next(batches)
         found.append(round(uss_mib(), 1))
     batches.close()  # type: ignore[attr-defined]
@@ -227,8 +229,15 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=160, help="crops of a round")
     parser.add_argument("--memory-crops", type=int, default=5000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--tiny", action="store_true", help="a few crops of small pairs; the exit code leaves the claims out"
+    )
     parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args()
+    size = (HEIGHT, WIDTH)
+    if arguments.tiny:
+        arguments.count, arguments.rounds, arguments.crops, arguments.workers, size = BATCH, 1, BATCH, 0, TINY_SIZE
+        arguments.memory_crops = READINGS * BATCH
     import_basicsr()  # before anything is measured: without it there is nothing to compare with
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -237,7 +246,7 @@ def main() -> None:
             for side in ("blur", "sharp"):
                 (folder / side).symlink_to(Path(arguments.pairs, side).resolve())
         else:
-            make_pairs(folder, arguments.count)
+            make_pairs(folder, arguments.count, size)
         count = len(find_images(str(folder / "blur")))
         found = run(folder, arguments)
     base = statistics.median(found["crops_per_second"]["basicsr, folder"])
@@ -252,7 +261,7 @@ def main() -> None:
         machine = {"python": platform.python_version(), "torch": torch.__version__, "processor": platform.processor()}
         setting = {"pairs": count, "batch": BATCH, "crop": CROP, "workers": arguments.workers, "machine": machine}
         Path(arguments.out).write_text(json.dumps({**setting, **found, "claims": claims}, indent=2), encoding="utf-8")
-    sys.exit(not all(claims.values()))
+    sys.exit(not all(claims.values()) and not arguments.tiny)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from loader import HEIGHT, WIDTH, make_pairs
+from loader import HEIGHT, TINY_SIZE, WIDTH, make_pairs
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from deblurkit import checkpoint, cli
@@ -162,13 +162,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of OpenCV, which all of them lean on")
     parser.add_argument("--pairs", type=int, default=1111, help="pairs to evaluate by part; 0: none")
     parser.add_argument("--device", help="of the network; by default the GPU where there is one")
+    parser.add_argument("--tiny", action="store_true", help="two small pairs; the exit code leaves the claims out")
     parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
     arguments = parser.parse_args()
+    size = (HEIGHT, WIDTH)
+    if arguments.tiny:
+        arguments.rounds, arguments.files, arguments.pairs, size = 1, 1, 2, TINY_SIZE
     import_basicsr()  # before anything is measured: without it there is nothing to compare with
     torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        make_pairs(folder, max(arguments.files, min(FILES, arguments.pairs)))
+        make_pairs(folder, max(arguments.files, min(FILES, arguments.pairs)), size)
         names = sorted(path.name for path in (folder / "blur").iterdir())[: arguments.files]
         pairs = [tuple(read_image(folder / side / name) for side in ("blur", "sharp")) for name in names]
         cv2.setNumThreads(arguments.threads)
@@ -185,12 +189,12 @@ def main() -> None:
             "date": datetime.date.today().isoformat(),
             "command": shlex.join(["python", "benchmarks/metrics.py", *sys.argv[1:]]),
             "machine": {**machine, "cores": os.cpu_count()},
-            "size": [HEIGHT, WIDTH],
+            "size": list(size),
             "files": len(pairs),
             "threads": arguments.threads,
         }
         Path(arguments.out).write_text(json.dumps({**setting, **found, "claims": claims}, indent=2), encoding="utf-8")
-    sys.exit(not all(claims.values()))
+    sys.exit(not all(claims.values()) and not arguments.tiny)
 
 
 def processor() -> str:

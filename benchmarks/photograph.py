@@ -90,12 +90,15 @@ def main() -> int:
     parser.add_argument("--size", default="4000x6000", metavar="HxW", help="of the photograph")
     parser.add_argument("--inference", default="auto", metavar="MODE")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tiny", action="store_true", help="a small network and photograph")
     parser.add_argument("--out", metavar="FILE", help="write the figures there as JSON")
     parser.add_argument("--here", nargs=3, metavar=("CKPT", "PHOTO", "DIR"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.here:
         print(json.dumps(measure_here(*args.here, args.threads, args.inference)))
         return 0
+    if args.tiny:
+        args.opt, args.size = ["quickstart"], "96x128"
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         photograph = Path(folder, "photograph.png")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 import torch
 
@@ -59,7 +59,11 @@ def _main(script: str, arguments: list[str], files: tuple[str, str], environment
     sys.argv = [script, *arguments]
     try:
         if script.endswith(".py"):
-            runpy.run_path(script, run_name="__main__")
+            main = ModuleType("__main__")
+            main.__file__ = script
+            # What processes that the script starts send back is looked for under the second name.
+            sys.modules["__main__"] = sys.modules["__mp_main__"] = main
+            exec(compile(Path(script).read_bytes(), script, "exec"), main.__dict__)
         else:
             runpy.run_module(script, run_name="__main__", alter_sys=True)
     finally:

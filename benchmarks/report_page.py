@@ -202,15 +202,15 @@ def mean(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {metric: statistics.fmean(one[metric] for one in scores) for metric in scores[0]}
 
 
-def opening_times(page: Path, browser: str) -> tuple[str, list[dict[str, float]]]:
-    """Open a page a few times; return Chromium's version and seconds to ``load`` and ``ready``, the first dropped."""
+def opening_times(page: Path, browser: str, openings: int) -> tuple[str, list[dict[str, float]]]:
+    """Open a page once, then ``openings`` times; return Chromium's version, and seconds to ``load`` and ``ready``."""
     from playwright.sync_api import sync_playwright
 
     times = []
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         chromium = playwright.chromium.launch(executable_path=browser, args=arguments)
-        for _ in range(OPENINGS + 1):
+        for _ in range(openings + 1):
             context = chromium.new_context(viewport={"width": 1280, "height": 900})
             tab = context.new_page()
             tab.goto(page.as_uri(), wait_until="load")
@@ -228,19 +228,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     parser.add_argument("--keep", type=Path, help="where to keep the page")
+    parser.add_argument("--tiny", action="store_true", help="a page of a few images, opened twice")
     arguments = parser.parse_args()
     browser = browser_file()
     if browser is None:
         print("no Chromium found: install one, or name it with DEBLURKIT_CHROMIUM", file=sys.stderr)
         return 2
+    pictures, images, openings = (2, 8, 1) if arguments.tiny else (MOST_PICTURES, IMAGES, OPENINGS)
     names = list(STRENGTHS)
-    sets = {"photographs": Demo(MOST_PICTURES, (400, 600), names), "crops": Demo(IMAGES, SIZE, names)}
+    sets = {"photographs": Demo(pictures, (400, 600), names), "crops": Demo(images, SIZE, names)}
     with tempfile.TemporaryDirectory() as folder:
         page = arguments.keep or Path(folder) / "report.html"
-        shown = content(sets, {"photographs": MOST_PICTURES, "crops": 0}, "Two unsharp masks")
+        shown = content(sets, {"photographs": pictures, "crops": 0}, "Two unsharp masks")
         page.write_text(page_html(shown), encoding="utf-8")
         megabytes = page.stat().st_size / 1e6
-        version, times = opening_times(page.absolute(), browser)
+        version, times = opening_times(page.absolute(), browser, openings)
     medians = {what: statistics.median(time[what] for time in times) for what in times[0]}
     held = medians["ready"] < SECONDS and megabytes < MEGABYTES
     figures = {

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from experiments import NAMES, SETTINGS, SKIP, THIN, Experiment, Run
+from experiments import NAMES, SETTINGS, SKIP, THIN, TRIAL, Experiment, Run
 from reproduction_page import KINDS, page
 
 from deblurkit.checkpoint import build_generator
@@ -82,6 +82,7 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="own recipes in an hour on two CPU cores: --setting small --objective own --jobs 2",
     )
+    parser.add_argument("--tiny", action="store_true", help="two updates of one network, to try it in seconds")
     parser.add_argument(
         "--setting", choices=SETTINGS, default="tiny", help="tiny, small: thin nets, for a CPU; real: for a GPU"
     )
@@ -104,6 +105,8 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.small:
         arguments.setting, arguments.objective, arguments.jobs = "small", "own", 2
+    if arguments.tiny:
+        arguments.only, arguments.seeds, arguments.jobs = [NAMES[arguments.objective][0]], [0], 1
     known = NAMES[arguments.objective]
     unknown = [name for name in arguments.only or () if name not in known]
     if unknown:
@@ -113,7 +116,7 @@ def parse() -> argparse.Namespace:
 
 def planned(arguments: argparse.Namespace) -> list[Job]:
     """Return the trainings, seed by seed, so that an experiment that is stopped has compared all networks."""
-    setting = SETTINGS[arguments.setting]
+    setting = TRIAL if arguments.tiny else SETTINGS[arguments.setting]
     if arguments.updates:
         setting = replace(setting, updates=arguments.updates)
     look = tuple(arguments.look) if arguments.look else None

@@ -237,15 +237,21 @@ def _output(command: Sequence[str], folder: Path, environment: dict[str, str] | 
     return done.stdout
 
 
-def make_outputs(trees: Sequence[Path], folders: Sequence[Path]) -> None:
-    """Runs all commands in both trees, side by side; both score the checkpoints of the first, the revision's."""
+def make_outputs(trees: Sequence[Path], folders: Sequence[Path], tiny: bool = False) -> None:
+    """Runs all commands in both trees, side by side; both score the checkpoints of the first, the revision's.
+
+    With ``tiny`` they train two iterations, and score nothing.
+    """
+    options = {**OPTIONS, "train": {**OPTIONS["train"], "iters": 2}} if tiny else OPTIONS
     sides = [Side(tree, folder) for tree, folder in zip(trees, folders, strict=True)]
     for side in sides:
         side.folder.mkdir(parents=True)
-        (side.folder / "options.yml").write_text(json.dumps(OPTIONS, indent=1), encoding="utf-8")  # JSON is YAML
+        (side.folder / "options.yml").write_text(json.dumps(options, indent=1), encoding="utf-8")  # JSON is YAML
         side.check()
     with ThreadPoolExecutor(len(sides)) as pool:
         list(pool.map(lambda side: side.run(TRAINING), sides))
+        if tiny:
+            return
         for folder in folders:
             shutil.copytree(folders[0] / "train" / "checkpoints", folder / "given")
         list(pool.map(lambda side: side.run(SCORING), sides))
@@ -256,13 +262,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("revision", nargs="?", default="HEAD~1", metavar="REV", help="default: the commit before")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for the outputs, to look at them")
+    parser.add_argument("--tiny", action="store_true", help="compare a training of two iterations alone")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         base = args.keep or Path(scratch)
         folders = [(base / name).absolute() for name in ("before", "after")]
         ensure_sample_set(default_root())  # frozen, and held by its own tests: both trees read the same files
         with checked_out(args.revision, Path(scratch, "tree")) as tree:
-            make_outputs([tree, ROOT], folders)
+            make_outputs([tree, ROOT], folders, args.tiny)
         found = list(compare_outputs(*folders))
     for name, difference in found:
         print(f"identical  {name}" if difference is None else f"DIFFERS    {name}: {difference}")

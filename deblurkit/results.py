@@ -15,6 +15,7 @@ from typing import Any, Literal
 Scores = dict[str, float]  # values by metric
 Interval = tuple[float, float]  # the ends of a confidence interval of a mean: see deblurkit.evaluation.statistics
 LEVEL, RESAMPLES = 0.95, 9999  # how often an interval covers the mean; bootstrap samples behind it
+_LEFT_OUT = ("digest", "note", "infinite")  # keys that JSON lacks where there is nothing to say
 Facts = Mapping[str, Any]
 """Facts that a data set or a machine tells of itself: to be shown, not to be read."""
 
@@ -30,8 +31,8 @@ def plain(value: Any) -> Any:
     """
     if dataclasses.is_dataclass(value):
         value = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-        # A protocol without a digest and weights without a note have no such key in the files.
-        value = {name: item for name, item in value.items() if item is not None or name not in ("digest", "note")}
+        # A protocol without a digest, weights without a note and sets of finite scores have no such key in the files.
+        value = {name: item for name, item in value.items() if item is not None or name not in _LEFT_OUT}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -119,6 +120,31 @@ class Intervals:
 
 
 @dataclass(frozen=True)
+class WithoutInfinite:
+    """The mean of one metric over the images whose scores are finite, where those of others are not.
+
+    Attributes:
+        left_out: How many images have an infinite score, as PSNR is of identical images. Of gains: how many have one on
+            either side; where both are infinite, nothing is known of the gain.
+        mean: Of the other images; ``None`` where there are none.
+        interval: Of that mean; ``None`` for fewer than 2 images.
+    """
+
+    left_out: int
+    mean: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class InfiniteScores:
+    """What infinite scores hide on each side of a data set, by metric; finite metrics are missing."""
+
+    blurred: Mapping[str, WithoutInfinite] = field(default_factory=dict)
+    restored: Mapping[str, WithoutInfinite] = field(default_factory=dict)
+    gain: Mapping[str, WithoutInfinite] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SecondsPerImage:
     """The median and the 95th percentile, interpolated linearly, of the seconds that one image took to restore."""
 
@@ -147,6 +173,7 @@ class DatasetResult:
         blurred, restored: Mean scores; ``None`` where nothing was scored.
         gain: Mean gains, each over the images that have both scores.
         intervals: Of these means.
+        infinite: What infinite scores hide; ``None`` where all are finite.
         seconds_per_image: Of the restoration alone; ``None`` where it was done elsewhere.
         seconds: For all images.
         live_bytes: The most that live tensors took at once, as estimated; ``None`` where that is unknown.
@@ -164,6 +191,7 @@ class DatasetResult:
     restored: Scores | None = None
     gain: Scores | None = None
     intervals: Intervals = field(default_factory=Intervals)
+    infinite: InfiniteScores | None = None
     seconds_per_image: SecondsPerImage | None = None
     seconds: SecondsSpent = field(default_factory=SecondsSpent)
     live_bytes: int | None = None

@@ -130,7 +130,7 @@ class BlurAttention(nn.Module):
         residual: ``multilevel`` as above, ``plain`` for ``F_(k+1) = F_k + BAM_k(F_k)`` (Model 4), or ``none``.
 
     Shape:
-        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by 4.
+        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by 4, from 8 on.
 
     Raises:
         ValueError: An argument is out of range, or a size is not divisible by 4.
@@ -143,6 +143,7 @@ class BlurAttention(nn.Module):
 
     value_range = (-1.0, 1.0)
     size_divisor = 4
+    min_size = 8  # its instance norms need two pixels, at a quarter of the size
     receptive_field = "global"  # instance norms, whatever the modules have
 
     def __init__(

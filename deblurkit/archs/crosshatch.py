@@ -197,7 +197,8 @@ class Crosshatch(nn.Module):
             both, so a checkpoint does not tell them apart: its options do, and without this key it is ``post``.
 
     Shape:
-        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by ``2 ** (len(encoder) - 1)``: 4.
+        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by ``2 ** (len(encoder) - 1)``: 4. They
+        are at least twice that, and at least 4.
 
     Raises:
         ValueError: An argument is out of range, or a size is not divisible.
@@ -238,6 +239,8 @@ class Crosshatch(nn.Module):
         require_one_of("block_order", block_order, ("pre", "post"))
         make_norm = AFFINE_NORMS[norm]
         self.size_divisor = 2 ** (len(encoder) - 1)
+        # The outer layers mirror three lines of the image, the residual blocks one of the coarsest features.
+        self.min_size = max(4, 2 * self.size_divisor)
         down = encoder_layers(encoder, make_norm)
         if encoder[-1] != res_channels:
             down += normalized(nn.Conv2d(encoder[-1], res_channels, 1), make_norm(res_channels))

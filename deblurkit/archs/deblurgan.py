@@ -30,7 +30,7 @@ class DeblurGAN(nn.Module):
             half of each block: 6,067,459 parameters.
 
     Shape:
-        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by 4.
+        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by 4, from 8 on.
 
     Raises:
         ValueError: A size is not divisible by 4.
@@ -42,6 +42,7 @@ class DeblurGAN(nn.Module):
 
     value_range = (-1.0, 1.0)
     size_divisor = 4
+    min_size = 8  # the residual blocks mirror one line of their features, which have a quarter of the size
     receptive_field = "global"  # instance norms
 
     def __init__(

@@ -247,7 +247,8 @@ class StructureGuided(nn.Module):
             ``inside``, once a turn: as many parameters, 32.703 GMAC for 256x256 and 459.886 for 720x1280.
 
     Shape:
-        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by ``2 ** (len(channels) - 1)``.
+        ``(n, 3, h, w)`` in [-1, 1] to the same; h and w divisible by ``2 ** (len(channels) - 1)``, and at
+        least twice that.
 
     Raises:
         ValueError: A size is not divisible, or an argument is out of range.
@@ -280,6 +281,7 @@ class StructureGuided(nn.Module):
             raise ValueError(f"channels needs two levels at least, each of one channel at least, got {channels}")
         require_one_of("upsample", upsample, ("nearest", "deconv"))
         self.size_divisor = 2 ** (len(channels) - 1)
+        self.min_size = 2 * self.size_divisor  # instance norms need two pixels of the coarsest features
         self.global_skip = global_skip
         first, last = channels[0], channels[-1]
         head = nn.Sequential(*reflected(3, first, 7), nn.InstanceNorm2d(first), nn.ReLU(inplace=True))

@@ -11,10 +11,12 @@ import numpy as np
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import Outcome
 from deblurkit.evaluation.statistics import interval
+from deblurkit.report.tables import Scale
 from deblurkit.results import (
     DatasetResult,
     Facts,
     ImageScore,
+    InfiniteScores,
     Interval,
     Intervals,
     Means,
@@ -22,10 +24,13 @@ from deblurkit.results import (
     Scores,
     SecondsPerImage,
     SecondsSpent,
+    WithoutInfinite,
 )
 
 Values = dict[str, list[float]]
 """One number an image, by metric."""
+
+_NAMED = 3  # images with infinite scores that a note names
 
 
 def summarise(rows: Sequence[ImageScore], protocol: Protocol) -> Means:
@@ -83,6 +88,7 @@ def dataset_result(
         restored=means.restored,
         gain=gains,
         intervals=Intervals(_intervals(blurred), _intervals(restored), _intervals(gained)),
+        infinite=infinite_scores(rows),
         seconds_per_image=timed,
         seconds=SecondsSpent(
             decode=math.fsum(outcome.spent.decode for outcome in outcomes),
@@ -96,6 +102,73 @@ def dataset_result(
         data=data,
         published=published,
     )
+
+
+def infinite_notes(rows: Sequence[ImageScore], infinite: InfiniteScores | None) -> list[str]:
+    """Says in lines which means are infinite, because of which images, and what they are without those.
+
+    Args:
+        rows: A data set's images.
+        infinite: What :func:`infinite_scores` found in them.
+    """
+    lines: list[str] = []
+    if infinite is None:
+        return lines
+    for side, found in (("blurred", infinite.blurred), ("restored", infinite.restored)):
+        for metric, without in found.items():
+            keys = []
+            for row in rows:
+                if math.isinf((getattr(row, side) or {}).get(metric, 0.0)):
+                    keys.append(row.key)
+            named = ", ".join([*keys[:_NAMED], *(["..."] if len(keys) > _NAMED else [])])
+            lines.append(
+                f"{side}: {metric} is infinite, as of identical images, for {without.left_out} of {len(rows)} images "
+                f"({named}), and so is its mean; {_told(metric, without)}"
+            )
+    for metric, without in infinite.gain.items():
+        lines.append(
+            f"gain: {metric} is infinite before or after for {without.left_out} of {len(rows)} images; "
+            f"{_told(metric, without, signed=True)}"
+        )
+    return lines
+
+
+def _told(metric: str, without: WithoutInfinite, signed: bool = False) -> str:
+    if without.mean is None:
+        return "no other image has a score"
+    return f"without them {Scale(metric).with_interval(without.mean, without.interval, signed)}"
+
+
+def infinite_scores(rows: Sequence[ImageScore]) -> InfiniteScores | None:
+    """Returns the means without infinite scores; ``None`` where all are finite."""
+    blurred, restored, _ = _values(rows)
+    gains: dict[str, WithoutInfinite] = {}
+    for metric in blurred:
+        every, finite = 0, []
+        for row in rows:
+            before, after = (row.blurred or {}).get(metric), (row.restored or {}).get(metric)
+            if before is not None and after is not None:
+                every += 1
+                if math.isfinite(before) and math.isfinite(after):
+                    finite.append(after - before)
+        if len(finite) < every:
+            gains[metric] = _without(every, finite)
+    found = InfiniteScores(_finite_means(blurred), _finite_means(restored), gains)
+    return found if found.blurred or found.restored else None
+
+
+def _finite_means(by_metric: Values) -> dict[str, WithoutInfinite]:
+    means: dict[str, WithoutInfinite] = {}
+    for metric, values in by_metric.items():
+        finite = [value for value in values if math.isfinite(value)]
+        if len(finite) < len(values):
+            means[metric] = _without(len(values), finite)
+    return means
+
+
+def _without(every: int, finite: Sequence[float]) -> WithoutInfinite:
+    mean = math.fsum(finite) / len(finite) if finite else None
+    return WithoutInfinite(every - len(finite), mean, interval(finite))
 
 
 def _values(rows: Sequence[ImageScore]) -> tuple[Values, Values, Values]:

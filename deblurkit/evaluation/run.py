@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from deblurkit.data.loader import describe
 from deblurkit.evaluation import provenance
-from deblurkit.evaluation.aggregate import dataset_result
+from deblurkit.evaluation.aggregate import dataset_result, infinite_notes
 from deblurkit.evaluation.candidates import Candidate, OpenSource
 from deblurkit.evaluation.comparison import compare
 from deblurkit.evaluation.resume import Journal, fingerprint, held, journal_file, kept_images, remove
@@ -180,6 +180,7 @@ def _score_set(
     for side, facts in (("restored", restored), ("blurred", blurred)):
         for line in [*protocol.facts_summary(facts), *undefined_notes(facts)]:
             notes.append(f"{name}, {side}: {line}")
+    notes += [f"{name}, {line}" for line in infinite_notes([each.row for each in outcomes], result.infinite)]
     return outcomes, result, notes
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,6 +20,8 @@ from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES, RESTORER
 from deblurkit.weight_init import INITS
 
 Schema = dict[str, Any]
+
+_JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 
 
 def json_schema() -> Schema:
@@ -52,8 +55,8 @@ def json_schema() -> Schema:
     properties["losses"] = _named("LossTerm")
     properties["restorer"] = _reference("Restorer")
     properties["optimizers"] = _named("Optimizer")
-    properties["schedulers"] = {"type": ["array", "null"], "items": _reference("Scheduler")}
-    properties["hooks"] = {"type": ["array", "null"], "items": _reference("Hook")}
+    for key, item in (("schedulers", "Scheduler"), ("hooks", "Hook")):
+        properties[key] = {"type": ["array", "null"], "items": {"type": "object", **_reference(item)}}
     # Of MMEngine's own arguments an editor is told only which have a section here.
     properties["engine"] = {"type": ["object", "null"], "propertyNames": {"not": {"enum": sorted(SECTION_OF)}}}
     base = {"type": "string", "description": "An option file, relative to this one; or deblurkit:NAME.yml."}
@@ -63,14 +66,82 @@ def json_schema() -> Schema:
     definitions["Datasets"]["properties"]["train"] = train
     for group, entry in (("val", "DatasetEntry"), ("test", "TestSet")):
         definitions["Datasets"]["properties"][group] = _named(entry)
-    return {
+    file = {"type": "object", "properties": properties, "additionalProperties": False}
+    described: Schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "deblurkit option file",
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-        "$defs": definitions,
+        **_told_apart(file),
+        "$defs": {},
     }
+    for name, definition in definitions.items():  # null takes back what a base says
+        described["$defs"][name] = {**_told_apart(definition), "type": ["object", "null"]}
+    return described
+
+
+def _told_apart(schema: Schema) -> Schema:
+    """Rewrites a schema and all inside it for files that a person is still writing.
+
+    Each union becomes cases by the type of the value. Of a plain ``anyOf`` an editor can only say that nothing fits, or
+    which choice nobody meant: "not of type null", where a key is misspelt. And each dict takes ``_delete_``.
+    """
+    found = dict(schema)
+    for keyword in ("items", "additionalProperties", "then"):
+        if isinstance(found.get(keyword), dict):
+            found[keyword] = _told_apart(found[keyword])
+    for keyword in ("anyOf", "allOf", "prefixItems"):
+        if keyword in found:
+            found[keyword] = [_told_apart(each) for each in found[keyword]]
+    if "properties" in found:
+        found["properties"] = {name: _told_apart(each) for name, each in found["properties"].items()}
+    if "anyOf" in found:
+        found = {**_by_type(found.pop("anyOf")), **found}
+    if "object" in _types(found) and "$ref" not in found:
+        found["properties"] = {**found.get("properties", {}), DELETE: {"type": "boolean"}}
+    return found
+
+
+def _by_type(choices: Sequence[Schema]) -> Schema:
+    """Returns what ``anyOf`` these choices accepts, where their types allow it without that keyword."""
+    cases: dict[str, list[Schema]] = {}
+    for choice in choices:
+        kinds = _types(choice)
+        if not kinds:
+            return {"anyOf": list(choices)}
+        for kind in kinds:
+            cases.setdefault(kind, []).append(choice)
+    nullable = cases.pop("null", None) is not None
+    others = [choice for choice in choices if _types(choice) != ["null"]]
+    if len(others) == 1:
+        return _or_null(others[0]) if nullable else others[0]
+    if {"integer", "number"} <= cases.keys():  # a whole number is both, and need fit only one
+        cases["number"] += cases.pop("integer")
+    conditions = []
+    for kind, fitting in cases.items():
+        then = fitting[0] if len(fitting) == 1 else {"anyOf": fitting}
+        conditions.append({"if": {"type": kind}, "then": then})
+    return {"type": [*cases, *(["null"] if nullable else [])], "allOf": conditions}
+
+
+def _types(schema: Schema) -> list[str]:
+    """Returns the JSON types that a schema accepts; none where it names none."""
+    if "$ref" in schema:
+        return ["object", "null"]  # as all definitions are
+    if "enum" in schema and "type" not in schema:
+        return list(dict.fromkeys(_JSON_TYPES[type(value)] for value in schema["enum"]))
+    kinds = schema.get("type", [])
+    return [kinds] if isinstance(kinds, str) else kinds
+
+
+def _or_null(schema: Schema) -> Schema:
+    """Lets null stand for a value."""
+    if "$ref" in schema:
+        return schema
+    widened = {**schema, "type": list(dict.fromkeys([*_types(schema), "null"]))}
+    if "const" in widened:
+        widened["enum"] = [widened.pop("const")]
+    if "enum" in widened:
+        widened["enum"] = [*widened["enum"], None]
+    return widened
 
 
 def _partial(definition: Schema) -> Schema:
@@ -80,18 +151,9 @@ def _partial(definition: Schema) -> Schema:
     if "properties" in kept:
         nullable: Schema = {}
         for name, entry in kept["properties"].items():
-            nullable[name] = {"anyOf": [_deletable(entry), {"type": "null"}]}  # null takes back what a base says
-        kept["properties"] = {**nullable, DELETE: {"type": "boolean"}}
+            nullable[name] = {"anyOf": [entry, {"type": "null"}]}  # null takes back what a base says
+        kept["properties"] = nullable
     return kept
-
-
-def _deletable(entry: Schema) -> Schema:
-    """Lets a dict of named values say that it takes none of its bases' ones."""
-    if "anyOf" in entry:
-        return {**entry, "anyOf": [_deletable(choice) for choice in entry["anyOf"]]}
-    if isinstance(entry.get("additionalProperties"), dict):
-        return {**entry, "properties": {DELETE: {"type": "boolean"}}}
-    return entry
 
 
 def _reference(name: str) -> Schema:
@@ -101,7 +163,7 @@ def _reference(name: str) -> Schema:
 def _named(name: str) -> Schema:
     """Describes a dict of named entries, each of which null removes."""
     entry = {"anyOf": [_reference(name), {"type": "null"}]}
-    return {"type": ["object", "null"], "properties": {DELETE: {"type": "boolean"}}, "additionalProperties": entry}
+    return {"type": ["object", "null"], "additionalProperties": entry}
 
 
 def _own(model: type[BaseModel]) -> dict[str, Schema]:

@@ -33,8 +33,11 @@ def are_finite(value: object) -> bool:
 
 
 def restores_any_size(component: Component) -> None:
-    """Expects an image of any size, padded to ``size_divisor``, to be restored to one of the same size in [0, 1]."""
-    for size in ((64, 64), (65, 97), (33, 47)):
+    """Expects an image of any size, from one pixel on, to be restored to one of the same size in [0, 1].
+
+    Images are padded to what ``size_divisor`` and ``min_size`` ask for.
+    """
+    for size in ((64, 64), (65, 97), (33, 47), (1, 1), (3, 7), (7, 3)):
         blurred = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2))
         restored = restore(component.shared().eval(), blurred)
         assert restored.shape == blurred.shape, f"{tuple(restored.shape)} for {tuple(blurred.shape)}"

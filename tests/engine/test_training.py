@@ -12,8 +12,10 @@ from runs import checkpoint_of, differences, records
 from tiny import CRITIC
 
 from deblurkit import load_options, train
+from deblurkit.data.images import read_image
 from deblurkit.engine.build import Setup
 from deblurkit.errors import UserError
+from deblurkit.metrics.psnr import psnr
 
 GAME = {"type": "AdversarialLoss", "critic": "critic", "weight": 0.01}
 
@@ -285,6 +287,31 @@ def test_perfect_score_is_recorded(tmp_path: Path, option_file: Callable[..., Pa
     folder = start(tmp_path, option_file(change))
     assert records(folder)[-1]["val/pairs/psnr"] == "inf"
     assert checkpoint_of(folder, 1)["best"] == {"psnr": float("inf"), "iteration": 1}
+
+
+def test_one_identical_pair_is_said_and_does_not_settle_which_weights_are_best(
+    tmp_path: Path, option_file: Callable[..., Path], pairs: dict, plugin: str
+):
+    """The network changes nothing: one image stays sharp, its PSNR infinite, and the other one ranks the weights."""
+    first, second = sorted(Path(pairs["sharp"]).iterdir())[:2]
+    for side in ("blurred", "sharp"):
+        (tmp_path / side).mkdir()
+        shutil.copy(first, tmp_path / side / "same.png")
+        shutil.copy(Path(pairs[side]) / second.name, tmp_path / side / "other.png")
+    val = {"type": "PairedImages", "blurred": str(tmp_path / "blurred"), "sharp": str(tmp_path / "sharp")}
+    change = {
+        "plugins": [plugin],
+        "generator": {"type": "TrainingNothing"},
+        "datasets": {"train": pairs, "val": {"two": val}},
+        "train": {"iters": 1},
+    }
+    folder = start(tmp_path, option_file(change))
+    assert records(folder)[-1]["val/two/psnr"] == "inf"
+    other = psnr(read_image(tmp_path / "blurred" / "other.png"), read_image(tmp_path / "sharp" / "other.png"))
+    assert checkpoint_of(folder, 1)["best"] == {"psnr": pytest.approx(other), "iteration": 1}
+    log = (folder / "log.txt").read_text(encoding="utf-8")
+    assert "restored: psnr is infinite, as of identical images, for 1 of 2 images (same), and so is its mean; " in log
+    assert f"without them {other:.2f}" in log
 
 
 def test_logged_only_where_it_is_due(tmp_path: Path, option_file: Callable[..., Path]):

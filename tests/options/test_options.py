@@ -154,3 +154,52 @@ def test_the_json_schema_accepts_our_option_files(validator: jsonschema.Draft202
 )
 def test_the_json_schema_refuses_what_is_wrong(validator: jsonschema.Draft202012Validator, wrong: object) -> None:
     assert not validator.is_valid(wrong)
+
+
+SLIPS = [
+    ({"sede": 1}, "$", "sede"),
+    ({"paper": {"titel": "T"}}, "$.paper", "titel"),
+    ({"paper": {"cost": {"gmacs": 1}}}, "$.paper.cost", "gmacs"),
+    ({"train": {"ema": {"decy": 0.9}}}, "$.train.ema", "decy"),
+    ({"train": {"clip_grad_norm": {"generator": "1"}}}, "$.train.clip_grad_norm.generator", "'1' is not of type"),
+    ({"generator": {"type": "ToyNet", "chanels": 1}}, "$.generator", "chanels"),
+    ({"discriminators": {"critic": {"type": "ToyCritic", "dept": 2}}}, "$.discriminators.critic", "dept"),
+    ({"losses": {"a": {"type": "ToyL1", "wieght": 1}}}, "$.losses.a", "wieght"),
+    ({"losses": {"a": {"type": "ToyScaled", "scale": "2"}}}, "$.losses.a.scale", "'2' is not of type"),
+    ({"datasets": {"train": {"type": "ToyPairs", "batchsize": 2}}}, "$.datasets.train", "batchsize"),
+    ({"datasets": {"test": {"a": {"type": "ToyPairs", "protcol": "x"}}}}, "$.datasets.test.a", "protcol"),
+    ({"optimizers": {"generator": {"type": "Adam", "lrr": 1}}}, "$.optimizers.generator", "lrr"),
+    ({"schedulers": [{"type": "PolyLR", "off": "critic"}]}, "$.schedulers[0]", "off"),
+    ({"val": {"evry": 1}}, "$.val", "evry"),
+    ({"logging": None, "hooks": [None]}, "$.hooks[0]", "None is not of type 'object'"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "place", "told"), SLIPS, ids=[place for _, place, _ in SLIPS])
+def test_the_json_schema_tells_a_mistake_where_it_is(
+    validator: jsonschema.Draft202012Validator, wrong: object, place: str, told: str
+) -> None:
+    """One message, at the mistake's own place: what an editor underlines and shows."""
+    (error,) = validator.iter_errors(wrong)
+    assert error.json_path == place
+    assert told in error.message
+
+
+def test_the_json_schema_tells_mistakes_in_transforms(validator: jsonschema.Draft202012Validator) -> None:
+    """Of a list whose items are names or dicts."""
+    data = {"type": "PairedImages", "augment": ["hflip", "hflp", {"type": "RandomResizedCrop", "siz": 3}]}
+    first, second = sorted(validator.iter_errors({"datasets": {"train": data}}), key=lambda error: error.json_path)
+    assert (first.json_path, second.json_path) == (
+        "$.datasets.train.augment[1]",
+        "$.datasets.train.augment[2]",
+    )
+    assert "'hflp' is not one of" in first.message
+    assert "siz" in second.message
+
+
+def test_the_json_schema_takes_delete_wherever_dicts_merge(validator: jsonschema.Draft202012Validator) -> None:
+    """``_delete_`` may stand in any dict, also in those that hold numbers only."""
+    validator.validate({"paper": {"published": {"_delete_": True, "gopro": {"_delete_": True, "psnr": 30.0}}}})
+    validator.validate({"train": {"clip_grad_norm": {"_delete_": True, "generator": 1.0}, "ema": {"_delete_": True}}})
+    with pytest.raises(jsonschema.ValidationError, match="'yes' is not of type 'boolean'"):
+        validator.validate({"paper": {"published": {"gopro": {"_delete_": "yes"}}}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
@@ -15,7 +16,7 @@ from deblurkit.engine.finite_guard import NonFiniteError
 from deblurkit.engine.hooks.ema import averaged
 from deblurkit.engine.processes import in_every
 from deblurkit.engine.runner import TrainingRunner
-from deblurkit.evaluation.aggregate import summarise
+from deblurkit.evaluation.aggregate import infinite_notes, infinite_scores, summarise
 from deblurkit.evaluation.protocols.protocol import Protocol
 from deblurkit.evaluation.scoring import MOST_THREADS, score_dataset, scored_images
 from deblurkit.evaluation.sources import NetworkSource
@@ -27,11 +28,21 @@ class _GaveWayError(BaseException):
     """A signal came while images were restored; not an Exception, since nothing is wrong with the image at hand."""
 
 
+class _Validated(NamedTuple):
+    """One set's mean scores by their names in records, and the PSNR in dB that ranks the weights, if it has one."""
+
+    scores: dict[str, float]
+    psnr: float | None
+
+
 class ValidationHook(Hook):
     """Where the checkpoint hook says that it is due: restores each validation set with the averaged weights.
 
-    The best score is the mean PSNR over the validation sets; the weights that reached it are ``best_psnr.pth``. A
-    signal breaks a validation off between two calls of the generator; the resumed run makes it up.
+    The best score is the mean PSNR over the validation sets; the weights that reached it are ``best_psnr.pth``. Where
+    images are restored identically, and their PSNR is infinite, it is over the others: one blurred image that is sharp
+    already would make the first weights, which change nothing, the best forever.
+
+    A signal breaks a validation off between two calls of the generator; the resumed run makes it up.
 
     Args:
         sets: Validation sets by name.
@@ -56,21 +67,23 @@ class ValidationHook(Hook):
             return
         runner.call_hook("before_val")
         metrics: dict[str, float] = {}
+        ranking: list[float] = []
         for name, dataset in self.sets.items():
-            scores = self._validate(runner, name, dataset)
-            if scores is None:
+            found = self._validate(runner, name, dataset)
+            if found is None:
                 return
-            metrics.update(scores)
+            metrics.update(found.scores)
+            ranking += [] if found.psnr is None else [found.psnr]
         runner.validations.append((runner.epoch, metrics))
         runner.call_hook("after_val_epoch", metrics=metrics)
         runner.call_hook("after_val")
         if metrics:
             runner.record({"iteration": runner.iter, "epoch": runner.epoch, **metrics}, {})
         runner.validation_due = False
-        runner.save(best=self._is_best(runner, metrics))
+        runner.save(best=self._is_best(runner, ranking))
 
-    def _validate(self, runner: TrainingRunner, name: str, dataset: Dataset) -> dict[str, float] | None:
-        """Returns the mean scores of one set, ``None`` where a signal came; collective."""
+    def _validate(self, runner: TrainingRunner, name: str, dataset: Dataset) -> _Validated | None:
+        """Returns the scores of one set, ``None`` where a signal came; collective."""
         own = in_every(partial(self._own_rows, runner, name, dataset))
         rows: list[ImageScore] = []
         for part in all_gather_object(own):
@@ -82,7 +95,7 @@ class ValidationHook(Hook):
         summary = summarise(rows, self.protocol)
         if summary.restored is None or summary.blurred is None:
             runner.logger.info(f"validation {name}: {summary.images} images without truth, nothing to score")
-            return {}
+            return _Validated({}, None)
         metrics = {f"val/{name}/{metric}": value for metric, value in summary.restored.items()}
         told = ", ".join(
             f"{metric} {value:.3f} (blurred {summary.blurred[metric]:.3f})"
@@ -90,7 +103,13 @@ class ValidationHook(Hook):
         )
         weights = "weights" if runner.restorer.ema is None else "averaged weights"
         runner.logger.info(f"iteration {runner.iter} validation {name}, {summary.images} images, {weights}: {told}")
-        return metrics
+        psnr, infinite = summary.restored.get("psnr"), infinite_scores(rows)
+        if infinite is not None:
+            for line in infinite_notes(rows, infinite):
+                runner.logger.warning(f"validation {name}, {line}")
+            if "psnr" in infinite.restored and infinite.restored["psnr"].mean is not None:
+                psnr = infinite.restored["psnr"].mean
+        return _Validated(metrics, psnr)
 
     def _own_rows(self, runner: TrainingRunner, name: str, dataset: Dataset) -> list[ImageScore] | None:
         """Returns the scores of this process's share of a set, ``None`` where a signal came."""
@@ -117,9 +136,8 @@ class ValidationHook(Hook):
         if self.interrupted():
             raise _GaveWayError
 
-    def _is_best(self, runner: TrainingRunner, metrics: dict[str, float]) -> bool:
+    def _is_best(self, runner: TrainingRunner, scores: list[float]) -> bool:
         """Tells whether the present weights have the best score so far, and keeps that score."""
-        scores = [value for name, value in metrics.items() if name.endswith("/psnr")]
         if not scores:
             return False
         score = sum(scores) / len(scores)
