@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 
 from deblurkit import cli
 from deblurkit.compat import import_basicsr
-from deblurkit.engine.build import Setup, training_set
+from deblurkit.engine.build import Setup
 from deblurkit.engine.loop import TrainLoaders
 from deblurkit.engine.position import Position
 from deblurkit.engine.work_dir import WorkDir
@@ -292,7 +292,6 @@ def measure(rounds: int, length: int, loaders: bool) -> dict[str, list[float]]:
         options = load_options(file, [f"train.iters={(rounds + 1) * length}"])
         setup = Setup(options, torch.device("cpu"))
         if not loaders:
-            loader, length = training_set(options).loader, setup.length.epoch
             setup.loaders = ReadyLoaders(setup.loaders.data, setup.loaders.epoch_length, setup.restorer, setup.device)
         work = WorkDir(Path(folder) / "run")
         work.checkpoints.mkdir(parents=True)

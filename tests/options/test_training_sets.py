@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from deblurkit.options.expand import expanded
@@ -136,9 +137,13 @@ def test_val_and_test_sets_are_not_repeated(write: Write, good: Path, problems: 
 
 def test_the_json_schema_knows_both_forms():
     schema = json_schema()
-    choices = schema["$defs"]["Datasets"]["properties"]["train"]["anyOf"]
-    assert choices[0] == {"$ref": "#/$defs/TrainSet"}
-    assert choices[1] == {"type": "array", "items": {"$ref": "#/$defs/TrainSet"}}
+    validator = jsonschema.Draft202012Validator(schema)
+    entry = {"type": "PairedImages", "blurred": "a", "sharp": "b", "repeat": 2}
+    for form in (entry, [entry, entry]):
+        assert validator.is_valid({"name": "x", "datasets": {"train": form}})
+    (mistake,) = validator.iter_errors({"name": "x", "datasets": {"train": [entry, {**entry, "repaet": 2}]}})
+    assert list(mistake.absolute_path)[:3] == ["datasets", "train", 1]
+    assert "repaet" in mistake.message
     own = schema["$defs"]["TrainSet"]["properties"]
     assert {"repeat", "weight", "limit", "batch_size"} <= own.keys()
     assert "repeat" not in schema["$defs"]["DatasetEntry"]["properties"]
