@@ -137,7 +137,7 @@ class WithoutInfinite:
 
 @dataclass(frozen=True)
 class InfiniteScores:
-    """What infinite scores hide on each side of a data set, by metric; finite metrics are missing."""
+    """Tells what infinite scores hide on each side of a data set, by metric; finite metrics are missing."""
 
     blurred: Mapping[str, WithoutInfinite] = field(default_factory=dict)
     restored: Mapping[str, WithoutInfinite] = field(default_factory=dict)

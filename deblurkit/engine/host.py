@@ -1,4 +1,4 @@
-"""What a training takes of the process that it runs in, and how that gets it back: train() may be a program's guest."""
+"""Gives a process back what a training takes of it: train() may be the guest of a program."""
 
 from __future__ import annotations
 

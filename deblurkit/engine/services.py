@@ -1,4 +1,4 @@
-"""What an option file may ask for and a machine may lack: asked before anything is built, and told in one line."""
+"""Asks for everything that an option file names and a machine may lack, before anything is built; a lack is one line."""
 
 from __future__ import annotations
 
