@@ -1,4 +1,4 @@
-"""Asks for everything that an option file names and a machine may lack, before anything is built; a lack is one line."""
+"""Asks for what an option file names and a machine may lack, before anything is built; a lack is told in one line."""
 
 from __future__ import annotations
 
