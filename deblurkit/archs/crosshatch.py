@@ -81,8 +81,9 @@ class CrosshatchAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         query, key = self.scale * self.query(features), self.key(features)
-        if not torch.is_grad_enabled():
-            # nothing has to be kept for a backward pass, so that memory may be traded for a loop
+        # Where nothing has to be kept for a backward pass, memory may be traded for a loop; in a graph that is traced
+        # the loop would stay as long as the example's image made it.
+        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
             return self._in_chunks(query, key, features)
         columns = _row_means(query.mT, key.mT, features.mT).mT  # a column is a row of the transposed image
         return self._added(features, _row_means(query, key, features) + columns)

@@ -18,6 +18,7 @@ class Portable(nn.Module):
     Args:
         generator: In the mode in which it is to run.
         half: Round its weights to fp16, and compute in that; images stay float32.
+        smallest: Pad sides below the network's least one too. Some exporters settle a size where two are compared.
 
     Attributes:
         means: Local means to take of ``generator``; ``None``: its own.
@@ -27,13 +28,14 @@ class Portable(nn.Module):
         that returns a dict has its other tensors behind the image, in the dict's order, as it returns them.
     """
 
-    def __init__(self, generator: nn.Module, half: bool = False) -> None:
+    def __init__(self, generator: nn.Module, half: bool = False, smallest: bool = True) -> None:
         super().__init__()
         self.generator = copy.deepcopy(generator).half() if half else generator
         self.means: LocalMeans | None = None
         self.dtype = torch.float16 if half else torch.float32
         traits = generator_traits(generator)
         self.rule = traits.size_rule
+        self.smallest = smallest
         self.low, self.high = traits.value_range
 
     def forward(self, blurred: Tensor) -> tuple[Tensor, ...]:
@@ -63,7 +65,7 @@ class Portable(nn.Module):
             return images
         least = math.ceil(rule.minimum / rule.multiple_of)
         blocks = (side + rule.multiple_of - 1) // rule.multiple_of
-        if least > 1:
+        if self.smallest and least > 1:
             blocks = torch.sym_max(blocks, least)
         place = torch.arange(blocks * rule.multiple_of, device=images.device)
         if rule.fill is not None:

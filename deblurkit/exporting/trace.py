@@ -23,18 +23,19 @@ if TYPE_CHECKING:
 _OPERATION = re.compile(r"(?:aten|prims)[.:]+[\w.]+")
 
 
-def traced(network: Network, half: bool, tlc: int | None) -> ExportedProgram:
+def traced(network: Network, half: bool, tlc: int | None, smallest: bool = True) -> ExportedProgram:
     """Returns the operations of a network, for images of any size and number.
 
     Args:
         network: Whose :class:`~deblurkit.exporting.portable.Portable` it is.
         half: See there.
         tlc: Take local means, for a network trained on crops of this many pixels.
+        smallest: See ``Portable``.
 
     Raises:
         UserError: It has an operation that depends on the values of pixels, or on the sizes of images.
     """
-    portable = Portable(network.generator, half).eval()
+    portable = Portable(network.generator, half, smallest).eval()
     least = generator_traits(network.generator).size_rule.fit(64)
     free = torch.export.Dim.DYNAMIC
     # No two sides are equal here, nor one and the number of images: equal ones would be taken for one and the same.
@@ -44,7 +45,10 @@ def traced(network: Network, half: bool, tlc: int | None) -> ExportedProgram:
         active.enter_context(torch.no_grad())
         if tlc is not None:
             portable.means = local_means(portable.generator, tlc)
-        return torch.export.export(portable, (example,), dynamic_shapes=({0: free, 2: free, 3: free},))
+        program = torch.export.export(portable, (example,), dynamic_shapes=({0: free, 2: free, 3: free},))
+        # What a loop or a branch has settled for the example's size fails here; ONNX would keep it in silence.
+        program.module()(torch.zeros(1, 3, 3 * least + 1, least + 7))
+        return program
 
 
 @contextlib.contextmanager
