@@ -125,7 +125,7 @@ def test_what_is_no_whole_export_is_one_line(trained: Path, command: Command, tm
 
 
 def test_attention_in_chunks_leaves_whole(tmp_path: Path) -> None:
-    """A loop over chunks, unrolled for the example's size, left all rows but the first chunk's undone in larger images."""
+    """A loop over chunks, unrolled for the example's size, left all rows but the first chunk's undone elsewhere."""
     crosshatch = network("Crosshatch", **SHRUNK["Crosshatch"])
     chunked = [module for module in crosshatch.generator.modules() if isinstance(module, CrosshatchAttention)]
     assert chunked
