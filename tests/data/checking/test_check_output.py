@@ -30,15 +30,15 @@ def test_the_section_can_be_trained_with(clean: Path, checkout: Path) -> None:
     check_sets(from_folder(clean), out=clean / "out")
     (clean / "mine.yml").write_text(f"_base_: [{checkout}/options/quickstart.yml, out/datasets.yml]\nname: mine\n")
     sets = load_options(str(clean / "mine.yml")).datasets
-    assert sets.train is not None
-    assert sets.train.component == {
+    (train,) = sets.train
+    assert train.component == {
         "type": "PairedImages",
         "blurred": f"{clean}/train/*/blur",
         "sharp": f"{clean}/train/*/sharp",
         "crop": 256,
         "augment": ["hflip"],
     }
-    assert sets.train.loader.batch_size == 4
+    assert train.loader.batch_size == 4
     assert sets.val["Bilder_für_Müller"].component["sharp"] == f"{clean}/valid/*/sharp"
     assert sets.test["Bilder_für_Müller"].component["sharp"] == f"{clean}/test/*/sharp"
 
