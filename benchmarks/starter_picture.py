@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> None:
     args = parser.parse_args(words)
     with open(args.report / "per_image.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    deblurrer = Deblurrer(args.weights)
+    deblurrer, sets = Deblurrer(args.weights), load_options("starter").datasets.test
     shown = []
     for dataset, place in (("shake", 1.0), ("shake", 0.5), ("strong", 0.0)):
         gains = {}
@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> None:
             if row["dataset"] == dataset:
                 gains[row["image"]] = float(row["psnr_restored"]) - float(row["psnr_blurred"])
         key = sorted(gains, key=gains.__getitem__)[round(place * (len(gains) - 1))]
-        pairs = build_dataset(load_options("starter").datasets.test[dataset], f"datasets.test.{dataset}")
+        pairs = build_dataset(sets[dataset], f"datasets.test.{dataset}")
         pair = pairs.read(pairs.keys().index(key))
         window = most_detailed(pair["sharp"], WINDOW)
         parts = (pair["blurred"], deblurrer(pair["blurred"]), pair["sharp"])

@@ -188,7 +188,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OUR_FAULT
     except Exception as error:
-        refused = said_by_system(error) if isinstance(error, OSError) else None
+        refused = said_by_system(error)
         if refused is None:
             traceback.print_exc()
         else:

@@ -42,9 +42,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{folded[close[0]]}'?)" if close else ""
 
 
-def said_by_system(error: OSError) -> str | None:
-    """Returns what the system refused, and of which file, in one line; ``None`` for an error of a library's own."""
-    if error.errno is None:
+def said_by_system(error: BaseException) -> str | None:
+    """Returns what the system refused, and of which file, in one line; ``None`` for any other error."""
+    if not isinstance(error, OSError) or error.errno is None:  # without a number it is a library's own
         return None
     return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
 

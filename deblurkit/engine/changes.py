@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deblurkit.options.schema import listed_sets
+
 
 class Effect(enum.Enum):
     """The effect of a changed option on a resumed run."""
@@ -133,5 +135,4 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], place: str
 
 def _numbered(sets: object) -> dict[str, Any]:
     """Returns one training set, or several, by their numbers."""
-    entries = sets if isinstance(sets, list) else [sets]
-    return {str(number): entry for number, entry in enumerate(entries) if entry is not None}
+    return {str(number): entry for number, entry in enumerate(listed_sets(sets))}

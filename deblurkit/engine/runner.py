@@ -270,7 +270,7 @@ def _reason(error: BaseException) -> str:
         return "; ".join(error.problems)
     if isinstance(error, Interrupted):
         return f"stopped by {error.signal.name}"
-    refused = said_by_system(error) if isinstance(error, OSError) else None
+    refused = said_by_system(error)
     if refused is not None:
         return refused
     return "".join(traceback.format_exception(error)).rstrip()

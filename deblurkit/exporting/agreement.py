@@ -50,6 +50,11 @@ class Agreement:
         return f"{self.runtime}: values differ from PyTorch's by {self.largest:.1e} at most{psnr} ({sizes})"
 
 
+def decibels(error: float) -> float:
+    """Returns the PSNR of a mean square error of values in [0, 1], in dB; infinite where there is none."""
+    return -10 * math.log10(error) if error else math.inf
+
+
 def compare(
     network: Network,
     run: Callable[[Tensor], Tensor],
@@ -85,8 +90,7 @@ def compare(
             )
         difference = (got - expected).double()
         largest = max(largest, float(difference.abs().max()))
-        error = float(difference.square().mean())
-        psnr = min(psnr, -10 * math.log10(error) if error else math.inf)
+        psnr = min(psnr, decibels(float(difference.square().mean())))
     if (psnr < LEAST_PSNR) if half else (largest > TOLERANCE):
         allowed = f"images differ by {psnr:.1f} dB, expected {LEAST_PSNR:.0f} at least" if half else ""
         allowed = allowed or f"values differ by {largest:.1e}, expected {TOLERANCE:.0e} at most"

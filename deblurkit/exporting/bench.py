@@ -21,6 +21,7 @@ from deblurkit.data.images import read_image, to_tensor
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.device import Precision, free_device_memory
 from deblurkit.errors import UserError
+from deblurkit.exporting.agreement import decibels
 from deblurkit.exporting.network import Labels, Network, read_network
 from deblurkit.exporting.onnx_file import export_onnx
 from deblurkit.exporting.runtimes import RUNTIMES, Run
@@ -197,8 +198,7 @@ def _in_torch(network: Network, precision: Precision) -> Run:
 def _cost(candidate: _Candidate, reference: _Candidate) -> RuntimeCost:
     psnr = math.inf
     for ours, theirs in zip(candidate.images, reference.images, strict=True):
-        error = float(np.mean(np.square(ours.astype(np.float64) - theirs)))
-        psnr = min(psnr, -10 * math.log10(error) if error else math.inf)
+        psnr = min(psnr, decibels(float(np.mean(np.square(ours.astype(np.float64) - theirs)))))
     ratios = [ours / theirs for ours, theirs in zip(candidate.seconds, reference.seconds, strict=True)]
     return RuntimeCost(
         file=candidate.file,

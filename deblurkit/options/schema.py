@@ -39,7 +39,7 @@ def _default_restorer(component: Component) -> Component:
     return {"type": DEFAULT_RESTORER, **component}
 
 
-def listed_sets(sets: object) -> object:
+def listed_sets(sets: object) -> list[Any]:
     """Returns what ``datasets.train`` holds as a list: one set alone is a dict there, none is null."""
     if sets is None:
         return []

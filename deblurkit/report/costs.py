@@ -77,9 +77,7 @@ def markdown(report: CostReport) -> str:
     lines = ["# What the generators cost", ""]
     for table in tables(report):
         lines += markdown_table(table)
-    for title, notes in _notes(report):
-        lines += [f"## {title}", "", *(f"- {escape(note)}" for note in notes), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *markdown_notes(_notes(report))])
 
 
 def markdown_table(table: Table) -> list[str]:
@@ -90,6 +88,15 @@ def markdown_table(table: Table) -> list[str]:
     for row in table.rows:
         lines.append(f"| {' | '.join(map(escape, row))} |")
     return [*lines, ""]
+
+
+def markdown_notes(notes: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Returns the lines of sections in Markdown, each a title with a list; none of a title without lines."""
+    written: list[str] = []
+    for title, lines in notes:
+        if lines:
+            written += [f"## {title}", "", *(f"- {escape(line)}" for line in lines), ""]
+    return written
 
 
 def as_json(report: CostReport) -> str:

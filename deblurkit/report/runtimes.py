@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from deblurkit.costs import RuntimeCost
-from deblurkit.report.costs import markdown_table
-from deblurkit.report.tables import NOTHING, Table, escape
+from deblurkit.report.costs import markdown_notes, markdown_table
+from deblurkit.report.tables import NOTHING, Table
 from deblurkit.report.write import json_text
 from deblurkit.results import plain
 
@@ -33,12 +33,9 @@ def table(costs: Sequence[RuntimeCost], size: str) -> Table:
 
 def markdown(found: Table, notes: Sequence[str], environment: Mapping[str, str | int]) -> str:
     """Returns the table, which runtimes are missing, how it was measured and where, as a page."""
-    where = (f"{name}: {value}" for name, value in environment.items())
-    lines = ["# Networks in several runtimes", "", *markdown_table(found)]
-    for title, said in (("Not measured", notes), ("How it was measured", [HOW]), ("Where", where)):
-        if said:
-            lines += [f"## {title}", "", *(f"- {escape(line)}" for line in said), ""]
-    return "\n".join(lines)
+    where = [f"{name}: {value}" for name, value in environment.items()]
+    said = markdown_notes([("Not measured", notes), ("How it was measured", [HOW]), ("Where", where)])
+    return "\n".join(["# Networks in several runtimes", "", *markdown_table(found), *said])
 
 
 def as_json(costs: Sequence[RuntimeCost], notes: Sequence[str], environment: Mapping[str, str | int]) -> str:
