@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from mmengine.dist import get_rank, is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from rich.console import Console
@@ -85,6 +86,7 @@ class TrainingRunner(Runner):
         self.average_began = 0
         self._resumption = resumption
         self._saved: tuple[int, bool] | None = None
+        self._callees: dict[str, list[Hook]] = {}
         super().__init__(
             work_dir=str(folder.path),
             experiment_name=f"{options.name}_{uuid.uuid4().hex}",  # MMEngine keeps one logger a name and process
@@ -108,6 +110,21 @@ class TrainingRunner(Runner):
     def max_iters(self) -> int:
         """Iterations of the whole run; 0 before the loop is built."""
         return 0 if isinstance(self._train_loop, dict) else self._train_loop.max_iters
+
+    def register_hook(self, hook: Hook | dict[str, Any], priority: str | int | None = None) -> None:  # type: ignore[override]
+        """Registers a hook as MMEngine does."""
+        super().register_hook(hook, priority)
+        self._callees.clear()
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Calls a method of every hook, but of those in which it does nothing: three times an iteration that tells."""
+        if fn_name not in self._callees:
+            self._callees[fn_name] = [hook for hook in self.hooks if _does_something(hook, fn_name)]
+        for hook in self._callees[fn_name]:
+            try:
+                getattr(hook, fn_name)(self, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{error} in {type(hook).__name__}") from error
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Sets up the process as MMEngine does."""
@@ -262,6 +279,14 @@ class _LogFile(logging.FileHandler):
         if not self.complained:
             self.complained = True
             print(f"{self.baseFilename}: cannot be written: {sys.exc_info()[1]}", file=sys.stderr)  # noqa: T201
+
+
+def _does_something(hook: Hook, name: str) -> bool:
+    """Tells whether a hook's method does anything: those that it has from MMEngine call one of four, or do nothing."""
+    if not hasattr(hook, name):
+        return False
+    methods = name, "_before_epoch", "_after_epoch", "_before_iter", "_after_iter"
+    return any(getattr(getattr(hook, each), "__func__", None) is not getattr(Hook, each, None) for each in methods)
 
 
 def _reason(error: BaseException) -> str:

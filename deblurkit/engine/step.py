@@ -150,7 +150,7 @@ class GANRestorer(nn.Module):
                 with self._exchanging(critics, fake is fakes[-1]):
                     losses, values = self._critic_losses(games, fake)
                     for name, loss in losses.items():
-                        optim_wrapper[name].backward(loss / len(critic_group))
+                        optim_wrapper[name].backward(_share(loss, critic_group))
                 logs.append(values)
             log.update(_means(logs))
             if parts.order == "alternating":
@@ -167,7 +167,7 @@ class GANRestorer(nn.Module):
                     with self._exchanging(["generator"], batch is group[-1]):
                         named = self._restored(batch) if shared is None else shared
                         loss, values = self._generator_loss(terms, named)
-                        optimizer.backward(loss / len(group))
+                        optimizer.backward(_share(loss, group))
                     logs.append(values)
             log.update(_means(logs))
             log.update(self._step("generator", group, optimizer))
@@ -191,15 +191,15 @@ class GANRestorer(nn.Module):
     def _restored(self, batch: Batch) -> Named:
         """Returns the batch joined by the generator's outputs, in fp32: half precision ends at the networks' outputs.
 
-        Each output becomes a node of its own in the graph, so that a term's gradient at an output holds nothing that
-        came through another output.
+        In a measured step each output becomes a node of its own in the graph, so that a term's gradient at an output
+        holds nothing that came through another output.
         """
         outputs = self._in_precision(self._calls["generator"])(batch["blurred"])
         if isinstance(outputs, Tensor):
             outputs = {"image": outputs}
         named = dict(batch)
         for name, value in outputs.items():
-            named[name] = _map(lambda output: output.float().view_as(output), value)
+            named[name] = _map(lambda output: output.float().view_as(output) if self.measure else output.float(), value)
         return named
 
     def _in_precision(self, network: nn.Module) -> Callable[[Tensor], Any]:
@@ -240,7 +240,9 @@ class GANRestorer(nn.Module):
         for term in terms:
             # The networks of losses such as VGG may run in half precision. A game's logits are turned to fp32.
             with autocast(self.parts.precision, self._weight.device.type) if term.critic is None else nullcontext():
-                weighted[term.name] = term.weight * term.generator_value(named, calls).float()
+                weighted[term.name] = term.generator_value(named, calls).float()
+            if term.weight != 1:
+                weighted[term.name] = term.weight * weighted[term.name]
         if not weighted:
             raise UserError(f"losses: no term counts in iteration {self.iteration} (counted from 0): see start and end")
         total = functools.reduce(torch.add, weighted.values())
@@ -304,15 +306,14 @@ class GANRestorer(nn.Module):
                 names |= {term.pred.name, term.target.name, term.traits.condition or term.pred.name}
         return names
 
-    @contextmanager
-    def _exchanging(self, names: Sequence[str], last: bool) -> Iterator[None]:
+    def _exchanging(self, names: Sequence[str], last: bool) -> ExitStack:
         """Has the processes exchange the gradients of these networks, at the last of the accumulated batches only."""
-        with ExitStack() as stack:
-            for name in names:
-                call = self._calls[name]
-                if isinstance(call, DistributedDataParallel) and not last:
-                    stack.enter_context(call.no_sync())
-            yield
+        stack = ExitStack()
+        for name in () if last else names:
+            call = self._calls[name]
+            if isinstance(call, DistributedDataParallel):
+                stack.enter_context(call.no_sync())
+        return stack
 
 
 class _Compared(nn.Module):
@@ -340,6 +341,11 @@ def _frozen(weights: list[nn.Parameter]) -> Iterator[None]:
     finally:
         for weight in weights:
             weight.requires_grad_(True)
+
+
+def _share(loss: Tensor, group: Sequence[Batch]) -> Tensor:
+    """Returns the share of the loss that one of the accumulated batches has; of one alone no division is recorded."""
+    return loss if len(group) == 1 else loss / len(group)
 
 
 def _means(logs: list[Log]) -> Log:
