@@ -28,6 +28,7 @@ LEVELS = [
         "options",
         "errors",
         "device",
+        "allocator",
         "results",
         "costs",
         "files",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from deblurkit import checkpoint
+from deblurkit.data.images import to_tensor
 from deblurkit.device import Precision, check_precision, pick_device
 from deblurkit.errors import UserError
+from deblurkit.inference.fastest import Choice, arrange, fastest
 from deblurkit.inference.onnx_network import OnnxNetwork
 from deblurkit.inference.session import AUTO, Session
 from deblurkit.interop.foreign import read_weights
@@ -36,12 +39,15 @@ class Deblurrer:
         memory: GiB that one photograph may take above the weights; by default what is free, and with ``auto`` on a CPU
             1.5 of it at most.
         key: Which of several state dicts in a published file; by default the averaged one.
+        fast: Whether the network may be run in the fastest way that agrees with fp32 to 60 dB
+            (:mod:`deblurkit.inference.fastest`), which is settled at the first photograph.
 
     Attributes:
         generator: The network, in eval mode on ``device``.
         session: What restores; says in which modes it was done.
         source: Where the weights come from: ``name`` of the experiment, ``file``, ``iteration``, ``ema``; ``note``
             where they were trained elsewhere.
+        choice: The way that was found with ``fast``; ``None`` before, and without it.
 
     Raises:
         CheckpointError: The file cannot be read or is none of these, or its generator is not registered.
@@ -57,8 +63,11 @@ class Deblurrer:
         inference: str = AUTO,
         memory: float | None = None,
         key: str | None = None,
+        fast: bool = False,
     ) -> None:
         check_precision(precision)
+        if fast and precision != "fp32":
+            raise UserError(f"precision: {precision} is asked for, and the fastest one too: say one of them")
         if memory is not None and not 0 < memory < math.inf:
             raise UserError(f"memory: a photograph takes more than 0 GiB, got {memory:g}")
         file = box.find(weights)
@@ -66,8 +75,8 @@ class Deblurrer:
         self.generator: nn.Module
         self.source: dict[str, Any]
         if file.suffix.lower() == graph.SUFFIX:
-            if precision != "fp32" or key is not None:
-                raise UserError(f"{file}: an ONNX file holds one network, in its own precision: name neither")
+            if precision != "fp32" or key is not None or fast:
+                raise UserError(f"{file}: an ONNX file holds one network, run as it is: no precision, key or fast way")
             self.generator = exported = OnnxNetwork(file, self.device)
             self.source = exported.graph.description.source(weights)
         else:
@@ -76,6 +85,10 @@ class Deblurrer:
             self.source = {"name": state["options"]["name"], **checkpoint.describe_weights(state, weights)}
         memory_bytes = None if memory is None else int(memory * 2**30)
         self.session = Session(self.generator, precision, inference, memory_bytes)
+        self.choice: Choice | None = None
+        self._file = file
+        self._to_settle = fast
+        self._settling = threading.Lock()  # photographs may come from several threads
 
     def __call__(self, image: NDArray[Any]) -> NDArray[Any]:
         """Restores one photograph, RGB ``(h, w, 3)``, uint8 or uint16, to the same shape and dtype.
@@ -90,4 +103,10 @@ class Deblurrer:
             raise ValueError(f"a photograph is an RGB array of shape (h, w, 3), this one has {image.shape}{hint}")
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"a photograph is uint8 or uint16, this one is {image.dtype}")
+        with self._settling:
+            if self._to_settle:
+                self.choice = fastest(self.generator, to_tensor(image), self._file)
+                arrange(self.generator, self.choice.way)
+                self.session.precision = self.choice.way.precision
+                self._to_settle = False
         return self.session.restore_array(image)

@@ -16,7 +16,7 @@ from deblurkit.device import free_device_memory
 from deblurkit.errors import UserError
 from deblurkit.inference.memory import live_bytes, scratch
 from deblurkit.inference.receptive_field import receptive_field
-from deblurkit.inference.tiled_forward import fitted
+from deblurkit.inference.tiled_forward import fitted, layout
 from deblurkit.inference.tlc import LocalMeans
 from deblurkit.options.inference import Inference
 
@@ -126,7 +126,7 @@ class Fallback:
         fitting = bisect_right(
             _SIZES, self._allowed, key=lambda size: self.needed(self._tiles(size), height, width) or 0
         )
-        tiles = self._tiles(_SIZES[max(0, fitting - 1)])
+        tiles = self._least_work([self._tiles(size) for size in _SIZES[: max(1, fitting)]], height, width)
         # Why it is not done as asked is said in the same words for every image, so that they can be counted.
         if fitting:
             return tiles, "whole does not fit the memory"
@@ -138,6 +138,20 @@ class Fallback:
                 f"least, in {tiles}, and {_gib(self.memory_bytes)} GiB may be used: allow more"
             )
         return tiles, "neither whole nor these tiles, the smallest, fit the memory"
+
+    def _least_work(self, ascending: list[Inference], height: int, width: int) -> Inference:
+        """Returns the tiles that pass the fewest pixels in all, of those that overlap as the largest do.
+
+        They are spread over the image from edge to edge: the largest may overlap by far more than they have to.
+        """
+        rule = generator_traits(self.generator).size_rule
+        best, least = ascending[-1], math.inf
+        for tiles in reversed(ascending):
+            rows, columns = layout(height, width, tiles, rule)
+            passed = len(rows.starts) * rows.size * len(columns.starts) * columns.size
+            if tiles.overlap == best.overlap and passed < least:
+                best, least = tiles, passed
+        return best
 
     def _tiles(self, size: int) -> Inference:
         """Returns tiles of a size, which equal the whole image where an overlap of half of it suffices for that."""

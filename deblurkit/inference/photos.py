@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deblurkit import __version__
+from deblurkit.allocator import keeping_freed_memory
 from deblurkit.data.images import beside
 from deblurkit.errors import UserError, one_line
 from deblurkit.images import reading, writing
@@ -99,28 +102,55 @@ def deblur_photos(
     Args:
         deblurrer: The network.
         jobs: What is read and written.
-        progress: Told, after each photograph, how many are done and how many there are.
+        progress: Told, after each photograph, how many are done and how many there are; in a thread of its own.
         quality: See :func:`deblurkit.images.writing.encode`.
         max_megapixels: See :func:`deblurkit.images.reading.decode`.
     """
-    failures: list[str] = []
-    notes: Counter[str] = Counter()
-    for index, job in enumerate(jobs):
-        try:
-            blurred = reading.read(job.source, max_megapixels)
-            restored = restore_image(deblurrer, blurred)
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            lost = writing.write(job.target, restored, quality, f"deblurkit {__version__}")
-            if job.comparison is not None:
-                lost += _compare(job.comparison, blurred, restored)
-            notes.update([*blurred.notes, *lost])
-        except UserError as error:
-            failures += error.problems
-        except (OSError, RuntimeError, ValueError, MemoryError) as error:  # what this image alone may exceed
-            failures.append(f"{job.source}: {one_line(error)}")
+    found = [Done([], Counter()) for _ in jobs]
+
+    def finish(index: int, pair: tuple[Image, Image] | None) -> None:
+        job, done = jobs[index], found[index]
+        with _noting(job, done.failures):
+            if pair is not None:
+                blurred, restored = pair
+                job.target.parent.mkdir(parents=True, exist_ok=True)
+                lost = writing.write(job.target, restored, quality, f"deblurkit {__version__}")
+                if job.comparison is not None:
+                    lost += _compare(job.comparison, blurred, restored)
+                done.notes.update([*blurred.notes, *lost])
         if progress is not None:
             progress(index + 1, len(jobs))
-    return Done(failures, notes)
+
+    # While the network restores a photograph, the next one is read and the one before is written: no more are held. The
+    # network stays in this thread: memory is kept in the main one alone.
+    with keeping_freed_memory(), ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        reads = (reader.submit(reading.read, job.source, max_megapixels) for job in jobs)
+        following = next(reads, None)
+        written: Future[None] | None = None
+        for index, job in enumerate(jobs):
+            assert following is not None
+            read, following = following, next(reads, None)
+            pair = None
+            with _noting(job, found[index].failures):
+                blurred = read.result()
+                pair = blurred, restore_image(deblurrer, blurred)
+            if written is not None:
+                written.result()
+            written = writer.submit(finish, index, pair)
+        if written is not None:
+            written.result()
+    return Done([line for done in found for line in done.failures], sum((done.notes for done in found), Counter()))
+
+
+@contextmanager
+def _noting(job: Job, failures: list[str]) -> Iterator[None]:
+    """Notes why one photograph could not be restored, and goes on."""
+    try:
+        yield
+    except UserError as error:
+        failures += error.problems
+    except (OSError, RuntimeError, ValueError, MemoryError) as error:  # what this image alone may exceed
+        failures.append(f"{job.source}: {one_line(error)}")
 
 
 def restore_image(deblurrer: Deblurrer, blurred: Image) -> Image:

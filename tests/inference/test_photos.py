@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import skimage.data
+from torch import Tensor, nn
 
 from deblurkit import Deblurrer
 from deblurkit.data.images import read_image, write_image
 from deblurkit.errors import UserError
-from deblurkit.inference.photos import plan
+from deblurkit.images import reading
+from deblurkit.images.image import Image
+from deblurkit.inference.photos import deblur_photos, plan
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "deblur.py"
@@ -96,6 +102,63 @@ def test_unreadable_files_do_not_stop_the_others(photos: Path, weights: Path, pl
     assert [Path(line.split(": ")[0]).name for line in done.stderr.splitlines()] == ["aaa.png", "cut.png"]
     assert "3 of 5 photographs restored" in done.stdout
     assert (tmp_path / "out" / "astronaut.png").is_file()
+
+
+def test_all_is_told_in_the_order_of_the_photographs(weights: Path, plugin: str, tmp_path: Path) -> None:
+    """One fails at reading, one at writing, one in the network, while others are read and written beside it."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in "abcdef":
+        (folder / name).mkdir(parents=True)
+        write_image(folder / name / "photo.png", skimage.data.astronaut()[:40, :40])
+    (folder / "a" / "photo.png").write_bytes(b"no image")
+    (out / "b" / "photo.png").mkdir(parents=True)  # a folder where the file is to be
+    write_image(folder / "d" / "photo.png", skimage.data.astronaut()[:41, :41])
+    (folder / "f" / "photo.png").write_bytes(b"no image")
+    deblurrer = Deblurrer(weights, [plugin], "cpu")
+    deblurrer.generator.register_forward_pre_hook(_refuses_44)
+    told: list[tuple[int, int]] = []
+    done = deblur_photos(
+        deblurrer, plan([folder], out, overwrite=True).jobs, lambda done, total: told.append((done, total))
+    )
+    assert told == [(count, 6) for count in range(1, 7)]
+    assert [line.split(": ")[0] for line in done.failures] == [
+        str(folder / "a" / "photo.png"),
+        str(out / "b" / "photo.png"),
+        str(folder / "d" / "photo.png"),
+        str(folder / "f" / "photo.png"),
+    ]
+    assert "refused" in done.failures[2]
+    assert sorted(contents(out)) == [str(Path(name, "photo.png")) for name in "ce"]
+
+
+def _refuses_44(network: nn.Module, arguments: tuple[Tensor]) -> None:
+    if arguments[0].shape[-1] == 44:  # 41, padded
+        raise ValueError("refused")
+
+
+def test_no_more_photographs_are_held_than_one_that_is_restored_and_its_neighbours(
+    weights: Path, plugin: str, tmp_path: Path
+) -> None:
+    for index in range(8):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        write_image(tmp_path / "in" / f"{index}.png", skimage.data.astronaut()[:40, :40])
+    held: weakref.WeakSet[Image] = weakref.WeakSet()
+    most = 0
+    read = reading.read
+
+    def counted(*arguments: Any) -> Image:
+        nonlocal most
+        image = read(*arguments)
+        held.add(image)
+        gc.collect()
+        most = max(most, len(held))
+        return image
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "read", counted)
+        done = deblur_photos(Deblurrer(weights, [plugin], "cpu"), plan([tmp_path / "in"], tmp_path / "out").jobs)
+    assert not done.failures
+    assert 2 <= most <= 3
 
 
 def test_a_plugin_in_the_checkpoint_is_not_imported(photos: Path, weights: Path, tmp_path: Path) -> None:

@@ -70,6 +70,14 @@ def test_the_largest_tiles_that_fit_are_taken() -> None:
     assert sizes[0] < sizes[1] < sizes[2]
 
 
+def test_of_the_tiles_that_fit_those_with_the_least_work_are_taken() -> None:
+    """Two rows of three of 640 pass 2.7 times the pixels of the image, two rows of three of 512 1.7 times."""
+    session = Session(MeanShift(), inference="auto", memory_bytes=80 * MIB)
+    session(image(720, 1280))
+    (used,) = session.used
+    assert used == "tile:512,128"
+
+
 def test_the_memory_of_the_moment_decides_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else each image of a set could be scored in another mode, and have a note of its own."""
     moments = iter(range(16 * MIB, 0, -MIB))
