@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 import torch
 from photograph import make_checkpoint, resident_gib
+from records import Ratio, section
 
 from deblurkit.compat import ensure_torchvision
 from deblurkit.contracts import generator_traits
@@ -195,17 +196,15 @@ def main() -> int:
     enough = len(quick) >= min(FAST_NETWORKS, len(results))
     print(f"exact files equal: {equal}; exact within {NETWORKS}: {within}; fast at most {FAST}: {', '.join(quick)}")
     if args.out:
-        ratios: dict[str, Any] = {}
+        ratios: list[Ratio] = []
         for network, found in results.items():
-            ratios[f"folder, {network}, exact, of a plain loop"] = {
-                "ratio": found["exact"]["ratio"], "limit": NETWORKS[network], "better": "lower",
-            }  # fmt: skip
-            ratios[f"folder, {network}, fast, of a plain loop"] = {
-                "ratio": found["fast"]["ratio"], "limit": FAST, "better": "lower",
-            }  # fmt: skip
+            limits = {"exact": NETWORKS[network], "fast": FAST if network in quick else None}
+            for way, limit in limits.items():
+                of = f"folder of photographs, {network}, {way}: time of a plain loop's"
+                ratios.append(Ratio(of, found[way]["ratio"], limit, "lower"))
         content = {
             "command": shlex.join(["python", "benchmarks/folder.py", *sys.argv[1:]]),
-            "ratios": ratios,
+            "ratios": section(ratios),
             "networks": results,
             "environment": {**environment(torch.device("cpu"), "fp32"), "threads": args.threads},
         }

@@ -22,6 +22,7 @@ import numpy as np
 from torch import Tensor
 
 from deblurkit import names
+from deblurkit.allocator import keeping_freed_memory
 from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.dataset import Pairs
 from deblurkit.data.images import to_tensor, to_uint8, write_image
@@ -138,7 +139,7 @@ def score_dataset(
     known = len(chosen) - len(remaining)
     threads = threads or min(MOST_THREADS, usable_cores())
     work = _Work(source, dataset, protocol, seed, keeping or Keeping())
-    with source.running(protocol.training_mode), _one_opencv_thread():
+    with source.running(protocol.training_mode), _one_opencv_thread(), keeping_freed_memory():
         for number, outcome in enumerate(_stream(work, remaining, threads), known + 1):
             outcomes[outcome.index] = outcome
             if progress is not None:
