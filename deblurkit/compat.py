@@ -3,14 +3,19 @@
 * torchvision's published wheels are CUDA builds: beside a CPU build of torch their operator library does not
   load, and ``import torchvision`` raises ``RuntimeError: operator torchvision::nms does not exist``.
 * basicsr 1.4.2 imports ``torchvision.transforms.functional_tensor``, which torchvision removed.
+
+And two that save the time of imports which nobody needs: MMEngine's of what shards over GPUs, torch's of its compiler.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import types
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from deblurkit.errors import UserError
@@ -76,3 +81,40 @@ def import_basicsr() -> types.ModuleType:
         sys.modules[missing] = module
         _forget("basicsr")
         return importlib.import_module("basicsr")
+
+
+def import_mmengine() -> None:
+    """Imports what we use of MMEngine, without its sharding over GPUs, for which torch takes most of a second.
+
+    Nothing here uses FSDP or ZeRO: for the import alone they count as not installed, a case that MMEngine provides for.
+    Where somebody imported all of it before, it stays so.
+    """
+    if "mmengine.optim" in sys.modules:
+        return
+    wrapper = types.ModuleType("mmengine.model.wrappers.fully_sharded_distributed")
+    wrapper.MMFullyShardedDataParallel = None  # type: ignore[attr-defined]
+    left_out = {wrapper.__name__: wrapper, "mmengine._strategy.fsdp": None}
+    if "torch.distributed.optim" not in sys.modules:
+        left_out["torch.distributed.optim"] = None  # an ImportError, as Python documents
+    sys.modules.update(left_out)  # type: ignore[arg-type]  # typeshed knows no None
+    try:
+        importlib.import_module("mmengine.runner")
+    finally:
+        for name in left_out:
+            del sys.modules[name]
+
+
+@contextmanager
+def optimizers_without_compiler() -> Iterator[None]:
+    """Lets optimizers be made within the block without ``torch._dynamo``, whose import takes as long as torch's own.
+
+    torch imports it to keep it from compiling the method that takes in the weights, which here nobody compiles.
+    """
+    import torch
+
+    guarded = torch.optim.Optimizer.add_param_group
+    torch.optim.Optimizer.add_param_group = inspect.unwrap(guarded)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.optim.Optimizer.add_param_group = guarded  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from deblurkit import compat
 from deblurkit.errors import did_you_mean
 from deblurkit.options.components import Checked, Report, Table, check_component
 from deblurkit.options.problems import Path
@@ -59,9 +60,7 @@ DOUBLED = {
 @cache
 def mmengine_tables() -> dict[str, Table]:
     """Returns MMEngine's tables by the kind of what they hold."""
-    from deblurkit import compat
-
-    compat.ensure_torchvision()  # MMEngine imports it
+    compat.import_mmengine()
     from mmengine import hooks, optim, runner, visualization  # noqa: F401 (importing them fills the tables)
     from mmengine import registry as tables
 
@@ -130,7 +129,8 @@ def check_optimizer(report: Report, path: Path, config: Mapping[str, Any]) -> No
 
     # Ranges, such as those of betas, are known to the constructors alone.
     try:
-        checked.component([torch.nn.Parameter(torch.zeros(2, 2))], **checked.arguments)
+        with compat.optimizers_without_compiler():
+            checked.component([torch.nn.Parameter(torch.zeros(2, 2))], **checked.arguments)
     except (TypeError, ValueError, AssertionError) as error:
         report.add(path, f"{config['type']} refuses its arguments: {error}")
 
@@ -163,6 +163,7 @@ def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: boo
 
 def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
     """Checks the further arguments of MMEngine's Runner."""
+    compat.import_mmengine()
     from mmengine.runner import Runner
 
     for key, value in engine.items():
