@@ -152,7 +152,9 @@ def main() -> None:
     for case in chosen:
         ratio = statistics.median(own / base for own, base in zip(seconds[case.name], torch, strict=True))
         ratios[f"{case.name} / import torch"] = {"ratio": ratio, "limit": case.limit, "better": "lower"}
-        verdict = "" if case.limit is None else f", at most {case.limit:g}: {'holds' if ratio <= case.limit else 'FAILS'}"
+        verdict = ""
+        if case.limit is not None:
+            verdict = f", at most {case.limit:g}: {'holds' if ratio <= case.limit else 'FAILS'}"
         print(f"{case.name:34} {statistics.median(seconds[case.name]):.3f} s, {ratio:.3f} x{verdict}")
     holds = all(entry["limit"] is None or entry["ratio"] <= entry["limit"] for entry in ratios.values())
     print("all claims hold" if holds else "not all claims hold")

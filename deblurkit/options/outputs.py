@@ -51,10 +51,12 @@ def probe_generator(component: type[nn.Module], arguments: Mapping[str, Any]) ->
     A generator that cannot live on the meta device (it reads weights, or looks at values) is no mistake: what it
     returns then stays unknown.
     """
-    if component.__module__.startswith("deblurkit."):
-        known = _probe_without_images(component, arguments)
-        if known is not None:
-            return known
+    known = probe_without_images(component, arguments) if component.__module__.startswith("deblurkit.") else None
+    return known or probe_on_meta(component, arguments)
+
+
+def probe_on_meta(component: type[nn.Module], arguments: Mapping[str, Any]) -> Probe:
+    """Does it on the meta device, for any generator."""
     # Bounded: an option file from anybody may ask for a network that would keep this check busy for hours.
     with bounded(_BOUNDS), torch.device("meta"), torch.no_grad():
         try:
@@ -112,7 +114,7 @@ _WITHOUT_VALUES: dict[Any, Callable[..., Any]] = {
 """What gives a new weight its values is left out, so that its memory stays unused."""
 
 
-def _probe_without_images(component: type[nn.Module], arguments: Mapping[str, Any]) -> Probe | None:
+def probe_without_images(component: type[nn.Module], arguments: Mapping[str, Any]) -> Probe | None:
     """Runs one of our own generators on a batch of no images; ``None`` where that fails or finds something wrong.
 
     The meta device tells more, but it computes shapes in Python: for that, torch imports sympy and its own compiler,
