@@ -83,22 +83,23 @@ def import_basicsr() -> types.ModuleType:
         return importlib.import_module("basicsr")
 
 
-def import_mmengine() -> None:
-    """Imports what we use of MMEngine, without its sharding over GPUs, for which torch takes most of a second.
+def import_mmengine(part: str = "mmengine.runner") -> None:
+    """Imports a part of MMEngine, by default all that we use, without its sharding over GPUs.
 
-    Nothing here uses FSDP or ZeRO: for the import alone they count as not installed, a case that MMEngine provides for.
-    Where somebody imported all of it before, it stays so.
+    For that, torch imports as much as takes most of a second. Nothing here uses FSDP or ZeRO: for the import alone they
+    count as not installed, a case that MMEngine provides for. Where somebody imported it before, it stays so.
     """
-    if "mmengine.optim" in sys.modules:
+    if part in sys.modules:
         return
     wrapper = types.ModuleType("mmengine.model.wrappers.fully_sharded_distributed")
     wrapper.MMFullyShardedDataParallel = None  # type: ignore[attr-defined]
-    left_out = {wrapper.__name__: wrapper, "mmengine._strategy.fsdp": None}
-    if "torch.distributed.optim" not in sys.modules:
-        left_out["torch.distributed.optim"] = None  # an ImportError, as Python documents
+    # None is an ImportError, as Python documents.
+    left_out: dict[str, types.ModuleType | None] = {wrapper.__name__: wrapper}
+    left_out |= {"mmengine._strategy.fsdp": None, "torch.distributed.optim": None}
+    left_out = {name: module for name, module in left_out.items() if name not in sys.modules}
     sys.modules.update(left_out)  # type: ignore[arg-type]  # typeshed knows no None
     try:
-        importlib.import_module("mmengine.runner")
+        importlib.import_module(part)
     finally:
         for name in left_out:
             del sys.modules[name]
