@@ -3,14 +3,19 @@
 * torchvision's published wheels are CUDA builds: beside a CPU build of torch their operator library does not
   load, and ``import torchvision`` raises ``RuntimeError: operator torchvision::nms does not exist``.
 * basicsr 1.4.2 imports ``torchvision.transforms.functional_tensor``, which torchvision removed.
+
+And two that save the time of imports which nobody needs: MMEngine's of what shards over GPUs, torch's of its compiler.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import types
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from deblurkit.errors import UserError
@@ -76,3 +81,41 @@ def import_basicsr() -> types.ModuleType:
         sys.modules[missing] = module
         _forget("basicsr")
         return importlib.import_module("basicsr")
+
+
+def import_mmengine(part: str = "mmengine.runner") -> None:
+    """Imports a part of MMEngine, by default all that we use, without its sharding over GPUs.
+
+    For that, torch imports as much as takes most of a second. Nothing here uses FSDP or ZeRO: for the import alone they
+    count as not installed, a case that MMEngine provides for. Where somebody imported it before, it stays so.
+    """
+    if part in sys.modules:
+        return
+    wrapper = types.ModuleType("mmengine.model.wrappers.fully_sharded_distributed")
+    wrapper.MMFullyShardedDataParallel = None  # type: ignore[attr-defined]
+    # None is an ImportError, as Python documents.
+    left_out: dict[str, types.ModuleType | None] = {wrapper.__name__: wrapper}
+    left_out |= {"mmengine._strategy.fsdp": None, "torch.distributed.optim": None}
+    left_out = {name: module for name, module in left_out.items() if name not in sys.modules}
+    sys.modules.update(left_out)  # type: ignore[arg-type]  # typeshed knows no None
+    try:
+        importlib.import_module(part)
+    finally:
+        for name in left_out:
+            del sys.modules[name]
+
+
+@contextmanager
+def optimizers_without_compiler() -> Iterator[None]:
+    """Lets optimizers be made within the block without ``torch._dynamo``, whose import takes as long as torch's own.
+
+    torch imports it to keep it from compiling the method that takes in the weights, which here nobody compiles.
+    """
+    import torch
+
+    guarded = torch.optim.Optimizer.add_param_group
+    torch.optim.Optimizer.add_param_group = inspect.unwrap(guarded)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.optim.Optimizer.add_param_group = guarded  # type: ignore[method-assign]

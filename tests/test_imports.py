@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from deblurkit import cli
+from deblurkit.options import shipped
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "deblurkit"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -185,12 +188,88 @@ def python(*arguments: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+HEAVY = {
+    "torch", "torchvision", "numpy", "scipy", "skimage", "cv2", "PIL", "mmengine", "pydantic", "rich", "matplotlib",
+    "tensorboard", "timm", "onnx", "jinja2",
+}  # fmt: skip
+"""What a command that computes nothing has no use for; torch alone takes a second and a half."""
+COMMANDS = [name for names in cli.GROUPS.values() for name in names]
+
+
+def imported_by(words: list[str], names: set[str]) -> list[str]:
+    """Runs a command in a process of its own; returns which of the modules it imported."""
+    watcher = (
+        f"import sys\nfrom deblurkit import cli\nsys.argv = ['deblurkit', *{words!r}]\ntry:\n cli.main()\n"
+        f"except SystemExit as end:\n assert not end.code\nprint('imported:', *({names!r} & set(sys.modules)))"
+    )
+    printed, _, found = python("-c", watcher).rpartition("imported:")
+    assert printed.strip(), "it prints nothing"
+    return found.split()
+
+
 def test_package_imports_no_heavy_module():
-    heavy = "{'torch', 'numpy', 'cv2', 'mmengine', 'pydantic', 'rich', 'skimage'}"
-    script = f"import sys, deblurkit; print(dir(deblurkit)); print(sorted({heavy} & set(sys.modules)))"
+    script = f"import sys, deblurkit; print(dir(deblurkit)); print(sorted({HEAVY!r} & set(sys.modules)))"
     names, loaded = python("-c", script).splitlines()
     assert loaded == "[]"
     assert {"Deblurrer", "build_generator", "evaluate", "load_options", "train"} <= set(ast.literal_eval(names))
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=lambda words: words[0] if words else "all")
+def test_help_imports_nothing_heavy(words: list[str]):
+    assert not imported_by([*words, "--help"], HEAVY)
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "list generator", "options", "options madn", "options madn --expand", "completion bash"]
+)
+def test_commands_that_only_look_up_import_nothing_heavy(command: str):
+    sections = {"pydantic"} if "--expand" in command else set()  # which keys are sections, its schema says
+    assert not imported_by(command.split(), HEAVY - sections)
+
+
+# For the start of a process each of these takes as long as torch itself, or half of that.
+SLOW_TO_IMPORT = ("torch._dynamo", "sympy", "torch.distributed.optim", "torch.distributed.fsdp", "torchvision")
+NEED_TORCHVISION = ("deblurgan_v2",)
+"""Files whose encoder is torchvision's or, by timm, needs it."""
+
+
+def test_checking_options_imports_neither_torchs_compiler_nor_sharding():
+    names = [name for name in shipped.names() if not name.startswith(("_base_/", *NEED_TORCHVISION))]
+    script = (
+        "import sys\nfrom deblurkit import load_options\n"
+        f"for name in {names!r}:\n load_options(name)\n"
+        f" loaded = [slow for slow in {SLOW_TO_IMPORT!r} if slow in sys.modules]\n"
+        " assert not loaded, f'{name}: {loaded}'"
+    )
+    assert len(names) > 10
+    python("-c", script)
+
+
+def test_a_training_is_built_and_introduced_before_torchs_compiler_is_imported(tmp_path: Path):
+    """Optimizers import it in their first step, which comes after the first lines of the log."""
+    script = (
+        "import sys, logging\nfrom pathlib import Path\nimport torch\nfrom rich.console import Console\n"
+        "from two_pairs import on_two_pairs\nfrom deblurkit.engine.build import Setup\n"
+        "from deblurkit.engine.work_dir import WorkDir\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "options = on_two_pairs(folder, {'type': 'FilterBankUNet', 'channels': [4]}, 'tiny')\n"
+        "(folder / 'run').mkdir()\n"
+        "runner = Setup(options, torch.device('cpu')).runner(WorkDir(folder / 'run'), Console(), None, 'none')\n"
+        f"print([slow for slow in {SLOW_TO_IMPORT!r} if slow in sys.modules])"
+    )
+    printed = python("-c", f"import sys\nsys.path.insert(0, {str(ROOT / 'tests')!r})\n{script}")
+    assert "training images" in printed
+    assert printed.splitlines()[-1] == "[]"
+
+
+def test_what_the_start_leaves_out_can_be_imported_afterwards():
+    script = (
+        "import gc, inspect, torch\nfrom deblurkit import load_options\nload_options('madn')\nassert gc.isenabled()\n"
+        "assert inspect.unwrap(torch.optim.Optimizer.add_param_group) is not torch.optim.Optimizer.add_param_group\n"
+        "from torch.distributed.optim import ZeroRedundancyOptimizer\nimport torch.distributed.fsdp, torch._dynamo\n"
+        "print(ZeroRedundancyOptimizer.__mro__[1] is torch.optim.Optimizer)"
+    )
+    assert python("-c", script) == "True\n"
 
 
 def test_public_names_load_on_use_and_others_do_not_exist():

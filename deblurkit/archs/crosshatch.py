@@ -112,7 +112,7 @@ class CrosshatchAttention(nn.Module):
         n, reduced, rows, length = query.shape
         # of one row: logits and weights (length each), contiguous queries and keys, values and the result
         row_bytes = 4 * n * length * (2 * length + 2 * reduced + 2 * features.shape[1])
-        step = max(1, self.chunk_bytes // row_bytes)
+        step = max(1, self.chunk_bytes // max(1, row_bytes))  # of no images: no bytes
         return (slice(start, start + step) for start in range(0, rows, step))
 
 
@@ -121,13 +121,13 @@ def _row_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
 
     Rows are copied into contiguous matrices first: several times faster than strided products.
     """
-    n = query.shape[0]
+    n, _, rows, _ = query.shape
     # (n, c, h, w) to one matrix (w, c) for each of n h rows
     queries, keys, values = (x.permute(0, 2, 3, 1).flatten(0, 1).contiguous() for x in (query, key, features))
     logits = torch.bmm(queries, keys.mT)
     # half precision would round the many small weights of a long row to sums other than one
     weights = torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(logits.dtype)
-    return torch.bmm(weights, values).unflatten(0, (n, -1)).permute(0, 3, 1, 2)
+    return torch.bmm(weights, values).unflatten(0, (n, rows)).permute(0, 3, 1, 2)
 
 
 class PreActivationResBlock(ReflectedResBlock):

@@ -83,7 +83,7 @@ class FilterBankUNet(nn.Module):
         )
         self.coefficients = nn.Conv2d(channels[0], 3 * filters, 3, padding=1)
         self.remainder = nn.Conv2d(channels[0], 12, 3, padding=1)
-        self.bank = nn.Parameter(torch.randn(filters, 1, taps, taps) / taps)
+        self.bank = nn.Parameter(torch.randn(filters, 1, taps, taps).div_(taps))
         # Start near the identity, but not at it: with coefficients of zero the bank would get no gradient.
         with torch.no_grad():
             self.coefficients.weight.mul_(0.1)
@@ -107,7 +107,7 @@ class FilterBankUNet(nn.Module):
         reach = self.bank.shape[-1] // 2
         bank = self.bank - self.bank.mean(dim=(2, 3), keepdim=True)
         padded = functional.pad(blurred, (reach, reach, reach, reach), mode="replicate")
-        responses = functional.conv2d(padded.flatten(0, 1).unsqueeze(1), bank).view(n, c, -1, h, w)
+        responses = functional.conv2d(padded.flatten(0, 1).unsqueeze(1), bank).view(n, c, self.bank.shape[0], h, w)
 
         # Mixture: how much of each filter a pixel needs changes slowly, so that interpolated coefficients will do.
         coefficients = self.coefficients(features)

@@ -17,7 +17,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -156,6 +155,8 @@ class RandomRotatedCrop:
         return {name: self._turned(image[part], angle) for name, image in pair.items()}
 
     def _turned(self, image: np.ndarray, angle: float) -> np.ndarray:
+        import cv2
+
         height, width = self.size
         cosine, sine = math.cos(angle), math.sin(angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])

@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 from torch import Tensor, nn
 
+from deblurkit.compat import optimizers_without_compiler
 from deblurkit.contracts import needs_scores
 from deblurkit.errors import UserError
 
@@ -153,7 +154,8 @@ def build_optimizers(
         cfg = dict(options.optimizer_for(name))
         kind = cfg.pop("type")
         try:
-            optimizer = OPTIMIZERS.module_dict[kind](network.parameters(), **cfg)
+            with optimizers_without_compiler():  # what comes first is a log line, not a second of imports
+                optimizer = OPTIMIZERS.module_dict[kind](network.parameters(), **cfg)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizers of {name}: {kind}: {error}") from error
         scaler = torch.amp.GradScaler(device.type, enabled=options.train.precision == "fp16")

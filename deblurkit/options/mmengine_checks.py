@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from deblurkit import compat
 from deblurkit.errors import did_you_mean
 from deblurkit.options.components import Checked, Report, Table, check_component
 from deblurkit.options.problems import Path
@@ -59,19 +60,10 @@ DOUBLED = {
 @cache
 def mmengine_tables() -> dict[str, Table]:
     """Returns MMEngine's tables by the kind of what they hold."""
-    from deblurkit import compat
-
-    compat.ensure_torchvision()  # MMEngine imports it
+    compat.import_mmengine()
     from mmengine import hooks, optim, runner, visualization  # noqa: F401 (importing them fills the tables)
     from mmengine import registry as tables
 
-    def table(kind: str, registry: Registry, fills_first: bool = False, fills: tuple[str, ...] = ()) -> Table:
-        # The dict of the registry, not its `get`, which imports; plugins that are loaded later still add to it.
-        return Table(kind, registry.module_dict.keys(), registry.module_dict.get, fills_first, fills)
-
-    # Whether a schedule counts epochs or iterations follows from train.epochs.
-    optimizer = table("optimizer", tables.OPTIMIZERS, fills_first=True)
-    scheduler = table("scheduler", tables.PARAM_SCHEDULERS, fills_first=True, fills=("param_name", "by_epoch"))
     found = {
         "hook": tables.HOOKS,
         "visualizer": tables.VISUALIZERS,
@@ -79,8 +71,26 @@ def mmengine_tables() -> dict[str, Table]:
         "log processor": tables.LOG_PROCESSORS,
         "model": tables.MODELS,
     }
-    others = {kind: table(kind, registry) for kind, registry in found.items()}
-    return {"optimizer": optimizer, "scheduler": scheduler, **others}
+    return {**optim_tables(), **{kind: _table(kind, registry) for kind, registry in found.items()}}
+
+
+@cache
+def optim_tables() -> dict[str, Table]:
+    """Returns those of optimizers and schedulers, which most option files name, and which import the least."""
+    compat.import_mmengine("mmengine.optim")
+    from mmengine import registry as tables
+
+    # Whether a schedule counts epochs or iterations follows from train.epochs.
+    fills = ("param_name", "by_epoch")
+    return {
+        "optimizer": _table("optimizer", tables.OPTIMIZERS, fills_first=True),
+        "scheduler": _table("scheduler", tables.PARAM_SCHEDULERS, fills_first=True, fills=fills),
+    }
+
+
+def _table(kind: str, registry: Registry, fills_first: bool = False, fills: tuple[str, ...] = ()) -> Table:
+    # The dict of the registry, not its `get`, which imports; plugins that are loaded later still add to it.
+    return Table(kind, registry.module_dict.keys(), registry.module_dict.get, fills_first, fills)
 
 
 def check_names(report: Report, data: Mapping[str, Any]) -> None:
@@ -123,14 +133,15 @@ def _is_module(name: str) -> bool:
 
 def check_optimizer(report: Report, path: Path, config: Mapping[str, Any]) -> None:
     """Checks an optimizer's name and arguments, by making it for one small weight where they seem right."""
-    checked = check_component(report, path, config, mmengine_tables()["optimizer"])
+    checked = check_component(report, path, config, optim_tables()["optimizer"])
     if checked is None or not checked.clean or not checked.complete:
         return
     import torch
 
     # Ranges, such as those of betas, are known to the constructors alone.
     try:
-        checked.component([torch.nn.Parameter(torch.zeros(2, 2))], **checked.arguments)
+        with compat.optimizers_without_compiler():
+            checked.component([torch.nn.Parameter(torch.zeros(2, 2))], **checked.arguments)
     except (TypeError, ValueError, AssertionError) as error:
         report.add(path, f"{config['type']} refuses its arguments: {error}")
 
@@ -143,7 +154,7 @@ def check_scheduler(report: Report, path: Path, config: Mapping[str, Any], netwo
     elif networks is not None and of not in networks:
         report.add((*path, "of"), f"no network is named {of!r}{did_you_mean(of, networks)}")
     rest = {key: value for key, value in config.items() if key != "of"}
-    check_component(report, path, rest, mmengine_tables()["scheduler"], other_keys=("of",))
+    check_component(report, path, rest, optim_tables()["scheduler"], other_keys=("of",))
 
 
 def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: bool = True) -> None:
@@ -163,6 +174,9 @@ def check_hook(report: Report, path: Path, config: Mapping[str, Any], typed: boo
 
 def check_engine(report: Report, engine: Mapping[str, Any]) -> None:
     """Checks the further arguments of MMEngine's Runner."""
+    if not engine:
+        return
+    compat.import_mmengine()
     from mmengine.runner import Runner
 
     for key, value in engine.items():
