@@ -5,14 +5,10 @@ The public names load on first use, so that importing the package imports no tor
 
 from __future__ import annotations
 
-import gc
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from deblurkit.checkpoint import build_generator as build_generator
     from deblurkit.engine.train import train as train
     from deblurkit.evaluation.evaluate import evaluate as evaluate
@@ -33,25 +29,11 @@ __all__ = ["Deblurrer", "__version__", "build_generator", "evaluate", "load_opti
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(_imported(_PUBLIC[name]), name)
+        from deblurkit.compat import collector_resting
+
+        with collector_resting():
+            return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'deblurkit' has no attribute {name!r}")
-
-
-def _imported(module: str) -> ModuleType:
-    """Imports a module; torch's half a million objects, if they come with it, are no affair of Python's collector.
-
-    Imports leave nothing to collect, and every full pass would go through all of them.
-    """
-    collects, with_torch = gc.isenabled(), "torch" not in sys.modules
-    gc.disable()
-    try:
-        found = importlib.import_module(module)
-        if with_torch:
-            gc.freeze()
-        return found
-    finally:
-        if collects:
-            gc.enable()
 
 
 def __dir__() -> list[str]:

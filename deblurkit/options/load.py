@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from deblurkit.compat import collector_resting
 from deblurkit.errors import UserError
 from deblurkit.options import shipped
 from deblurkit.options.check import check, check_dataset
@@ -17,6 +18,7 @@ from deblurkit.options.schema import DatasetEntry, Options
 from deblurkit.plugins import load_plugins
 
 
+@collector_resting()
 def load_options(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Options:
     """Reads an option file with its bases, applies overrides, loads its plugins and checks everything.
 
