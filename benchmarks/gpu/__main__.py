@@ -92,7 +92,15 @@ class Measurement:
         log = self.out / f"{part.name}.log"
         log.unlink(missing_ok=True)
         begun = time.monotonic()
-        arguments = ["--out", self.out, "--device", self.device, "--seconds", seconds, *(["--tiny"] if self.tiny else [])]
+        arguments = [
+            "--out",
+            self.out,
+            "--device",
+            self.device,
+            "--seconds",
+            seconds,
+            *(["--tiny"] if self.tiny else []),
+        ]
         verdict = "no time was left"
         if seconds > 0:
             process = start(f"gpu.{part.name}", arguments, log, method=self.method)
@@ -135,7 +143,9 @@ class Measurement:
         for outcome in self.outcomes:
             page = self.out / f"{outcome.part.name}.md"
             lines += ["", f"# {outcome.part.title[0].upper()}{outcome.part.title[1:]}", ""]
-            lines.append(page.read_text(encoding="utf-8") if page.is_file() else f"Nothing was found: {outcome.verdict}.")
+            lines.append(
+                page.read_text(encoding="utf-8") if page.is_file() else f"Nothing was found: {outcome.verdict}."
+            )
         write_atomically(self.out / "summary.md", "\n".join(lines) + "\n")
         verdicts = {outcome.part.name: outcome.verdict for outcome in self.outcomes}
         content = {"parts": verdicts, "device": self.device, "ratios": dict(_ratios(self.out))}
@@ -148,8 +158,9 @@ class Measurement:
 def _ratios(out: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields what other benchmarks' files hold too: what is compared, and how it came out; no limit is set to any."""
     rates: dict[str, dict[str, float]] = {}
-    for unit in _found(out, "training").get("rates", []):
-        rates.setdefault(unit["file"], {})[unit["mode"]] = unit["images_per_s"]
+    training = _found(out, "training")
+    for unit in (*training.get("rates", []), *training.get("curves", [])):
+        rates.setdefault(unit["file"], {}).setdefault(unit["mode"], unit["images_per_s"])
     for file, by_mode in rates.items():
         for mode, rate in by_mode.items():
             if mode != "fp32" and "fp32" in by_mode:
@@ -182,7 +193,9 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     for folder in ("loading", "starter"):  # of an earlier run; what a part writes into files it writes anew
         shutil.rmtree(out / folder, ignore_errors=True)
-    passed = Measurement(out, args.device, args.tiny, args.minutes).run([part for part in PARTS if part.name in args.only])
+    passed = Measurement(out, args.device, args.tiny, args.minutes).run(
+        [part for part in PARTS if part.name in args.only]
+    )
     print(f"{out / 'summary.md'}: {'all parts passed' if passed else 'NOT all parts passed'}")
     return 0 if passed else 1
 

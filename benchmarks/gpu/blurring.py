@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu.task import Task, run
 
 from deblurkit.contracts import dataset_traits
 from deblurkit.data.blur.synthesized import SynthesizedBlur
@@ -18,6 +17,7 @@ from deblurkit.data.loader import collate
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.data.prefetch import DeviceBatches
 from deblurkit.report.tables import Table
+from gpu.task import Task, run
 
 BLURS = ("Shake", "ObjectMotion", "Defocus", "Still")
 _NEEDED_S = 2.0

@@ -6,9 +6,9 @@ import os
 from xml.etree import ElementTree
 
 import pytest
-from gpu.task import ROOT, Task, run
 
 from deblurkit.report.tables import Table
+from gpu.task import ROOT, Task, run
 
 
 def measure(task: Task) -> None:

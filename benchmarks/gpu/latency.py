@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gpu.recipes import FILES, recipe
-from gpu.task import Task, run
-
 from deblurkit.checkpoint import build_generator
 from deblurkit.device import Precision
 from deblurkit.evaluation.cost import Timing, device_peak_bytes, time_images
 from deblurkit.report.tables import NOTHING, Table
+from gpu.recipes import FILES, TRIED, recipe
+from gpu.task import Task, run
 
 _PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 _NEEDED_S = 3.0
@@ -22,7 +21,7 @@ def measure(task: Task) -> None:
     shape, repeats = ((48, 64), 2) if task.tiny else ((720, 1280), 10)
     found: list[dict[str, Any]] = []
     task.found = {"height": shape[0], "width": shape[1], "images": found}
-    for name in FILES[:4] if task.tiny else FILES:
+    for name in TRIED if task.tiny else FILES:
         if not task.has_time(name, _NEEDED_S):
             continue
         with task.unit(name):

@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpu.recipes import CLOSER, Mode, recipe
-from gpu.task import Task, run
 from loader import make_pairs
 from mmengine.hooks import Hook
 from rich.console import Console
@@ -20,6 +18,8 @@ from deblurkit.engine.build import Setup
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.options.load import options_from_dict
 from deblurkit.report.tables import Table
+from gpu.recipes import CLOSER, TRIED, Mode, recipe
+from gpu.task import Task, run
 
 FILES = (*CLOSER, "starter")
 _SKIPPED = 10  # iterations, in which workers start
@@ -67,7 +67,7 @@ def measure(task: Task) -> None:
     with task.unit("the pairs"):
         make_pairs(folder, 2 if task.tiny else 6, (288, 320) if task.tiny else (720, 1280))
         pack(PairedImages(str(folder / "blur"), str(folder / "sharp")), folder / "packed")
-    for name in CLOSER[-1:] if task.tiny else FILES:
+    for name in TRIED[:1] if task.tiny else FILES:
         if task.has_time(name, _NEEDED_S):
             with task.unit(name):
                 found.append(train(task, name, folder / "packed", workers))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 
 import torch
-from gpu.task import Task, run
 
 from deblurkit.device import usable_cores
 from deblurkit.evaluation.provenance import environment
 from deblurkit.report.tables import Table
+from gpu.task import Task, run
 
 _ASKED = "name,driver_version,memory.total,power.limit,clocks.max.sm,pstate"
 

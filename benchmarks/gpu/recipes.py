@@ -22,15 +22,17 @@ from deblurkit.options.schema import Options
 from deblurkit.registry import DATASETS
 
 CLOSER = ("deblurgan", "nafnet", "deblurgan_v2_mobilenet")
-"""Networks that are looked at more closely: a gradient penalty and five critic steps, a large batch, a small network."""
+"""Files that are looked at more closely: five critic steps with a penalty, a large batch, a small network."""
 FILES = (
     *CLOSER,
     *("madn", "crosshatch", "bag", "dsc", "structure_guided", "deblurgan_v2", "starter", "quickstart"),
     *("nafnet_w64", "deblurgan_v2_densenet"),
 )
 """Option files with every registered generator, in the order in which they get their time."""
+TRIED = ("quickstart", "deblurgan")
+"""What a trial trains: the two that are quickest."""
 WITHOUT_FILE = {"Foreign": "a network of other people's weights, which no option file trains"}
-_SIDE, _TINY_SIDE = 256, 64  # of files whose data set names none
+_SIDE, _TINY_SIDE = 256, 32  # of files whose data set names none
 _DIFFERENT = 4  # batches that are trained on in turn
 
 
@@ -53,7 +55,7 @@ class MadeByCode:
 
 @functools.lru_cache(maxsize=8)
 def made_pairs(count: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns blurred and sharp images ``(n, 3, side, side)`` in [0, 1]: edges at several scales, moved along a line."""
+    """Returns blurred and sharp images ``(n, 3, side, side)`` in [0, 1]: edges of several scales, moved sideways."""
     random = torch.Generator().manual_seed(seed)
     sharp = torch.zeros(count, 3, side, side)
     for cells in (4, 16, 64):
@@ -83,7 +85,7 @@ def recipe(name: str, tiny: bool) -> Options:
     """Returns a shipped file's options with made pairs of its crop in its batches, and rates that stay as they begin.
 
     No weights of others are asked for: an encoder or a VGG starts at random ones, which cost as much. What a file
-    freezes at first is trained. Where ``tiny``, the networks have a quarter of their widths, the batches one pair.
+    freezes at first is trained. Where ``tiny``, networks have a quarter of their widths, batches one small pair.
     """
     told = load_options(name).to_dict()
     sets = told["datasets"]["train"]
@@ -94,6 +96,7 @@ def recipe(name: str, tiny: bool) -> Options:
     batch = given["batch_size"]
     if tiny:
         side, batch = _TINY_SIDE, 1
+        told["train"]["critic_steps"] = 1
         told["generator"] = _thin(told["generator"])
         told["discriminators"] = {name: _thin(critic) for name, critic in told["discriminators"].items()}
     if told["generator"].get("encoder_weights"):

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from gpu.task import ROOT, Task, run
 from same_training import records
 
 from deblurkit.data.images import read_image, write_image
 from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.report.tables import Table
+from gpu.task import ROOT, Task, run
 
 _SAVING_S = 8.0  # between the signal and the end
 _SETS = ("val.shake", "test.light", "test.slight", "test.strong", "test.sharp")
@@ -29,7 +29,10 @@ def measure(task: Task) -> None:
         photographs, note = task.out / "starter_photographs", "on a few photographs of scikit-image: no network to use"
         _stand_in(photographs)
     work = task.out / "starter"
-    settings = [f"datasets.train.sharp={photographs}/train", *(f"datasets.{name}.sharp={photographs}/val" for name in _SETS)]
+    settings = [
+        f"datasets.train.sharp={photographs}/train",
+        *(f"datasets.{name}.sharp={photographs}/val" for name in _SETS),
+    ]
     settings += ["train.checkpoint_every=500", "logging.tensorboard=false", "logging.curves=false"]
     if task.tiny:
         settings += ["datasets.train.batch_size=1", "logging.every=1", "datasets.train.workers=0"]

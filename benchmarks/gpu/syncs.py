@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu.recipes import FILES, Mode, recipe
-from gpu.task import Task, run
 from mmengine.hooks import Hook
 from rich.console import Console
 from torch import Tensor
@@ -30,9 +28,11 @@ from deblurkit.engine.position import Position
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.options.schema import Options
 from deblurkit.report.tables import Table
+from gpu.recipes import FILES, TRIED, Mode, recipe
+from gpu.task import Task, run
 
 EVERY = 4  # iterations from one log line to the next
-_ITERATIONS = 12
+_ITERATIONS, _ITERATIONS_ON_META = 12, 3
 _NEEDED_S = 3.0
 _WARNING = "synchronizing CUDA operation"
 _FROM_HOST = (torch.tensor, torch.as_tensor, Tensor.new_tensor)
@@ -113,12 +113,14 @@ def _watching(device: torch.device, waits: list[str]) -> Iterator[None]:
 def _place() -> str:
     """Returns the innermost line of the package that is running, else the innermost line of all."""
     stack = [frame for frame in traceback.extract_stack() if frame.filename != __file__]
-    ours = [frame for frame in stack if f"{Path('deblurkit')}/" in frame.filename and "site-packages" not in frame.filename]
+    ours = [
+        frame for frame in stack if f"{Path('deblurkit')}/" in frame.filename and "site-packages" not in frame.filename
+    ]
     last = (ours or stack)[-1]
     return f"{'/'.join(Path(last.filename).parts[-3:])}:{last.lineno}"
 
 
-def watch(options: Options, device: torch.device, iterations: int = _ITERATIONS) -> list[Iteration]:
+def watch(options: Options, device: torch.device) -> list[Iteration]:
     """Runs the whole training loop, hooks and averages and all, and returns the waits of each iteration.
 
     On the meta device all iterations are such as are not logged: a log reads.
@@ -127,11 +129,10 @@ def watch(options: Options, device: torch.device, iterations: int = _ITERATIONS)
         RuntimeError: On the meta device something reads a number.
     """
     waits: list[str] = []
-    changed = options.model_copy(update={"logging": options.logging.model_copy(update={"every": EVERY})})
-    if device.type == "meta":
-        changed.logging.every = 10**6
-    setup = Setup(changed, device)
-    hook = WaitsHook(waits, iterations, start=int(device.type == "meta"))
+    meta = device.type == "meta"
+    every, iterations = (10**6, _ITERATIONS_ON_META) if meta else (EVERY, _ITERATIONS)
+    setup = Setup(options.model_copy(update={"logging": options.logging.model_copy(update={"every": every})}), device)
+    hook = WaitsHook(waits, iterations, start=int(meta))
     with tempfile.TemporaryDirectory() as folder:
         work = WorkDir(Path(folder) / "run")
         work.checkpoints.mkdir(parents=True)
@@ -150,7 +151,7 @@ def measure(task: Task) -> None:
     modes = (Mode("fp32"), Mode("bf16", "bf16", channels_last=True)) if cuda else (Mode("fp32"),)
     found: list[dict[str, Any]] = []
     task.found = {"device": str(device), "trainings": found}
-    for name in FILES[:4] if task.tiny else FILES:
+    for name in TRIED if task.tiny else FILES:
         for mode in modes:
             if not task.has_time(f"{name}, {mode.name}", _NEEDED_S):
                 continue

@@ -1,4 +1,4 @@
-"""Images a second of every registered generator in its paper's recipe, by precision, layout and compiler; loss curves."""
+"""Images a second of every registered generator in its paper's recipe, and loss curves, by precision and layout."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import dataclasses
 import itertools
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from gpu.recipes import CLOSER, FILES, Mode, Training
-from gpu.task import Task, run
 
 from deblurkit.report.tables import NOTHING, Table
+from gpu.recipes import CLOSER, FILES, TRIED, Mode, Training
+from gpu.task import Task, run
 
 FP32 = Mode("fp32")
 TF32 = Mode("tf32", "tf32")
@@ -118,40 +119,39 @@ class Part:
         self.task = task
         self.rates: list[Measured] = []
         self.curves: list[Measured] = []
-        self.files = FILES[:3] if task.tiny else FILES
-        self.iterations = 4 if task.tiny else ITERATIONS
+        self.iterations = 3 if task.tiny else ITERATIONS
+        self._trainings: dict[str, Training] = {}
         if task.tiny:
             torch.compiler.set_default_backend("eager")  # what inductor makes takes longer than all the rest
 
     def run(self) -> None:
         """Measures everything that there is time for."""
-        self._all(self.files, QUICK, self.rates, _RATE_S, needed_s=4.0)
-        closer = [name for name in self.files if name in CLOSER]
+        files, closer = (TRIED, TRIED[:1]) if self.task.tiny else (FILES, CLOSER)
+        others = [name for name in files if name not in closer and not self.task.tiny]
+        self._all(files, QUICK, self.rates, _RATE_S, needed_s=4.0)
         self._all(closer, CURVES[:4], self.curves, _CURVE_S, needed_s=8.0)
         self._all(closer, (COMPILED,), self.curves, _COMPILED_S, needed_s=_COMPILING_S)
         self._all(closer, CURVES[4:], self.curves, _CURVE_S, needed_s=8.0)
-        others = [name for name in self.files if name not in CLOSER]
         self._all(others, CURVES[:4], self.curves, _CURVE_S, needed_s=10.0)
         self._all(others, (COMPILED,), self.rates, 5.0, needed_s=_COMPILING_S + 10)
 
     def _all(
-        self, files: list[str] | tuple[str, ...], modes: tuple[Mode, ...], into: list[Measured], most_s: float, needed_s: float
+        self, files: Sequence[str], modes: Sequence[Mode], into: list[Measured], most_s: float, needed_s: float
     ) -> None:
-        task = self.task
+        """Measures each file in each mode, as long as ``needed_s`` are left, for ``most_s`` at the most."""
         what = "curve" if into is self.curves else "rate"
-        for name in files:
-            wanted = [mode for mode in modes if task.has_time(f"{name}, {what}, {mode.name}", needed_s)]
-            if not wanted:
-                continue
-            with task.unit(f"{name}: {what}s"):
-                training = Training(name, task.device, task.tiny)
-                for mode in wanted:
-                    if not task.has_time(f"{name}, {what}, {mode.name}", needed_s):
-                        continue
-                    with task.unit(f"{name}, {what}, {mode.name}"):
-                        into.append(measure(training, mode, self.iterations, min(most_s, task.left - 2)))
-                        torch._dynamo.reset()
-                    self.keep()
+        for name, mode in itertools.product(files, modes):
+            title = f"{name}, {what}, {mode.name}"
+            if self.task.has_time(title, needed_s):
+                with self.task.unit(title):
+                    into.append(measure(self._training(name), mode, self.iterations, min(most_s, self.task.left - 2)))
+                    torch._dynamo.reset()
+                self.keep()
+
+    def _training(self, name: str) -> Training:
+        if name not in self._trainings:
+            self._trainings[name] = Training(name, self.task.device, self.task.tiny)
+        return self._trainings[name]
 
     def keep(self) -> None:
         """Writes what was measured so far."""
@@ -160,7 +160,7 @@ class Part:
         notes = [
             f"Rates: images a second of the generator's batches, behind {WARM} iterations that warm up; batches lie on "
             "the device, rates of learning are constant, networks start at random weights.",
-            f"Curves: {self.iterations} iterations from equal weights on equal batches, where the time allowed so many; "
+            f"Curves: {self.iterations} iterations from equal weights on equal batches, where there was time; "
             f"of means over {WINDOW} iterations the mean and the largest distance from fp32, as shares of fp32's. "
             "What `fp32 again` shows is what the order of sums on the device alone does.",
         ]
@@ -187,7 +187,15 @@ class Part:
             shares = [NOTHING, NOTHING] if apart is None else [f"{share:.2%}" for share in apart]
             last = statistics.fmean(each.losses[-WINDOW:])
             rows.append([each.file, each.mode, str(each.iterations), f"{each.losses[0]:.4g}", f"{last:.4g}", *shares])
-        columns = ["file", "mode", "iterations", "first loss", f"mean of the last {WINDOW}", "apart, mean", "apart, most"]
+        columns = [
+            "file",
+            "mode",
+            "iterations",
+            "first loss",
+            f"mean of the last {WINDOW}",
+            "apart, mean",
+            "apart, most",
+        ]
         return Table("Loss curves against fp32", columns, rows, 2)
 
 
