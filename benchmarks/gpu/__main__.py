@@ -39,8 +39,8 @@ class Part:
 
 
 PARTS = (
-    Part("cudatests", 45, "the tests marked `cuda`"),
-    Part("training", 235, "images a second in training, and loss curves"),
+    Part("cudatests", 60, "the tests marked `cuda`"),
+    Part("training", 225, "images a second in training, and loss curves"),
     Part("latency", 40, "time and memory of a restored image"),
     Part("peak", 40, "share of the device's bf16 peak, and where the rest goes"),
     Part("syncs", 30, "waits for the device in a training step"),
@@ -52,7 +52,6 @@ PARTS = (
 _MACHINE = Part("machine", 30, "the machine")
 _STARTING_S = 30.0  # of ten minutes: processes, and CUDA in each of them
 _TINY_S = 60.0  # for each part of a trial, which needs far less
-_GRACE_S = 6.0  # behind its time, until a part is ended
 
 
 @dataclass
@@ -65,10 +64,13 @@ class Outcome:
 
 
 class Measurement:
-    """The parts, one after the other, and the page about them."""
+    """The parts, one after the other, and the page about them.
 
-    def __init__(self, out: Path, device: str, tiny: bool, minutes: float) -> None:
-        self.out, self.device, self.tiny, self.minutes = out, device, tiny, minutes
+    ``grace`` are the seconds behind its time after which a part is ended.
+    """
+
+    def __init__(self, out: Path, device: str, tiny: bool, minutes: float, grace: float = 6.0) -> None:
+        self.out, self.device, self.tiny, self.minutes, self.grace = out, device, tiny, minutes, grace
         self.ends = time.monotonic() + 60 * minutes
         self.begun = datetime.datetime.now(datetime.UTC)
         self.method = "forkserver"
@@ -76,17 +78,18 @@ class Measurement:
 
     def run(self, parts: Sequence[Part]) -> bool:
         """Runs the parts; returns whether all passed."""
-        if not self._one(_MACHINE):
+        if not self.run_part(_MACHINE):
             # CUDA that was started in the process that forks cannot be used in its children: a fresh one for each part.
             self.outcomes.clear()
             self.method = "spawn"
-            if not self._one(_MACHINE):
+            if not self.run_part(_MACHINE):
                 return False
         for part in parts:
-            self._one(part)
+            self.run_part(part)
         return all(outcome.verdict == "passed" for outcome in self.outcomes)
 
-    def _one(self, part: Part) -> bool:
+    def run_part(self, part: Part) -> bool:
+        """Runs one part in a process of its own, which has its time; returns whether it passed."""
         seconds = self._time_of(part)
         print(f"{part.name}: {part.title}, {seconds:.0f} s at most", flush=True)
         log = self.out / f"{part.name}.log"
@@ -104,7 +107,7 @@ class Measurement:
         verdict = "no time was left"
         if seconds > 0:
             process = start(f"gpu.{part.name}", arguments, log, method=self.method)
-            process.join(seconds + _GRACE_S)
+            process.join(seconds + self.grace)
             verdict = "ended: it took longer than its time"
             if process.exitcode is not None:
                 verdict = "passed" if process.exitcode == 0 else f"FAILED with exit code {process.exitcode}"
@@ -120,7 +123,7 @@ class Measurement:
         return verdict == "passed"
 
     def _time_of(self, part: Part) -> float:
-        left = self.ends - time.monotonic() - _GRACE_S
+        left = self.ends - time.monotonic() - self.grace
         if part.name == "starting":
             return min(left, _TINY_S) if self.tiny else left
         whole = 600 - _STARTING_S

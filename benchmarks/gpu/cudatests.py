@@ -16,7 +16,7 @@ def measure(task: Task) -> None:
     files = [file for file in (ROOT / "tests").rglob("test_*.py") if "mark.cuda" in file.read_text(encoding="utf-8")]
     os.chdir(ROOT)
     report = task.out / "cudatests.xml"
-    plain = ["-n", "0", "-p", "no:cacheprovider", "-q", f"--junitxml={report}"]
+    plain = ["-n", "0", "-p", "no:cacheprovider", "-v", f"--junitxml={report}"]
     code = pytest.main([*plain, "-m", "cuda", *map(str, sorted(files))])
     counted = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     if report.is_file():

@@ -32,6 +32,15 @@ FILES = (
 TRIED = ("quickstart", "deblurgan")
 """What a trial trains: the two that are quickest."""
 WITHOUT_FILE = {"Foreign": "a network of other people's weights, which no option file trains"}
+_SHALLOW: dict[str, dict[str, Any]] = {  # a trial's networks, besides their widths
+    "DeblurGAN": {"blocks": 2},
+    "BlurAttention": {"modules": 1, "layers": 2},
+    "DSCNet": {"blocks": 1},
+    "Crosshatch": {"blocks": 1},
+    "MADN": {"blocks": 1},
+    "StructureGuided": {"blocks": 1},
+    "NAFNet": {"encoder_blocks": [1] * 4, "middle_blocks": 1, "decoder_blocks": [1] * 4},
+}
 _SIDE, _TINY_SIDE = 256, 32  # of files whose data set names none
 _DIFFERENT = 4  # batches that are trained on in turn
 
@@ -85,7 +94,7 @@ def recipe(name: str, tiny: bool) -> Options:
     """Returns a shipped file's options with made pairs of its crop in its batches, and rates that stay as they begin.
 
     No weights of others are asked for: an encoder or a VGG starts at random ones, which cost as much. What a file
-    freezes at first is trained. Where ``tiny``, networks have a quarter of their widths, batches one small pair.
+    freezes at first is trained. Where ``tiny``, networks are narrow and shallow, batches two small pairs.
     """
     told = load_options(name).to_dict()
     sets = told["datasets"]["train"]
@@ -95,10 +104,10 @@ def recipe(name: str, tiny: bool) -> Options:
         side = 96  # its windows of 122 pixels without the margin of the blur
     batch = given["batch_size"]
     if tiny:
-        side, batch = _TINY_SIDE, 1
+        side, batch = _TINY_SIDE, 2
         told["train"]["critic_steps"] = 1
-        told["generator"] = _thin(told["generator"])
-        told["discriminators"] = {name: _thin(critic) for name, critic in told["discriminators"].items()}
+        told["generator"] = _small(told["generator"])
+        told["discriminators"] = {name: _small(critic) for name, critic in told["discriminators"].items()}
     if told["generator"].get("encoder_weights"):
         told["generator"]["encoder_weights"] = None
     for loss in told["losses"].values():
@@ -111,8 +120,9 @@ def recipe(name: str, tiny: bool) -> Options:
     return options_from_dict(told, name)
 
 
-def _thin(component: Mapping[str, Any]) -> dict[str, Any]:
-    return {**component, **THIN.get(component["type"], {})}
+def _small(component: Mapping[str, Any]) -> dict[str, Any]:
+    kind = component["type"]
+    return {**component, **THIN.get(kind, {}), **_SHALLOW.get(kind, {})}
 
 
 class Training:

@@ -32,9 +32,10 @@ from gpu.recipes import FILES, TRIED, Mode, recipe
 from gpu.task import Task, run
 
 EVERY = 4  # iterations from one log line to the next
-_ITERATIONS, _ITERATIONS_ON_META = 12, 3
+_ITERATIONS, _ITERATIONS_ON_META = 12, 2
 _NEEDED_S = 3.0
 _WARNING = "synchronizing CUDA operation"
+_THEIRS = (str(Path(torch.__file__).parent), warnings.__file__, __file__)
 _FROM_HOST = (torch.tensor, torch.as_tensor, Tensor.new_tensor)
 
 
@@ -111,13 +112,9 @@ def _watching(device: torch.device, waits: list[str]) -> Iterator[None]:
 
 
 def _place() -> str:
-    """Returns the innermost line of the package that is running, else the innermost line of all."""
-    stack = [frame for frame in traceback.extract_stack() if frame.filename != __file__]
-    ours = [
-        frame for frame in stack if f"{Path('deblurkit')}/" in frame.filename and "site-packages" not in frame.filename
-    ]
-    last = (ours or stack)[-1]
-    return f"{'/'.join(Path(last.filename).parts[-3:])}:{last.lineno}"
+    """Returns the innermost line that is not torch's own."""
+    stack = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(_THEIRS)]
+    return f"{'/'.join(Path(stack[-1].filename).parts[-3:])}:{stack[-1].lineno}"
 
 
 def watch(options: Options, device: torch.device) -> list[Iteration]:
@@ -131,7 +128,10 @@ def watch(options: Options, device: torch.device) -> list[Iteration]:
     waits: list[str] = []
     meta = device.type == "meta"
     every, iterations = (10**6, _ITERATIONS_ON_META) if meta else (EVERY, _ITERATIONS)
-    setup = Setup(options.model_copy(update={"logging": options.logging.model_copy(update={"every": every})}), device)
+    change: dict[str, Any] = {"logging": options.logging.model_copy(update={"every": every})}
+    if meta:  # where no fused optimizer runs
+        change["optimizers"] = {name: {**each, "fused": False} for name, each in options.optimizers.items()}
+    setup = Setup(options.model_copy(update=change), device)
     hook = WaitsHook(waits, iterations, start=int(meta))
     with tempfile.TemporaryDirectory() as folder:
         work = WorkDir(Path(folder) / "run")

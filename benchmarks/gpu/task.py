@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ class Task:
         except Exception as error:  # whatever a network, a compiler or a driver raises
             traceback.print_exc()
             self.failures.append(f"{what}: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}")
+        gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -103,7 +105,11 @@ def run(name: str, part: Callable[[Task], None]) -> None:
     args = parser.parse_args()
 
     def main() -> int:
-        task = Task(name, args.out, args.device, args.seconds, args.tiny)
+        device: torch.device = args.device
+        if device.type == "cuda":  # with its number, as a training has it
+            device = torch.device("cuda", device.index or 0)
+            torch.cuda.set_device(device)
+        task = Task(name, args.out, device, args.seconds, args.tiny)
         part(task)
         for line in task.failures:
             print(f"FAILED: {line}", file=sys.stderr)

@@ -31,6 +31,11 @@ class FiniteGuard:
     def __init__(self) -> None:
         self._held: list[tuple[int, list[str], list[str], Tensor]] = []
 
+    @staticmethod
+    def holds(device: torch.device) -> bool:
+        """Tells whether values of a device wait there until they are read together."""
+        return device.type != "cpu"
+
     def watch(self, iteration: int, keys: Sequence[str], values: dict[str, Tensor]) -> None:
         """Takes the scalars of one step, by the names that a message should give them; iterations count from 1.
 
@@ -38,7 +43,7 @@ class FiniteGuard:
             NonFiniteError: One is not finite (on the CPU; elsewhere it may be an earlier iteration's).
         """
         scalars = list(values.values())
-        if scalars[0].device.type == "cpu":
+        if not self.holds(scalars[0].device):
             _refuse(iteration, keys, values, [scalar.item() for scalar in scalars])
             return
         self._held.append((iteration, list(keys), list(values), torch.stack(scalars).detach()))
