@@ -97,6 +97,7 @@ def run(name: str, part: Callable[[Task], None]) -> None:
         os.setsid()  # so that it is ended together with the processes that it starts
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     compat.ensure_torchvision()
+    gc.freeze()  # what was imported never goes, and looking through it takes as long as a small measurement
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", type=torch.device, required=True)
