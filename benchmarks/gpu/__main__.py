@@ -96,17 +96,11 @@ class Measurement:
         seconds = self._time_of(part)
         print(f"{part.name}: {part.title}, {seconds:.0f} s at most", flush=True)
         log = self.out / f"{part.name}.log"
-        log.unlink(missing_ok=True)
+        for file in self._files(part):  # an earlier run's must not be taken for this one's
+            (self.out / file).unlink()
         begun = time.monotonic()
-        arguments = [
-            "--out",
-            self.out,
-            "--device",
-            self.device,
-            "--seconds",
-            seconds,
-            *(["--tiny"] if self.tiny else []),
-        ]
+        arguments: list[object] = ["--out", self.out, "--device", self.device, "--seconds", seconds]
+        arguments += ["--tiny"] if self.tiny else []
         verdict = "no time was left"
         if seconds > 0:
             process = start(f"gpu.{part.name}", arguments, log, method=self.method)
@@ -114,9 +108,10 @@ class Measurement:
             verdict = "ended: it took longer than its time"
             if process.exitcode is not None:
                 verdict = "passed" if process.exitcode == 0 else f"FAILED with exit code {process.exitcode}"
-            # Its own group, so that what it started ends with it.
+            process.kill()  # and with it what it started, which is in a group of its own once it has begun
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid or 0, signal.SIGKILL)
+                assert process.pid is not None
+                os.killpg(process.pid, signal.SIGKILL)
             process.join()
         self.outcomes.append(Outcome(part, verdict, time.monotonic() - begun))
         self.write()
