@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from gpu.__main__ import PARTS, TINY_S, Measurement  # noqa: E402
+from gpu.recipes import Training, fitting  # noqa: E402
+from gpu.training import FP32  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs bash and process groups")
 ROW = re.compile(r"^\| (\w+) \| ([^|]+) \| [\d.]+ \| ([^|]+) \|$", re.MULTILINE)
@@ -73,6 +76,16 @@ def test_a_part_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     measurement = Measurement(tmp_path, "cpu", tiny=True, minutes=10, grace=1 - TINY_S)  # after a second
     assert not measurement.run_part(PARTS[-1])
     assert verdicts(tmp_path) == {"starting": "ended: it took longer than its time"}
+
+
+def test_a_batch_that_does_not_fit_is_halved() -> None:
+    def work(training: Training) -> int:
+        if training.batch > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return next(training.steps(FP32))["loss"].numel()
+
+    fitted, found = fitting(Training("quickstart", torch.device("cpu"), tiny=True, batch=4), work)
+    assert (fitted.batch, found) == (1, 1)
 
 
 def test_their_times_fit_into_ten_minutes() -> None:

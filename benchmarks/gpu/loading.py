@@ -18,10 +18,11 @@ from deblurkit.engine.build import Setup
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.options.load import options_from_dict
 from deblurkit.report.tables import Table
-from gpu.recipes import CLOSER, TRIED, Mode, recipe
+from gpu.recipes import TRIED, Mode, recipe
 from gpu.task import Task, run
 
-FILES = (*CLOSER, "starter")
+FILES = ("deblurgan", "deblurgan_v2_mobilenet", "starter")
+"""The quickest: what keeps up with them keeps up with all."""
 _SKIPPED = 10  # iterations, in which workers start
 _SECONDS, _NEEDED_S = 5.0, 9.0
 

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import flop_registry
 
 from deblurkit.files import write_atomically
 from deblurkit.report.tables import Table
-from gpu.recipes import CLOSER, TRIED, Training
+from gpu.recipes import CLOSER, TRIED, Training, fitting
 from gpu.task import Task, run
 from gpu.training import CHANNELS_LAST, WARM
 
@@ -64,7 +64,10 @@ def measure(task: Task) -> None:
     for name in TRIED if task.tiny else CLOSER:
         if "peak_flops" in task.found and task.has_time(name, _NEEDED_S):
             with task.unit(name):
-                found.append(step(task, name, task.found["peak_flops"]))
+                training = Training(name, task.device, task.tiny)
+                _, figures = fitting(training, lambda fits: step(task, fits, task.found["peak_flops"]))
+                del training
+                found.append(figures)
         _keep(task, found)
     _keep(task, found)
 
@@ -84,9 +87,8 @@ def matmul_flops(task: Task, side: int) -> float:
     return max(rates[1:])
 
 
-def step(task: Task, name: str, peak: float) -> dict[str, Any]:
+def step(task: Task, training: Training, peak: float) -> dict[str, Any]:
     """Counts, times and profiles the iterations of one network in bf16 with channels last."""
-    training = Training(name, task.device, task.tiny)
     steps = training.steps(CHANNELS_LAST)
     for _ in itertools.islice(steps, 1 if task.tiny else WARM):
         pass
@@ -100,8 +102,14 @@ def step(task: Task, name: str, peak: float) -> dict[str, Any]:
     task.wait()
     seconds = (time.perf_counter() - begun) / repeats
     flops = counter.total
-    figures = {"file": name, "batch": training.batch, "side": training.side, "flops": flops, "seconds": seconds}
-    return {**figures, "share_of_peak": flops / seconds / peak, **_profiled(task, name, steps)}
+    figures = {
+        "file": training.name,
+        "batch": training.batch,
+        "side": training.side,
+        "flops": flops,
+        "seconds": seconds,
+    }
+    return {**figures, "share_of_peak": flops / seconds / peak, **_profiled(task, training.name, steps)}
 
 
 def _profiled(task: Task, name: str, steps: Any) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import gc
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +16,14 @@ from experiments import CONTENT, THIN
 from torch import Tensor
 from torch.nn import functional
 
+from deblurkit.device import is_out_of_memory
 from deblurkit.engine.build import Problems, build_parts, build_step
 from deblurkit.engine.step import Parts
 from deblurkit.options.load import load_options, options_from_dict
 from deblurkit.options.schema import Options
 from deblurkit.registry import DATASETS
+
+T = TypeVar("T")
 
 CLOSER = ("deblurgan", "nafnet", "deblurgan_v2_mobilenet")
 """Files that are looked at more closely: five critic steps with a penalty, a large batch, a small network."""
@@ -129,18 +133,18 @@ class Training:
     """The training step of an option file's recipe, in any mode: equal weights and equal batches in each.
 
     Attributes:
-        batch: Pairs of one batch.
+        batch: Pairs of one batch, by default the file's.
         side: Of the images, in pixels.
     """
 
-    def __init__(self, name: str, device: torch.device, tiny: bool) -> None:
-        self.name, self.device, self.options = name, device, recipe(name, tiny)
+    def __init__(self, name: str, device: torch.device, tiny: bool, batch: int | None = None) -> None:
+        self.name, self.device, self.tiny, self.options = name, device, tiny, recipe(name, tiny)
         problems = Problems()
         self.notes: list[str] = []
         self._parts = build_parts(self.options, problems, self.notes.append)
         problems.raise_any()
         entry = self.options.datasets.train[0]
-        self.batch, self.side = entry.loader.batch_size, int(entry.component["side"])
+        self.batch, self.side = batch or entry.loader.batch_size, int(entry.component["side"])
         self.generator = str(self.options.generator["type"])
         self._batches = []
         for seed in range(_DIFFERENT):
@@ -165,3 +169,25 @@ class Training:
             restorer.iteration = iteration
             data = [next(batches) for _ in range(restorer.critic_batches + restorer.generator_batches)]
             yield restorer.train_step(data, optimizers)
+
+
+def fitting(training: Training, work: Callable[[Training], T]) -> tuple[Training, T]:
+    """Returns what ``work`` makes of a training, in halves of its batch until the device's memory is enough.
+
+    Papers spread their batches over several cards. Returned is also the training that fitted.
+    """
+    while True:
+        try:
+            return training, work(training)
+        except Exception as error:
+            if training.batch == 1 or not is_out_of_memory(error):
+                raise
+            half = training.batch // 2
+        print(f"{training.name}: batches of {training.batch} do not fit, {half} now", flush=True)
+        # Only here, where the error no longer holds what was computed.
+        name, device, tiny = training.name, training.device, training.tiny
+        del training
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        training = Training(name, device, tiny, half)

@@ -128,7 +128,10 @@ def watch(options: Options, device: torch.device) -> list[Iteration]:
     waits: list[str] = []
     meta = device.type == "meta"
     every, iterations = (10**6, _ITERATIONS_ON_META) if meta else (EVERY, _ITERATIONS)
-    change: dict[str, Any] = {"logging": options.logging.model_copy(update={"every": every})}
+    (entry,) = options.datasets.train
+    pairs = entry.model_copy(update={"loader": entry.loader.model_copy(update={"batch_size": 2})})  # the same waits
+    change: dict[str, Any] = {"datasets": options.datasets.model_copy(update={"train": [pairs]})}
+    change |= {"logging": options.logging.model_copy(update={"every": every})}
     if meta:  # where no fused optimizer runs
         change["optimizers"] = {name: {**each, "fused": False} for name, each in options.optimizers.items()}
     setup = Setup(options.model_copy(update=change), device)

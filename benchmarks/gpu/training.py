@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from deblurkit.report.tables import NOTHING, Table
-from gpu.recipes import CLOSER, FILES, TRIED, Mode, Training
+from gpu.recipes import CLOSER, FILES, TRIED, Mode, Training, fitting
 from gpu.task import Task, run
 
 FP32 = Mode("fp32")
@@ -120,6 +120,7 @@ class Part:
         self.rates: list[Measured] = []
         self.curves: list[Measured] = []
         self.iterations = 3 if task.tiny else ITERATIONS
+        self.smaller: dict[str, str] = {}
         self._trainings: dict[str, Training] = {}
         if task.tiny:
             torch.compiler.set_default_backend("eager")  # what inductor makes takes longer than all the rest
@@ -144,14 +145,18 @@ class Part:
             title = f"{name}, {what}, {mode.name}"
             if self.task.has_time(title, needed_s):
                 with self.task.unit(title):
-                    into.append(measure(self._training(name), mode, self.iterations, min(most_s, self.task.left - 2)))
+                    into.append(self._measured(name, mode, min(most_s, self.task.left - 2)))
                     torch._dynamo.reset()
                 self.keep()
 
-    def _training(self, name: str) -> Training:
-        if name not in self._trainings:
-            self._trainings[name] = Training(name, self.task.device, self.task.tiny)
-        return self._trainings[name]
+    def _measured(self, name: str, mode: Mode, most_s: float) -> Measured:
+        """Measures with the batch that fitted in the mode before: fp32, which takes the most memory, comes first."""
+        training = self._trainings.pop(name, None) or Training(name, self.task.device, self.task.tiny)
+        training, found = fitting(training, lambda fits: measure(fits, mode, self.iterations, most_s))
+        self._trainings[name] = training
+        if training.batch < training.options.datasets.train[0].loader.batch_size:
+            self.smaller[name] = f"{name}: batches of {training.batch}, since its own do not fit into the memory."
+        return found
 
     def keep(self) -> None:
         """Writes what was measured so far."""
@@ -164,7 +169,7 @@ class Part:
             f"of means over {WINDOW} iterations the mean and the largest distance from fp32, as shares of fp32's. "
             "What `fp32 again` shows is what the order of sums on the device alone does.",
         ]
-        self.task.keep([self._rates(), self._curves()], notes)
+        self.task.keep([self._rates(), self._curves()], [*notes, *self.smaller.values()])
 
     def _rates(self) -> Table:
         modes = [mode.name for mode in (*QUICK, COMPILED, TUNED)]
