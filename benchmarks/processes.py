@@ -20,8 +20,7 @@ import torch
 _OURS = ["deblurkit.engine.train", "deblurkit.engine.step", "deblurkit.options.load"]
 _SLOW = ["matplotlib.pyplot", "torch._dynamo"]  # imported by MMEngine and torch, once they are used
 
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload([*_OURS, *_SLOW])
+multiprocessing.get_context("forkserver").set_forkserver_preload([*_OURS, *_SLOW])
 
 
 def start(
@@ -30,6 +29,7 @@ def start(
     output: Path,
     environment: Mapping[str, str] = MappingProxyType({}),
     errors: Path | None = None,
+    method: str = "forkserver",
 ) -> BaseProcess:
     """Start a script as ``__main__`` on one thread.
 
@@ -39,11 +39,12 @@ def start(
         output: What it prints is appended there.
         environment: Variables to add to those that this process had when it started the first one.
         errors: Where to append what goes to standard error; by default to ``output``.
+        method: ``forkserver``, or ``spawn`` for a process that imports everything by itself.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     files = (str(output), str(errors or output))
     given = (script, [str(argument) for argument in arguments], files, dict(environment))
-    process = _server.Process(target=_main, args=given)
+    process = multiprocessing.get_context(method).Process(target=_main, args=given)
     process.start()
     return process
 

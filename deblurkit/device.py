@@ -86,6 +86,15 @@ def autocast(precision: Precision, device_type: str) -> AbstractContextManager[A
     return torch.autocast(device_type, halves[precision])
 
 
+def without_autocast(device_type: str) -> AbstractContextManager[Any]:
+    """Returns a context without autocast; where it is off already, or there is none, one that changes nothing."""
+    import torch
+
+    if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
     """Lets convolutions and matrix products on CUDA devices use TF32 or not, while active.

@@ -1,4 +1,4 @@
-"""What every test needs: one thread, a torchvision that imports, one sample set, and ``--slow``."""
+"""What every test needs: one thread, a torchvision that imports, one sample set, ``--slow`` and ``cuda``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip slow tests unless they are asked for."""
-    if config.getoption("--slow"):
-        return
+    """Skip slow tests unless they are asked for, and those that need a GPU where there is none."""
     for item in items:
-        if item.get_closest_marker("slow"):
+        if item.get_closest_marker("slow") and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="minutes long: run with --slow"))
+        if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a GPU"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit.archs.blocks import doubling, halving, require_divisible, require_one_of
+from deblurkit.device import without_autocast
 from deblurkit.inner_outputs import RETURNED, InnerOutput, Ref
 from deblurkit.losses.views import pyramid, sobel
 from deblurkit.registry import ARCHS
@@ -219,10 +220,7 @@ def _exit(blocks: list[nn.Module], deconvolution: nn.Module) -> nn.Sequential:
 
 def _gradient_map(image: Tensor) -> Tensor:
     """Returns M(image) without autocast: differences of bf16 pixels would keep two or three digits."""
-    device = image.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
-        return sobel(image)
-    with torch.autocast(device, enabled=False):
+    with without_autocast(image.device.type):
         return sobel(image)
 
 

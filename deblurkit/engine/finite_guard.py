@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from deblurkit.errors import UserError
 if TYPE_CHECKING:
     from deblurkit.engine.optim import NetworkOptimizer
 
-_HELD = 64  # iterations whose values may wait on the device before they are read
+_HELD = 10_000  # steps whose values may wait on the device: a few MiB; no log is so rare that they wait as long
 _SKIPPED = 20  # steps in a row; from PyTorch's first scale, 65536, the 17th brings it below 1
 
 
@@ -24,13 +23,18 @@ class NonFiniteError(UserError):
 
 
 class FiniteGuard:
-    """Watches scalars. On the CPU each is read at once; elsewhere they are read together, to keep the device busy.
+    """Watches scalars. On the CPU each is read at once; elsewhere they wait, since reading one would stop the device.
 
-    ``check`` must be called before anything is saved or validated.
+    ``check`` reads all of them in one transfer. It must be called before anything is logged, saved or validated.
     """
 
     def __init__(self) -> None:
-        self._held: deque[tuple[int, list[str], list[str], Tensor]] = deque()
+        self._held: list[tuple[int, list[str], list[str], Tensor]] = []
+
+    @staticmethod
+    def holds(device: torch.device) -> bool:
+        """Tells whether values of a device wait there until they are read together."""
+        return device.type != "cpu"
 
     def watch(self, iteration: int, keys: Sequence[str], values: dict[str, Tensor]) -> None:
         """Takes the scalars of one step, by the names that a message should give them; iterations count from 1.
@@ -39,7 +43,7 @@ class FiniteGuard:
             NonFiniteError: One is not finite (on the CPU; elsewhere it may be an earlier iteration's).
         """
         scalars = list(values.values())
-        if scalars[0].device.type == "cpu":
+        if not self.holds(scalars[0].device):
             _refuse(iteration, keys, values, [scalar.item() for scalar in scalars])
             return
         self._held.append((iteration, list(keys), list(values), torch.stack(scalars).detach()))
@@ -52,9 +56,12 @@ class FiniteGuard:
         Raises:
             NonFiniteError: One is not finite.
         """
-        while self._held:
-            iteration, keys, names, stacked = self._held.popleft()
-            _refuse(iteration, keys, names, stacked.tolist())
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        numbers = iter(torch.cat([values for *_, values in held]).tolist())
+        for iteration, keys, names, _ in held:
+            _refuse(iteration, keys, names, [next(numbers) for _ in names])
 
     def check_steps(self, iteration: int, keys: Iterable[str], optimizers: Mapping[str, NetworkOptimizer]) -> None:
         """Sees that fp16 does not only skip steps: a gradient that is NaN stays so at any scale of the loss.

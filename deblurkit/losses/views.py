@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deblurkit.device import without_autocast
 from deblurkit.options.selection import Selection
 from deblurkit.registry import VIEWS
 
@@ -21,7 +22,7 @@ def select(selection: Selection, named: Mapping[str, Any]) -> Any:
     value = named[selection.name]
     if not selection.views:
         return value
-    with torch.autocast(named["blurred"].device.type, enabled=False):
+    with without_autocast(named["blurred"].device.type):
         for name in selection.views:
             value = _through(VIEWS.get(name), value)
     return value
@@ -36,8 +37,9 @@ def _through(view: Callable[..., object], value: object) -> object:
 def _sobel_pair(image: Tensor, mode: str) -> tuple[Tensor, Tensor]:
     """Returns the unnormalised horizontal and vertical Sobel responses of each channel, (n, c, h, w) each."""
     channels = image.shape[1]
-    smooth = image.new_tensor([1.0, 2.0, 1.0])
-    slope = image.new_tensor([-1.0, 0.0, 1.0])
+    # Made where the image lies: numbers copied from the host would have it wait for the device in every step.
+    slope = torch.arange(-1, 2, dtype=image.dtype, device=image.device)
+    smooth = 2 - slope.abs()
     horizontal = torch.outer(smooth, slope)
     # both kernels for each channel, (2c, 1, 3, 3): with c groups each channel yields its two responses side by side
     kernels = torch.stack([horizontal, horizontal.t()])[:, None].repeat(channels, 1, 1, 1)

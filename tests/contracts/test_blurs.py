@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from deblurkit.errors import UserError
 from deblurkit.registry import BLURS
@@ -43,7 +42,7 @@ GREAT: dict[str, dict[str, Any]] = {  # motion; the margins are found
 }
 DEVICES = [
     "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")),
+    pytest.param("cuda", marks=pytest.mark.cuda),
 ]
 FRAME = 40  # pixels put around an image
 NAMES = [name for name in BLURS.names() if BLURS.get(name).__module__.startswith("deblurkit.")]

@@ -35,7 +35,7 @@ def _finish(batch: dict[str, Any]) -> dict[str, Any]:
 
 DEVICES = [
     "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+    pytest.param("cuda", marks=pytest.mark.cuda),
 ]
 
 
@@ -62,7 +62,7 @@ def test_closing_closes_the_loader(device: str) -> None:
     assert loader.closed
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 def test_memory_is_not_reused_while_it_is_read() -> None:
     """The reader is slow, the copies are fast: without record_stream later batches would overwrite this one."""
     device = torch.device("cuda")

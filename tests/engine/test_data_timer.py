@@ -21,7 +21,7 @@ def test_on_the_cpu_it_is_the_processs_own_time() -> None:
     assert clock.seconds == clock.seconds
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 def test_on_a_gpu_it_is_the_time_that_the_gpu_has_nothing_to_do() -> None:
     device = torch.device("cuda")
     matrix = torch.rand(4096, 4096, device=device)

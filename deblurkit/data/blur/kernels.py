@@ -101,7 +101,7 @@ def convolve_batch(linear: Tensor, kernels: Tensor) -> Tensor:
     # By index: torch's own mirrored padding refuses images smaller than the kernel.
     for axis in (2, 3):
         mirrored = np.pad(np.arange(linear.shape[axis]), reach, mode="reflect")
-        padded = padded.index_select(axis, torch.from_numpy(mirrored).to(linear.device))
+        padded = padded.index_select(axis, torch.from_numpy(mirrored).to(linear.device, non_blocking=True))
     # Kernels are wide, and a direct sum has as many terms as they have pixels: by the Fourier transform.
     size = padded.shape[-2:]
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernels[:, None], s=size)
