@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from deblurkit.contracts import transform_traits
 from deblurkit.data.cache import DecodedPairs, refuse_too_large
 from deblurkit.data.checking.response import measure_set
 from deblurkit.data.images import ImageReadError, image_size, read_image, to_tensor
+from deblurkit.data.texts import Texts
 from deblurkit.data.transforms import Augment, Pair, RandomCrop, Resize, Size
 from deblurkit.device import usable_cores
 from deblurkit.errors import UserError
@@ -26,6 +27,7 @@ from deblurkit.registry import TRANSFORMS, Nested
 
 _SHOWN = 10  # problems of one kind
 _THREADS = min(8, usable_cores())
+_AT_ONCE = 256  # pairs that one call looks at
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,42 @@ class PairFiles:
     key: str
     blurred: Path
     sharp: Path | None
+
+
+class FileTable(Sequence[PairFiles]):
+    """The files of many samples, which become objects when they are asked for; a slice is a list of such."""
+
+    def __init__(self, files: Iterable[PairFiles]) -> None:
+        files = list(files)
+        self._keys = Texts(pair.key for pair in files)
+        self._blurred = Texts(str(pair.blurred) for pair in files)
+        self._sharp = Texts("" if pair.sharp is None else str(pair.sharp) for pair in files)  # no path is empty
+
+    def __len__(self) -> int:
+        """Returns the number of samples."""
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, index: int) -> PairFiles: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[PairFiles]: ...
+
+    def __getitem__(self, index: int | slice) -> PairFiles | list[PairFiles]:
+        """Returns the files of a sample, or of several."""
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        sharp = self._sharp[index]
+        return PairFiles(self._keys[index], Path(self._blurred[index]), Path(sharp) if sharp else None)
+
+    def keys(self) -> list[str]:
+        """Returns each sample's key, by index."""
+        return list(self._keys)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._keys.nbytes + self._blurred.nbytes + self._sharp.nbytes
 
 
 class Pairs(ABC):
@@ -163,8 +201,10 @@ class Pairs(ABC):
         """
         problems: dict[str, list[str]] = {"unreadable": [], "size": [], "crop": []}
         with ThreadPoolExecutor(_THREADS) as pool:
-            for kind, problem in filter(None, pool.map(self._problem, range(len(self)))):
-                problems[kind].append(problem)
+            # A pool holds an object for each call: one a pair would take more memory than all names together.
+            for found in pool.map(self._problems, range(0, len(self), _AT_ONCE)):
+                for kind, problem in found:
+                    problems[kind].append(problem)
         # Each kind is shortened by itself, so that many of one do not hide another.
         lines = [line for of_kind in problems.values() for line in shorten(of_kind)]
         if lines:
@@ -187,6 +227,11 @@ class Pairs(ABC):
             # Before anything is decoded: a machine out of memory kills the training without a word.
             refuse_too_large(pixels * bytes_per_pixel, len(indices))
             self._decoded = DecodedPairs(pool.map(self.load, indices))
+
+    def _problems(self, start: int) -> list[tuple[str, str]]:
+        """Returns the problems of the pairs of one call."""
+        of_each = map(self._problem, range(start, min(start + _AT_ONCE, len(self))))
+        return [problem for problem in of_each if problem is not None]
 
     def _problem(self, index: int) -> tuple[str, str] | None:
         """Returns a problem's kind and line, from the files' headers."""
@@ -219,7 +264,7 @@ class ImagePairs(Pairs):
         self, files: Sequence[PairFiles], resize: Size | None = None, crop: Size | None = None, augment: Augment = ()
     ) -> None:
         super().__init__(resize, crop, augment)
-        self.files = list(files)
+        self.files = FileTable(files)
 
     def __len__(self) -> int:
         """Returns the number of pairs."""
@@ -227,7 +272,7 @@ class ImagePairs(Pairs):
 
     def keys(self) -> list[str]:
         """Returns each sample's key, by index."""
-        return [files.key for files in self.files]
+        return self.files.keys()
 
     def place(self, index: int) -> str:
         """Returns the blurred image's file."""
