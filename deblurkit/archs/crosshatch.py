@@ -44,9 +44,10 @@ class CrosshatchAttention(nn.Module):
     no map of V need be kept. The softmax runs in fp32 under autocast.
 
     Memory: lines are taken in chunks of at most ``chunk_bytes`` (one line at least), in the backward pass too, which
-    computes the weights of a chunk anew. What comes on top of input and output is Q, K and one chunk; in training
-    besides the sum of both means, and the gradients of all these. Only an exported or compiled graph holds the weights
-    of all lines at once, ``4 n h w (h + w)`` bytes: 110 MiB for the 180x320 features of a 720x1280 image.
+    computes the weights of a chunk anew; where those of all lines fit into one chunk they are kept. What comes on top
+    of input and output is Q, K and one chunk; in training besides the sum of both means, and the gradients of all
+    these. Only an exported or compiled graph holds the weights of all lines at once, ``4 n h w (h + w)`` bytes: 110 MiB
+    for the 180x320 features of a 720x1280 image.
 
     Args:
         channels: Width of the features.
@@ -84,23 +85,24 @@ class CrosshatchAttention(nn.Module):
         # In a graph that is traced a loop over chunks would stay as long as the example's image made it. In training
         # weights that fit into one chunk are kept, which saves the backward pass from computing them again.
         n, _, height, width = features.shape
-        fits = 4 * n * height * width * (height + width) <= self.chunk_bytes
-        if torch.compiler.is_compiling() or (torch.is_grad_enabled() and fits):
-            return features + self._values(_cross_means(query, key, features.to(query.dtype)))
+        if torch.compiler.is_compiling():
+            return self._added(features, _cross_means(query, key, features.to(query.dtype)))
         if torch.is_grad_enabled():
-            return features + self._values(_ChunkedMeans.apply(query, key, features, self.chunk_bytes))
+            if 4 * n * height * width * (height + width) <= self.chunk_bytes:
+                return self._added(features, _cross_means(query, key, features.to(query.dtype)))
+            return self._added(features, _ChunkedMeans.apply(query, key, features, self.chunk_bytes))
         means = _chunked_means(query, key, features, self.chunk_bytes)
         total = means if means.dtype == features.dtype else torch.empty_like(features)
         for row in _chunks(total[0].permute(_ROWS), 0, self.chunk_bytes):
-            for image in range(len(total)):  # the sum of both means gives way to the result
+            for image in range(n):  # the sum of both means gives way to the result
                 part = (slice(image, image + 1), slice(None), row)
-                total[part] = self._values(means[part]).add(features[part])
+                total[part] = self._added(features[part], means[part])
         return total
 
-    def _values(self, means: Tensor) -> Tensor:
-        """Returns ``gamma (V(row mean) + V(column mean))``, given the sum of both means."""
+    def _added(self, features: Tensor, means: Tensor) -> Tensor:
+        """Returns ``features + gamma (V(row mean) + V(column mean))``, given the sum of both means."""
         # V is affine, not linear: V(a) + V(b) = 2 V((a + b) / 2) has its bias twice, V(a + b) would have it once
-        return 2 * self.gamma * self.value(means / 2)
+        return torch.addcmul(features, 2 * self.gamma, self.value(means / 2))
 
 
 _ROWS, _COLUMNS = (1, 0, 2), (2, 0, 1)
@@ -191,7 +193,13 @@ class _ChunkedMeans(torch.autograd.Function):
 
 
 def _add_gradients(
-    queries: Tensor, keys: Tensor, values: Tensor, gradients: Tensor, of_queries: Tensor, of_keys: Tensor, of_values: Tensor
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    gradients: Tensor,
+    of_queries: Tensor,
+    of_keys: Tensor,
+    of_values: Tensor,
 ) -> None:
     """Adds to the last three what lines of the means' gradient ``gradients`` say of the first three."""
     dtype = queries.dtype

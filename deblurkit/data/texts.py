@@ -18,7 +18,7 @@ class Texts:
     def __init__(self, texts: Iterable[str]) -> None:
         texts = list(texts)
         # the common beginning of all is that of the first and the last in order
-        self._start = os.path.commonprefix([min(texts), max(texts)]) if texts else ""
+        self._start = os.path.commonprefix([min(texts), max(texts)]) if texts else ""  # noqa: RUF071  (letters, not folders)
         cut = [text[len(self._start) :].encode("utf-8", "surrogateescape") for text in texts]
         self._bytes = np.frombuffer(b"".join(cut), np.uint8)
         self._ends = np.cumsum([0, *map(len, cut)])

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from deblurkit.data.dataset import FileTable
 from deblurkit.data.images import write_image
 from deblurkit.data.loader import FirstImages
 from deblurkit.data.packing.journal import Image, Journal
