@@ -145,6 +145,19 @@ def peaks(sizes: dict[str, tuple[int, int]], names: list[str], gradients: bool) 
     return found
 
 
+def write(file: Path, threads: int, ratios: dict[str, Any], figures: dict[str, Any]) -> None:
+    """Write what was found so far, beside what the file holds of other sizes."""
+    old = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    content = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": "python benchmarks/attention.py",
+        "machine": {"python": platform.python_version(), "torch": torch.__version__, "threads": threads},
+        "ratios": {**old.get("ratios", {}), **ratios},
+        "figures": {**old.get("figures", {}), **figures},
+    }
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Measure, print, and say whether the claim holds."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -185,20 +198,10 @@ def main() -> None:
             told = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in memory.items())
             print(f"{case}: {found['ratio']:.2f} x {found['fastest other']} ({times}); peak {told}", flush=True)
             print(f"    largest relative difference {found['difference']:.1e}")
+            if arguments.out:
+                write(Path(arguments.out), arguments.threads, ratios, figures)
     holds = agree and all(entry["ratio"] <= LIMIT for entry in ratios.values())
     print(f"not slower than the fastest other way, outputs and gradients equal: {'holds' if holds else 'FAILS'}")
-    if arguments.out:
-        file = Path(arguments.out)
-        old = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        machine = {"python": platform.python_version(), "torch": torch.__version__, "threads": arguments.threads}
-        content = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "command": "python benchmarks/attention.py",
-            "machine": machine,
-            "ratios": {**old.get("ratios", {}), **ratios},
-            "figures": {**old.get("figures", {}), **figures},
-        }
-        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     sys.exit(not (agree if arguments.tiny else holds))
 
 

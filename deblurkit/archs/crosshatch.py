@@ -82,21 +82,21 @@ class CrosshatchAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         query, key = self.scale * self.query(features), self.key(features)
+        n, _, height, width = features.shape
         # In a graph that is traced a loop over chunks would stay as long as the example's image made it. In training
         # weights that fit into one chunk are kept, which saves the backward pass from computing them again.
-        n, _, height, width = features.shape
-        if torch.compiler.is_compiling():
+        traced, recorded = torch.compiler.is_compiling(), torch.is_grad_enabled()
+        if traced or (recorded and 4 * n * height * width * (height + width) <= self.chunk_bytes):
             return self._added(features, _cross_means(query, key, features.to(query.dtype)))
-        if torch.is_grad_enabled():
-            if 4 * n * height * width * (height + width) <= self.chunk_bytes:
-                return self._added(features, _cross_means(query, key, features.to(query.dtype)))
+        if recorded:
             return self._added(features, _ChunkedMeans.apply(query, key, features, self.chunk_bytes))
         means = _chunked_means(query, key, features, self.chunk_bytes)
         total = means if means.dtype == features.dtype else torch.empty_like(features)
         for row in _chunks(total[0].permute(_ROWS), 0, self.chunk_bytes):
             for image in range(n):  # the sum of both means gives way to the result
                 part = (slice(image, image + 1), slice(None), row)
-                total[part] = self._added(features[part], means[part])
+                half = means[part].div_(2)
+                torch.addcmul(features[part], 2 * self.gamma, self.value(half), out=total[part])
         return total
 
     def _added(self, features: Tensor, means: Tensor) -> Tensor:
@@ -148,8 +148,9 @@ def _chunks(lines: Tensor, reduced: int, chunk_bytes: int) -> Iterator[slice]:
 
 
 def _matrices(lines: Tensor, dtype: torch.dtype) -> Tensor:
-    """Returns lines as a matrix product takes them: as they are where they lie row by row or column by column."""
-    return lines.to(dtype) if 1 in lines.stride()[1:] else lines.to(dtype, memory_format=torch.contiguous_format)
+    """Returns lines as matrix products take them all at once: without gaps, one row or one column after the other."""
+    lines = lines.to(dtype)
+    return lines if lines.mT.is_contiguous() else lines.contiguous()
 
 
 def _chunked_means(query: Tensor, key: Tensor, features: Tensor, chunk_bytes: int) -> Tensor:
