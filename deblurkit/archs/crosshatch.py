@@ -83,12 +83,11 @@ class CrosshatchAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         query, key = self.scale * self.query(features), self.key(features)
         n, _, height, width = features.shape
-        # In a graph that is traced a loop over chunks would stay as long as the example's image made it. In training
-        # weights that fit into one chunk are kept, which saves the backward pass from computing them again.
-        traced, recorded = torch.compiler.is_compiling(), torch.is_grad_enabled()
-        if traced or (recorded and 4 * n * height * width * (height + width) <= self.chunk_bytes):
+        # In a graph that is traced a loop over chunks would stay as long as the example's image made it. Elsewhere too
+        # weights that fit into one chunk are computed at once, and kept for a backward pass.
+        if torch.compiler.is_compiling() or 4 * n * height * width * (height + width) <= self.chunk_bytes:
             return self._added(features, _cross_means(query, key, features.to(query.dtype)))
-        if recorded:
+        if torch.is_grad_enabled():
             return self._added(features, _ChunkedMeans.apply(query, key, features, self.chunk_bytes))
         means = _chunked_means(query, key, features, self.chunk_bytes)
         total = means if means.dtype == features.dtype else torch.empty_like(features)
@@ -111,19 +110,14 @@ _ROWS, _COLUMNS = (1, 0, 2), (2, 0, 1)
 
 def _cross_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
     """Returns each pixel's mean of its row plus that of its column under softmax weights; (n, c, h, w) to the same."""
-    columns = _row_means(query.mT, key.mT, features.mT).mT  # a column is a row of the transposed image
-    return _row_means(query, key, features) + columns
-
-
-def _row_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
-    """Returns each pixel's mean of its row of ``features`` under softmax weights; (n, c, h, w) to the same.
-
-    Rows are copied into contiguous matrices first: several times faster than strided products.
-    """
-    # (n, c, h, w) to one matrix (w, c) for each of n h rows
-    queries, keys, values = (x.permute(0, 2, 3, 1).flatten(0, 1).contiguous() for x in (query, key, features))
-    weights = _weights(queries.mT, keys.mT).to(values.dtype)
-    return torch.bmm(weights, values).unflatten(0, (len(query), -1)).permute(0, 3, 1, 2)
+    # one matrix (w, c) for each row; by columns the same channels lie together, which needs no second copy of features
+    by_row = [x.permute(0, 2, 3, 1).contiguous() for x in (query, key, features)]
+    queries, keys, values = (x.flatten(0, 1) for x in by_row)
+    rows = torch.bmm(_weights(queries.mT, keys.mT).to(values.dtype), values).unflatten(0, (len(query), -1))
+    queries, keys, values = (x.transpose(1, 2).flatten(0, 1) for x in by_row)
+    weights = _weights(queries.contiguous().mT, keys.contiguous().mT).to(values.dtype)
+    columns = torch.bmm(weights, values).unflatten(0, (len(query), -1))
+    return (rows + columns.transpose(1, 2)).permute(0, 3, 1, 2)
 
 
 def _line_means(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -194,8 +194,8 @@ class EpochBatchSampler(Sampler[list[Draw]]):
         while True:
             # Odd fourth numbers keep this apart from the samples' own generators, whose are even.
             order = shuffled(len(self.plan), [self.seed, epoch, 0, 2 * self.stream + 1])
-            # Every process shuffles the whole epoch alike, and keeps its share of the order alone.
-            order = order[self.rank :: self.world].copy()
+            if self.world > 1:  # every process shuffles the whole epoch alike, and keeps its share of the order alone
+                order = order[self.rank :: self.world].copy()
             draws = self.plan.epoch(self.seed, epoch, self.stream)
             for number in range(batch, self.batches):
                 chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
