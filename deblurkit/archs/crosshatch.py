@@ -113,10 +113,10 @@ def _cross_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
     # one matrix (w, c) for each row; by columns the same channels lie together, which needs no second copy of features
     by_row = [x.permute(0, 2, 3, 1).contiguous() for x in (query, key, features)]
     queries, keys, values = (x.flatten(0, 1) for x in by_row)
-    rows = torch.bmm(_weights(queries.mT, keys.mT).to(values.dtype), values).unflatten(0, (len(query), -1))
+    rows = torch.bmm(_weights(queries.mT, keys.mT).to(values.dtype), values).unflatten(0, (query.shape[0], -1))
     queries, keys, values = (x.transpose(1, 2).flatten(0, 1) for x in by_row)
     weights = _weights(queries.contiguous().mT, keys.contiguous().mT).to(values.dtype)
-    columns = torch.bmm(weights, values).unflatten(0, (len(query), -1))
+    columns = torch.bmm(weights, values).unflatten(0, (query.shape[0], -1))
     return (rows + columns.transpose(1, 2)).permute(0, 3, 1, 2)
 
 
