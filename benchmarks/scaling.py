@@ -43,7 +43,7 @@ from deblurkit.engine.processes import exchanging, part
 Figures = dict[str, Any]
 
 PARTS = ("images", "sets", "processes")
-NETWORKS = ("quickstart", "deblurgan_v2_mobilenet")
+NETWORKS = ("quickstart",)
 SHARED = ("quickstart", "nafnet", "deblurgan", "deblurgan_v2", "madn")
 BANDWIDTHS = {"10 Gbit/s Ethernet": 1.25e9, "100 Gbit/s": 12.5e9, "NVLink": 450e9}
 """Assumed, in bytes a second and direction, of one process: the wire's own rate, and an H100's 18 links."""
@@ -98,8 +98,7 @@ def one_image(name: str, training: bool, batch: int, side: int, rounds: int) -> 
 def images_part(tiny: bool) -> list[Figures]:
     """Measure each case in a process of its own, whose peak is its own."""
     found = []
-    names = NETWORKS[:1] if tiny else NETWORKS
-    for name, training in itertools.product(names, (True, False)):
+    for name, training in itertools.product(NETWORKS, (True, False)):
         sides = (32, 64) if tiny else (64, 128, 256, 512)
         cases = [(1, side) for side in sides] + [(batch, sides[1]) for batch in ((2,) if tiny else (2, 4, 8))]
         for batch, side in cases:
@@ -356,7 +355,7 @@ def main() -> None:
     if arguments.plots:
         from scaling_plots import draw
 
-        draw(json.loads(Path(arguments.plots[0]).read_text(encoding="utf-8")), Path(arguments.plots[1]))
+        draw(json.loads(Path(arguments.plots[0]).read_text(encoding="utf-8"))["figures"], Path(arguments.plots[1]))
         return
     if arguments.case:
         name, training, batch, side, rounds = arguments.case

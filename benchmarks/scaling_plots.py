@@ -23,8 +23,8 @@ def draw(figures: dict[str, Any], folder: Path) -> None:
             panels(figures[name], left, right)
             for axes in (left, right):
                 axes.legend(fontsize=7)
-            # one palette keeps the file small; no date or version, so that equal figures make equal files
-            figure.savefig(folder / f"scaling_{name}.png", dpi=100, metadata={"Software": None})
+            # no version, so that equal figures make equal files
+            figure.savefig(folder / f"scaling_{name}.png", dpi=80, metadata={"Software": None})
 
 
 def _images(cases: list[dict[str, Any]], time: Axes, memory: Axes) -> None:

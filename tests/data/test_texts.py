@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deblurkit.data.dataset import FileTable, ImagePairs, PairFiles
-from deblurkit.data.texts import Texts
+from deblurkit.data.dataset import FileTable, ImagePairs, PairFiles, Texts
 
 
 @pytest.mark.parametrize(
