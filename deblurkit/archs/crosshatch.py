@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,10 +43,11 @@ class CrosshatchAttention(nn.Module):
     that sum to one commute with a 1x1 convolution and its bias. The result and the number of MACs are the same, and
     no map of V need be kept. The softmax runs in fp32 under autocast.
 
-    Memory: in training the weights are kept for the backward pass, ``4 n h w (h + w)`` bytes (2 MiB for 64x64
-    features, 110 MiB for 180x320, those of a 720x1280 image), next to copies of the features by rows and by columns.
-    Where gradients are disabled, lines are taken in chunks of at most ``chunk_bytes`` (one line of the batch at
-    least), and what comes on top of input and output is Q, K and one chunk.
+    Memory: lines are taken in chunks of at most ``chunk_bytes`` (one line at least), in the backward pass too, which
+    computes the weights of a chunk anew; where those of all lines fit into one chunk they are kept. What comes on top
+    of input and output is Q, K and one chunk; in training besides the sum of both means, and the gradients of all
+    these. Only an exported or compiled graph holds the weights of all lines at once, ``4 n h w (h + w)`` bytes: 110 MiB
+    for the 180x320 features of a 720x1280 image.
 
     Args:
         channels: Width of the features.
@@ -81,53 +82,132 @@ class CrosshatchAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         query, key = self.scale * self.query(features), self.key(features)
-        # Where nothing has to be kept for a backward pass, memory may be traded for a loop; in a graph that is traced
-        # the loop would stay as long as the example's image made it.
-        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-            return self._in_chunks(query, key, features)
-        columns = _row_means(query.mT, key.mT, features.mT).mT  # a column is a row of the transposed image
-        return self._added(features, _row_means(query, key, features) + columns)
+        n, _, height, width = features.shape
+        # In a graph that is traced a loop over chunks would stay as long as the example's image made it. Elsewhere too
+        # weights that fit into one chunk are computed at once, and kept for a backward pass.
+        if torch.compiler.is_compiling() or 4 * n * height * width * (height + width) <= self.chunk_bytes:
+            return self._added(features, _cross_means(query, key, features.to(query.dtype)))
+        if torch.is_grad_enabled():
+            return self._added(features, _ChunkedMeans.apply(query, key, features, self.chunk_bytes))
+        means = _chunked_means(query, key, features, self.chunk_bytes)
+        total = means if means.dtype == features.dtype else torch.empty_like(features)
+        for row in _chunks(total[0].permute(_ROWS), 0, self.chunk_bytes):
+            for image in range(n):  # the sum of both means gives way to the result
+                part = (slice(image, image + 1), slice(None), row)
+                half = means[part].div_(2)
+                torch.addcmul(features[part], 2 * self.gamma, self.value(half), out=total[part])
+        return total
 
     def _added(self, features: Tensor, means: Tensor) -> Tensor:
         """Returns ``features + gamma (V(row mean) + V(column mean))``, given the sum of both means."""
         # V is affine, not linear: V(a) + V(b) = 2 V((a + b) / 2) has its bias twice, V(a + b) would have it once
-        return features + self.gamma * (2 * self.value(means / 2))
-
-    def _in_chunks(self, query: Tensor, key: Tensor, features: Tensor) -> Tensor:
-        """Returns what ``forward`` does, in one buffer of the output's size that is filled a few lines at a time."""
-        total = torch.empty_like(features)
-        rows = list(self._chunks(query, features))
-        for chunk in rows:
-            total[:, :, chunk] = _row_means(query[:, :, chunk], key[:, :, chunk], features[:, :, chunk])
-        for chunk in self._chunks(query.mT, features.mT):
-            column = (..., chunk)
-            total[column] += _row_means(query[column].mT, key[column].mT, features[column].mT).mT
-        # last, when the buffer holds the sum of both means
-        for chunk in rows:
-            total[:, :, chunk] = self._added(features[:, :, chunk], total[:, :, chunk])
-        return total
-
-    def _chunks(self, query: Tensor, features: Tensor) -> Iterator[slice]:
-        """Yields slices of the rows, each of no more than ``chunk_bytes``: logits, weights, copies and the result."""
-        n, reduced, rows, length = query.shape
-        # of one row: logits and weights (length each), contiguous queries and keys, values and the result
-        row_bytes = 4 * n * length * (2 * length + 2 * reduced + 2 * features.shape[1])
-        step = max(1, self.chunk_bytes // max(1, row_bytes))  # of no images: no bytes
-        return (slice(start, start + step) for start in range(0, rows, step))
+        return torch.addcmul(features, 2 * self.gamma, self.value(means / 2))
 
 
-def _row_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
-    """Returns each pixel's mean of its row of ``features`` under softmax weights; (n, c, h, w) to the same.
+_ROWS, _COLUMNS = (1, 0, 2), (2, 0, 1)
+"""Orders of an image's axes ``(c, h, w)`` by which its lines come first: ``(lines, c, length)``."""
 
-    Rows are copied into contiguous matrices first: several times faster than strided products.
-    """
-    n, _, rows, _ = query.shape
-    # (n, c, h, w) to one matrix (w, c) for each of n h rows
-    queries, keys, values = (x.permute(0, 2, 3, 1).flatten(0, 1).contiguous() for x in (query, key, features))
-    logits = torch.bmm(queries, keys.mT)
-    # half precision would round the many small weights of a long row to sums other than one
-    weights = torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(logits.dtype)
-    return torch.bmm(weights, values).unflatten(0, (n, rows)).permute(0, 3, 1, 2)
+
+def _cross_means(query: Tensor, key: Tensor, features: Tensor) -> Tensor:
+    """Returns each pixel's mean of its row plus that of its column under softmax weights; (n, c, h, w) to the same."""
+    n, _, height, width = query.shape
+    # one matrix (w, c) for each row; by columns the same channels lie together, which needs no second copy of features
+    by_row = [x.permute(0, 2, 3, 1).contiguous() for x in (query, key, features)]
+    queries, keys, values = (x.flatten(0, 1) for x in by_row)
+    rows = torch.bmm(_weights(queries.mT, keys.mT).to(values.dtype), values).unflatten(0, (n, height))
+    queries, keys, values = (x.transpose(1, 2).flatten(0, 1) for x in by_row)
+    weights = _weights(queries.contiguous().mT, keys.contiguous().mT).to(values.dtype)
+    columns = torch.bmm(weights, values).unflatten(0, (n, width))
+    return (rows + columns.transpose(1, 2)).permute(0, 3, 1, 2)
+
+
+def _line_means(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Returns each pixel's mean of its line under softmax weights; ``(lines, c, length)`` to the same."""
+    return torch.bmm(values, _weights(queries, keys).to(values.dtype).mT)
+
+
+def _weights(queries: Tensor, keys: Tensor) -> Tensor:
+    """Returns the weights of lines, ``(lines, length, length)``, in fp32 at least."""
+    logits = torch.bmm(queries.mT, keys)
+    # half precision would round the many small weights of a long line to sums other than one
+    return torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+def _chunks(lines: Tensor, reduced: int, chunk_bytes: int) -> Iterator[slice]:
+    """Yields slices of an image's lines ``(lines, c, length)``, each of no more than ``chunk_bytes`` in fp32."""
+    count, channels, length = lines.shape
+    # of one line: logits and weights, or their gradients; features and means; queries and keys
+    line_bytes = 4 * length * (3 * length + 3 * channels + 2 * reduced)
+    step = max(1, chunk_bytes // line_bytes)
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def _matrices(lines: Tensor, dtype: torch.dtype) -> Tensor:
+    """Returns lines as matrix products take them all at once: without gaps, one row or one column after the other."""
+    lines = lines.to(dtype)
+    return lines if lines.mT.is_contiguous() else lines.contiguous()
+
+
+def _chunked_means(query: Tensor, key: Tensor, features: Tensor, chunk_bytes: int) -> Tensor:
+    """Returns what :func:`_cross_means` does, a few lines at a time."""
+    total = torch.empty_like(features, dtype=query.dtype)
+    for image in range(len(total)):
+        for order in (_ROWS, _COLUMNS):
+            queries, keys, values, sums = (x[image].permute(order) for x in (query, key, features, total))
+            for chunk in _chunks(values, queries.shape[1], chunk_bytes):
+                parts = (_matrices(x[chunk], query.dtype) for x in (queries, keys, values))
+                means = _line_means(*parts)
+                if order == _ROWS:
+                    sums[chunk] = means
+                else:
+                    sums[chunk] += means
+    return total
+
+
+class _ChunkedMeans(torch.autograd.Function):
+    """Chunked means whose backward pass keeps no weights: it computes those of each chunk again."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, features: Tensor, chunk_bytes: int) -> Tensor:
+        ctx.save_for_backward(query, key, features)
+        ctx.chunk_bytes = chunk_bytes
+        return _chunked_means(query, key, features, chunk_bytes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, features = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient is to be differentiated itself
+            means = _cross_means(query, key, features.to(query.dtype))
+            return *torch.autograd.grad(means, (query, key, features), gradient, create_graph=True), None
+        found = [torch.zeros_like(x) for x in (query, key, features)]
+        for image in range(len(query)):
+            for order in (_ROWS, _COLUMNS):
+                lines = [x[image].permute(order) for x in (query, key, features, gradient, *found)]
+                for chunk in _chunks(lines[2], lines[0].shape[1], ctx.chunk_bytes):
+                    _add_gradients(*(x[chunk] for x in lines))
+        return *found, None
+
+
+def _add_gradients(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    gradients: Tensor,
+    of_queries: Tensor,
+    of_keys: Tensor,
+    of_values: Tensor,
+) -> None:
+    """Adds to the last three what lines of the means' gradient ``gradients`` say of the first three."""
+    dtype = queries.dtype
+    queries, keys, values, gradients = (_matrices(x, dtype) for x in (queries, keys, values, gradients))
+    weights = _weights(queries, keys)
+    of_values += torch.bmm(gradients, weights.to(dtype))
+    of_weights = torch.bmm(gradients.mT, values).to(weights.dtype)
+    # through the softmax, in its precision
+    of_weights -= (of_weights * weights).sum(-1, keepdim=True)
+    of_logits = of_weights.mul_(weights).to(dtype)
+    of_queries += torch.bmm(keys, of_logits.mT)
+    of_keys += torch.bmm(queries, of_logits)
 
 
 class PreActivationResBlock(ReflectedResBlock):

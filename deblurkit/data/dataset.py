@@ -5,13 +5,14 @@ A data set need not inherit from it: :mod:`deblurkit.contracts` says what one mu
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from deblurkit.registry import TRANSFORMS, Nested
 
 _SHOWN = 10  # problems of one kind
 _THREADS = min(8, usable_cores())
+_AT_ONCE = 256  # pairs that one call looks at
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,77 @@ class PairFiles:
     key: str
     blurred: Path
     sharp: Path | None
+
+
+class Texts:
+    """Strings by number, held as the bytes of all of them and the place where each ends.
+
+    A string takes its bytes, without what all begin with, and 8 more. As a Python object each would take 50 bytes more,
+    and forked workers would copy it as soon as they look at it, because they count references in it.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        texts = list(texts)
+        # the common beginning of all is that of the first and the last in order
+        self._start = os.path.commonprefix([min(texts), max(texts)]) if texts else ""  # noqa: RUF071  (letters, not folders)
+        cut = [text[len(self._start) :].encode("utf-8", "surrogateescape") for text in texts]
+        self._bytes = np.frombuffer(b"".join(cut), np.uint8)
+        self._ends = np.cumsum([0, *map(len, cut)])
+
+    def __len__(self) -> int:
+        """Returns the number of strings."""
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> str:
+        """Returns a string; raises IndexError where there is none."""
+        index = range(len(self))[index]
+        cut = self._bytes[self._ends[index] : self._ends[index + 1]].tobytes()
+        return self._start + cut.decode("utf-8", "surrogateescape")
+
+    def __iter__(self) -> Iterator[str]:
+        """Yields all strings in order."""
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._bytes.nbytes + self._ends.nbytes
+
+
+class FileTable(Sequence[PairFiles]):
+    """The files of many samples, which become objects when they are asked for; a slice is a list of such."""
+
+    def __init__(self, files: Iterable[PairFiles]) -> None:
+        files = list(files)
+        self._keys = Texts(pair.key for pair in files)
+        self._blurred = Texts(str(pair.blurred) for pair in files)
+        self._sharp = Texts("" if pair.sharp is None else str(pair.sharp) for pair in files)  # no path is empty
+
+    def __len__(self) -> int:
+        """Returns the number of samples."""
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, index: int) -> PairFiles: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[PairFiles]: ...
+
+    def __getitem__(self, index: int | slice) -> PairFiles | list[PairFiles]:
+        """Returns the files of a sample, or of several."""
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        sharp = self._sharp[index]
+        return PairFiles(self._keys[index], Path(self._blurred[index]), Path(sharp) if sharp else None)
+
+    def keys(self) -> list[str]:
+        """Returns each sample's key, by index."""
+        return list(self._keys)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._keys.nbytes + self._blurred.nbytes + self._sharp.nbytes
 
 
 class Pairs(ABC):
@@ -163,8 +236,10 @@ class Pairs(ABC):
         """
         problems: dict[str, list[str]] = {"unreadable": [], "size": [], "crop": []}
         with ThreadPoolExecutor(_THREADS) as pool:
-            for kind, problem in filter(None, pool.map(self._problem, range(len(self)))):
-                problems[kind].append(problem)
+            # A pool holds an object for each call: one a pair would take more memory than all names together.
+            for found in pool.map(self._problems, range(0, len(self), _AT_ONCE)):
+                for kind, problem in found:
+                    problems[kind].append(problem)
         # Each kind is shortened by itself, so that many of one do not hide another.
         lines = [line for of_kind in problems.values() for line in shorten(of_kind)]
         if lines:
@@ -187,6 +262,11 @@ class Pairs(ABC):
             # Before anything is decoded: a machine out of memory kills the training without a word.
             refuse_too_large(pixels * bytes_per_pixel, len(indices))
             self._decoded = DecodedPairs(pool.map(self.load, indices))
+
+    def _problems(self, start: int) -> list[tuple[str, str]]:
+        """Returns the problems of the pairs of one call."""
+        of_each = map(self._problem, range(start, min(start + _AT_ONCE, len(self))))
+        return [problem for problem in of_each if problem is not None]
 
     def _problem(self, index: int) -> tuple[str, str] | None:
         """Returns a problem's kind and line, from the files' headers."""
@@ -219,7 +299,7 @@ class ImagePairs(Pairs):
         self, files: Sequence[PairFiles], resize: Size | None = None, crop: Size | None = None, augment: Augment = ()
     ) -> None:
         super().__init__(resize, crop, augment)
-        self.files = list(files)
+        self.files = FileTable(files)
 
     def __len__(self) -> int:
         """Returns the number of pairs."""
@@ -227,7 +307,7 @@ class ImagePairs(Pairs):
 
     def keys(self) -> list[str]:
         """Returns each sample's key, by index."""
-        return [files.key for files in self.files]
+        return self.files.keys()
 
     def place(self, index: int) -> str:
         """Returns the blurred image's file."""

@@ -62,24 +62,54 @@ class EpochPlan:
         """Returns the number of draws in an epoch."""
         return sum(self.draws)
 
-    def images(self, seed: int, epoch: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what an epoch draws, set by set: numbers of images, and how many passes before each have begun in it.
+    def epoch(self, seed: int, epoch: int, stream: int) -> EpochDraws:
+        """Returns what an epoch draws."""
+        return EpochDraws(self, seed, epoch, stream)
 
-        Images are numbered through all sets. With the second number no image has the same random numbers twice.
+
+class EpochDraws:
+    """The draws of one epoch, set by set; each is computed when it is asked for, and so takes no memory.
+
+    Kept are only the orders of sets whose share ends within a pass: 4 bytes an image of theirs, for each pass begun.
+    """
+
+    def __init__(self, plan: EpochPlan, seed: int, epoch: int, stream: int) -> None:
+        self.plan, self.number = plan, epoch
+        self._ends = np.cumsum(plan.draws)
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
+        for number, (size, count) in enumerate(zip(plan.sizes, plan.draws, strict=True)):
+            if count % size:
+                for begun in range(epoch * count // size, (epoch * count + count - 1) // size + 1):
+                    # Five numbers: neither an epoch's order nor a sample, which have four, takes the same ones.
+                    self._orders[number, begun] = shuffled(size, [seed, begun, number, 2 * stream + 1, 1])
+
+    def images(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the images drawn at ``places``, and how many passes before each have begun in the epoch.
+
+        Places count from 0 to the plan's length; images are numbered through all sets. With the second number no image
+        has the same random numbers twice.
         """
-        chosen, repeats = [], []
-        parts = zip(starts(self.sizes), self.sizes, self.draws, strict=True)
-        for number, (start, size, count) in enumerate(parts):
-            passes, within = np.divmod(epoch * count + np.arange(count), size)
+        places = places.astype(np.int64)  # draws of many epochs are more than 32 bits count
+        images, repeats = np.empty_like(places), np.empty_like(places)
+        sets = np.searchsorted(self._ends, places, side="right")
+        for number, start in enumerate(starts(self.plan.sizes)):
+            here = np.flatnonzero(sets == number)
+            size, count = self.plan.sizes[number], self.plan.draws[number]
+            before = self.number * count  # draws of the set in earlier epochs
+            passes, within = np.divmod(before + places[here] - (self._ends[number] - count), size)
             if count % size:
                 for begun in np.unique(passes):
-                    # Five numbers: neither an epoch's order nor a sample, which have four, takes the same ones.
-                    random = np.random.default_rng([seed, int(begun), number, 2 * stream + 1, 1])
-                    here = passes == begun
-                    within[here] = random.permutation(size)[within[here]]
-            chosen.append(start + within)
-            repeats.append(passes - passes[0])
-        return np.concatenate(chosen), np.concatenate(repeats)
+                    of_pass = passes == begun
+                    within[of_pass] = self._orders[number, int(begun)][within[of_pass]]
+            images[here], repeats[here] = start + within, passes - before // size
+        return images, repeats
+
+
+def shuffled(count: int, seed: Sequence[int]) -> np.ndarray:
+    """Returns the numbers below ``count`` in an order that follows from the seed: ``Generator.permutation(count)``."""
+    order = np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)  # half the bytes, the same order
+    np.random.default_rng(seed).shuffle(order)
+    return order
 
 
 def place(number: int, count: int) -> str:

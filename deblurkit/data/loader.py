@@ -20,7 +20,7 @@ from torch.utils.data import Sampler, default_collate
 
 from deblurkit.contracts import Dataset, dataset_traits
 from deblurkit.data.dataset import Pairs
-from deblurkit.data.epoch_plan import PLACE, EpochPlan
+from deblurkit.data.epoch_plan import PLACE, EpochPlan, shuffled
 from deblurkit.errors import MissingSetError, UserError
 from deblurkit.plugins import load_plugins, loaded_plugins
 from deblurkit.registry import DATASETS
@@ -193,13 +193,15 @@ class EpochBatchSampler(Sampler[list[Draw]]):
         epoch, batch = self.start_epoch, self.start_batch
         while True:
             # Odd fourth numbers keep this apart from the samples' own generators, whose are even.
-            random = np.random.default_rng([self.seed, epoch, 0, 2 * self.stream + 1])
-            # Every process shuffles the whole epoch alike, and takes its share of the order.
-            order = random.permutation(len(self.plan))[self.rank :: self.world]
-            images, repeats = self.plan.images(self.seed, epoch, self.stream)
+            order = shuffled(len(self.plan), [self.seed, epoch, 0, 2 * self.stream + 1])
+            if self.world > 1:  # every process shuffles the whole epoch alike, and keeps its share of the order alone
+                order = order[self.rank :: self.world].copy()
+            draws = self.plan.epoch(self.seed, epoch, self.stream)
             for number in range(batch, self.batches):
                 chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
-                yield [Draw(epoch, int(images[place]), self.stream, int(repeats[place])) for place in chosen]
+                images, repeats = draws.images(chosen)
+                pairs = zip(images.tolist(), repeats.tolist(), strict=True)
+                yield [Draw(epoch, image, self.stream, repeat) for image, repeat in pairs]
             epoch, batch = epoch + 1, 0
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deblurkit import build_generator, load_options
-from deblurkit.archs.crosshatch import Crosshatch, CrosshatchAttention, PreActivationResBlock
+from deblurkit.archs.crosshatch import Crosshatch, CrosshatchAttention, PreActivationResBlock, _chunks
 
 OPTIONS = Path(__file__).parents[2] / "options"
 SMALL = {"encoder": [4, 8, 16], "res_channels": 16, "blocks": 2, "decoder": [8, 4]}
@@ -142,15 +142,63 @@ def test_chunks_change_nothing(chunk_bytes: int):
 
 
 def test_chunks_keep_to_their_bound():
-    """Logits, weights, queries, keys, features and means of a chunk, in fp32, stay below ``chunk_bytes``."""
-    module, features = attention(chunk_bytes=20_000), image(2, 8, 30, 9)
-    query = module.query(features)
-    chunks = list(module._chunks(query, features))
+    """The temporary tensors of a chunk, in fp32, stay below ``chunk_bytes``; in the backward pass too."""
+    lines = image(2, 8, 30, 9)[0].permute(1, 0, 2)
+    chunks = list(_chunks(lines, 4, 20_000))
     rows = chunks[0].stop
-    logits, q_or_k, line = 2 * rows * 9 * 9, 2 * rows * 9 * 4, 2 * rows * 9 * 8
-    size = 4 * (2 * logits + 2 * q_or_k + 2 * line)
+    squares, q_or_k, line = rows * 9 * 9, rows * 9 * 4, rows * 9 * 8
+    # weights, their gradients and the product of both; copies of features and gradients, and a result; Q and K
+    size = 4 * (3 * squares + 3 * line + 2 * q_or_k)
     assert 10_000 < size <= 20_000
     assert [row for chunk in chunks for row in range(30)[chunk]] == list(range(30))
+
+
+def test_training_in_chunks_keeps_no_weights():
+    """What stays for the backward pass grows with the pixels, not with the length of lines."""
+
+    def kept(side: int) -> int:
+        module, sizes = attention(chunk_bytes=1), dict[int, int]()
+        note = lambda x: sizes.setdefault(x.data_ptr(), x.numel()) and x  # noqa: E731
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+            module(image(1, 8, side, side).requires_grad_())
+        return sum(sizes.values())
+
+    assert kept(64) < 4.5 * kept(32)
+    assert kept(64) < 64 * 64 * 8 * 8
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("chunk_bytes", [1, 2000])
+def test_gradients_in_chunks_are_those_of_the_whole(chunk_bytes: int, layout: torch.memory_format):
+    features = image(2, 8, 5, 7).to(memory_format=layout).requires_grad_()
+    direction = image(2, 8, 5, 7).flip(0)
+    found = []
+    for module in (attention(chunk_bytes=chunk_bytes), attention()):
+        leaves = [features, *module.parameters()]
+        found.append(torch.autograd.grad((module(features) * direction).sum(), leaves))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+def test_gradients_in_chunks_can_be_differentiated():
+    """A gradient penalty, say; and the numbers agree with finite differences."""
+    module, features = attention(2, 1, chunk_bytes=1), image(1, 2, 2, 3).requires_grad_()
+    assert torch.autograd.gradcheck(module, (features,))
+    assert torch.autograd.gradgradcheck(module, (features,))
+
+
+def test_gradients_in_chunks_under_autocast():
+    features = image(1, 8, 6, 6).float().requires_grad_()
+    found = []
+    for chunk_bytes in (1, 10**9):
+        module = attention(chunk_bytes=chunk_bytes).float()
+        leaves = [features, *module.parameters()]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = module(features).square().mean()
+        found.append(torch.autograd.grad(loss, leaves))
+        assert all(one.dtype == torch.float32 for one in found[-1])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
 
 
 def test_attention_is_not_the_joint_softmax_of_ccnet():

@@ -51,8 +51,7 @@ class PackedPairs(Pairs):
         self.path = Path(path).expanduser()
         found = _read_index(self.path)
         try:
-            index = Index.from_json(found)
-            self.header, self._items = index.header, _table(index.items)
+            self.header, self._items = Header.from_json(found), _table(found["items"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             words = f"damaged: {error!r} in its list of items; pack the set anew"
             raise UserError(f"{self.path / INDEX}: {words}") from None
@@ -240,8 +239,8 @@ def _raw(image: np.ndarray) -> memoryview:
     return little.reshape(-1).view(np.uint8).data
 
 
-def _table(items: list[Item]) -> np.ndarray:
-    """Returns what reading needs of the items, all but the hashes: a row for each; no image has the ``dtype`` "".
+def _table(items: list[dict[str, Any]]) -> np.ndarray:
+    """Returns what reading needs of parsed items, all but the hashes: a row for each; no image has the ``dtype`` "".
 
     An array, as lists of objects would be copied into every worker: it counts references to each that it looks at.
 
@@ -250,11 +249,11 @@ def _table(items: list[Item]) -> np.ndarray:
     """
     if not items:
         raise ValueError("nothing")
-    longest = max(len(item.key) for item in items)
+    longest = max(len(item["key"]) for item in items)
     sides = (len(SIDES),)
     columns = [("key", str, longest), ("size", np.int64, (2,)), ("dtype", "U3", sides), ("offset", np.int64, sides)]
     table = np.zeros(len(items), [*columns, ("end", np.int64)])
-    for row, item in zip(table, items, strict=True):
+    for row, item in zip(table, map(Item.from_json, items), strict=True):  # one at a time: all take as much as the text
         if "blurred" not in item.images:
             raise ValueError(f"{item.key}: no blurred image")
         row["key"], row["size"], row["end"] = item.key, (item.h, item.w), _end(item)

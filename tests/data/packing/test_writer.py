@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from deblurkit.data.dataset import FileTable
 from deblurkit.data.images import write_image
 from deblurkit.data.loader import FirstImages
 from deblurkit.data.packing.journal import Image, Journal
@@ -210,7 +211,8 @@ def test_any_data_set_that_can_be_read(pairs: PairedImages, tmp_path: Path, cont
 
 
 def test_keys_that_would_clash(pairs: PairedImages, tmp_path: Path) -> None:
-    pairs.files[0] = dataclasses.replace(pairs.files[0], key=f"{pairs.files[6].key}_s001")  # smaller than the crop
+    first = dataclasses.replace(pairs.files[0], key=f"{pairs.files[6].key}_s001")  # smaller than the crop
+    pairs.files = FileTable([first, *pairs.files[1:]])
     with pytest.raises(UserError, match="two images would be stored under the key"):
         pack(pairs, tmp_path / "out", crop=90)
 
