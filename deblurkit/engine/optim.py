@@ -12,6 +12,7 @@ from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 from torch import Tensor, nn
 
 from deblurkit.contracts import needs_scores
+from deblurkit.engine.fast import fused_arguments
 from deblurkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -141,16 +142,16 @@ def kept_of_a_weight(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def build_optimizers(
-    options: Options, networks: dict[str, nn.Module], device: torch.device
+    options: Options, networks: dict[str, nn.Module], device: torch.device, fused: bool = False
 ) -> dict[str, NetworkOptimizer]:
-    """Returns the optimizer of each named network, as ``options.optimizers`` say.
+    """Returns the optimizer of each named network, as ``options.optimizers`` say; ``fused``: in one call, if it can.
 
     Raises:
         UserError: An optimizer refuses its arguments.
     """
     built = {}
     for name, network in networks.items():
-        cfg = dict(options.optimizer_for(name))
+        cfg = dict(fused_arguments(options.optimizer_for(name), fused))
         kind = cfg.pop("type")
         try:
             optimizer = OPTIMIZERS.module_dict[kind](network.parameters(), **cfg)
