@@ -32,7 +32,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deblurkit import cli
-from deblurkit.device import usable_cores
 from deblurkit.engine.build import Setup
 from deblurkit.engine.loop import TrainLoaders
 from deblurkit.engine.position import Position
@@ -208,7 +207,7 @@ class Training:
 
 
 VGG = "losses.content.weights=random"
-V2 = ("generator.encoder_weights=null", "train.freeze={}", VGG)
+V2 = ("generator.encoder_weights=null", "train.freeze={_delete_: true}", VGG)
 TRAININGS = {
     "DeblurGAN": Training("deblurgan", BareDeblurGAN, 1, (VGG,), {"channels": 4, "blocks": 1}),
     "DeblurGAN-v2 MobileNet": Training("deblurgan_v2_mobilenet", BareDeblurGANv2, 1, V2, {"channels": 8}),
@@ -324,9 +323,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=list(TRAININGS), action="append", help="one network; may be repeated")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--length", type=int, default=2, help="iterations of a round")
+    parser.add_argument("--length", type=int, default=1, help="iterations of a round")
     parser.add_argument("--side", type=int, default=128, help="of the crops")
-    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
     parser.add_argument("--tiny", action="store_true", help="a few small iterations; the exit code leaves claims out")
     arguments = parser.parse_args()

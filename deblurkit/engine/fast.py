@@ -83,7 +83,9 @@ def what_mixes(critic: nn.Module) -> str | None:
             return kind.__name__
         if parametrize.is_parametrized(module):  # type: ignore[no-untyped-call]
             return "spectral norm"
-        if kind.__module__.split(".")[0] not in ("torch", "deblurkit") or module._forward_pre_hooks:
+        if module._forward_pre_hooks:  # as the spectral norm of torch's older kind
+            return f"{kind.__name__} with a hook"
+        if kind.__module__.split(".")[0] not in ("torch", "deblurkit"):
             return f"{kind.__name__} of a plugin"
     return None
 
