@@ -220,6 +220,7 @@ class Rounds:
 
     bare: ClassVar[BareDeblurGAN | BareDeblurGANv2 | BareNAFNet]
     batches: ClassVar[Iterator[dict[str, Any]]]
+    count: ClassVar[int] = 0
     length: ClassVar[int] = 0
     seconds: ClassVar[dict[str, list[float]]] = {}
     losses: ClassVar[dict[str, list[Tensor]]] = {}
@@ -255,6 +256,7 @@ class SpeedHook(Hook):
             batch = next(Rounds.batches)
             Rounds.losses["bare"].append(Rounds.bare.step(batch["blurred"], batch["sharp"]))
         self._note("bare")
+        runner.train_loop.stop_training = len(Rounds.seconds["bare"]) == Rounds.count
         self.bare_random = torch.get_rng_state()
         torch.set_rng_state(own)
         self.since = time.perf_counter()
@@ -282,12 +284,13 @@ def measure(training: Training, fast: bool, rounds: int, length: int, side: int,
     """Trains by both; one more round runs first and is not counted."""
     shrink = training.tiny if tiny else {}
     names = "deblurkit", "bare"
-    Rounds.length, Rounds.seconds, Rounds.losses = length, {n: [] for n in names}, {n: [] for n in names}
+    Rounds.count, Rounds.length = rounds + 1, length
+    Rounds.seconds, Rounds.losses = {name: [] for name in names}, {name: [] for name in names}
     changes = [
         f"datasets.train={{_delete_: true, type: SpeedPairs, side: {side}, batch_size: {training.batch}}}",
         "datasets.val={_delete_: true}",
         "train.epochs=null",
-        f"train.iters={(rounds + 1) * length}",
+        "train.iters=100000",  # so that no schedule changes a rate while the rounds last
         "logging.tensorboard=false",
         "logging.curves=false",
         "hooks=[{type: SpeedHook}]",

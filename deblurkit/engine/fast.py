@@ -53,10 +53,11 @@ def choose(options: Options, parts: Parts, device: torch.device) -> Fast:
     chosen.append(f"{'channels last' if channels_last else 'no channels last'} ({why})")
     # Compiling takes minutes on a CPU, and not every network can be: whoever trains for days asks for it by its key.
     chosen.append("torch.compile, as train.compile says" if train.compile else "no torch.compile unless train.compile")
-    kinds = {options.optimizer_for(name)["type"] for name in ("generator", *parts.critics)}
-    fused = device.type in ("cpu", "cuda") and any(kind in _FUSED for kind in kinds)
+    configs = [options.optimizer_for(name) for name in ("generator", *parts.critics)]
+    kinds = {config["type"] for config in configs if fused_arguments(config, fused=True) != config}
+    fused = device.type in ("cpu", "cuda") and bool(kinds)
     if fused:
-        chosen.append(f"fused {', '.join(sorted(kinds & set(_FUSED)))}")
+        chosen.append(f"fused {', '.join(sorted(kinds))}")
     joined = []
     for name, critic in parts.critics.items():
         mixing = what_mixes(critic)

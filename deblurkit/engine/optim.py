@@ -81,7 +81,11 @@ class NetworkOptimizer(OptimWrapper):
             ValueError: The state is of another optimizer, or of other weights.
         """
         settings = [dict(group) for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(saved)  # which takes the saved settings, too
+        # A fused optimizer counts its steps on the device: load_state_dict asks the saved settings whether it is one.
+        groups = []
+        for group, values in zip(saved["param_groups"], settings, strict=True):
+            groups.append({**group, "fused": values["fused"]} if "fused" in values else group)
+        self.optimizer.load_state_dict({**saved, "param_groups": groups})  # which takes the saved settings, too
         for group, values in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(values)
         for weight, kept in self.optimizer.state.items():
