@@ -266,13 +266,14 @@ def build_train_loader(
         start = divmod(critics.start, len(plan) // world // batch_size)  # epoch and batch: critics use whole epochs
         own = EpochBatchSampler(plan, batch_size, seed, *start, rank, world, stream=1)
         sampler = TwoStreams(own, generator, critics)
+    count = 0 if loader.workers == "auto" else loader.workers  # whoever times them gives a number
     workers: dict[str, Any] = {}
-    if loader.workers:  # without any, torch refuses the two
+    if count:  # without any, torch refuses the two
         workers = {"prefetch_factor": loader.prefetch, "persistent_workers": loader.persistent}
     return Batches(
         SeededSamples(dataset, seed),
         batch_sampler=sampler,
-        num_workers=loader.workers,
+        num_workers=count,
         collate_fn=_collate_or_error,
         worker_init_fn=_start_worker,
         # Without its own, each iterator would draw from torch's global generator and so change the training.

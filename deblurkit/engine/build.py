@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,12 @@ from torch import nn
 
 from deblurkit.checkpoint import build_generator
 from deblurkit.contracts import Dataset, Restorer, dataset_traits, generator_traits, loss_traits, needs_scores
-from deblurkit.data.epoch_plan import EpochPlan, place
+from deblurkit.data.epoch_plan import place
 from deblurkit.data.loader import build_dataset, describe
 from deblurkit.data.training_sets import TrainingSets, described_sets
 from deblurkit.device import switch_tf32
 from deblurkit.engine.data_record import in_words
+from deblurkit.engine.fast import Fast, choose, compile_networks
 from deblurkit.engine.hooks.checkpoint import CheckpointHook
 from deblurkit.engine.hooks.ema import EMAHook, notes_on_average
 from deblurkit.engine.hooks.freeze import FreezeHook
@@ -36,6 +37,7 @@ from deblurkit.engine.position import Length, Position
 from deblurkit.engine.resume import Resumption
 from deblurkit.engine.runner import TrainingRunner
 from deblurkit.engine.services import check_services
+from deblurkit.engine.sets import join_sets, training_sets
 from deblurkit.engine.step import Parts
 from deblurkit.engine.tensorboard import TensorboardFrom, why_unusable
 from deblurkit.engine.work_dir import WorkDir
@@ -50,7 +52,7 @@ from deblurkit.pretrained import MissingWeightsError
 from deblurkit.registry import DISCRIMINATORS, LOSSES, RESTORERS
 
 if TYPE_CHECKING:
-    from deblurkit.options.schema import LossTerm, Options, TrainSet
+    from deblurkit.options.schema import LossTerm, Options
 
 Say = Callable[[str], None]
 
@@ -73,41 +75,6 @@ class Problems:
         """Raises a UserError of all that was collected, if there is anything."""
         if self._lines:
             raise UserError(*self._lines)
-
-
-def training_sets(options: Options) -> list[TrainSet]:
-    """Returns the entries of the training sets, of which the first has the loader's settings; one at least.
-
-    Raises:
-        UserError: The options lack something that a training needs; it names all that they lack.
-    """
-    missing = options.missing_for_training()
-    if missing:
-        raise UserError(*missing)
-    return options.datasets.train
-
-
-def join_sets(sets: Sequence[Dataset], entries: Sequence[TrainSet]) -> tuple[Dataset, EpochPlan]:
-    """Returns the training sets, built of their entries, as one data set, and the plan of an epoch.
-
-    Raises:
-        UserError: They do not fit together.
-    """
-    sizes = [len(dataset) for dataset in sets]
-    empty = [f"{place(number, len(sets))}: the set is empty" for number, size in enumerate(sizes) if size == 0]
-    if empty:
-        raise UserError(*empty)
-    weights = [entry.weight for entry in entries if entry.weight is not None]
-    if weights:
-        plan = EpochPlan.weighted(sizes, weights)
-    else:
-        plan = EpochPlan.repeating(sizes, [entry.repeat or 1 for entry in entries])
-    if len(sets) == 1:
-        return sets[0], plan
-    together = TrainingSets(sets, plan)
-    if entries[0].loader.batch_size > 1:
-        together.try_together()
-    return together, plan
 
 
 def build_parts(
@@ -157,7 +124,6 @@ def build_parts(
         critic_warmup=train.critic_warmup,
         accumulate=train.accumulate,
         precision=train.precision,
-        channels_last=train.channels_last,
     )
 
 
@@ -184,13 +150,14 @@ def _build_term(name: str, term: LossTerm, say: Say, random_weights: bool) -> Te
 
 
 def build_step(
-    parts: Parts, options: Options, device: torch.device, say: Say
+    parts: Parts, options: Options, device: torch.device, fast: Fast, say: Say
 ) -> tuple[Restorer, dict[str, NetworkOptimizer], Schedules]:
     """Moves the parts to the device and returns what does the iterations: restorer, optimizers and their schedules.
 
     Raises:
         UserError: The restorer, an optimizer or a schedule refuses its arguments.
     """
+    parts.channels_last, parts.joined = fast.channels_last, fast.joined
     for network in (parts.generator, *parts.critics.values()):
         network.to(device)
         if parts.channels_last:
@@ -198,14 +165,9 @@ def build_step(
     for term in parts.terms:
         term.loss.to(device)
     switch_tf32(options.train.precision == "tf32")
-    if options.train.compile:
-        parts.generator.compile()
-        penalised = {term.critic for term in parts.terms if term.traits.penalty is not None}
-        for name, critic in parts.critics.items():
-            if name not in penalised:  # torch.compile has no second derivative
-                critic.compile()
+    compile_networks(parts, fast)
     restorer: Restorer = RESTORERS.build(options.restorer, parts, where="restorer")
-    optimizers = build_optimizers(options, restorer.networks(), device)
+    optimizers = build_optimizers(options, restorer.networks(), device, fast.fused)
     # Before the schedules are built: they take the rates that they find for those of the beginning.
     for note in scale_rates(options, optimizers, effective_batch(options)):
         say(note)
@@ -254,7 +216,9 @@ class Setup:
         freezing = freeze_problems(type(generator).__name__, *parts_and_weights(generator), options.train.freeze)
         if freezing:  # of a generator that the options' check could not build
             raise UserError(*(f"train.freeze{'.' if part else ''}{part}: {text}" for part, text in freezing.items()))
-        self.restorer, self.optimizers, self.schedulers = build_step(self.parts, options, device, self.notes.append)
+        self.fast = choose(options, self.parts, device)
+        built = build_step(self.parts, options, device, self.fast, self.notes.append)
+        self.restorer, self.optimizers, self.schedulers = built
         self.batches = len(self.plan) // get_world_size() // loader.batch_size  # in an epoch
         taken = self.restorer.generator_batches
         if self.batches < taken:
@@ -383,6 +347,8 @@ class Setup:
                 f"critics draw batches of their own: they see the set {passes:.1f} times by the end, the generator "
                 f"{end / epoch:.1f} times"
             )
+        if self.fast.words:
+            logger.info(self.fast.words)
         for note in self.notes:
             logger.warning(note)
         trained_on = self.dataset.sets if isinstance(self.dataset, TrainingSets) else [self.dataset]

@@ -76,6 +76,7 @@ RULES = (
     Rule("train.accumulate", Effect.APPLIED, "from the next iteration on, at the same share of the epoch"),
     Rule("train.critic_warmup", Effect.APPLIED, "counted from the run's beginning"),
     Rule("train.freeze.**", Effect.APPLIED, "counted from the run's beginning"),
+    Rule("train.fast", Effect.APPLIED, "from the next iteration on; all but rounding stays as it is"),
     Rule("train.ema.decay", Effect.APPLIED, "from the next iteration on"),
     Rule("train.ema.warmup", Effect.APPLIED, "counted from the average's beginning"),
     Rule("train.ema", Effect.APPLIED, "a new average begins at the present weights; without one, it is dropped"),

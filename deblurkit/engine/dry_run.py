@@ -9,9 +9,11 @@ import torch
 from rich.console import Console
 
 from deblurkit.data.prefetch import Batch
-from deblurkit.engine.build import Problems, build_parts, build_step, training_sets
+from deblurkit.engine.build import Problems, build_parts, build_step
+from deblurkit.engine.fast import choose
 from deblurkit.engine.processes import start_processes
 from deblurkit.engine.services import check_services
+from deblurkit.engine.sets import training_sets
 from deblurkit.errors import UserError
 from deblurkit.evaluation.protocols.protocol import get_protocol
 from deblurkit.inference.restore import restore
@@ -41,7 +43,10 @@ def dry_run(options: Options, device: str | None = None) -> None:
     problems.raise_any()
     chosen = start_processes("none", device)
     check_services(options, chosen)
-    restorer, optimizers, _ = build_step(parts, options, chosen, console.print)
+    fast = choose(options, parts, chosen)
+    if fast.words:
+        console.print(fast.words)
+    restorer, optimizers, _ = build_step(parts, options, chosen, fast, console.print)
     for name, network in restorer.networks().items():
         console.print(f"{name}: {type(network).__name__}, {sum(p.numel() for p in network.parameters()):,} parameters")
 

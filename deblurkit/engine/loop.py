@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import get_local_size, get_rank, get_world_size
 from mmengine.runner import BaseLoop
 from torch import nn
 
 from deblurkit.contracts import Dataset, Restorer, dataset_traits
-from deblurkit.data.epoch_plan import EpochPlan
+from deblurkit.data.epoch_plan import PLACE, EpochPlan
 from deblurkit.data.loader import CriticBatches, build_train_loader
 from deblurkit.data.prefetch import Batch, DeviceBatches
+from deblurkit.device import usable_cores
 from deblurkit.engine.data_record import DataRecord
 from deblurkit.engine.data_timer import DataClock
 from deblurkit.engine.position import Length, Position
+from deblurkit.engine.workers import WorkerTrial
 
 if TYPE_CHECKING:
     from deblurkit.engine.runner import TrainingRunner
@@ -44,6 +47,9 @@ class TrainLoaders:
     """Makes the endless training loader from any position; what the loop calls its dataloader.
 
     ``epoch_length`` is the number of iterations of the generator in an epoch.
+
+    Attributes:
+        trial: Chooses the number of workers, where the option file leaves it open.
     """
 
     def __init__(self, data: TrainingData, epoch_length: int, restorer: Restorer, device: torch.device) -> None:
@@ -53,6 +59,9 @@ class TrainLoaders:
         self.of_critics = restorer.critic_batches
         self.device = device
         self.record = DataRecord(data.dataset)
+        self.trial: WorkerTrial | None = None
+        if data.loader.workers == "auto":
+            self.trial = WorkerTrial(usable_cores() // get_local_size() - 1, data.loader.prefetch)
 
     def __call__(self, position: Position) -> DeviceBatches:
         """Returns batches on the device from a position on."""
@@ -60,9 +69,12 @@ class TrainLoaders:
         if self.of_critics:
             # Their place in their own passes follows from the number of iterations, so no checkpoint holds it.
             critics = CriticBatches(self.of_critics, self.of_generator, position.iteration * self.of_critics)
+        settings = self.data.loader
+        if self.trial is not None:
+            settings = settings.model_copy(update={"workers": self.trial.workers})
         loader = build_train_loader(
             self.data.dataset,
-            self.data.loader,
+            settings,
             self.data.seed,
             start_epoch=position.epoch,
             start_batch=position.into_epoch * self.of_generator,
@@ -135,7 +147,12 @@ class IterationLoop(BaseLoop):
             try:
                 runner.call_hook("before_train_epoch")
                 while self._goes_on:
-                    self._run_iteration(batches)
+                    trial = self.dataloader.trial
+                    if trial is None or trial.ended:
+                        self._run_iteration(batches)
+                    elif self._timed_iteration(batches, trial):  # another number of workers goes on in the same place
+                        batches.close()
+                        batches = iter(self.dataloader(self.position))
             finally:
                 batches.close()  # ends the workers, which ignore signals, before the process waits for them
         runner.call_hook("after_train")
@@ -159,3 +176,16 @@ class IterationLoop(BaseLoop):
         runner.call_hook("after_iteration")
         if following.into_epoch == 0 and self._goes_on:
             runner.call_hook("before_train_epoch")
+
+    def _timed_iteration(self, batches: Iterator[Batch], trial: WorkerTrial) -> bool:
+        """Does one iteration for the trial of workers; returns whether another number of them is to read from now on.
+
+        All that an iteration takes counts, hooks as well; those that only act now and then are no part of its median.
+        """
+        began, waited = time.perf_counter(), self.waiting.seconds
+        self._run_iteration(batches)
+        waited = self.waiting.seconds - waited  # which waits for a GPU, so that the clock below shows its time, too
+        changed = trial.note(waited, time.perf_counter() - began)
+        if trial.ended:
+            self._runner.logger.info(f"{PLACE}.workers: auto chose {trial.words}")
+        return changed

@@ -61,12 +61,19 @@ class Term:
         return self._over_scales(loss, real, fake)
 
     def critic_value(
-        self, named: Mapping[str, Any], critics: Mapping[str, Critic]
+        self, named: Mapping[str, Any], critics: Mapping[str, Critic], joined: bool = False
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Returns the critic's loss without penalty, and its logits for sharp and for restored images."""
+        """Returns the critic's loss without penalty, and its logits for sharp and for restored images.
+
+        ``joined``: it judges both in one batch, which must not change its logits; in which images are of one size.
+        """
         critic = critics[str(self.critic)]
-        real = _logits(critic, self._seen(select(self.target, named), named))
-        fake = _logits(critic, self._seen(select(self.pred, named), named))
+        sharp, restored = (self._seen(select(side, named), named) for side in (self.target, self.pred))
+        if joined and sharp.shape == restored.shape:
+            both = [item.chunk(2) for item in _logits(critic, torch.cat([sharp, restored]))]
+            real, fake = [first for first, _ in both], [second for _, second in both]
+        else:
+            real, fake = _logits(critic, sharp), _logits(critic, restored)
         return self._over_scales(cast(Game, self.loss).critic_loss, real, fake), real, fake
 
     def _over_scales(self, side: Callable[..., Tensor], real: Sequence[Tensor | None], fake: list[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from deblurkit.compat import optimizers_without_compiler
 from deblurkit.contracts import needs_scores
+from deblurkit.engine.fast import fused_arguments
 from deblurkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,7 +82,11 @@ class NetworkOptimizer(OptimWrapper):
             ValueError: The state is of another optimizer, or of other weights.
         """
         settings = [dict(group) for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(saved)  # which takes the saved settings, too
+        # A fused optimizer counts its steps on the device: load_state_dict asks the saved settings whether it is one.
+        groups = []
+        for group, values in zip(saved["param_groups"], settings, strict=True):
+            groups.append({**group, "fused": values["fused"]} if "fused" in values else group)
+        self.optimizer.load_state_dict({**saved, "param_groups": groups})  # which takes the saved settings, too
         for group, values in zip(self.optimizer.param_groups, settings, strict=True):
             group.update(values)
         for weight, kept in self.optimizer.state.items():
@@ -142,16 +147,16 @@ def kept_of_a_weight(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def build_optimizers(
-    options: Options, networks: dict[str, nn.Module], device: torch.device
+    options: Options, networks: dict[str, nn.Module], device: torch.device, fused: bool = False
 ) -> dict[str, NetworkOptimizer]:
-    """Returns the optimizer of each named network, as ``options.optimizers`` say.
+    """Returns the optimizer of each named network, as ``options.optimizers`` say; ``fused``: in one call, if it can.
 
     Raises:
         UserError: An optimizer refuses its arguments.
     """
     built = {}
     for name, network in networks.items():
-        cfg = dict(options.optimizer_for(name))
+        cfg = dict(fused_arguments(options.optimizer_for(name), fused))
         kind = cfg.pop("type")
         try:
             with optimizers_without_compiler():  # what comes first is a log line, not a second of imports

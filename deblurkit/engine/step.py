@@ -47,6 +47,7 @@ class Parts:
     accumulate: int = 1
     precision: Precision = "fp32"
     channels_last: bool = False
+    joined: frozenset[str] = frozenset()  # critics that judge sharp and restored images in one batch
 
 
 @RESTORERS.register_module()
@@ -216,7 +217,7 @@ class GANRestorer(nn.Module):
         losses: dict[str, Tensor] = {}
         for term in games:
             name = str(term.critic)
-            loss, real, fake = term.critic_value(named, calls)
+            loss, real, fake = term.critic_value(named, calls, joined=name in self.parts.joined)
             if self.measure:
                 log[f"critic/{name}/sharp"] = mean(item.detach().mean() for item in real)
                 log[f"critic/{name}/restored"] = mean(item.detach().mean() for item in fake)

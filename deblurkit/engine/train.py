@@ -15,10 +15,11 @@ from mmengine.dist import get_rank
 from rich.console import Console
 
 from deblurkit import checkpoint
-from deblurkit.engine.build import Setup, training_sets
+from deblurkit.engine.build import Setup
 from deblurkit.engine.host import hubs_given_back, settings_given_back
 from deblurkit.engine.processes import decided_by_first, in_every, part, start_processes
 from deblurkit.engine.resume import Resumption, find, take_up
+from deblurkit.engine.sets import training_sets
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError
 from deblurkit.files import saying

@@ -11,7 +11,7 @@ from deblurkit.errors import did_you_mean
 from deblurkit.options import mmengine_checks
 from deblurkit.options.components import Checked, Report, Table, check_component, misspelt
 from deblurkit.options.document import to_plain
-from deblurkit.options.problems import Path
+from deblurkit.options.problems import Path, missing_for_training
 from deblurkit.options.schema import (
     DEFAULT_RESTORER,
     DatasetEntry,
@@ -19,7 +19,6 @@ from deblurkit.options.schema import (
     Options,
     TestSet,
     TrainSet,
-    missing_for_training,
 )
 from deblurkit.options.sections import validate
 from deblurkit.options.selection import Selection, parse_selection

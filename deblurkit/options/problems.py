@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from deblurkit.errors import UserError
 
@@ -59,3 +60,25 @@ def finished(problems: Iterable[Problem]) -> list[str]:
     """Returns the problems' lines, sorted by source and line, each once: a base may be read twice."""
     ranked = sorted(problems, key=lambda problem: (problem.origin.order, problem.origin.line or 0))
     return list(dict.fromkeys(str(problem) for problem in ranked))
+
+
+def missing_for_training(data: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Returns what training needs and expanded options, perhaps faulty ones, do not say: key paths and problems."""
+    sections = {name: data.get(name) or {} for name in ("optimizers", "discriminators", "train", "datasets")}
+    missing: list[tuple[tuple[str, ...], str]] = []
+    if not data.get("losses"):
+        missing.append((("losses",), "missing, training needs at least one term"))
+    # A section that is no dict is a problem of another kind: nothing is said of what it lacks.
+    optimizers, critics = sections["optimizers"], sections["discriminators"]
+    if isinstance(optimizers, dict):
+        if "generator" not in optimizers:
+            missing.append((("optimizers", "generator"), "missing, training needs it"))
+        lonely = [name for name in critics if name not in optimizers] if isinstance(critics, dict) else []
+        if lonely and "discriminators" not in optimizers:
+            missing.append((("optimizers", "discriminators"), f"missing, nothing trains {', '.join(lonely)}"))
+    datasets, train = sections["datasets"], sections["train"]
+    if isinstance(datasets, dict) and datasets.get("train") in (None, []):
+        missing.append((("datasets", "train"), "missing, training needs it"))
+    if isinstance(train, dict) and train.get("epochs") is None and train.get("iters") is None:
+        missing.append((("train", "iters"), "missing, training needs epochs or iters"))
+    return missing

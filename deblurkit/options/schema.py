@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,6 +13,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     field_serializer,
     model_serializer,
     model_validator,
@@ -23,6 +23,7 @@ from deblurkit import names
 from deblurkit.device import Precision
 from deblurkit.errors import UserError
 from deblurkit.options.inference import parse_inference
+from deblurkit.options.problems import missing_for_training
 
 Component = dict[str, Any]
 """``{type: NAME, **arguments}``."""
@@ -117,8 +118,8 @@ class Loader(Section):
 
     batch_size: PositiveInt = 1
     """Samples in a batch."""
-    workers: NonNegativeInt = 0
-    """Processes that read ahead; 0 reads in the training process."""
+    workers: NonNegativeInt | Literal["auto"] = 0
+    """Processes that read ahead; 0 reads in the training process; ``auto``, for training, times both and chooses."""
     prefetch: PositiveInt = 2
     """Batches that each worker reads ahead."""
     persistent: bool = True
@@ -239,12 +240,22 @@ class Train(Section):
     """Compile the generator with ``torch.compile``."""
     channels_last: bool = False
     """Keep tensors in channels-last memory order."""
+    fast: Literal["auto", False] = False
+    """Choose what makes the step fast on this machine and leaves the loss curve as it is; the log says what."""
     ema: Ema | None = None
     """Average the generator's weights; null: do not."""
     checkpoint_every: PositiveInt = 5000
     """Iterations between checkpoints; one is written before each validation and at the end too."""
     keep: PositiveInt = 3
     """How many of the latest of them stay on the disk, and the very latest, and the best."""
+
+    @model_serializer(mode="wrap")
+    def to_dict(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Returns the section; without ``fast`` as it was before there was one, so that older runs see no change."""
+        section: dict[str, Any] = dump(self)
+        if not self.fast:
+            del section["fast"]
+        return section
 
 
 class Val(Section):
@@ -374,25 +385,3 @@ class Options(Section):
     def missing_for_training(self) -> list[str]:
         """Returns what a run needs and the options do not say, ``key.path: problem`` each; empty if complete."""
         return [f"{'.'.join(path)}: {text}" for path, text in missing_for_training(self.to_dict())]
-
-
-def missing_for_training(data: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
-    """Returns what training needs and expanded options, perhaps faulty ones, do not say: key paths and problems."""
-    sections = {name: data.get(name) or {} for name in ("optimizers", "discriminators", "train", "datasets")}
-    missing: list[tuple[tuple[str, ...], str]] = []
-    if not data.get("losses"):
-        missing.append((("losses",), "missing, training needs at least one term"))
-    # A section that is no dict is a problem of another kind: nothing is said of what it lacks.
-    optimizers, critics = sections["optimizers"], sections["discriminators"]
-    if isinstance(optimizers, dict):
-        if "generator" not in optimizers:
-            missing.append((("optimizers", "generator"), "missing, training needs it"))
-        lonely = [name for name in critics if name not in optimizers] if isinstance(critics, dict) else []
-        if lonely and "discriminators" not in optimizers:
-            missing.append((("optimizers", "discriminators"), f"missing, nothing trains {', '.join(lonely)}"))
-    datasets, train = sections["datasets"], sections["train"]
-    if isinstance(datasets, dict) and datasets.get("train") in (None, []):
-        missing.append((("datasets", "train"), "missing, training needs it"))
-    if isinstance(train, dict) and train.get("epochs") is None and train.get("iters") is None:
-        missing.append((("train", "iters"), "missing, training needs epochs or iters"))
-    return missing

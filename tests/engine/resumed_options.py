@@ -141,6 +141,7 @@ CASES = (
     Case("train.accumulate", ("train.accumulate=2",)),
     Case("train.compile", ("train.compile=true",), alters=None, slow=True),
     Case("train.channels_last", ("train.channels_last=true",), alters=None),
+    Case("train.fast", ("train.fast=auto",), alters=None),
     Case("train.ema.decay", ("train.ema.decay=0.5",)),
     Case("train.ema.warmup", ("train.ema.warmup=true",)),
     same("train.ema", "train.ema=null"),

@@ -144,7 +144,9 @@ class ScalarsHook(Hook):
         entries, cores = runner.options.datasets.train, usable_cores()
         key, now = f"{place(0, len(entries))}.workers", entries[0].loader.workers
         workers = f"{key} (now 0: the training itself reads; there are {cores} cores)"
-        if now:
+        if now == "auto":
+            workers = f"more than the {cores} cores of which {key}: auto made use"
+        elif now:
             workers = f"more {key} (now {now}, with {cores} cores)"
         runner.logger.info(
             f"{waited / seconds:.0%} of the time is spent waiting for data. What helps: {workers}; cache: true, where "
