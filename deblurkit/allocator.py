@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt, by their numbers in malloc.h
-_KEEP = 2**31 - 1  # the most that it takes
+_KEPT = {_MMAP_THRESHOLD: 2**31 - 1, _TRIM_THRESHOLD: 2**31 - 1}  # the most that it takes
 _USUAL = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20}  # where glibc's own, which move, end with large blocks
 
 _lock = threading.Lock()
@@ -28,7 +28,7 @@ def keeping_freed_memory() -> Iterator[None]:
     with _lock:
         _users += 1
         if _users == 1:
-            _set({_MMAP_THRESHOLD: _KEEP, _TRIM_THRESHOLD: _KEEP})
+            _set(_KEPT)
     try:
         yield
     finally:
@@ -36,6 +36,20 @@ def keeping_freed_memory() -> Iterator[None]:
             _users -= 1
             if not _users and _set(_USUAL):
                 ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextlib.contextmanager
+def handing_freed_memory_back() -> Iterator[None]:
+    """Lets the process do as usual within the block, though an outer one keeps what is freed: to compare the two."""
+    with _lock:
+        if _users and _set(_USUAL):
+            ctypes.CDLL(None).malloc_trim(0)
+    try:
+        yield
+    finally:
+        with _lock:
+            if _users:
+                _set(_KEPT)
 
 
 def _set(thresholds: dict[int, int]) -> bool:

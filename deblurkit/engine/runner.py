@@ -20,6 +20,7 @@ from rich.logging import RichHandler
 from torch import nn
 
 from deblurkit import checkpoint
+from deblurkit.allocator import keeping_freed_memory
 from deblurkit.engine import state as training_state
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.errors import UserError, said_by_system
@@ -196,8 +197,10 @@ class TrainingRunner(Runner):
     def train(self) -> nn.Module:
         """Trains to the end, giving signals and the console back however it ends; the log says why it did."""
         why = "ended: all iterations are done"
+        kept = keeping_freed_memory() if self.device.type == "cpu" else contextlib.nullcontext()
         try:
-            model = super().train()
+            with kept:
+                model = super().train()
             if self.iter < self.max_iters:
                 why = f"ended: a hook stopped it at iteration {self.iter} of {self.max_iters}"
             return model
