@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from deblurkit.device import is_out_of_memory
 from deblurkit.engine.build import Problems, build_parts, build_step
+from deblurkit.engine.fast import Fast
 from deblurkit.engine.step import Parts
 from deblurkit.options.load import load_options, options_from_dict
 from deblurkit.options.schema import Options
@@ -161,8 +162,9 @@ class Training:
         torch.backends.cudnn.benchmark = mode.cudnn_benchmark
         options = mode.of(self.options)
         made: Parts = copy.deepcopy(self._parts)
-        made.precision, made.channels_last = options.train.precision, mode.channels_last
-        restorer, optimizers, _ = build_step(made, options, self.device, self.notes.append)
+        made.precision = options.train.precision
+        fast = Fast(mode.channels_last, options.train.compile)
+        restorer, optimizers, _ = build_step(made, options, self.device, fast, self.notes.append)
         torch.manual_seed(options.seed)
         batches = itertools.cycle(self._batches)
         for iteration in itertools.count(options.train.critic_warmup):  # before it no generator is trained
