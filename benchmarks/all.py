@@ -47,10 +47,11 @@ SCRIPTS = (
     Script("training_speed.py", (), "Training of full-size networks"),
     Script("loader.py", ("--rounds", "3", "--memory-crops", "800"), "Training data"),
     Script("metrics.py", ("--pairs", "0", "--rounds", "3", "--files", "3"), "Scores"),
-    Script("folder.py", ("--images", "2", "--rounds", "1"), "Folders of photographs"),
+    Script("folder.py", ("--only", "nafnet", "dsc", "--images", "2", "--rounds", "1"), "Folders, large networks"),
+    Script("folder.py", ("--only", "quickstart", "starter", "--rounds", "2"), "Folders, small networks"),
     Script("spandrel_call.py", ("--rounds", "5"), "One photograph in spandrel and here"),
-    Script("attention.py", (), "Crosshatch attention"),
-    Script("scaling.py", (), "Large training sets"),
+    Script("attention.py", ("--sizes", "256x256", "1280x720", "--rounds", "5"), "Crosshatch attention"),
+    Script("scaling.py", ("sets", "processes"), "Large training sets, and two processes"),
 )
 
 
@@ -137,7 +138,7 @@ def page(outcomes: Sequence[Outcome], lines: Sequence[str]) -> str:
 def main() -> None:
     """Run them all, print the table, and say whether all claims hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [Path(script.file).stem for script in SCRIPTS]
+    names = list(dict.fromkeys(Path(script.file).stem for script in SCRIPTS))
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--tiny", action="store_true", help="one script, tiny; its claims are not judged")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the record as JSON: results/DATE-all-cpu.json")
@@ -158,8 +159,8 @@ def main() -> None:
         record = {
             "date": datetime.date.today().isoformat(),
             "machine": {"processor": processor_name(), "cores": usable_cores(), "torch": torch.__version__},
-            "seconds": {outcome.script.file: round(outcome.seconds) for outcome in outcomes},
-            "failures": {outcome.script.file: outcome.failure for outcome in outcomes if outcome.failure},
+            "seconds": {outcome.script.about: round(outcome.seconds) for outcome in outcomes},
+            "failures": {outcome.script.about: outcome.failure for outcome in outcomes if outcome.failure},
             "ratios": section(ratios),
         }
         write_atomically(args.out, json.dumps(record, indent=2) + "\n")
