@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ def start_processes(launcher: str, device: str | None) -> torch.device:
     chosen = pick_device(device)
     if launcher == "none":
         return chosen
+    # Before there is a group: its functions keep the group of the moment as a default, and with it the group's threads.
+    importlib.import_module("torch.distributed.nn.functional")
     if chosen.type == "cpu":
         if launcher != "pytorch":
             raise UserError(f"--launcher {launcher}: only pytorch runs without GPUs")

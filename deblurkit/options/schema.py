@@ -113,12 +113,19 @@ class LossTerm(FlatSection):
     """The iteration from which the term counts no more."""
 
 
+def count_or_auto(value: object) -> object:
+    """Refuses what is neither a count nor ``auto``, in one message: a union would have one for each of the two."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError("should be a number from 0 on, or auto")
+
+
 class Loader(Section):
     """How samples become batches."""
 
     batch_size: PositiveInt = 1
     """Samples in a batch."""
-    workers: NonNegativeInt | Literal["auto"] = 0
+    workers: Annotated[NonNegativeInt | Literal["auto"], BeforeValidator(count_or_auto)] = 0
     """Processes that read ahead; 0 reads in the training process; ``auto``, for training, times both and chooses."""
     prefetch: PositiveInt = 2
     """Batches that each worker reads ahead."""

@@ -288,6 +288,7 @@ generator = Pyramid(16)
 Session(generator, inference="tile:32,0").restore_array(np.zeros((64, 64, 3), np.uint8))  # loads what is used later
 image = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
 session = Session(generator, inference="whole", memory_bytes=1 << 40)  # so that it is tried
+session.estimate(64, 64)  # loads what is used later
 now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 _, most = resource.getrlimit(resource.RLIMIT_AS)
 resource.setrlimit(resource.RLIMIT_AS, (now + (128 << 20), most))  # whole takes 210 MiB

@@ -202,7 +202,9 @@ def test_nothing_that_an_option_file_names_is_run(
         ("schedulers=[{type: MultiStepLR}]", "schedulers.0.milestones: missing, MultiStepLR requires it"),
         ("schedulers={}", "schedulers: should be a valid list, not {}"),
         ("datasets.train=null", "datasets.train: missing, training needs it"),
-        ("datasets.train.workers=true", "datasets.train.workers: should be a valid integer, not True"),
+        ("datasets.train.workers=true", "datasets.train.workers: should be a number from 0 on, or auto, not True"),
+        ("datasets.train.workers=-1", "datasets.train.workers: should be a number from 0 on, or auto, not -1"),
+        ("datasets.train.workers=atuo", "datasets.train.workers: should be a number from 0 on, or auto, not 'atuo'"),
         ("datasets.val.toy.limit=0", "datasets.val.toy.limit: should be greater than 0, not 0"),
         (
             "datasets.test.toy={type: ToyOpen, protocol: kohler-oficial-v1}",

@@ -115,8 +115,9 @@ def test_what_is_no_whole_export_is_one_line(trained: Path, command: Command, tm
         assert not (tmp_path / "never").exists()
     out.write_bytes(whole)
     for arguments, message in [
-        ({"precision": "bf16"}, "in its own precision"),
-        ({"key": "params"}, "in its own precision"),
+        ({"precision": "bf16"}, "run as it is"),
+        ({"key": "params"}, "run as it is"),
+        ({"fast": True}, "run as it is"),
         ({"inference": "tlc:32"}, "OnnxNetwork has no global average pooling"),
         ({"device": "meta"}, "cannot be used|cannot use 'meta'"),
     ]:
