@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from peak_memory import KNOWN, MIB, growth
+from records import Ratio, section
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -145,14 +146,14 @@ def peaks(sizes: dict[str, tuple[int, int]], names: list[str], gradients: bool) 
     return found
 
 
-def write(file: Path, threads: int, ratios: dict[str, Any], figures: dict[str, Any]) -> None:
+def write(file: Path, threads: int, ratios: list[Ratio], figures: dict[str, Any]) -> None:
     """Write what was found so far, beside what the file holds of other sizes."""
     old = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     content = {
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python benchmarks/attention.py",
         "machine": {"python": platform.python_version(), "torch": torch.__version__, "threads": threads},
-        "ratios": {**old.get("ratios", {}), **ratios},
+        "ratios": {**old.get("ratios", {}), **section(ratios)},
         "figures": {**old.get("figures", {}), **figures},
     }
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -178,7 +179,7 @@ def main() -> None:
         return
     sizes = TINY if arguments.tiny else {label: SIZES[label] for label in arguments.sizes}
     figures: dict[str, Any] = {}
-    ratios: dict[str, dict[str, Any]] = {}
+    ratios: list[Ratio] = []
     agree = True
     for label, size in sizes.items():
         for kind in arguments.kinds:
@@ -190,9 +191,8 @@ def main() -> None:
                 names = [OURS] if arguments.tiny else [OURS, found["fastest other"]]
                 memory = peaks({label: size}, names, gradients)[label]
             figures[case] = {**found, "peak MiB beyond features": memory}
-            ratios[f"{case}: time / that of the fastest of einsum, bmm and SDPA"] = {
-                "ratio": found["ratio"], "limit": LIMIT, "better": "lower"
-            }  # fmt: skip
+            of = f"{case}: time / that of the fastest of einsum, bmm and SDPA"
+            ratios.append(Ratio(of, found["ratio"], LIMIT, "lower"))
             agree = agree and found["difference"] < AGREEMENT
             times = ", ".join(f"{name} {1000 * value:.0f} ms" for name, value in found["seconds"].items())
             told = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in memory.items())
@@ -200,7 +200,7 @@ def main() -> None:
             print(f"    largest relative difference {found['difference']:.1e}")
             if arguments.out:
                 write(Path(arguments.out), arguments.threads, ratios, figures)
-    holds = agree and all(entry["ratio"] <= LIMIT for entry in ratios.values())
+    holds = agree and all(ratio.holds for ratio in ratios)
     print(f"not slower than the fastest other way, outputs and gradients equal: {'holds' if holds else 'FAILS'}")
     sys.exit(not (agree if arguments.tiny else holds))
 

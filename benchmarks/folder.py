@@ -25,7 +25,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from photograph import make_checkpoint, resident_gib
+from peak_memory import resident
+from photograph import make_checkpoint
 from records import Ratio, section
 
 from deblurkit.compat import ensure_torchvision
@@ -36,6 +37,7 @@ from deblurkit.evaluation.cost import parse_size
 from deblurkit.evaluation.provenance import environment
 from deblurkit.inference.deblurrer import Deblurrer
 from deblurkit.inference.photos import deblur_photos, plan
+from deblurkit.metrics.psnr import psnr
 
 WAYS = ("plain loop", "exact", "fast")
 NETWORKS = {"nafnet": 1.00, "dsc": 1.00, "quickstart": 0.90, "starter": 0.90}
@@ -86,7 +88,7 @@ def serve(way: str, weights: str, folder: Path, out: Path, threads: int) -> None
     for _ in sys.stdin:
         start = time.perf_counter()
         run()
-        print(json.dumps([time.perf_counter() - start, resident_gib("VmHWM")]), flush=True)
+        print(json.dumps([time.perf_counter() - start, resident("VmHWM") / 2**30]), flush=True)
 
 
 def measure(weights: str, folder: Path, outs: Path, rounds: int, threads: int) -> dict[str, Any]:
@@ -135,8 +137,7 @@ def least_agreement(one: Path, other: Path) -> float | None:
     """Return the least PSNR between the files of two folders; ``None`` where all pixels are equal."""
     least = math.inf
     for file in one.iterdir():
-        error = np.mean(np.square(read_image(file).astype(np.float64) - read_image(other / file.name)))
-        least = min(least, 10 * math.log10(255**2 / error)) if error else least
+        least = min(least, psnr(read_image(file), read_image(other / file.name)))
     return None if math.isinf(least) else round(least, 1)
 
 

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from ready_loaders import ReadyLoaders
 from records import Ratio, section
 from rich.console import Console
 from torch import Tensor, nn
@@ -32,8 +33,6 @@ from torch.utils.data import DataLoader
 from deblurkit import cli
 from deblurkit.compat import import_basicsr
 from deblurkit.engine.build import Setup
-from deblurkit.engine.loop import TrainLoaders
-from deblurkit.engine.position import Position
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.options.load import load_options
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS
@@ -116,14 +115,6 @@ def ready_batches(first: str, second: str) -> list[dict[str, Any]]:
     """Return all batches, collated."""
     pairs = InMemory().pairs.split(BATCH)
     return [{first: p[:, 0].contiguous(), second: p[:, 1].contiguous(), "key": ["0"] * BATCH} for p in pairs]
-
-
-class ReadyLoaders(TrainLoaders):
-    """Gives batches that lie ready in memory, in place of a loader's."""
-
-    def __call__(self, position: Position) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """Return the batches, endlessly; a generator, which the loop closes."""
-        yield from cycle(ready_batches("blurred", "sharp"))
 
 
 def toward(logits: Tensor, target: float) -> Tensor:
@@ -293,7 +284,7 @@ def measure(rounds: int, length: int, loaders: bool) -> dict[str, list[float]]:
         options = load_options(file, [f"train.iters={(rounds + 1) * length}"])
         setup = Setup(options, torch.device("cpu"))
         if not loaders:
-            setup.loaders = ReadyLoaders(setup.loaders.data, setup.loaders.epoch_length, setup.restorer, setup.device)
+            setup.loaders = ReadyLoaders(setup, ready_batches("blurred", "sharp"))
         work = WorkDir(Path(folder) / "run")
         work.checkpoints.mkdir(parents=True)
         setup.runner(work, Console(quiet=True), None, "none").train()

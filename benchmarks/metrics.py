@@ -35,6 +35,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from deblurkit import checkpoint, cli
 from deblurkit.compat import import_basicsr
 from deblurkit.data.images import read_image
+from deblurkit.device import processor_name
 from deblurkit.evaluation.evaluate import evaluate
 from deblurkit.metrics.images import Array
 from deblurkit.metrics.psnr import psnr
@@ -198,7 +199,7 @@ def main() -> None:
     for claim, holds in claims.items():
         print(f"{claim}: {'holds' if holds else 'FAILS'}")
     if arguments.out:
-        machine = {"python": platform.python_version(), "opencv": cv2.__version__, "processor": processor()}
+        machine = {"python": platform.python_version(), "opencv": cv2.__version__, "processor": processor_name()}
         setting = {
             "date": datetime.date.today().isoformat(),
             "command": shlex.join(["python", "benchmarks/metrics.py", *sys.argv[1:]]),
@@ -218,15 +219,6 @@ def main() -> None:
         setting["ratios"] = section(sorted(ratios, key=lambda ratio: ratio.of))
         Path(arguments.out).write_text(json.dumps({**setting, **found, "claims": claims}, indent=2), encoding="utf-8")
     sys.exit(not all(claims.values()) and not arguments.tiny)
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

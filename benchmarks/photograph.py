@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from peak_memory import forget_peak, resident
 
 from deblurkit import checkpoint
 from deblurkit.data.images import read_image, write_image
@@ -35,26 +36,18 @@ LIMIT_GIB = 2.0
 _OPTIONS = ["options/deblurgan.yml", "options/nafnet.yml", "options/dsc.yml", "options/deblurgan_v2_mobilenet.yml"]
 
 
-def resident_gib(key: str) -> float:
-    """Return a line of the kernel's account of this process: ``VmRSS`` now, or ``VmHWM``, the peak."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) / 2**20
-    raise RuntimeError(f"/proc/self/status has no {key}")
-
-
 def measure_here(weights: str, photograph: str, out: str, threads: int, inference: str) -> dict[str, Any]:
     """Restore a photograph in this process and return what it took."""
     torch.set_num_threads(threads)
     deblurrer = Deblurrer(weights, device="cpu", inference=inference)
     jobs = plan([photograph], out).jobs
-    before = resident_gib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+    before = resident("VmRSS")
+    forget_peak()
     start = time.perf_counter()
     failures = deblur_photos(deblurrer, jobs).failures
     return {
-        "above_weights_gib": round(resident_gib("VmHWM") - before, 3),
-        "before_gib": round(before, 3),
+        "above_weights_gib": round((resident("VmHWM") - before) / 2**30, 3),
+        "before_gib": round(before / 2**30, 3),
         "seconds": round(time.perf_counter() - start, 1),
         "used": dict(deblurrer.session.used),
         "notes": deblurrer.session.notes(),

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 import torch.distributed
 from peak_memory import KNOWN, MIB, growth
+from records import Ratio, section
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -323,9 +324,9 @@ def processes_part(tiny: bool) -> Figures:
     return found
 
 
-def ratios_of(figures: Figures) -> Figures:
+def ratios_of(figures: Figures) -> list[Ratio]:
     """Return what the figures claim."""
-    found: Figures = {}
+    found: list[Ratio] = []
     if "sets" in figures:
         sets = figures["sets"]
         for words, ours, other, limit in (
@@ -335,10 +336,10 @@ def ratios_of(figures: Figures) -> Figures:
             key = "peak" if ours == "order" else "kept"
             pairs = {entry["size"]: entry for entry in sets[other]}
             both = [entry[key] / pairs[entry["size"]][key] for entry in sets[ours] if entry["size"] in pairs]
-            found[words] = {"ratio": both[-1], "limit": limit, "better": "lower"}
+            found.append(Ratio(words, both[-1], limit, "lower"))
     if "processes" in figures:
         words = "2 gloo processes: a step with exchange / one without"
-        found[words] = {"ratio": figures["processes"]["ratio"], "limit": None, "better": "lower"}
+        found.append(Ratio(words, figures["processes"]["ratio"], None, "lower"))
     return found
 
 
@@ -373,13 +374,13 @@ def main() -> None:
         if not arguments.parts or name in arguments.parts:
             figures[name] = measure(arguments.tiny)
     ratios = ratios_of(figures)
-    holds = all(entry["limit"] is None or entry["ratio"] <= entry["limit"] for entry in ratios.values())
-    for words, entry in ratios.items():
-        print(f"{words}: {entry['ratio']:.3f}")
+    holds = all(ratio.holds for ratio in ratios)
+    for ratio in ratios:
+        print(f"{ratio.of}: {ratio.ratio:.3f}")
     if file is not None:
         machine = {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
         date, command = datetime.now(UTC).date().isoformat(), "python benchmarks/scaling.py"
-        content = {"date": date, "command": command, "machine": machine, "ratios": ratios, "figures": figures}
+        content = {"date": date, "command": command, "machine": machine, "ratios": section(ratios), "figures": figures}
         file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     sys.exit(not holds and not arguments.tiny)
 

@@ -18,12 +18,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from records import Ratio, section
 
 from deblurkit import cli
 from deblurkit.data.images import write_image
+from deblurkit.device import processor_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON, TORCH = ("-c", "pass"), ("-c", "import torch")
@@ -148,19 +149,19 @@ def main() -> None:
         chosen = cases(folder, commands)
         torch, seconds = measure(chosen, arguments.rounds)
     print(f"import torch: {statistics.median(torch):.2f} s ({min(torch):.2f} to {max(torch):.2f})")
-    ratios: dict[str, Any] = {}
+    ratios: list[Ratio] = []
     for case in chosen:
-        ratio = statistics.median(own / base for own, base in zip(seconds[case.name], torch, strict=True))
-        ratios[f"{case.name} / import torch"] = {"ratio": ratio, "limit": case.limit, "better": "lower"}
+        middle = statistics.median(own / base for own, base in zip(seconds[case.name], torch, strict=True))
+        ratios.append(Ratio(f"{case.name} / import torch", middle, case.limit, "lower"))
         verdict = ""
         if case.limit is not None:
-            verdict = f", at most {case.limit:g}: {'holds' if ratio <= case.limit else 'FAILS'}"
-        print(f"{case.name:34} {statistics.median(seconds[case.name]):.3f} s, {ratio:.3f} x{verdict}")
-    holds = all(entry["limit"] is None or entry["ratio"] <= entry["limit"] for entry in ratios.values())
+            verdict = f", at most {case.limit:g}: {'holds' if ratios[-1].holds else 'FAILS'}"
+        print(f"{case.name:34} {statistics.median(seconds[case.name]):.3f} s, {middle:.3f} x{verdict}")
+    holds = all(ratio.holds for ratio in ratios)
     print("all claims hold" if holds else "not all claims hold")
     if arguments.out:
-        machine = {"python": platform.python_version(), "processor": platform.processor(), "cores": os.cpu_count()}
-        figures = {"ratios": ratios, "torch_s": torch, "seconds": seconds, "holds": holds, "machine": machine}
+        machine = {"python": platform.python_version(), "processor": processor_name(), "cores": os.cpu_count()}
+        figures = {"ratios": section(ratios), "torch_s": torch, "seconds": seconds, "holds": holds, "machine": machine}
         Path(arguments.out).write_text(json.dumps(figures, indent=2), encoding="utf-8")
     sys.exit(not holds and not arguments.tiny)
 

@@ -27,6 +27,8 @@ from typing import Any, ClassVar
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
+from ready_loaders import ReadyLoaders
+from records import Ratio, section
 from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,8 +36,6 @@ from torch.nn import functional
 from deblurkit import cli
 from deblurkit.allocator import handing_freed_memory_back
 from deblurkit.engine.build import Setup
-from deblurkit.engine.loop import TrainLoaders
-from deblurkit.engine.position import Position
 from deblurkit.engine.work_dir import WorkDir
 from deblurkit.options.load import load_options
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES
@@ -67,19 +67,11 @@ class SpeedPairs:
         return {"blurred": self.blurred[index], "sharp": self.sharp[index], "key": str(index)}
 
 
-def batches(side: int, size: int) -> Iterator[dict[str, Any]]:
-    """Return batches that lie ready in memory, endlessly."""
+def batches(side: int, size: int) -> list[dict[str, Any]]:
+    """Return batches that lie ready in memory."""
     pairs = SpeedPairs(side)
     both = zip(pairs.blurred.split(size), pairs.sharp.split(size), strict=True)
-    return cycle([{"blurred": blurred, "sharp": sharp, "key": ["0"] * size} for blurred, sharp in both])
-
-
-class ReadyLoaders(TrainLoaders):
-    """Gives batches that lie ready in memory, in place of a loader's."""
-
-    def __call__(self, position: Position) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """Return the batches, endlessly; a generator, which the loop closes."""
-        yield from batches(len(self.data.dataset.sample(0, None)["sharp"][0]), self.data.loader.batch_size)
+    return [{"blurred": blurred, "sharp": sharp, "key": ["0"] * size} for blurred, sharp in both]
 
 
 def penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
@@ -302,9 +294,9 @@ def measure(training: Training, fast: bool, rounds: int, length: int, side: int,
     ]
     options = load_options(training.options, [*changes, "train.fast=auto"] if fast else changes)
     setup = Setup(options, torch.device("cpu"))
-    setup.loaders = ReadyLoaders(setup.loaders.data, setup.loaders.epoch_length, setup.restorer, setup.device)
+    setup.loaders = ReadyLoaders(setup, batches(side, training.batch))
     # The bare loop's own networks start with the weights of deblurkit's.
-    Rounds.bare, Rounds.batches = training.bare(shrink), batches(side, training.batch)
+    Rounds.bare, Rounds.batches = training.bare(shrink), cycle(batches(side, training.batch))
     networks = setup.restorer.networks()
     for name in networks:
         getattr(Rounds.bare, name).load_state_dict(networks[name].state_dict())
@@ -338,7 +330,7 @@ def main() -> None:
     if arguments.tiny:
         arguments.rounds, arguments.length, arguments.side = 1, 1, 64
     torch.set_num_threads(arguments.threads)
-    ratios: dict[str, Any] = {}
+    ratios: list[Ratio] = []
     records: dict[str, Any] = {}
     for name in arguments.only or TRAININGS:
         settings = arguments.rounds, arguments.length, arguments.side, arguments.tiny
@@ -355,8 +347,8 @@ def main() -> None:
             f"  over {len(plain.losses['bare'])} iterations the plain run's losses differ by at most {of_bare:.1e} "
             f"of their value from the bare loop's, and by {of_fast:.1e} from those of fast: auto"
         )
-        ratios[f"{name}, training against a bare loop"] = {"ratio": plain.ratio, "limit": PLAIN, "better": "lower"}
-        ratios[f"{name}, fast: auto against a bare loop"] = {"ratio": fast.ratio, "limit": FAST, "better": "lower"}
+        ratios.append(Ratio(f"{name}, training against a bare loop", plain.ratio, PLAIN, "lower"))
+        ratios.append(Ratio(f"{name}, fast: auto against a bare loop", fast.ratio, FAST, "lower"))
         records[name] = {
             "batch": TRAININGS[name].batch,
             "side": arguments.side,
@@ -366,15 +358,15 @@ def main() -> None:
             "largest difference from bare": of_bare,
             "largest difference from fast": of_fast,
         }
-    slow = [entry for entry in ratios.values() if entry["ratio"] > entry["limit"]]
-    late = [entry for entry in slow if entry["limit"] == FAST]
+    slow = [ratio for ratio in ratios if not ratio.holds]
+    late = [ratio for ratio in slow if ratio.limit == FAST]
     holds = len(slow) == len(late) and len(late) <= len(records) // 3  # one of the three may miss the lower limit
     print(
         f"plain at most {PLAIN} x each, fast: auto at most {FAST} x for two of three: {'holds' if holds else 'FAILS'}"
     )
     if arguments.out:
         machine = {"python": platform.python_version(), "torch": torch.__version__, "threads": arguments.threads}
-        text = json.dumps({"ratios": ratios, "holds": holds, "machine": machine, "runs": records}, indent=1)
+        text = json.dumps({"ratios": section(ratios), "holds": holds, "machine": machine, "runs": records}, indent=1)
         Path(arguments.out).write_text(text, encoding="utf-8")
     sys.exit(not holds and not arguments.tiny)
 

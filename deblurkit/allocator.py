@@ -34,22 +34,27 @@ def keeping_freed_memory() -> Iterator[None]:
     finally:
         with _lock:
             _users -= 1
-            if not _users and _set(_USUAL):
-                ctypes.CDLL(None).malloc_trim(0)
+            if not _users:
+                _hand_back()
 
 
 @contextlib.contextmanager
 def handing_freed_memory_back() -> Iterator[None]:
     """Lets the process do as usual within the block, though an outer one keeps what is freed: to compare the two."""
     with _lock:
-        if _users and _set(_USUAL):
-            ctypes.CDLL(None).malloc_trim(0)
+        if _users:
+            _hand_back()
     try:
         yield
     finally:
         with _lock:
             if _users:
                 _set(_KEPT)
+
+
+def _hand_back() -> None:
+    if _set(_USUAL):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _set(thresholds: dict[int, int]) -> bool:

@@ -1,1 +1,1 @@
-"""What ``benchmarks/gpu.sh`` runs: each part is a module, run as a process of its own."""
+"""The parts of ``benchmarks/gpu.sh``: each is a module, run as a process of its own."""

@@ -1,4 +1,4 @@
-"""What the parts train: the option files' networks and objectives, on pairs that are made by code."""
+"""Trainings for the parts: the option files' networks and objectives, on pairs that are made by code."""
 
 from __future__ import annotations
 

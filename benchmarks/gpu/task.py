@@ -1,4 +1,4 @@
-"""What a part is told, how long it may take, and how it keeps what it found."""
+"""A part's orders: its device, how long it may take, and where it keeps its findings."""
 
 from __future__ import annotations
 

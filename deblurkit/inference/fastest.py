@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deblurkit.allocator import keeping_freed_memory
+from deblurkit.data.images import to_uint8
 from deblurkit.device import PRECISIONS, Precision, processor_name
 from deblurkit.files import user_cache, write_atomically
 from deblurkit.inference.forward import restore_whole
+from deblurkit.metrics.psnr import psnr
 
 LEAST_DB = 60.0
 """How far a way must agree with the plain one in 8 bits: one value in 15 may be the next higher or lower level."""
@@ -90,7 +94,7 @@ def fastest(generator: nn.Module, image: Tensor, file: Path) -> Choice:
     known = _recall(memory, key, pixels)
     if known is not None:
         return known
-    choice = _measured(generator, crop)
+    choice = _measured(generator, crop, pixels)
     found = {**_read(memory), key: {**dataclasses.asdict(choice.way), "ratio": choice.ratio, "db": choice.agreement_db}}
     kept = dict(list(found.items())[-_REMEMBERED:])
     with contextlib.suppress(OSError):  # without a cache it is measured each time
@@ -105,17 +109,17 @@ def arrange(generator: nn.Module, way: Way) -> None:
 
 
 @torch.inference_mode()
-def _measured(generator: nn.Module, crop: Tensor) -> Choice:
+def _measured(generator: nn.Module, crop: Tensor, pixels: tuple[int, int]) -> Choice:
     halves = _HALVES.get(crop.device.type, ())
     ways = [PLAIN, Way("fp32", True), *(Way(half, True) for half in halves)]
     seconds: dict[Way, list[float]] = {}
     agreement: dict[Way, float] = {}
-    plain: Tensor | None = None
+    plain: NDArray[np.uint8] | None = None
     with keeping_freed_memory():
         # The first round is without a clock: kernels and memory are set up in it.
         for again in range(1 + _ROUNDS):
             for way in ways:
-                if again and not agreement[way] >= LEAST_DB:
+                if again and agreement[way] < LEAST_DB:
                     continue
                 arrange(generator, way)
                 try:
@@ -128,10 +132,9 @@ def _measured(generator: nn.Module, crop: Tensor) -> Choice:
                 if again:
                     seconds.setdefault(way, []).append(taken)
                     continue
-                levels = restored.mul(255).add(0.5).floor().double()
+                levels = to_uint8(restored[0])
                 plain = levels if plain is None else plain
-                error = float((levels - plain).square().mean())  # NaN where the result has any
-                agreement[way] = 10 * math.log10(255**2 / error) if error else math.inf
+                agreement[way] = psnr(levels, plain) if restored.isfinite().all() else -math.inf
     arrange(generator, PLAIN)
     best, least = PLAIN, _WORTH
     for way, taken_by_way in seconds.items():
@@ -139,7 +142,6 @@ def _measured(generator: nn.Module, crop: Tensor) -> Choice:
         ratio = min(taken_by_way) / min(seconds[PLAIN])
         if way != PLAIN and ratio < least:
             best, least = way, ratio
-    pixels = int(crop.shape[2]), int(crop.shape[3])
     return Choice(best, 1.0 if best == PLAIN else least, agreement[best], pixels)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from runs import checkpoint_of, differences, records
 from shrunk import SHRUNK
-from tiny import CRITIC
+from tiny import WGAN_GP, merged
 from torch import Tensor, nn
 
 from deblurkit import load_options, train
@@ -18,19 +18,7 @@ from deblurkit.engine.fast import fused_arguments, what_mixes
 from deblurkit.registry import DISCRIMINATORS
 from deblurkit.testing.networks import leaves
 
-GAN: dict[str, Any] = {
-    "generator": {"type": "DeblurGAN", "channels": 4, "blocks": 1},
-    "discriminators": {"critic": CRITIC},
-    "losses": {
-        "adversarial": {
-            "type": "AdversarialLoss",
-            "mode": "wgan",
-            "critic": "critic",
-            "gradient_penalty": {"weight": 10},
-            "weight": 0.01,
-        }
-    },
-}
+GAN = merged(WGAN_GP, {"losses": {"adversarial": {"weight": 0.01}}})
 HALF, END = 6, 24
 FAST = "train.fast=auto"
 

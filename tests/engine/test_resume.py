@@ -11,22 +11,13 @@ from pathlib import Path
 
 import pytest
 from runs import Run, checkpoint_of, differences, last_iteration, records, run, timeless
-from tiny import CRITIC
+from tiny import WGAN_GP
 
 from deblurkit.engine.work_dir import WorkDir
 
 ITERS, EVERY = 24, 4
 STOCHASTIC = {
-    "generator": {"type": "DeblurGAN", "channels": 4, "blocks": 1},
-    "discriminators": {"critic": CRITIC},
-    "losses": {
-        "adversarial": {
-            "type": "AdversarialLoss",
-            "mode": "wgan",
-            "critic": "critic",
-            "gradient_penalty": {"weight": 10},
-        }
-    },
+    **WGAN_GP,
     "schedulers": [{"type": "PolyLR", "eta_min": 1e-5}],
     "train": {
         "iters": ITERS,

@@ -18,6 +18,19 @@ TINY: dict[str, Any] = {
     "logging": {"every": 1, "tensorboard": False, "samples": 0, "curves": False},
 }
 CRITIC = {"type": "PatchDiscriminator", "channels": 4, "layers": 2}
+WGAN_GP: dict[str, Any] = {
+    "generator": {"type": "DeblurGAN", "channels": 4, "blocks": 1},
+    "discriminators": {"critic": CRITIC},
+    "losses": {
+        "adversarial": {
+            "type": "AdversarialLoss",
+            "mode": "wgan",
+            "critic": "critic",
+            "gradient_penalty": {"weight": 10},
+        }
+    },
+}
+"""A game in which dropout and the penalty draw random numbers in every step."""
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
