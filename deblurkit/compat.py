@@ -4,8 +4,8 @@
   load, and ``import torchvision`` raises ``RuntimeError: operator torchvision::nms does not exist``.
 * basicsr 1.4.2 imports ``torchvision.transforms.functional_tensor``, which torchvision removed.
 
-And three that save time at the start: MMEngine without what shards over GPUs, torch without its compiler, and Python's
-collector at rest.
+And three that save time at the start: MMEngine without what shards over GPUs and formats Python, torch without its
+compiler, and Python's collector at rest.
 """
 
 from __future__ import annotations
@@ -86,25 +86,43 @@ def import_basicsr() -> types.ModuleType:
 
 
 def import_mmengine(part: str = "mmengine.runner") -> None:
-    """Imports a part of MMEngine, by default all that we use, without its sharding over GPUs.
+    """Imports a part of MMEngine, by default all that we use, without its sharding over GPUs and without yapf.
 
-    For that, torch imports as much as takes most of a second. Nothing here uses FSDP or ZeRO: for the import alone they
-    count as not installed, a case that MMEngine provides for. Where somebody imported it before, it stays so.
+    For the first, torch imports as much as takes most of a second. Nothing here uses FSDP or ZeRO: for the import alone
+    they count as not installed, a case that MMEngine provides for. yapf, which lays out a config that is written as
+    Python, is imported when one is. Where somebody imported the part before, it stays so.
     """
     if part in sys.modules:
         return
     wrapper = types.ModuleType("mmengine.model.wrappers.fully_sharded_distributed")
     wrapper.MMFullyShardedDataParallel = None  # type: ignore[attr-defined]
+    yapf, formatter = types.ModuleType("yapf"), types.ModuleType("yapf.yapflib.yapf_api")
+    yapf.__getattr__, formatter.FormatCode = _of_yapf, _format_code  # type: ignore[method-assign, attr-defined]
     # None is an ImportError, as Python documents.
-    left_out: dict[str, types.ModuleType | None] = {wrapper.__name__: wrapper}
-    left_out |= {"mmengine._strategy.fsdp": None, "torch.distributed.optim": None}
-    left_out = {name: module for name, module in left_out.items() if name not in sys.modules}
-    sys.modules.update(left_out)  # type: ignore[arg-type]  # typeshed knows no None
+    instead: dict[str, types.ModuleType | None] = {each.__name__: each for each in (wrapper, yapf, formatter)}
+    instead |= {"mmengine._strategy.fsdp": None, "torch.distributed.optim": None}
+    instead = {name: module for name, module in instead.items() if name not in sys.modules}
+    sys.modules.update(instead)  # type: ignore[arg-type]  # typeshed knows no None
     try:
         importlib.import_module(part)
     finally:
-        for name in left_out:
+        for name in instead:
             del sys.modules[name]
+
+
+def _of_yapf(name: str) -> Any:
+    if name == "__version__":  # all that MMEngine asks for
+        from importlib.metadata import version
+
+        return version("yapf")
+    raise AttributeError(name)
+
+
+def _format_code(text: str, **style: Any) -> tuple[str, bool]:
+    from yapf.yapflib.yapf_api import FormatCode
+
+    formatted: tuple[str, bool] = FormatCode(text, **style)
+    return formatted
 
 
 @contextmanager

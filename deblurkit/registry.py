@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from deblurkit import catalogue
+from deblurkit.compat import import_mmengine
 from deblurkit.contracts import is_game
 from deblurkit.errors import UserError, did_you_mean
 from deblurkit.plugins import load_plugins as load_plugins  # where plugins' own code has always found it
@@ -22,7 +23,8 @@ from deblurkit.plugins import plugins_told
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit decorators inside MMEngine
-    from mmengine.registry import Registry
+    import_mmengine("mmengine.registry")
+from mmengine.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from deblurkit.errors import UserError
 from deblurkit.registry import TRANSFORMS
@@ -221,6 +220,8 @@ def draw_window(image: tuple[int, ...], window: tuple[int, int], rng: np.random.
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    from PIL import Image  # not at the top: options are checked without it
+
     if image.dtype == np.uint8:
         return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
     planes = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from deblurkit.contracts import nested_components
+from deblurkit.options import schema as sections
 from deblurkit.options.components import Table
 from deblurkit.options.merge import DELETE
 from deblurkit.options.mmengine_checks import DOUBLED, SECTION_OF, mmengine_tables
@@ -30,7 +33,7 @@ def json_schema() -> Schema:
     It demands no key, because any may stand in a base; ``load_options`` does.
     """
     # The sections, as pydantic describes them.
-    schema = Options.model_json_schema()
+    schema = section_schema(Options)
     definitions = {name: _partial(definition) for name, definition in schema["$defs"].items()}
     properties = _partial(schema)["properties"]
     # The components, of which the sections say only that they are dicts: from the tables of names.
@@ -76,6 +79,30 @@ def json_schema() -> Schema:
     for name, definition in definitions.items():  # null takes back what a base says
         described["$defs"][name] = {**_told_apart(definition), "type": ["object", "null"]}
     return described
+
+
+def section_schema(model: type[BaseModel]) -> Schema:
+    """Returns a section's schema and those of the sections inside it, described by the docstrings of their fields.
+
+    pydantic would read the docstrings as well, but when a model is defined: at each start, for this rare use.
+    """
+    schema = model.model_json_schema()
+    for name, definition in {model.__name__: schema, **schema.get("$defs", {})}.items():
+        for base in reversed(vars(sections)[name].__mro__):
+            for field, text in _field_docstrings(base).items() if issubclass(base, sections.Section) else ():
+                definition["properties"][field]["description"] = text
+    return schema
+
+
+def _field_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Returns what stands below the fields that a class itself defines."""
+    (definition,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for field, below in itertools.pairwise(definition.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            found[field.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
+    return found
 
 
 def _told_apart(schema: Schema) -> Schema:
@@ -168,7 +195,7 @@ def _named(name: str) -> Schema:
 
 def _own(model: type[BaseModel]) -> dict[str, Schema]:
     """Returns the keys that a section adds to its component."""
-    properties: dict[str, Schema] = model.model_json_schema()["properties"]
+    properties: dict[str, Schema] = section_schema(model)["properties"]
     for name in ("component", "loader"):  # written in the same dict, not as keys of it
         properties.pop(name, None)
     return properties

@@ -54,9 +54,7 @@ class Section(BaseModel):
     """A part of the option file: no key that is not listed, no value silently converted, no NaN or infinity."""
 
     # Strict: what a text such as "10" means for a number is not guessed. Docstrings end up in the JSON Schema.
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class FlatSection(Section):
