@@ -40,7 +40,7 @@ from deblurkit.engine.work_dir import WorkDir
 from deblurkit.options.load import load_options
 from deblurkit.registry import ARCHS, DATASETS, DISCRIMINATORS, LOSSES
 
-PLAIN, FAST = 1.02, 0.85  # the claims: at most this many times the bare loop's time; FAST for two networks or more
+PLAIN, FAST = 1.02, 0.85  # the claims: at most this many times the bare loop's time; FAST for two of the three
 IMAGES = 16
 
 
@@ -320,8 +320,8 @@ def main() -> None:
     """Measure, print, and say whether the claims hold."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=list(TRAININGS), action="append", help="one network; may be repeated")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--length", type=int, default=4, help="iterations of a round")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--length", type=int, default=2, help="iterations of a round")
     parser.add_argument("--side", type=int, default=128, help="of the crops")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
@@ -348,7 +348,7 @@ def main() -> None:
             f"of their value from the bare loop's, and by {of_fast:.1e} from those of fast: auto"
         )
         ratios.append(Ratio(f"{name}, training against a bare loop", plain.ratio, PLAIN, "lower"))
-        ratios.append(Ratio(f"{name}, fast: auto against a bare loop", fast.ratio, FAST, "lower"))
+        ratios.append(Ratio(f"{name}, fast: auto against a bare loop", fast.ratio, None, "lower"))
         records[name] = {
             "batch": TRAININGS[name].batch,
             "side": arguments.side,
@@ -358,9 +358,10 @@ def main() -> None:
             "largest difference from bare": of_bare,
             "largest difference from fast": of_fast,
         }
-    slow = [ratio for ratio in ratios if not ratio.holds]
-    late = [ratio for ratio in slow if ratio.limit == FAST]
-    holds = len(slow) == len(late) and len(late) <= len(records) // 3  # one of the three may miss the lower limit
+    if len(records) == len(TRAININGS):
+        second = sorted(ratio.ratio for ratio in ratios if "fast: auto" in ratio.of)[1]
+        ratios.append(Ratio("fast: auto against a bare loop, the second best of the three", second, FAST, "lower"))
+    holds = all(ratio.holds for ratio in ratios)
     print(
         f"plain at most {PLAIN} x each, fast: auto at most {FAST} x for two of three: {'holds' if holds else 'FAILS'}"
     )
