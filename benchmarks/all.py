@@ -28,7 +28,7 @@ from deblurkit.files import write_atomically
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE / "results"
-TOLERANCE = 0.10  # between two runs on one machine; a ratio of two programs varies less than their times
+TOLERANCE = 0.25  # between two runs of the same code ratios were seen to differ by up to a quarter on a shared machine
 MOST_S = 600  # of one script
 
 
@@ -47,9 +47,9 @@ SCRIPTS = (
     Script("training_speed.py", (), "Training of full-size networks"),
     Script("loader.py", ("--rounds", "3", "--memory-crops", "800"), "Training data"),
     Script("metrics.py", ("--pairs", "0", "--rounds", "3", "--files", "3"), "Scores"),
-    Script("folder.py", ("--only", "nafnet", "dsc", "--images", "2", "--rounds", "1"), "Folders, large networks"),
-    Script("folder.py", ("--only", "quickstart", "starter", "--rounds", "2"), "Folders, small networks"),
-    Script("spandrel_call.py", ("--rounds", "5"), "One photograph in spandrel and here"),
+    Script("folder.py", ("--only", "nafnet", "dsc", "--images", "2", "--rounds", "2"), "Folders, large networks"),
+    Script("folder.py", ("--only", "quickstart", "starter", "--rounds", "4"), "Folders, small networks"),
+    Script("spandrel_call.py", ("--rounds", "9"), "One photograph in spandrel and here"),
     Script("attention.py", ("--sizes", "256x256", "1280x720", "--rounds", "5"), "Crosshatch attention"),
     Script("scaling.py", ("sets", "processes"), "Large training sets, and two processes"),
 )
