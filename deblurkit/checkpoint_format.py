@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from deblurkit import names
@@ -94,6 +94,12 @@ class _Position(_Part):
     epoch_length: Annotated[int, Field(ge=1, lt=2**53)] = 1
     epoch_of: Literal["generator"] | None = None
 
+    @model_validator(mode="after")
+    def _whole(self) -> _Position:
+        if "into_epoch" in self.model_fields_set and "epoch_length" not in self.model_fields_set:
+            raise ValueError("should say epoch_length beside into_epoch")
+        return self
+
 
 class _Best(_Part):
     psnr: Annotated[float, AfterValidator(_no_nan)]
@@ -172,8 +178,10 @@ def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[
                 text += f", not {shown(value)}"
         place = ascii(dotted(path))[1:-1]
         raise CheckpointError(f"{where}: this checkpoint is damaged: {place}: {' '.join(text.split())}") from None
-    lacking = [key for key in _TO_RESUME if key not in content] if to_resume else []
-    if lacking:
+    lacking = [key for key in _TO_RESUME if key not in content]
+    if "epoch" not in content["position"]:
+        lacking.append("position.epoch")
+    if to_resume and lacking:
         raise CheckpointError(
             f"{where}: this checkpoint cannot be resumed, it lacks {', '.join(lacking)}; take its weights alone with "
             "--init-from"

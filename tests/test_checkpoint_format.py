@@ -78,6 +78,7 @@ WRONG = [
     ("position/iteration", 10**100, "position.iteration: should be less than 9007199254740992"),
     ("position/epoch", None, "position.epoch: should be a valid integer, not None"),
     ("position/into_epoch", -1, "position.into_epoch: should be greater than or equal to 0"),
+    ("position/into_epoch", 2, "position: should say epoch_length beside into_epoch"),
     ("position/epoch_length", 0, "position.epoch_length: should be greater than or equal to 1"),
     ("best", None, "best: should be"),
     ("best", {"psnr": math.nan, "iteration": 1}, "best.psnr: should be a number, not nan"),
@@ -123,11 +124,13 @@ def test_one_line_names_the_key(tmp_path: Path, path: str, value: Any, words: st
         assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("key", ["critics", "losses", "optimizers", "scalers", "rng", "best", "versions"])
+@pytest.mark.parametrize(
+    "key", ["critics", "losses", "optimizers", "scalers", "rng", "best", "versions", "position/epoch"]
+)
 def test_what_only_a_training_needs(tmp_path: Path, key: str):
     file = tmp_path / "a.pth"
     checkpoint.save(with_change(key, GONE), file)
-    with pytest.raises(CheckpointError, match=f"cannot be resumed, it lacks {key}; take its weights alone"):
+    with pytest.raises(CheckpointError, match=f"cannot be resumed, it lacks {key.replace('/', '.')}; take its weights alone"):
         checkpoint.load(file)
     assert read_weights(file)["critics"] == {}
 

@@ -91,6 +91,9 @@ RULES = (
 )
 """The first that fits a key counts."""
 
+UNKNOWN = Rule("**", Effect.NONE, "this version has no such option")
+"""The rule for a key of a checkpoint that a later version wrote, or that is damaged."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -115,7 +118,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
 
 def rule_for(key: str) -> Rule:
     """Returns the rule of a key path such as ``optimizers.generator.lr``."""
-    return next(rule for rule in RULES if rule.fits(key))
+    return next((rule for rule in RULES if rule.fits(key)), UNKNOWN)
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any, Any]]:

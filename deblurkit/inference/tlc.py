@@ -129,7 +129,8 @@ def local_mean(features: Tensor, window: Window) -> Tensor:
     # So the map's mean is taken off, one axis is summed after the other, and half precisions become float32.
     precise = features.to(torch.promote_types(features.dtype, torch.float32))
     overall = precise.mean((2, 3), keepdim=True)
-    sums = _windowed(_windowed(precise - overall, width, 3), height, 2)
+    windowed = _windowed_for_graphs if torch.compiler.is_exporting() else _windowed
+    sums = windowed(windowed(precise - overall, width, 3), height, 2)
     means = sums.div_(height * width).add_(overall)
     # Windows lie inside the map, so there are fewer means than positions: the outermost are repeated outward.
     down, across = features.shape[2] - means.shape[2], features.shape[3] - means.shape[3]
@@ -139,11 +140,26 @@ def local_mean(features: Tensor, window: Window) -> Tensor:
 
 def _windowed(values: Tensor, length: int, axis: int) -> Tensor:
     """Returns the sums over each window of ``length`` along ``axis``, as differences of running sums."""
-    # A zero comes first, so that the first window is a difference too.
-    border = (1, 0) if axis == 3 else (0, 0, 1, 0)
-    running = functional.pad(values, border).cumsum_(axis)
+    running = _running(values, axis)
     inner = running.shape[axis] - length
     return running.narrow(axis, length, inner) - running.narrow(axis, 0, inner)
+
+
+def _windowed_for_graphs(values: Tensor, length: int, axis: int) -> Tensor:
+    """Returns the same sums, already repeated outward: looked up by position, which takes several times as long.
+
+    Of sums that may be one only, where the window is as long as the side, torch.export would settle that they are not,
+    and the graph would refuse smaller images than the example.
+    """
+    running, side = _running(values, axis), values.shape[axis]
+    first = torch.arange(side, device=values.device).sub_((length - 1) // 2).clamp_(0, side - length)
+    return running.index_select(axis, first + length) - running.index_select(axis, first)
+
+
+def _running(values: Tensor, axis: int) -> Tensor:
+    # A zero comes first, so that the first window is a difference too.
+    border = (1, 0) if axis == 3 else (0, 0, 1, 0)
+    return functional.pad(values, border).cumsum_(axis)
 
 
 def _pools(generator: nn.Module, side: int) -> list[Reduction | None]:

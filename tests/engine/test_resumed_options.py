@@ -15,7 +15,7 @@ from resumed_options import AFTER, BEFORE, CASES, GAN, LARGE, NOT_TRIED, Case, t
 from runs import checkpoint_of, differences
 
 from deblurkit import checkpoint, load_options, train
-from deblurkit.engine.changes import Effect, changes
+from deblurkit.engine.changes import UNKNOWN, Effect, changes, rule_for
 from deblurkit.errors import UserError
 from deblurkit.options.schema import DatasetEntry, Loader, LossTerm, Options, TestSet, TrainSet
 
@@ -183,6 +183,12 @@ def test_no_option_is_left_out():
     wanted += [f"losses.image.{key}" for key in LossTerm.own_keys() if key != "critic"]
     missing = [key for key in wanted if not any(case == key or case.startswith(f"{key}.") for case in tried)]
     assert set(missing) == set(NOT_TRIED)
+    assert not [key for key in wanted if rule_for(key) is UNKNOWN]
+
+
+def test_what_only_the_checkpoint_knows_has_no_effect():
+    (change,) = changes({"name": "a", "later": {"a": 1}}, {"name": "a"})
+    assert str(change) == "later: {'a': 1} -> None: without effect, this version has no such option"
 
 
 def test_table_in_the_docs():
