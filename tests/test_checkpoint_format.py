@@ -130,7 +130,9 @@ def test_one_line_names_the_key(tmp_path: Path, path: str, value: Any, words: st
 def test_what_only_a_training_needs(tmp_path: Path, key: str):
     file = tmp_path / "a.pth"
     checkpoint.save(with_change(key, GONE), file)
-    with pytest.raises(CheckpointError, match=f"cannot be resumed, it lacks {key.replace('/', '.')}; take its weights alone"):
+    with pytest.raises(
+        CheckpointError, match=f"cannot be resumed, it lacks {key.replace('/', '.')}; take its weights alone"
+    ):
         checkpoint.load(file)
     assert read_weights(file)["critics"] == {}
 

@@ -271,7 +271,7 @@ def test_what_the_start_leaves_out_can_be_imported_afterwards():
         "from torch.distributed.optim import ZeroRedundancyOptimizer\nimport torch.distributed.fsdp, torch._dynamo\n"
         "assert ZeroRedundancyOptimizer.__mro__[1] is torch.optim.Optimizer\n"
         "from mmengine.config import Config\nassert Config({'a': {'b': 1}}).pretty_text == 'a = dict(b=1)\\n'\n"
-        "import yapf\nimport yapf.yapflib.yapf_api as formatter\nprint(yapf.__version__, formatter.FormatCode('a=1')[0])"
+        "import yapf\nfrom yapf.yapflib.yapf_api import FormatCode\nprint(yapf.__version__, FormatCode('a=1')[0])"
     )
     assert python("-c", script) == f"{version('yapf')} a = 1\n\n"
 

@@ -272,7 +272,6 @@ module = CrosshatchAttention(256).eval()
 with torch.no_grad():
     module(torch.rand(1, 256, 8, 8))
     features = torch.rand(1, 256, 540, 960)
-    # not ru_maxrss, which begins with the peak of the process that started this one
     kib = lambda key: int(open("/proc/self/status").read().split(key + ":")[1].split()[0])
     before = kib("VmRSS")
     module(features)

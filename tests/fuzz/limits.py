@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import resource
 import signal
 import time
 import warnings
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
+from peak import forget_peak, peak_bytes
 
 from deblurkit.errors import UserError
 
@@ -82,21 +82,6 @@ class Tally:
             f"{self.accepted} accepted, {self.refused} refused, slowest {self.slowest:.1f} s, "
             f"{self._grown() / 2**20:.0f} MiB at the peak"
         )
-
-
-def forget_peak() -> None:
-    """Have :func:`peak_bytes` begin anew: other tests of the same process may have needed more."""
-    with contextlib.suppress(OSError):  # where there is no such file the whole life of the process counts
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has had since its peak was forgotten."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 @contextlib.contextmanager
