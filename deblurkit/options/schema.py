@@ -53,7 +53,8 @@ EntryName = Annotated[str, AfterValidator(names.entry_name)]
 class Section(BaseModel):
     """A part of the option file: no key that is not listed, no value silently converted, no NaN or infinity."""
 
-    # Strict: what a text such as "10" means for a number is not guessed. Docstrings end up in the JSON Schema.
+    # Strict: what a text such as "10" means for a number is not guessed. Docstrings end up in the JSON Schema, which
+    # reads them itself: see json_schema.py.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
