@@ -109,18 +109,18 @@ def timed(command: tuple[str, ...]) -> Timed:
     return Timed(tuple(lines), time.perf_counter() - began)
 
 
-def measure(chosen: list[Case], rounds: int) -> tuple[list[float], dict[str, list[float]]]:
-    """Return the seconds of torch's import in each round, and those of each case."""
+def measure(chosen: list[Case], rounds: int, dropped: int) -> tuple[list[float], dict[str, list[float]]]:
+    """Return the seconds of torch's import in each round behind the ``dropped`` ones, and those of each case."""
     torch: list[float] = []
     seconds: dict[str, list[float]] = {case.name: [] for case in chosen}
-    for _ in range(rounds + 1):
+    for _ in range(dropped + rounds):
         torch.append(timed(TORCH).end)
         ran: dict[tuple[str, ...], Timed] = {}
         for case in chosen:
             if case.command not in ran:  # one training tells of two lines
                 ran[case.command] = timed(case.command)
             seconds[case.name].append(ran[case.command].at(case.until))
-    return torch[1:], {name: values[1:] for name, values in seconds.items()}
+    return torch[dropped:], {name: values[dropped:] for name, values in seconds.items()}
 
 
 def write_data(folder: Path) -> None:
@@ -147,7 +147,7 @@ def main() -> None:
         folder = Path(name)
         write_data(folder)
         chosen = cases(folder, commands)
-        torch, seconds = measure(chosen, arguments.rounds)
+        torch, seconds = measure(chosen, arguments.rounds, dropped=0 if arguments.tiny else 1)
     print(f"import torch: {statistics.median(torch):.2f} s ({min(torch):.2f} to {max(torch):.2f})")
     ratios: list[Ratio] = []
     for case in chosen:
