@@ -123,6 +123,19 @@ def test_local_mean_is_the_mean_of_each_window():
                 torch.testing.assert_close(found[:, :, y, x], expected)
 
 
+@pytest.mark.parametrize("example", [(2, 3, 30, 50), (2, 3, 13, 11)])
+def test_an_exported_mean_is_the_same_whatever_size_it_was_exported_from(example: tuple[int, ...]):
+    class Means(nn.Module):
+        def forward(self, features: Tensor) -> Tensor:
+            return local_mean(features, (24, 20))
+
+    free = torch.export.Dim.DYNAMIC
+    exported = torch.export.export(Means(), (torch.zeros(example),), dynamic_shapes=({0: free, 2: free, 3: free},))
+    for size in ((24, 20), (23, 30), (40, 7), (41, 33), (25, 21)):
+        features = torch.rand(1, 3, *size)
+        assert torch.equal(exported.module()(features), local_mean(features, (24, 20)))
+
+
 @pytest.mark.parametrize("window", [24, 384])
 @pytest.mark.parametrize("kind", ["photograph", "far from zero", "half black"])
 def test_float32_is_accurate_on_large_maps(window: int, kind: str):
