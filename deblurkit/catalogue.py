@@ -71,14 +71,15 @@ def entries() -> tuple[Entry, ...]:
     found = []
     for kind, named in places().items():
         for name, place in named.items():
-            node = _definitions(place.module)[place.defined]
+            node = definitions(place.module)[place.defined]
             summary = (ast.get_docstring(node) or "").partition("\n")[0]
             found.append(Entry(kind, name, summary, _arguments_of(node)))
     return tuple(found)
 
 
 @cache
-def _definitions(module: str) -> dict[str, ast.ClassDef | ast.FunctionDef]:
+def definitions(module: str) -> dict[str, ast.ClassDef | ast.FunctionDef]:
+    """Returns the source of the classes and functions of one of our modules, by their names."""
     file = _PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}

@@ -178,10 +178,10 @@ def checked(content: dict[str, Any], where: object, *, to_resume: bool) -> dict[
                 text += f", not {shown(value)}"
         place = ascii(dotted(path))[1:-1]
         raise CheckpointError(f"{where}: this checkpoint is damaged: {place}: {' '.join(text.split())}") from None
-    lacking = [key for key in _TO_RESUME if key not in content]
-    if "epoch" not in content["position"]:
+    lacking = [key for key in _TO_RESUME if key not in content] if to_resume else []
+    if to_resume and "epoch" not in content["position"]:
         lacking.append("position.epoch")
-    if to_resume and lacking:
+    if lacking:
         raise CheckpointError(
             f"{where}: this checkpoint cannot be resumed, it lacks {', '.join(lacking)}; take its weights alone with "
             "--init-from"

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
+from deblurkit import catalogue
 from deblurkit.contracts import nested_components
 from deblurkit.options import schema as sections
 from deblurkit.options.components import Table
@@ -89,17 +90,16 @@ def section_schema(model: type[BaseModel]) -> Schema:
     schema = model.model_json_schema()
     for name, definition in {model.__name__: schema, **schema.get("$defs", {})}.items():
         for base in reversed(vars(sections)[name].__mro__):
-            for field, text in _field_docstrings(base).items() if issubclass(base, sections.Section) else ():
+            for field, text in _field_docstrings(base.__name__).items():
                 definition["properties"][field]["description"] = text
     return schema
 
 
-def _field_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Returns what stands below the fields that a class itself defines."""
-    (definition,) = ast.parse(inspect.getsource(model)).body
-    assert isinstance(definition, ast.ClassDef)
+def _field_docstrings(section: str) -> dict[str, str]:
+    """Returns what stands below the fields that a section itself defines; nothing of a class from elsewhere."""
+    source = catalogue.definitions(sections.__name__).get(section)
     found = {}
-    for field, below in itertools.pairwise(definition.body):
+    for field, below in itertools.pairwise(source.body if source is not None else ()):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
             found[field.target.id] = inspect.cleandoc(ast.literal_eval(below.value))
     return found

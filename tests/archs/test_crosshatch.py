@@ -264,18 +264,20 @@ def test_softmax_is_fp32_under_autocast():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_inference_on_4k_features_takes_less_than_a_gibibyte():
     """On top of the input, 1x256x540x960 (a 4K image); the output alone is 506 MiB."""
-    code = """
-import torch
+    code = f"""
+import sys, torch
+sys.path.append({str(Path(__file__).parents[1])!r})
+from peak import forget_peak, peak_bytes
 from deblurkit.archs.crosshatch import CrosshatchAttention
 torch.set_num_threads(1)
 module = CrosshatchAttention(256).eval()
 with torch.no_grad():
     module(torch.rand(1, 256, 8, 8))
     features = torch.rand(1, 256, 540, 960)
-    kib = lambda key: int(open("/proc/self/status").read().split(key + ":")[1].split()[0])
-    before = kib("VmRSS")
+    forget_peak()
+    before = peak_bytes()
     module(features)
-print((kib("VmHWM") - before) / 1024)
+print((peak_bytes() - before) / 2**20)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 506 < float(run.stdout) < 1024

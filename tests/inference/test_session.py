@@ -314,21 +314,18 @@ from deblurkit.data.photographs import PHOTOGRAPHS, photograph_file
 from deblurkit.data.images import read_image
 from deblurkit.inference.session import Session
 from known_networks import Pyramid
-
-def resident(key):
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(key + ":"))
+from peak import forget_peak, peak_bytes
 
 height, width, channels = map(int, sys.argv[1:4])
 torch.set_num_threads(1)
 generator = Pyramid(channels)
 Session(generator, inference="tile:32,0").restore_array(np.zeros((64, 64, 3), np.uint8))  # loads what is used later
 session = Session(generator, inference="auto", memory_bytes=int(sys.argv[4]) or None)
-before = resident("VmRSS")
-open("/proc/self/clear_refs", "w").write("5")
+forget_peak()
+before = peak_bytes()
 image = np.resize(read_image(photograph_file(PHOTOGRAPHS[0])), (height, width, 3))
 assert session.restore_array(image).shape == image.shape
-print(*session.used, resident("VmHWM") - before, session.estimate(height, width))
+print(*session.used, peak_bytes() - before, session.estimate(height, width))
 """
 
 
@@ -347,7 +344,7 @@ def test_a_photograph_takes_no_more_than_it_may(size: tuple[int, int], channels:
 
 
 def python(script: str, *arguments: object) -> str:
-    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+    paths = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
